@@ -1,0 +1,25 @@
+//! DP²O Studio: turns the randomness of a generative super-resolution model into training signal.
+//!
+//! The rooms, from the bottom up; a room may use those above it in this list and none below:
+//!
+//! * [`imaging`]: pixels in memory and on disk. [`degrade`]: how a low-resolution image comes about.
+//! * [`nn`]: the neural network operations, each with a forward and a backward.
+//! * [`iqa`]: image quality metrics, full-reference and no-reference.
+//! * [`backbones`]: generative super-resolution models and their samplers.
+//! * [`method`]: DP²O itself: reward, curation, HPO weights, loss, training, evaluation.
+//! * [`workspace`]: everything the product keeps on disk.
+//! * [`engine`]: the background thread that runs jobs; commands go in, events come out.
+//! * [`cli`]: the command line, a client of the engine.
+
+pub mod backbones;
+pub mod cli;
+pub mod degrade;
+pub mod engine;
+pub mod error;
+pub mod imaging;
+pub mod iqa;
+pub mod method;
+pub mod nn;
+pub mod workspace;
+
+pub use error::{Error, Result};
