@@ -31,10 +31,7 @@ pub enum Error {
 impl Error {
     /// An error about a file, from any displayable cause.
     pub fn file(path: impl AsRef<Path>, cause: impl std::fmt::Display) -> Self {
-        Error::File {
-            path: path.as_ref().to_owned(),
-            cause: cause.to_string(),
-        }
+        Error::File { path: path.as_ref().to_owned(), cause: cause.to_string() }
     }
 
     /// An error about a value, from any displayable message.

@@ -14,16 +14,9 @@ impl Image {
     /// An image from planar data of length `3 * height * width`.
     pub fn new(width: usize, height: usize, data: Vec<f32>) -> Result<Self> {
         if width == 0 || height == 0 || data.len() != 3 * width * height {
-            return Err(Error::invalid(format!(
-                "{} values do not make a {width}×{height} RGB image",
-                data.len()
-            )));
+            return Err(Error::invalid(format!("{} values do not make a {width}×{height} RGB image", data.len())));
         }
-        Ok(Self {
-            width,
-            height,
-            data,
-        })
+        Ok(Self { width, height, data })
     }
 
     /// Width in pixels.

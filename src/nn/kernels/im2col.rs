@@ -1,0 +1,262 @@
+//! Convolution of any kernel size, stride and padding as one matrix product per block of output pixels.
+//!
+//! The patches under a block of output pixels are gathered into rows ("im2col"), except for a 1×1 kernel with
+//! stride 1, whose patches are the pixels themselves.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::conv::ConvShape;
+use super::gemm::{self, Lhs, Out, Rhs};
+use super::scratch;
+use super::simd::{self, SendPtr, Simd, WithSimd};
+
+/// Patch values gathered at once by one thread (512 KB).
+const BLOCK_VALUES: usize = 128 << 10;
+
+/// Weights as a `k·k·c_in × c_out` matrix and its transpose, from OIHW.
+pub struct Weights {
+    /// Row `(ky·k + kx)·c_in + ci`, column `co`.
+    forward: Vec<f32>,
+    /// The transpose.
+    backward: Vec<f32>,
+}
+
+impl Weights {
+    /// Reorders OIHW weights.
+    pub fn new(weight: &[f32], shape: ConvShape) -> Self {
+        let (taps, c_in, c_out) = (shape.kernel * shape.kernel, shape.c_in, shape.c_out);
+        let (mut forward, mut backward) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);
+        for co in 0..c_out {
+            for ci in 0..c_in {
+                for tap in 0..taps {
+                    let w = weight[(co * c_in + ci) * taps + tap];
+                    forward[(tap * c_in + ci) * c_out + co] = w;
+                    backward[co * taps * c_in + tap * c_in + ci] = w;
+                }
+            }
+        }
+        Self { forward, backward }
+    }
+}
+
+/// `y = conv(x, weights) + bias + residual`; NHWC.
+pub fn forward(
+    shape: ConvShape,
+    x: &[f32],
+    weights: &Weights,
+    bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let (depth, c_out) = (shape.patch_len(), shape.c_out);
+    let out = SendPtr(y.as_mut_ptr());
+    blocks(shape).for_each(|pixels| {
+        // SAFETY: blocks of output pixels are disjoint.
+        let y = unsafe { std::slice::from_raw_parts_mut(out.add(pixels.start * c_out), pixels.len() * c_out) };
+        match (residual, bias) {
+            (Some(r), None) => y.copy_from_slice(&r[pixels.start * c_out..pixels.end * c_out]),
+            (Some(r), Some(bias)) => {
+                let r = &r[pixels.start * c_out..pixels.end * c_out];
+                for (y, r) in y.chunks_exact_mut(c_out).zip(r.chunks_exact(c_out)) {
+                    for ((y, r), b) in y.iter_mut().zip(r).zip(bias) {
+                        *y = r + b;
+                    }
+                }
+            }
+            (None, Some(bias)) => y.chunks_exact_mut(c_out).for_each(|y| y.copy_from_slice(bias)),
+            (None, None) => {}
+        }
+        let accumulate = residual.is_some() || bias.is_some();
+        with_patches(shape, x, pixels.clone(), |patches| {
+            simd::dispatch(Product {
+                dims: (pixels.len(), c_out, depth),
+                lhs: Lhs { ptr: patches.as_ptr(), row: depth, depth: 1 },
+                rhs: Rhs { ptr: weights.forward.as_ptr(), depth: c_out },
+                out: Out { ptr: y.as_mut_ptr(), row: c_out },
+                accumulate,
+            });
+        });
+    });
+}
+
+/// `dx = dL/dx` from the NHWC gradient of the output.
+pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut [f32]) {
+    let (depth, c_out) = (shape.patch_len(), shape.c_out);
+    let product = |pixels: Range<usize>, out: *mut f32| {
+        simd::dispatch(Product {
+            dims: (pixels.len(), depth, c_out),
+            lhs: Lhs { ptr: dy[pixels.start * c_out..].as_ptr(), row: c_out, depth: 1 },
+            rhs: Rhs { ptr: weights.backward.as_ptr(), depth },
+            out: Out { ptr: out, row: depth },
+            accumulate: false,
+        });
+    };
+    if shape.is_pointwise() {
+        let out = SendPtr(dx.as_mut_ptr());
+        // SAFETY (both): blocks of pixels are disjoint.
+        blocks(shape).for_each(|pixels| product(pixels.clone(), unsafe { out.add(pixels.start * depth) }));
+        return;
+    }
+    let (out_h, out_w) = shape.out_size();
+    let ConvShape { height, width, c_in, kernel, stride, pad, .. } = shape;
+    scratch::with(shape.batch * out_h * out_w * depth, |patches| {
+        let out = SendPtr(patches.as_mut_ptr());
+        blocks(shape).for_each(|pixels| product(pixels.clone(), unsafe { out.add(pixels.start * depth) }));
+        let patches = &*patches;
+        // Each input row collects what every patch row that covers it holds: no two threads write one value.
+        dx.par_chunks_exact_mut(width * c_in).enumerate().for_each(|(row, dx)| {
+            let (image, y) = (row / height, row % height);
+            dx.fill(0.0);
+            for ky in 0..kernel {
+                let Some(above) = (y + pad).checked_sub(ky) else { continue };
+                if above % stride != 0 || above / stride >= out_h {
+                    continue;
+                }
+                let row = (image * out_h + above / stride) * out_w;
+                for ox in 0..out_w {
+                    for kx in 0..kernel {
+                        let x = (ox * stride + kx).wrapping_sub(pad);
+                        if x < width {
+                            let patch = &patches[(row + ox) * depth + (ky * kernel + kx) * c_in..][..c_in];
+                            for (dx, p) in dx[x * c_in..(x + 1) * c_in].iter_mut().zip(patch) {
+                                *dx += p;
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// `dw += dL/dw` in OIHW, from the NHWC input and the NHWC gradient of the output.
+pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (depth, c_out) = (shape.patch_len(), shape.c_out);
+    let (out_h, out_w) = shape.out_size();
+    let pixels = shape.batch * out_h * out_w;
+    // Whole rounds of blocks, so that gathering and multiplying both keep every thread busy.
+    let chunk = (BLOCK_VALUES / depth).max(16) * rayon::current_num_threads();
+    scratch::with(depth * c_out, |sum| {
+        let sum_ptr = SendPtr(sum.as_mut_ptr());
+        for start in (0..pixels).step_by(chunk) {
+            let end = (start + chunk).min(pixels);
+            let multiply = |patches: &[f32]| {
+                let rows = depth.div_ceil(rayon::current_num_threads() * 2).next_multiple_of(8);
+                (0..depth.div_ceil(rows)).into_par_iter().for_each(|i| {
+                    let range = i * rows..((i + 1) * rows).min(depth);
+                    simd::dispatch(Product {
+                        dims: (range.len(), c_out, end - start),
+                        lhs: Lhs { ptr: patches[range.start..].as_ptr(), row: 1, depth },
+                        rhs: Rhs { ptr: dy[start * c_out..].as_ptr(), depth: c_out },
+                        // SAFETY: each thread owns some rows of the sum.
+                        out: Out { ptr: unsafe { sum_ptr.add(range.start * c_out) }, row: c_out },
+                        accumulate: start > 0,
+                    });
+                });
+            };
+            if shape.is_pointwise() {
+                multiply(&x[start * depth..end * depth]);
+            } else {
+                scratch::with((end - start) * depth, |patches| {
+                    patches
+                        .par_chunks_mut(depth * 16)
+                        .enumerate()
+                        .for_each(|(i, rows)| gather(shape, x, start + i * 16, rows));
+                    multiply(patches);
+                });
+            }
+        }
+        let taps = shape.kernel * shape.kernel;
+        let (c_in, sum) = (shape.c_in, &*sum);
+        dw.par_chunks_exact_mut(depth).enumerate().for_each(|(co, dw)| {
+            for tap in 0..taps {
+                for ci in 0..c_in {
+                    dw[ci * taps + tap] += sum[(tap * c_in + ci) * c_out + co];
+                }
+            }
+        });
+    });
+}
+
+/// Blocks of output pixels, numbered over the whole batch.
+fn blocks(shape: ConvShape) -> impl ParallelIterator<Item = Range<usize>> {
+    let (out_h, out_w) = shape.out_size();
+    let pixels = shape.batch * out_h * out_w;
+    let widest = shape.patch_len().max(shape.c_out);
+    let block = (BLOCK_VALUES / widest).clamp(8, pixels.div_ceil(rayon::current_num_threads()).max(8));
+    (0..pixels.div_ceil(block)).into_par_iter().map(move |i| i * block..((i + 1) * block).min(pixels))
+}
+
+/// Calls `body` with the patches of some output pixels, a row a pixel.
+fn with_patches(shape: ConvShape, x: &[f32], pixels: Range<usize>, body: impl FnOnce(&[f32])) {
+    let depth = shape.patch_len();
+    if shape.is_pointwise() {
+        return body(&x[pixels.start * depth..pixels.end * depth]);
+    }
+    scratch::with(pixels.len() * depth, |patches| {
+        gather(shape, x, pixels.start, patches);
+        body(patches);
+    });
+}
+
+/// Fills `patches` with the patches of the output pixels from `first` on.
+fn gather(shape: ConvShape, x: &[f32], first: usize, patches: &mut [f32]) {
+    let ConvShape { height, width, c_in, kernel, stride, pad, .. } = shape;
+    let (out_h, out_w) = shape.out_size();
+    for (i, patch) in patches.chunks_exact_mut(shape.patch_len()).enumerate() {
+        let pixel = first + i;
+        let (image, oy, ox) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
+        for (ky, row) in patch.chunks_exact_mut(kernel * c_in).enumerate() {
+            let y = (oy * stride + ky).wrapping_sub(pad);
+            if y >= height {
+                row.fill(0.0);
+                continue;
+            }
+            let src = &x[(image * height + y) * width * c_in..][..width * c_in];
+            let left = ox * stride;
+            if left >= pad && left + kernel <= width + pad {
+                row.copy_from_slice(&src[(left - pad) * c_in..][..kernel * c_in]);
+                continue;
+            }
+            for (kx, out) in row.chunks_exact_mut(c_in).enumerate() {
+                let x = (left + kx).wrapping_sub(pad);
+                match x < width {
+                    true => out.copy_from_slice(&src[x * c_in..][..c_in]),
+                    false => out.fill(0.0),
+                }
+            }
+        }
+    }
+}
+
+/// One matrix product on this thread.
+pub struct Product {
+    /// Rows and columns of the result, and the length of the sums.
+    pub dims: (usize, usize, usize),
+    pub lhs: Lhs,
+    pub rhs: Rhs,
+    pub out: Out,
+    pub accumulate: bool,
+}
+
+/// Sums are cut to this length, so that the part of the right operand in use stays in L1/L2.
+const DEPTH_BLOCK: usize = 256;
+
+impl WithSimd for Product {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let (m, n, k) = self.dims;
+        for p in (0..k).step_by(DEPTH_BLOCK) {
+            let len = DEPTH_BLOCK.min(k - p);
+            // SAFETY: the callers pass operands of these sizes, and distinct outputs to distinct threads.
+            unsafe {
+                let lhs = Lhs { ptr: self.lhs.ptr.add(p * self.lhs.depth), ..self.lhs };
+                let rhs = Rhs { ptr: self.rhs.ptr.add(p * self.rhs.depth), ..self.rhs };
+                gemm::gemm(s, (m, n, len), lhs, rhs, self.out, self.accumulate || p > 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! CPU kernels on plain f32 slices. Images are channels-last (NHWC): every inner loop runs over contiguous
+//! channels, whatever the image size.
+
+pub mod conv;
+pub mod gemm;
+pub mod im2col;
+pub mod scratch;
+pub mod simd;
+pub mod winograd;
