@@ -28,19 +28,24 @@ pub unsafe fn store<S: Simd>(_: S, ptr: *mut f32, v: S::f32s) {
     unsafe { ptr.cast::<S::f32s>().write_unaligned(v) }
 }
 
-/// `0..n` in steps of one vector: calls `body(offset, None)` for whole vectors and `body(offset, Some(mask))` for
-/// the tail.
-#[inline(always)]
-pub fn for_lanes<S: Simd>(simd: S, n: usize, mut body: impl FnMut(usize, Option<pulp::MemMask<S::m32s>>)) {
-    let lanes = S::F32_LANES;
-    let whole = n - n % lanes;
-    for i in (0..whole).step_by(lanes) {
-        body(i, None);
-    }
-    if whole < n {
-        body(whole, Some(simd.mask_between_m32s(0, (n - whole) as u32)));
-    }
+/// Runs a block for `0..n` in steps of one vector, with `$at` the offset and `$mask` `None` for whole vectors, `Some`
+/// for the tail. A macro, as a closure would not inherit the vector instructions of the function around it.
+macro_rules! for_lanes {
+    ($simd:expr, $n:expr, |$at:ident, $mask:ident| $body:block) => {{
+        let (n, lanes) = ($n, S::F32_LANES);
+        let mut $at = 0;
+        while $at + lanes <= n {
+            let $mask: Option<pulp::MemMask<S::m32s>> = None;
+            $body
+            $at += lanes;
+        }
+        if $at < n {
+            let $mask = Some($simd.mask_between_m32s(0, (n - $at) as u32));
+            $body
+        }
+    }};
 }
+pub(crate) use for_lanes;
 
 /// [`load`], or with a mask the tail of a row: lanes beyond it read as zero and touch no memory.
 ///

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::conv::ConvShape;
 use super::gemm::{self, Lhs, Out, Rhs};
 use super::scratch;
-use super::simd::{self, SendPtr, Simd, WithSimd};
+use super::simd::{self, SendPtr, Simd, WithSimd, for_lanes};
 
 /// Values in a transformed tile, and so the number of matrix products.
 const FREQS: usize = 36;
@@ -294,11 +294,78 @@ fn g_transposed<S: Simd>(s: S, u: [S::f32s; 6]) -> [S::f32s; 3] {
     ]
 }
 
-/// Applies a one-dimensional transform to the columns, then to the rows of an `I × I` tile.
+/// Defines a function that applies a one-dimensional transform to the columns, then to the rows of a tile. (Closures
+/// would not inherit the vector instructions of the function that calls them.)
+macro_rules! both_sides {
+    ($name:ident, $transform:ident, $from:literal, $to:literal) => {
+        #[inline(always)]
+        fn $name<S: Simd>(s: S, d: [[S::f32s; $from]; $from]) -> [[S::f32s; $to]; $to] {
+            let zero = s.splat_f32s(0.0);
+            let mut columns = [[zero; $to]; $from];
+            for j in 0..$from {
+                let mut column = [zero; $from];
+                for i in 0..$from {
+                    column[i] = d[i][j];
+                }
+                columns[j] = $transform(s, column);
+            }
+            let mut out = [[zero; $to]; $to];
+            for i in 0..$to {
+                let mut row = [zero; $from];
+                for j in 0..$from {
+                    row[j] = columns[j][i];
+                }
+                out[i] = $transform(s, row);
+            }
+            out
+        }
+    };
+}
+both_sides!(input_tile, b_transposed, 6, 6);
+both_sides!(output_tile, a_transposed, 6, 4);
+both_sides!(gradient_tile, a, 4, 6);
+both_sides!(weight_tile, g, 3, 6);
+both_sides!(weight_gradient_tile, g_transposed, 6, 3);
+
+type Mask<S> = Option<pulp::MemMask<<S as Simd>::m32s>>;
+
+/// One vector from each of the `N × N` rows that lie `stride` values apart.
 #[inline(always)]
-fn both_sides<V: Copy, const I: usize, const O: usize>(d: [[V; I]; I], f: impl Fn([V; I]) -> [V; O]) -> [[V; O]; O] {
-    let columns: [[V; O]; I] = std::array::from_fn(|j| f(std::array::from_fn(|i| d[i][j])));
-    std::array::from_fn(|i| f(std::array::from_fn(|j| columns[j][i])))
+unsafe fn load_rows<S: Simd, const N: usize>(s: S, ptr: *const f32, stride: usize, mask: Mask<S>) -> [[S::f32s; N]; N] {
+    let mut tile = [[s.splat_f32s(0.0); N]; N];
+    for (f, value) in tile.as_flattened_mut().iter_mut().enumerate() {
+        *value = unsafe { simd::load_masked(s, ptr.add(f * stride), mask) };
+    }
+    tile
+}
+
+/// One vector to each of the `N × N` rows that lie `stride` values apart.
+#[inline(always)]
+unsafe fn store_rows<S: Simd, const N: usize>(
+    s: S,
+    ptr: *mut f32,
+    stride: usize,
+    tile: [[S::f32s; N]; N],
+    mask: Mask<S>,
+) {
+    for (f, &value) in tile.as_flattened().iter().enumerate() {
+        unsafe { simd::store_masked(s, ptr.add(f * stride), value, mask) };
+    }
+}
+
+/// One vector from each of the `N × N` pixels, `c` values into it.
+#[inline(always)]
+unsafe fn load_pixels<S: Simd, const N: usize>(
+    s: S,
+    pixels: &[[*const f32; N]; N],
+    c: usize,
+    mask: Mask<S>,
+) -> [[S::f32s; N]; N] {
+    let mut tile = [[s.splat_f32s(0.0); N]; N];
+    for (value, pixel) in tile.as_flattened_mut().iter_mut().zip(pixels.as_flattened()) {
+        *value = unsafe { simd::load_masked(s, pixel.add(c), mask) };
+    }
+    tile
 }
 
 struct WeightTransform<'a> {
@@ -312,13 +379,10 @@ impl WithSimd for WeightTransform<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        simd::for_lanes(s, self.cols, |c, mask| unsafe {
-            let w: [[S::f32s; 3]; 3] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| simd::load_masked(s, self.taps.as_ptr().add((i * 3 + j) * self.cols + c), mask))
-            });
-            let u = both_sides(w, |w| g(s, w));
-            for (f, &u) in u.as_flattened().iter().enumerate() {
-                simd::store_masked(s, self.out.add(f * self.freq_stride + c), u, mask);
+        for_lanes!(s, self.cols, |c, mask| {
+            unsafe {
+                let w = load_rows(s, self.taps.as_ptr().add(c), self.cols, mask);
+                store_rows(s, self.out.add(c), self.freq_stride, weight_tile(s, w), mask);
             }
         });
     }
@@ -338,13 +402,10 @@ impl WithSimd for WeightAdjoint<'_> {
     fn with_simd<S: Simd>(self, s: S) {
         let du = self.du[self.row..].as_ptr();
         let taps = self.taps.as_mut_ptr();
-        simd::for_lanes(s, self.cols, |c, mask| unsafe {
-            let u: [[S::f32s; 6]; 6] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| simd::load_masked(s, du.add((i * 6 + j) * self.freq_stride + c), mask))
-            });
-            let w = both_sides(u, |u| g_transposed(s, u));
-            for (tap, &w) in w.as_flattened().iter().enumerate() {
-                simd::store_masked(s, taps.add(tap * self.cols + c), w, mask);
+        for_lanes!(s, self.cols, |c, mask| {
+            unsafe {
+                let u = load_rows(s, du.add(c), self.freq_stride, mask);
+                store_rows(s, taps.add(c), self.cols, weight_gradient_tile(s, u), mask);
             }
         });
     }
@@ -377,12 +438,10 @@ impl WithSimd for InputTransform<'_> {
                 })
             });
             let v = unsafe { self.v.add((tile - first) * c_in) };
-            simd::for_lanes(s, c_in, |c, mask| unsafe {
-                let d: [[S::f32s; 6]; 6] =
-                    std::array::from_fn(|i| std::array::from_fn(|j| simd::load_masked(s, pixels[i][j].add(c), mask)));
-                let d = both_sides(d, |d| b_transposed(s, d));
-                for (f, &d) in d.as_flattened().iter().enumerate() {
-                    simd::store_masked(s, v.add(f * self.freq_stride + c), d, mask);
+            for_lanes!(s, c_in, |c, mask| {
+                unsafe {
+                    let d = load_pixels(s, &pixels, c, mask);
+                    store_rows(s, v.add(c), self.freq_stride, input_tile(s, d), mask);
                 }
             });
         }
@@ -414,12 +473,10 @@ impl WithSimd for GradientTransform<'_> {
                 })
             });
             let m = unsafe { self.m.add((tile - first) * channels) };
-            simd::for_lanes(s, channels, |c, mask| unsafe {
-                let d: [[S::f32s; 4]; 4] =
-                    std::array::from_fn(|i| std::array::from_fn(|j| simd::load_masked(s, pixels[i][j].add(c), mask)));
-                let d = both_sides(d, |d| a(s, d));
-                for (f, &d) in d.as_flattened().iter().enumerate() {
-                    simd::store_masked(s, m.add(f * self.freq_stride + c), d, mask);
+            for_lanes!(s, channels, |c, mask| {
+                unsafe {
+                    let d = load_pixels(s, &pixels, c, mask);
+                    store_rows(s, m.add(c), self.freq_stride, gradient_tile(s, d), mask);
                 }
             });
         }
@@ -448,20 +505,21 @@ impl WithSimd for OutputTransform<'_> {
         for tile in self.tiles {
             let (image, oy, ox) = self.tiling.origin(tile);
             let m = unsafe { self.m.add((tile - first) * channels) };
-            simd::for_lanes(s, channels, |c, mask| unsafe {
-                let d: [[S::f32s; 6]; 6] = std::array::from_fn(|i| {
-                    std::array::from_fn(|j| simd::load_masked(s, m.add((i * 6 + j) * self.freq_stride + c), mask))
-                });
-                let y = both_sides(d, |d| a_transposed(s, d));
-                let bias = simd::load_masked(s, bias.as_ptr().add(c), mask);
-                for (i, row) in y.into_iter().enumerate().take(height - oy) {
-                    for (j, value) in row.into_iter().enumerate().take(width - ox) {
-                        let at = ((image * height + oy + i) * width + ox + j) * channels + c;
-                        let mut value = s.add_f32s(value, bias);
-                        if let Some(residual) = self.residual {
-                            value = s.add_f32s(value, simd::load_masked(s, residual.as_ptr().add(at), mask));
+            for_lanes!(s, channels, |c, mask| {
+                unsafe {
+                    let d = load_rows(s, m.add(c), self.freq_stride, mask);
+                    let y = output_tile(s, d);
+                    let bias = simd::load_masked(s, bias.as_ptr().add(c), mask);
+                    for i in 0..TILE.min(height - oy) {
+                        for j in 0..TILE.min(width - ox) {
+                            let value = y[i][j];
+                            let at = ((image * height + oy + i) * width + ox + j) * channels + c;
+                            let mut value = s.add_f32s(value, bias);
+                            if let Some(residual) = self.residual {
+                                value = s.add_f32s(value, simd::load_masked(s, residual.as_ptr().add(at), mask));
+                            }
+                            simd::store_masked(s, self.out.add(at), value, mask);
                         }
-                        simd::store_masked(s, self.out.add(at), value, mask);
                     }
                 }
             });
