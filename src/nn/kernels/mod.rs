@@ -2,8 +2,11 @@
 //! channels, whatever the image size.
 
 pub mod conv;
+pub mod elementwise;
 pub mod gemm;
 pub mod im2col;
+pub mod math;
+pub mod norm;
 pub mod scratch;
 pub mod simd;
 pub mod winograd;

@@ -1,0 +1,137 @@
+//! Activations and the moves of values between layouts.
+
+use rayon::prelude::*;
+
+use super::math;
+use super::simd::{self, Simd, WithSimd, for_lanes};
+
+/// Values handled by one thread at once.
+const BLOCK: usize = 32 << 10;
+
+/// `y = x · σ(x)`.
+pub fn silu(x: &[f32], y: &mut [f32]) {
+    y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| {
+        simd::dispatch(Silu { x, dy: None, out: y });
+    });
+}
+
+/// `dx = dy · d silu(x)`.
+pub fn silu_gradient(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    dx.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).zip(dy.par_chunks(BLOCK)).for_each(|((dx, x), dy)| {
+        simd::dispatch(Silu { x, dy: Some(dy), out: dx });
+    });
+}
+
+struct Silu<'a> {
+    x: &'a [f32],
+    dy: Option<&'a [f32]>,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Silu<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let one = s.splat_f32s(1.0);
+        for_lanes!(s, self.x.len(), |i, mask| {
+            unsafe {
+                let x = simd::load_masked(s, self.x.as_ptr().add(i), mask);
+                let sig = math::sigmoid(s, x);
+                let out = match self.dy {
+                    None => s.mul_f32s(x, sig),
+                    Some(dy) => {
+                        let slope = s.mul_add_e_f32s(x, s.sub_f32s(one, sig), one);
+                        s.mul_f32s(simd::load_masked(s, dy.as_ptr().add(i), mask), s.mul_f32s(sig, slope))
+                    }
+                };
+                simd::store_masked(s, self.out.as_mut_ptr().add(i), out, mask);
+            }
+        });
+    }
+}
+
+/// `sum += x`.
+pub fn add_assign(sum: &mut [f32], x: &[f32]) {
+    sum.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(sum, x)| {
+        sum.iter_mut().zip(x).for_each(|(s, x)| *s += x);
+    });
+}
+
+/// Nearest upsampling by 2: `[rows, width, channels]` to `[2·rows, 2·width, channels]`, `rows` over all images.
+pub fn upsample2(x: &[f32], width: usize, channels: usize, y: &mut [f32]) {
+    let row = width * channels;
+    y.par_chunks_exact_mut(4 * row).zip(x.par_chunks_exact(row)).for_each(|(y, x)| {
+        let (upper, lower) = y.split_at_mut(2 * row);
+        for (y, x) in upper.chunks_exact_mut(2 * channels).zip(x.chunks_exact(channels)) {
+            y[..channels].copy_from_slice(x);
+            y[channels..].copy_from_slice(x);
+        }
+        lower.copy_from_slice(upper);
+    });
+}
+
+/// The adjoint of [`upsample2`]: each input value collects the gradients of its four copies.
+pub fn upsample2_gradient(dy: &[f32], width: usize, channels: usize, dx: &mut [f32]) {
+    let row = width * channels;
+    dx.par_chunks_exact_mut(row).zip(dy.par_chunks_exact(4 * row)).for_each(|(dx, dy)| {
+        let (upper, lower) = dy.split_at(2 * row);
+        let pairs = upper.chunks_exact(2 * channels).zip(lower.chunks_exact(2 * channels));
+        for (dx, (u, l)) in dx.chunks_exact_mut(channels).zip(pairs) {
+            for (c, dx) in dx.iter_mut().enumerate() {
+                *dx = (u[c] + u[channels + c]) + (l[c] + l[channels + c]);
+            }
+        }
+    });
+}
+
+/// Rows of `a` and `b` side by side: `[pixels, ca]` and `[pixels, cb]` to `[pixels, ca + cb]`.
+pub fn concat(a: &[f32], ca: usize, b: &[f32], cb: usize, y: &mut [f32]) {
+    let rows = (BLOCK / (ca + cb)).max(1);
+    let parts = a.par_chunks(rows * ca).zip(b.par_chunks(rows * cb));
+    y.par_chunks_mut(rows * (ca + cb)).zip(parts).for_each(|(y, (a, b))| {
+        for (y, (a, b)) in y.chunks_exact_mut(ca + cb).zip(a.chunks_exact(ca).zip(b.chunks_exact(cb))) {
+            y[..ca].copy_from_slice(a);
+            y[ca..].copy_from_slice(b);
+        }
+    });
+}
+
+/// The columns `from..from + take` of `[pixels, channels]`.
+pub fn columns(x: &[f32], channels: usize, from: usize, take: usize, y: &mut [f32]) {
+    let rows = (BLOCK / channels).max(1);
+    y.par_chunks_mut(rows * take).zip(x.par_chunks(rows * channels)).for_each(|(y, x)| {
+        for (y, x) in y.chunks_exact_mut(take).zip(x.chunks_exact(channels)) {
+            y.copy_from_slice(&x[from..from + take]);
+        }
+    });
+}
+
+/// Planar images `[batch, channels, s·height, s·width]` to pixels of `channels·s²` values, `[batch, height, width, ·]`, in
+/// the channel order of PyTorch's `pixel_unshuffle`.
+pub fn unshuffle(x: &[f32], channels: usize, (height, width): (usize, usize), s: usize, y: &mut [f32]) {
+    let depth = channels * s * s;
+    y.par_chunks_exact_mut(width * depth).enumerate().for_each(|(row, y)| {
+        let (image, row) = (row / height, row % height);
+        for c in 0..channels {
+            for i in 0..s {
+                let x = &x[((image * channels + c) * height * s + row * s + i) * width * s..][..width * s];
+                for (y, x) in y.chunks_exact_mut(depth).zip(x.chunks_exact(s)) {
+                    y[(c * s + i) * s..][..s].copy_from_slice(x);
+                }
+            }
+        }
+    });
+}
+
+/// The inverse (and adjoint) of [`unshuffle`]: PyTorch's `pixel_shuffle`.
+pub fn shuffle(x: &[f32], channels: usize, (height, width): (usize, usize), s: usize, y: &mut [f32]) {
+    let depth = channels * s * s;
+    y.par_chunks_exact_mut(width * s).enumerate().for_each(|(line, y)| {
+        let (image, line) = (line / (channels * height * s), line % (channels * height * s));
+        let (c, line) = (line / (height * s), line % (height * s));
+        let x = &x[(image * height + line / s) * width * depth..][..width * depth];
+        for (y, x) in y.chunks_exact_mut(s).zip(x.chunks_exact(depth)) {
+            y.copy_from_slice(&x[(c * s + line % s) * s..][..s]);
+        }
+    });
+}

@@ -1,0 +1,59 @@
+//! Elementary functions on vectors.
+
+use super::simd::Simd;
+
+/// eˣ to about one unit in the last place; arguments beyond ±87 saturate.
+#[inline(always)]
+pub fn exp<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    /// 1.5·2²³: adding it leaves the rounded integer in the low bits of the mantissa.
+    const MAGIC: f32 = 12_582_912.0;
+    let x = s.min_f32s(s.max_f32s(x, s.splat_f32s(-87.0)), s.splat_f32s(87.0));
+    let shifted = s.mul_add_f32s(x, s.splat_f32s(std::f32::consts::LOG2_E), s.splat_f32s(MAGIC));
+    let n = s.sub_f32s(shifted, s.splat_f32s(MAGIC));
+    // ln 2 in two parts, so that x − n·ln 2 stays exact.
+    let r = s.mul_add_f32s(n, s.splat_f32s(-0.693_359_4), x);
+    let r = s.mul_add_f32s(n, s.splat_f32s(2.121_944_4e-4), r);
+    let mut p = s.splat_f32s(1.0 / 720.0);
+    for c in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = s.mul_add_f32s(p, r, s.splat_f32s(c));
+    }
+    let bits = s.add_u32s(s.transmute_u32s_f32s(shifted), s.splat_u32s(127u32.wrapping_sub(MAGIC.to_bits())));
+    let scale = s.transmute_f32s_u32s(s.wrapping_dyn_shl_u32s(bits, s.splat_u32s(23)));
+    s.mul_f32s(p, scale)
+}
+
+/// The logistic function 1 / (1 + e⁻ˣ).
+#[inline(always)]
+pub fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    let one = s.splat_f32s(1.0);
+    s.div_f32s(one, s.add_f32s(one, exp(s, s.neg_f32s(x))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::{self, WithSimd};
+    use super::*;
+
+    struct Exp<'a>(&'a mut [f32]);
+
+    impl WithSimd for Exp<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, s: S) {
+            let (head, tail) = S::as_mut_simd_f32s(self.0);
+            assert!(tail.is_empty());
+            head.iter_mut().for_each(|v| *v = exp(s, *v));
+        }
+    }
+
+    #[test]
+    fn exp_agrees_with_the_standard_library() {
+        let x: Vec<f32> = (0..4096).map(|i| (i as f32 - 2048.0) / 2048.0 * 86.0).collect();
+        let mut y = x.clone();
+        simd::dispatch(Exp(&mut y));
+        for (x, y) in x.iter().zip(&y) {
+            let want = (*x as f64).exp();
+            assert!((*y as f64 - want).abs() <= 3e-7 * want, "exp({x}) = {y}, not {want}");
+        }
+    }
+}
