@@ -20,6 +20,7 @@ pub mod imaging;
 pub mod iqa;
 pub mod method;
 pub mod nn;
+pub mod random;
 pub mod workspace;
 
 pub use error::{Error, Result};

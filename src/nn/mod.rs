@@ -5,8 +5,17 @@
 //! CUDA kernels stay candle's.
 //!
 //! * [`kernels`]: the CPU kernels, on plain f32 slices, channels-last.
-//! * [`ops`]: the same operations on candle tensors, CPU or CUDA, forward and backward.
-//! * [`tape`]: records a forward and runs the backward.
-//! * [`params`], [`adamw`]: named weights, and the optimizer that updates them in one pass.
+//! * [`params`]: named weights. [`layers`]: which of them belong together, and their shapes.
+//! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records.
+//! * [`reference`]: the same operations composed of candle's own: what runs on CUDA, and what tests compare with.
+//! * [`adamw`]: the optimizer, one pass over the weights.
 
+pub mod adamw;
 pub mod kernels;
+pub mod layers;
+pub mod ops;
+pub mod params;
+pub mod reference;
+pub mod tape;
+
+mod cpu;

@@ -111,8 +111,7 @@ pub fn backward(
     };
     let (mut dgain, mut dshift) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
     // dx = a·dz + b·x + c, with a per channel, b and c per group.
-    let (mut a, mut b, mut c) =
-        (vec![0.0; batch * channels], vec![0.0; batch * channels], vec![0.0; batch * channels]);
+    let (mut a, mut b, mut c) = (vec![0.0; batch * channels], vec![0.0; batch * channels], vec![0.0; batch * channels]);
     let per_group = channels / groups;
     for image in 0..batch {
         let sums = &sums[image * 2 * channels..][..2 * channels];

@@ -1,0 +1,59 @@
+//! Between candle tensors on the CPU and plain slices.
+
+use std::ops::Deref;
+
+use candle_core::{Device, Result, Shape, Storage, Tensor};
+
+/// The f32 values of a contiguous CPU tensor, borrowed.
+struct Values<G> {
+    storage: G,
+    start: usize,
+    len: usize,
+}
+
+/// Borrows the values of a contiguous f32 CPU tensor.
+pub fn values(t: &Tensor) -> Result<impl Deref<Target = [f32]> + '_> {
+    let (storage, layout) = t.storage_and_layout();
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        candle_core::bail!("a contiguous tensor is needed, not one of layout {layout:?}");
+    };
+    match &*storage {
+        Storage::Cpu(s) => s.as_slice::<f32>().map(|_| ())?,
+        _ => candle_core::bail!("a CPU tensor is needed"),
+    }
+    Ok(Values { storage, start, len: end - start })
+}
+
+impl<G: Deref<Target = Storage>> Deref for Values<G> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        let all = match &*self.storage {
+            Storage::Cpu(s) => s.as_slice::<f32>().unwrap_or_default(),
+            _ => &[],
+        };
+        &all[self.start..self.start + self.len]
+    }
+}
+
+/// A tensor of `shape` whose values `fill` writes, all of them, before it reads any.
+pub fn build(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> Result<Tensor> {
+    let shape = shape.into();
+    let len = shape.elem_count();
+    let mut data = Vec::<f32>::with_capacity(len);
+    // SAFETY: the capacity is there, f32 has no invalid bit patterns, and `fill` writes before it reads; zeroing the
+    // buffer first would cost up to a tenth of a convolution.
+    unsafe {
+        fill(std::slice::from_raw_parts_mut(data.as_mut_ptr(), len));
+        data.set_len(len);
+    }
+    Tensor::from_vec(data, shape, &Device::Cpu)
+}
+
+/// A tensor of `shape` from zeros that `accumulate` adds to.
+pub fn accumulated(shape: impl Into<Shape>, accumulate: impl FnOnce(&mut [f32])) -> Result<Tensor> {
+    let shape = shape.into();
+    let mut data = vec![0.0; shape.elem_count()];
+    accumulate(&mut data);
+    Tensor::from_vec(data, shape, &Device::Cpu)
+}

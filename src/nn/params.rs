@@ -1,0 +1,237 @@
+//! Named weights of a network, apart from its structure: policy and reference share one structure.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::kernels::conv::{self, ConvShape};
+use crate::random::Random;
+use crate::{Error, Result};
+
+/// Names a weight within [`Params`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ParamId(pub(super) usize);
+
+/// How a weight starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    Zeros,
+    Ones,
+    /// Normal with this standard deviation.
+    Normal(f32),
+}
+
+/// Name, shape and initial distribution of every weight of a network, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Specs(Vec<Spec>);
+
+#[derive(Clone, Debug)]
+struct Spec {
+    name: String,
+    shape: Vec<usize>,
+    init: Init,
+}
+
+impl Specs {
+    /// Declares a weight.
+    pub fn add(&mut self, name: String, shape: &[usize], init: Init) -> ParamId {
+        self.0.push(Spec { name, shape: shape.to_vec(), init });
+        ParamId(self.0.len() - 1)
+    }
+
+    /// Number of values of all weights together.
+    pub fn value_count(&self) -> usize {
+        self.0.iter().map(|s| s.shape.iter().product::<usize>()).sum()
+    }
+}
+
+/// The weights of one network: f32 tensors on one device, in the order of their [`Specs`].
+pub struct Params {
+    specs: Arc<Specs>,
+    device: Device,
+    tensors: Vec<Tensor>,
+    /// Weights brought into the form the kernels read; dropped when the weights change.
+    forward: Vec<Mutex<Option<Arc<conv::Forward>>>>,
+    backward: Vec<Mutex<Option<Arc<conv::Backward>>>>,
+    /// Whether a gradient is wanted, per weight.
+    trainable: bool,
+}
+
+impl Params {
+    fn from_tensors(specs: Arc<Specs>, device: &Device, tensors: Vec<Tensor>) -> Self {
+        let caches = || tensors.iter().map(|_| Mutex::new(None)).collect();
+        let (forward, backward) = (caches(), tensors.iter().map(|_| Mutex::new(None)).collect());
+        Self { specs, device: device.clone(), tensors, forward, backward, trainable: false }
+    }
+
+    /// Fresh weights, a function of the seed alone.
+    pub fn init(specs: &Arc<Specs>, seed: u64, device: &Device) -> Result<Self> {
+        let tensor = |(i, spec): (usize, &Spec)| {
+            let len = spec.shape.iter().product();
+            let values = match spec.init {
+                Init::Zeros => vec![0.0; len],
+                Init::Ones => vec![1.0; len],
+                Init::Normal(std) => {
+                    let mut values = Random::new(seed, i as u32).normal_image(1, 1, len);
+                    values.iter_mut().for_each(|v| *v *= std);
+                    values
+                }
+            };
+            Ok(Tensor::from_vec(values, spec.shape.as_slice(), device)?)
+        };
+        let tensors = specs.0.iter().enumerate().map(tensor).collect::<Result<_>>()?;
+        Ok(Self::from_tensors(specs.clone(), device, tensors))
+    }
+
+    /// Reads f32 or f16 safetensors; `origin` names them in errors.
+    pub fn from_safetensors(specs: &Arc<Specs>, bytes: &[u8], origin: &Path, device: &Device) -> Result<Self> {
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|e| Error::file(origin, format!("not a readable safetensors file: {e}")))?;
+        let tensor = |spec: &Spec| {
+            let view = file
+                .tensor(&spec.name)
+                .map_err(|_| Error::file(origin, format!("the weight \"{}\" is missing", spec.name)))?;
+            if view.shape() != spec.shape {
+                let message =
+                    format!("the weight \"{}\" has shape {:?}, not {:?}", spec.name, view.shape(), spec.shape);
+                return Err(Error::file(origin, message));
+            }
+            let values: Vec<f32> = match view.dtype() {
+                Dtype::F32 => {
+                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+                }
+                Dtype::F16 => {
+                    view.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+                }
+                other => {
+                    let message = format!("the weight \"{}\" has type {other:?}; F32 or F16 is needed", spec.name);
+                    return Err(Error::file(origin, message));
+                }
+            };
+            if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
+                return Err(Error::file(origin, format!("the weight \"{}\" contains {bad}", spec.name)));
+            }
+            Ok(Tensor::from_vec(values, spec.shape.as_slice(), device)?)
+        };
+        let tensors = specs.0.iter().map(tensor).collect::<Result<_>>()?;
+        Ok(Self::from_tensors(specs.clone(), device, tensors))
+    }
+
+    /// Reads a safetensors file.
+    pub fn load(specs: &Arc<Specs>, path: &Path, device: &Device) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        Self::from_safetensors(specs, &bytes, path, device)
+    }
+
+    /// Serialises as safetensors, f32 or (`half`) f16.
+    pub fn to_safetensors(&self, half: bool, metadata: HashMap<String, String>) -> Result<Vec<u8>> {
+        let mut data = Vec::with_capacity(self.tensors.len());
+        for tensor in &self.tensors {
+            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            data.push(match half {
+                true => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>(),
+                false => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            });
+        }
+        let dtype = if half { Dtype::F16 } else { Dtype::F32 };
+        let views = self.specs.0.iter().zip(&data).map(|(spec, data)| {
+            let view = TensorView::new(dtype, spec.shape.clone(), data).map_err(Error::invalid)?;
+            Ok((spec.name.as_str(), view))
+        });
+        let views = views.collect::<Result<Vec<_>>>()?;
+        safetensors::serialize(views, Some(metadata)).map_err(Error::invalid)
+    }
+
+    /// A deep copy: later updates of one do not touch the other.
+    pub fn duplicate(&self) -> Result<Self> {
+        let tensors = self.tensors.iter().map(|t| Ok(t.copy()?)).collect::<Result<_>>()?;
+        Ok(Self { trainable: self.trainable, ..Self::from_tensors(self.specs.clone(), &self.device, tensors) })
+    }
+
+    /// The same weights with gradients wanted (`true`) or frozen.
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.trainable = trainable;
+        self
+    }
+
+    /// Whether gradients are wanted.
+    pub fn is_trainable(&self) -> bool {
+        self.trainable
+    }
+
+    /// The device of all weights.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// One weight.
+    pub fn get(&self, id: ParamId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// All weights with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.specs.0.iter().map(|s| s.name.as_str()).zip(&self.tensors)
+    }
+
+    /// Number of weight tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there is no weight at all.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// Must be called after the values of the weights were changed in place.
+    pub fn touch(&mut self) {
+        self.forward.iter_mut().for_each(|c| *c = Mutex::new(None));
+        self.backward.iter_mut().for_each(|c| *c = Mutex::new(None));
+    }
+
+    /// A convolution's weights in the form the forward kernel reads.
+    pub(super) fn conv_forward(&self, id: ParamId, shape: ConvShape) -> Result<Arc<conv::Forward>> {
+        cached(&self.forward[id.0], || Ok(conv::Forward::new(&*super::cpu::values(self.get(id))?, shape)))
+    }
+
+    /// A convolution's weights in the form the input gradient reads.
+    pub(super) fn conv_backward(&self, id: ParamId, shape: ConvShape) -> Result<Arc<conv::Backward>> {
+        cached(&self.backward[id.0], || Ok(conv::Backward::new(&*super::cpu::values(self.get(id))?, shape)))
+    }
+
+    /// Moves all weights a little towards `other`: `self = decay · self + (1 − decay) · other`.
+    pub fn average_with(&mut self, other: &Params, decay: f64) -> Result<()> {
+        for (mine, theirs) in self.tensors.iter().zip(&other.tensors) {
+            super::adamw::lerp_in_place(mine, theirs, 1.0 - decay as f32)?;
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// All values of all weights, one after the other.
+    pub fn to_flat(&self) -> Result<Vec<f32>> {
+        let mut flat = Vec::with_capacity(self.specs.value_count());
+        for t in &self.tensors {
+            flat.extend(t.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(flat)
+    }
+
+    /// The type of every weight: f32.
+    pub const DTYPE: DType = DType::F32;
+}
+
+fn cached<T>(slot: &Mutex<Option<Arc<T>>>, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    let mut slot = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(value) = &*slot {
+        return Ok(value.clone());
+    }
+    let value = Arc::new(make()?);
+    *slot = Some(value.clone());
+    Ok(value)
+}

@@ -1,0 +1,198 @@
+//! Records a forward pass and runs its backward pass.
+//!
+//! A value on the tape knows whether a gradient is wanted for it; an operation none of whose inputs and weights wants one
+//! records nothing and keeps nothing. Gradients are freed as soon as they are used. A tape made with
+//! [`Tape::inference`] never records: the reference model costs no graph.
+
+use std::cell::RefCell;
+
+use candle_core::Tensor;
+
+use super::cpu;
+use super::kernels::elementwise;
+use super::params::{ParamId, Params};
+use crate::Result;
+
+/// Turns the gradient of an operation's output into gradients of its inputs and weights.
+type Backward<'a> = Box<dyn FnOnce(&Tensor, &mut Gradients) -> Result<()> + 'a>;
+
+/// A recording of operations whose weights live at least for `'a`.
+pub struct Tape<'a> {
+    nodes: RefCell<Vec<Option<Backward<'a>>>>,
+    recording: bool,
+}
+
+/// A tensor on the tape.
+#[derive(Clone, Debug)]
+pub struct Var {
+    tensor: Tensor,
+    /// `None`: no gradient is wanted.
+    node: Option<usize>,
+}
+
+impl Var {
+    /// A value no gradient is wanted for.
+    pub fn constant(tensor: Tensor) -> Self {
+        Self { tensor, node: None }
+    }
+
+    /// The value.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Whether a gradient is wanted.
+    pub fn wants_gradient(&self) -> bool {
+        self.node.is_some()
+    }
+}
+
+/// Gradients collected by a backward pass.
+#[derive(Default)]
+pub struct Gradients {
+    nodes: Vec<Option<Tensor>>,
+    params: Vec<Option<Tensor>>,
+}
+
+impl Gradients {
+    /// Adds to the gradient of a value; does nothing where none is wanted.
+    pub fn add(&mut self, var: &Var, gradient: Tensor) -> Result<()> {
+        match var.node {
+            Some(node) => add_to(&mut self.nodes, node, gradient),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds to the gradient of a weight.
+    pub fn add_param(&mut self, id: ParamId, gradient: Tensor) -> Result<()> {
+        add_to(&mut self.params, id.0, gradient)
+    }
+
+    /// Takes the gradient of a value, if any reached it.
+    pub fn take(&mut self, var: &Var) -> Option<Tensor> {
+        self.nodes.get_mut(var.node?)?.take()
+    }
+
+    /// The gradient of a weight, if any reached it.
+    pub fn param(&self, id: ParamId) -> Option<&Tensor> {
+        self.params.get(id.0)?.as_ref()
+    }
+
+    /// Gradients of all weights, by index.
+    pub fn params(&self) -> &[Option<Tensor>] {
+        &self.params
+    }
+}
+
+fn add_to(slots: &mut Vec<Option<Tensor>>, index: usize, gradient: Tensor) -> Result<()> {
+    if slots.len() <= index {
+        slots.resize(index + 1, None);
+    }
+    slots[index] = Some(match slots[index].take() {
+        None => gradient,
+        Some(sum) if sum.device().is_cpu() => {
+            let (a, b) = (cpu::values(&sum)?, cpu::values(&gradient)?);
+            cpu::build(sum.shape(), |out| {
+                out.copy_from_slice(&a);
+                elementwise::add_assign(out, &b);
+            })?
+        }
+        Some(sum) => (sum + gradient)?,
+    });
+    Ok(())
+}
+
+impl<'a> Tape<'a> {
+    /// A tape that records what gradients need.
+    pub fn recording() -> Self {
+        Self { nodes: RefCell::default(), recording: true }
+    }
+
+    /// A tape that records nothing.
+    pub fn inference() -> Self {
+        Self { nodes: RefCell::default(), recording: false }
+    }
+
+    /// Whether gradients for these weights will be wanted.
+    pub fn trains(&self, params: &Params) -> bool {
+        self.recording && params.is_trainable()
+    }
+
+    /// An input whose gradient is wanted.
+    pub fn leaf(&self, tensor: Tensor) -> Var {
+        if !self.recording {
+            return Var::constant(tensor);
+        }
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.push(None);
+        Var { tensor, node: Some(nodes.len() - 1) }
+    }
+
+    /// Puts the result of an operation on the tape. `backward` is only made, and what it keeps only kept, when a gradient
+    /// is `wanted` for one of the operation's inputs or weights.
+    pub fn push<F>(&self, tensor: Tensor, wanted: bool, backward: impl FnOnce() -> F) -> Var
+    where
+        F: FnOnce(&Tensor, &mut Gradients) -> Result<()> + 'a,
+    {
+        if !(self.recording && wanted) {
+            return Var::constant(tensor);
+        }
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.push(Some(Box::new(backward())));
+        Var { tensor, node: Some(nodes.len() - 1) }
+    }
+
+    /// Runs `body` without keeping anything, and runs it again when its gradient is needed: memory for time (Chen et al.,
+    /// "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174). All values on the tape that `body` reads must
+    /// come in through `inputs`.
+    pub fn checkpoint<F>(&self, inputs: &[&Var], params: &Params, body: F) -> Result<Var>
+    where
+        F: Fn(&Tape<'a>, &[Var]) -> Result<Var> + 'a,
+    {
+        let wanted = self.trains(params) || inputs.iter().any(|v| v.wants_gradient());
+        let inputs: Vec<Var> = inputs.iter().map(|&v| v.clone()).collect();
+        let constants: Vec<Var> = inputs.iter().map(|v| Var::constant(v.tensor.clone())).collect();
+        let result = body(&Tape::inference(), &constants)?;
+        Ok(self.push(result.tensor, wanted, || {
+            move |dy: &Tensor, sink: &mut Gradients| {
+                let tape = Tape::recording();
+                let again = |v: &Var| match v.wants_gradient() {
+                    true => tape.leaf(v.tensor.clone()),
+                    false => v.clone(),
+                };
+                let leaves: Vec<Var> = inputs.iter().map(again).collect();
+                let result = body(&tape, &leaves)?;
+                let mut inner = Gradients { params: std::mem::take(&mut sink.params), ..Default::default() };
+                tape.backward_into(&result, dy.clone(), &mut inner)?;
+                sink.params = std::mem::take(&mut inner.params);
+                for (input, leaf) in inputs.iter().zip(&leaves) {
+                    if let Some(gradient) = inner.take(leaf) {
+                        sink.add(input, gradient)?;
+                    }
+                }
+                Ok(())
+            }
+        }))
+    }
+
+    /// Gradients of everything on the tape, given the gradient of `output`.
+    pub fn backward(self, output: &Var, gradient: Tensor) -> Result<Gradients> {
+        let mut gradients = Gradients::default();
+        self.backward_into(output, gradient, &mut gradients)?;
+        Ok(gradients)
+    }
+
+    /// [`Tape::backward`] that adds to gradients collected before (of other tapes: only those of weights carry over).
+    pub fn backward_into(self, output: &Var, gradient: Tensor, gradients: &mut Gradients) -> Result<()> {
+        gradients.nodes.clear();
+        gradients.add(output, gradient)?;
+        for (index, backward) in self.nodes.into_inner().into_iter().enumerate().rev() {
+            if let Some(backward) = backward
+                && let Some(gradient) = gradients.nodes.get_mut(index).and_then(Option::take)
+            {
+                backward(&gradient, gradients)?;
+            }
+        }
+        Ok(())
+    }
+}
