@@ -30,6 +30,7 @@ pub mod loss;
 pub mod overrides;
 pub mod presets;
 pub mod recipe;
+mod recipe_file;
 pub mod reward;
 pub mod scores;
 pub mod statistics;
