@@ -131,8 +131,8 @@ fn the_order_of_groups_and_seeds_does_not_matter() {
         let mut moved = ScoreTable::new(has_hr, seeds, columns()).unwrap();
         for (group, &from) in group_of.iter().enumerate() {
             for column in 0..4 {
-                for seed in 0..seeds {
-                    if let Some(score) = original.get(from, seed_of[seed], column) {
+                for (seed, &from_seed) in seed_of.iter().enumerate() {
+                    if let Some(score) = original.get(from, from_seed, column) {
                         moved.set(group, seed, column, score).unwrap();
                     }
                 }

@@ -54,8 +54,7 @@ impl Summary {
         let groups = curation.groups();
         let bins = bins.max(1);
         let alpha = curation.hpo().alpha_intra;
-        let parts = |g: usize, group: &Group, pair: &Pair| {
-            let rewards = rewards.group(g);
+        let parts = |rewards: &[f64], group: &Group, pair: &Pair| {
             let gap = (rewards[usize::from(pair.winner)] - rewards[usize::from(pair.loser)]).abs();
             (
                 gap,
@@ -69,9 +68,9 @@ impl Summary {
             .enumerate()
             .with_min_len(32)
             .map(|(g, group)| {
-                let mut extent = Extent::default();
+                let (mut extent, rewards) = (Extent::default(), rewards.group(g));
                 for pair in curation.pairs_of(g) {
-                    let (gap, w_intra, weight) = parts(g, group, pair);
+                    let (gap, w_intra, weight) = parts(rewards, group, pair);
                     extent.gap = extent.gap.max(gap);
                     extent.w_intra = extent.w_intra.max(w_intra);
                     extent.weight = extent.weight.max(weight);
@@ -89,14 +88,15 @@ impl Summary {
             sum_of_squares: a.sum_of_squares + b.sum_of_squares,
         });
 
-        let empty = || [all.gap, all.w_intra, all.weight].map(|max| Histogram::new(max, bins));
+        let empty = || [all.gap, all.w_intra, all.weight].map(|max| Counter::new(max, bins));
         let [gap, w_intra, weight] = groups
             .par_iter()
             .enumerate()
             .with_min_len(32)
             .fold(empty, |mut histograms, (g, group)| {
+                let rewards = rewards.group(g);
                 for pair in curation.pairs_of(g) {
-                    let (gap, w_intra, weight) = parts(g, group, pair);
+                    let (gap, w_intra, weight) = parts(rewards, group, pair);
                     histograms[0].count(gap);
                     histograms[1].count(w_intra);
                     histograms[2].count(weight);
@@ -106,11 +106,12 @@ impl Summary {
             .reduce(empty, |mut a, b| {
                 a.iter_mut().zip(&b).for_each(|(a, b)| a.add(b));
                 a
-            });
+            })
+            .map(Counter::finish);
 
         let with_pairs = || groups.iter().filter(|group| group.pairs > 0);
         let largest = with_pairs().map(|group| group.w_inter).fold(0.0, f64::max);
-        let mut w_inter = Histogram::new(largest, bins);
+        let mut w_inter = Counter::new(largest, bins);
         with_pairs().for_each(|group| w_inter.count(group.w_inter));
 
         let pairs = curation.pairs().len();
@@ -126,7 +127,7 @@ impl Summary {
             },
             gap,
             w_intra,
-            w_inter,
+            w_inter: w_inter.finish(),
             weight,
         }
     }
@@ -141,24 +142,40 @@ pub fn effective_size(sum: f64, sum_of_squares: f64) -> f64 {
     }
 }
 
-impl Histogram {
+/// A histogram being filled.
+struct Counter {
+    max: f64,
+    /// Bins per unit, so that counting needs no division.
+    scale: f64,
+    counts: Vec<u64>,
+}
+
+impl Counter {
     fn new(max: f64, bins: usize) -> Self {
+        // Without extent every value is 0 and belongs to bin 0.
+        let scale = if max > 0.0 { bins as f64 / max } else { 0.0 };
         Self {
             max,
+            scale,
             counts: vec![0; bins],
         }
     }
 
     fn count(&mut self, value: f64) {
-        let bins = self.counts.len();
-        // A range without extent gives NaN, which becomes bin 0.
-        let bin = (value / self.max * bins as f64) as usize;
-        self.counts[bin.min(bins - 1)] += 1;
+        let last = self.counts.len() - 1;
+        self.counts[((value * self.scale) as usize).min(last)] += 1;
     }
 
     fn add(&mut self, other: &Self) {
         for (a, b) in self.counts.iter_mut().zip(&other.counts) {
             *a += b;
+        }
+    }
+
+    fn finish(self) -> Histogram {
+        Histogram {
+            max: self.max,
+            counts: self.counts,
         }
     }
 }
