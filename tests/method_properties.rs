@@ -516,3 +516,34 @@ fn the_result_does_not_depend_on_threads_or_on_used_buffers() {
     assert!(!one.0.is_empty());
     assert!(one == run(3, false) && one == run(2, true));
 }
+
+#[test]
+fn groups_without_pairs_do_not_pull_the_mean_spread() {
+    let nan = f64::NAN;
+    let rewards = Rewards::from_values(2, vec![0.2, 0.4, nan, nan, 0.1, 0.9, 0.5, nan]).unwrap();
+    let curation = curate(&rewards, 0.5, (1.0, 1.0), &Overrides::default());
+    // σ 0.1 and 0.4; the other two groups have no pairs.
+    assert!((curation.mean_sigma() - 0.25).abs() < 1e-12);
+    let weights: Vec<f32> = curation.pairs().iter().map(|pair| pair.weight).collect();
+    assert_eq!(weights, [0.85, 1.15]);
+}
+
+#[test]
+fn a_metric_that_scores_all_alike_counts_one_half_for_all() {
+    let mut table = ScoreTable::new(vec![false], 2, columns()).unwrap();
+    for seed in 0..2 {
+        table.set(0, seed, 2, 7.0).unwrap();
+        table.set(0, seed, 3, 1.0 + seed as f64).unwrap();
+    }
+    for scope in [Scope::Frozen, Scope::PerGroup] {
+        let mut recipe = recipe::Reward {
+            scope,
+            ..Default::default()
+        };
+        recipe.fr.clear();
+        recipe.nr = [("niqe".to_owned(), 1.0), ("brisque".to_owned(), 3.0)].into();
+        let rewards = rewards_of(&table, &recipe, &Bounds::fit(&table));
+        // A quarter of 0.5 from the constant metric, three quarters of 1 and of 0 from the other.
+        assert_eq!(rewards.group(0), [0.875, 0.125]);
+    }
+}

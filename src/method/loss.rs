@@ -113,7 +113,7 @@ pub struct LossSums {
 }
 
 impl LossSums {
-    /// A new step of `pairs_per_step` pairs. Errors: none.
+    /// A new step of `pairs_per_step` pairs. Errors: a step of no pairs.
     pub fn new(pairs_per_step: usize) -> Result<Self> {
         if pairs_per_step == 0 {
             return Err(Error::invalid("a training step needs at least one pair"));
