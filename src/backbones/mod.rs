@@ -1,1 +1,3 @@
-//! (in work)
+//! Generative super-resolution models and their samplers.
+
+pub mod mini;

@@ -1,1 +1,38 @@
-//! (in work)
+//! DP²O itself, as pure functions on numbers: reward, curation, HPO weights, loss, statistics.
+//!
+//! Nothing in these files knows a network, a disk or a window, so that the command line, the studio and the
+//! trainer all get the same answer from the same few lines. The order of the method, one file a step:
+//!
+//! 1. [`recipe`]: every setting, [`fields`]: what each of them means, [`presets`]: named sets of them.
+//! 2. [`scores`]: the raw scores (group × metric × seed) as one flat table.
+//! 3. [`bounds`]: minimum and maximum of each metric. [`reward`]: the hybrid perceptual reward R of a candidate.
+//! 4. [`curation`]: rank each group, take N² pairs. [`overrides`]: what a person said about single pairs.
+//! 5. [`hpo`]: weights of the pairs. [`summary`]: their histograms and the effect of an edit.
+//! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
+//! 7. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds.
+//!
+//! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
+//! Super-Resolution", NeurIPS 2025, arXiv 2510.18851; Wallace et al., "Diffusion Model Alignment Using Direct
+//! Preference Optimization", arXiv 2311.12908.
+//!
+//! Conventions shared by all files:
+//!
+//! * A *group* is the M candidates of one LR image; a candidate's *seed* is its column, `0..M`, as `u16`.
+//! * Inside flat `f64` arrays NaN means "absent" and nothing else: real scores are finite, which
+//!   [`scores::ScoreTable::set`] enforces. Accessors that hand out single values return `Option`.
+//! * Every standard deviation is the population's (divided by the count, as `numpy.std` does).
+
+pub mod bounds;
+pub mod curation;
+pub mod fields;
+pub mod hpo;
+pub mod loss;
+pub mod overrides;
+pub mod presets;
+pub mod recipe;
+mod recipe_file;
+pub mod reward;
+pub mod scores;
+pub mod statistics;
+pub mod summary;
+pub mod value;

@@ -1,0 +1,121 @@
+//! Re-curation of 1,000 groups × 64 seeds × 10 metrics, what a moving slider costs: `cargo bench --bench curation`.
+//!
+//! Goal: 16 ms on two cores for normalize, reward, rank, pairs and weights together.
+
+use divan::{Bencher, black_box};
+use dp2o_studio::method::bounds::Bounds;
+use dp2o_studio::method::curation::Curation;
+use dp2o_studio::method::overrides::{Overrides, PairOverride, Verdict};
+use dp2o_studio::method::recipe::{Recipe, Scope};
+use dp2o_studio::method::reward::{RewardPlan, Rewards};
+use dp2o_studio::method::scores::{MetricColumn, ScoreTable};
+use dp2o_studio::method::summary::{PairChange, Summary};
+
+const GROUPS: usize = 1000;
+const SEEDS: usize = 64;
+const METRICS: usize = 10;
+
+fn main() {
+    divan::main();
+}
+
+/// Scores that look like real ones: a level for each group, a spread for each metric.
+fn table() -> ScoreTable {
+    let columns = (0..METRICS).map(|i| MetricColumn {
+        name: format!("metric{i}"),
+        higher_is_better: i % 3 != 0,
+        is_fr: i % 2 == 0,
+    });
+    let mut table = ScoreTable::new(vec![true; GROUPS], SEEDS, columns.collect()).unwrap();
+    let mut state = 1u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f64 / (1u64 << 24) as f64
+    };
+    for group in 0..GROUPS {
+        for metric in 0..METRICS {
+            let level = uniform();
+            for seed in 0..SEEDS {
+                let score = 10.0 * metric as f64 + level + 0.3 * (uniform() + uniform());
+                table.set(group, seed, metric, score).unwrap();
+            }
+        }
+    }
+    table
+}
+
+fn recipe(n: usize, scope: Scope) -> Recipe {
+    let mut recipe = Recipe::default();
+    let half = |rest| (0..METRICS).filter(move |i| i % 2 == rest).map(|i| (format!("metric{i}"), 1.0));
+    recipe.reward.fr = half(0).collect();
+    recipe.reward.nr = half(1).collect();
+    recipe.reward.scope = scope;
+    recipe.curation.ratio = n as f64 / SEEDS as f64;
+    recipe
+}
+
+struct Studio {
+    table: ScoreTable,
+    bounds: Bounds,
+    overrides: Overrides,
+    rewards: Rewards,
+    curation: Curation,
+}
+
+impl Studio {
+    fn new() -> Self {
+        let table = table();
+        let bounds = Bounds::fit(&table);
+        let mut overrides = Overrides::default();
+        for group in (0..GROUPS).step_by(50) {
+            let verdict = Verdict::Flip;
+            let shown = PairOverride { group, winner: 3, loser: 40, verdict };
+            overrides.set(shown).unwrap();
+        }
+        Self { table, bounds, overrides, rewards: Rewards::default(), curation: Curation::default() }
+    }
+
+    fn recurate(&mut self, recipe: &Recipe) {
+        let plan = RewardPlan::new(&self.table, &recipe.reward, &self.bounds).unwrap();
+        self.rewards.compute(&self.table, &plan);
+        self.curation.update(&self.rewards, &recipe.curation, &recipe.hpo, &self.overrides).unwrap();
+    }
+}
+
+/// The slider: everything from raw scores to weighted pairs.
+#[divan::bench(args = [4, 16, 32])]
+fn recurate_frozen(bencher: Bencher, n: usize) {
+    let (mut studio, recipe) = (Studio::new(), recipe(n, Scope::Frozen));
+    bencher.bench_local(|| studio.recurate(black_box(&recipe)));
+}
+
+#[divan::bench(args = [4, 16, 32])]
+fn recurate_per_group(bencher: Bencher, n: usize) {
+    let (mut studio, recipe) = (Studio::new(), recipe(n, Scope::PerGroup));
+    bencher.bench_local(|| studio.recurate(black_box(&recipe)));
+}
+
+/// The histograms under the recipe.
+#[divan::bench(args = [4, 16, 32])]
+fn summarise(bencher: Bencher, n: usize) {
+    let mut studio = Studio::new();
+    studio.recurate(&recipe(n, Scope::Frozen));
+    bencher.bench_local(|| black_box(Summary::of(&studio.curation, &studio.rewards, 40)));
+}
+
+/// "This edit changes so many pairs": from N to N / 2.
+#[divan::bench(args = [4, 16, 32])]
+fn pairs_changed(bencher: Bencher, n: usize) {
+    let mut studio = Studio::new();
+    studio.recurate(&recipe(n / 2, Scope::Frozen));
+    let before = studio.curation.clone();
+    studio.recurate(&recipe(n, Scope::Frozen));
+    bencher.bench_local(|| black_box(PairChange::between(&before, &studio.curation)));
+}
+
+/// The first fit of the frozen bounds.
+#[divan::bench]
+fn fit_bounds(bencher: Bencher) {
+    let table = table();
+    bencher.bench_local(|| black_box(Bounds::fit(&table)));
+}

@@ -1,0 +1,260 @@
+//! The one table of what each setting means: key, aliases, label, unit, accepted range, explanation, formula.
+//!
+//! The Recipe pane draws it, `--set key=value` reads it, the documentation prints it. Defaults are not repeated
+//! here: [`Field::default_value`] takes them from `Recipe::default()`. A new setting is one line in
+//! [`super::recipe`] and one entry here; a test fails if either is missing.
+
+use super::recipe::{ColourFix, Method, Mode, Recipe, RoundReference, Scope};
+use super::value::{Accepted, Setting, Value};
+use crate::{Error, Result};
+
+/// One setting of the recipe.
+#[derive(Debug)]
+pub struct Field {
+    /// Path in the RON file and for `--set`, such as `training.beta`.
+    pub key: &'static str,
+    /// Short names `--set` takes as well.
+    pub aliases: &'static [&'static str],
+    /// Name on the screen.
+    pub label: &'static str,
+    /// Unit, empty for pure numbers and words.
+    pub unit: &'static str,
+    /// Accepted type and range.
+    pub accepted: Accepted,
+    /// One or two sentences for a tooltip.
+    pub doc: &'static str,
+    /// The formula it belongs to with the section of the method, empty where there is none.
+    pub formula: &'static str,
+    get: fn(&Recipe) -> Value,
+    put: fn(&mut Recipe, Value) -> bool,
+}
+
+impl Field {
+    /// The value in this recipe.
+    pub fn value(&self, recipe: &Recipe) -> Value {
+        (self.get)(recipe)
+    }
+
+    /// The value in `Recipe::default()`.
+    pub fn default_value(&self) -> Value {
+        self.value(&Recipe::default())
+    }
+
+    /// The topic of the key, such as `training`.
+    pub fn topic(&self) -> &'static str {
+        self.key.split('.').next().unwrap_or(self.key)
+    }
+
+    /// Whether the value would be accepted; the error names key, value and accepted range.
+    pub fn check(&self, value: &Value) -> Result<()> {
+        if self.accepted.admits(value) {
+            return Ok(());
+        }
+        Err(self.refuse(&value.to_string()))
+    }
+
+    /// Sets the value in a recipe if it is accepted.
+    pub fn assign(&self, recipe: &mut Recipe, value: Value) -> Result<()> {
+        self.check(&value)?;
+        let text = value.to_string();
+        if (self.put)(recipe, value) { Ok(()) } else { Err(self.refuse(&text)) }
+    }
+
+    /// Sets the value in a recipe from text if it is accepted.
+    pub fn assign_text(&self, recipe: &mut Recipe, text: &str) -> Result<()> {
+        let value = self.accepted.parse(text).ok_or_else(|| self.refuse(text))?;
+        self.assign(recipe, value)
+    }
+
+    fn refuse(&self, text: &str) -> Error {
+        Error::invalid(format!(
+            "{}: `{}` is not accepted; accepted is {}",
+            self.key,
+            text.escape_debug(),
+            self.accepted
+        ))
+    }
+}
+
+/// All settings, in the order they are shown.
+pub fn fields() -> &'static [Field] {
+    FIELDS
+}
+
+/// The field of a key or alias. One weight of a metric map is a key of its own (`reward.fr.stlpips`); its metric
+/// name is then the second value. The error of an unknown key lists near matches.
+pub fn find(key: &str) -> Result<(&'static Field, Option<&str>)> {
+    for field in FIELDS {
+        if field.key == key || field.aliases.contains(&key) {
+            return Ok((field, None));
+        }
+        let below = key.strip_prefix(field.key).and_then(|k| k.strip_prefix('.'));
+        if let (Some(metric), Accepted::Weights) = (below, field.accepted) {
+            return Ok((field, Some(metric)));
+        }
+    }
+    let near = near_matches(key);
+    let hint = if near.is_empty() {
+        "`--help` and the documentation list the settings".to_owned()
+    } else {
+        format!("did you mean {}?", near.join(", "))
+    };
+    let key = key.escape_debug();
+    Err(Error::invalid(format!("there is no setting `{key}`; {hint}")))
+}
+
+/// At most three keys that resemble the text, the nearest first.
+fn near_matches(text: &str) -> Vec<&'static str> {
+    let text = text.to_lowercase();
+    let likeness = |field: &Field| {
+        let last = field.key.rsplit('.').next().unwrap_or(field.key);
+        let names = [field.key, last].into_iter().chain(field.aliases.iter().copied());
+        names.map(|name| strsim::jaro_winkler(&text, name)).fold(0.0, f64::max)
+    };
+    let mut near: Vec<_> =
+        FIELDS.iter().map(|field| (likeness(field), field.key)).filter(|(likeness, _)| *likeness >= 0.82).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.truncate(3);
+    near.into_iter().map(|(_, key)| key).collect()
+}
+
+/// Any seed.
+const SEED: Accepted = count(0, u64::MAX);
+/// Steps, evaluations and the like.
+const MANY: u64 = 10_000_000;
+
+const fn count(min: u64, max: u64) -> Accepted {
+    Accepted::Count { min, max }
+}
+
+const fn number(min: f64, max: f64) -> Accepted {
+    Accepted::Number { min, max }
+}
+
+const REWARD: &str = "§2 R = b · mean over FR of s̄ + (1 − b) · mean over NR of s̄";
+const NORMALIZED: &str = "§2 s̄ = (s − s_min) / (s_max − s_min)";
+const PAIRS: &str = "§3 N = ratio · M; top N against bottom N: N² pairs";
+const INTRA: &str = "§4 w_intra = 1 + α_intra · (|R_w − R_l| − μ_gap), at least 0";
+const INTER: &str = "§4 w_inter = 1 + α_inter · (σ_g − μ_σ), at least 0";
+const LOSS: &str = "§5 ℓ = −log σ(−(β/2) · d); loss = mean of w · ℓ";
+const NONE: &str = "";
+
+/// Builds one entry; the path of the struct field is the key.
+macro_rules! field {
+    ($topic:ident . $name:ident, $aliases:expr, $label:literal, $unit:literal, $accepted:expr, $formula:expr,
+     $doc:literal) => {
+        Field {
+            key: concat!(stringify!($topic), ".", stringify!($name)),
+            aliases: &$aliases,
+            label: $label,
+            unit: $unit,
+            accepted: $accepted,
+            doc: $doc,
+            formula: $formula,
+            get: |recipe| recipe.$topic.$name.to_value(),
+            put: |recipe, value| match Setting::from_value(value) {
+                Some(value) => {
+                    recipe.$topic.$name = value;
+                    true
+                }
+                None => false,
+            },
+        }
+    };
+}
+
+#[rustfmt::skip]
+static FIELDS: &[Field] = &[
+    field!(data.crop_px, ["crop"], "Crop", "px of HR", count(0, 8192), NONE,
+        "Side of the square crops that are trained on. 0 uses whole images."),
+    field!(data.crops, ["crops"], "Training crops", "crops", count(1, 1_000_000), NONE,
+        "Crops taken from the training photographs; each becomes one LR image with a group of its own."),
+    field!(data.held_out_crops, [], "Held-out crops", "crops", count(1, 1_000_000), NONE,
+        "Crops taken from the held-out photographs, for evaluation only."),
+    field!(data.degradation, ["degrade"], "Degradation", "", Accepted::Text { optional: false }, NONE,
+        "Preset that makes LR from HR where only HR is given."),
+
+    field!(sampling.backbone, ["backbone"], "Backbone", "", Accepted::Text { optional: false }, NONE,
+        "Generative super-resolution model that is sampled and fine-tuned."),
+    field!(sampling.m, ["m", "seeds"], "Seeds M", "seeds", count(2, 1024), "§1 M outputs with M seeds",
+        "Candidates drawn for each LR image. The paper uses up to 64."),
+    field!(sampling.first_seed, [], "First seed", "", SEED, NONE,
+        "The M seeds are this number and the ones after it. Another number gives other candidates."),
+    field!(sampling.steps, ["sampling_steps"], "Sampling steps", "steps", count(1, 1000), NONE,
+        "Integration steps from noise to image. The paper: 50 for C-SD2, 25 for C-FLUX."),
+    field!(sampling.method, [], "Sampler", "", Accepted::Choice(Method::WORDS), NONE,
+        "Integrator. Heun evaluates the model twice a step and errs less at the same number of steps."),
+    field!(sampling.guidance, ["guidance"], "Guidance", "", number(0.0, 100.0), NONE,
+        "Classifier-free guidance scale; 1 is none. The paper: 3.5 for C-SD2, 2.5 for C-FLUX."),
+    field!(sampling.negative_prompt, [], "Negative prompt", "", Accepted::Text { optional: true }, NONE,
+        "What guidance leads away from, for backbones with a text encoder."),
+    field!(sampling.colour_fix, [], "Colour fix", "", Accepted::Choice(ColourFix::WORDS), NONE,
+        "Aligns the output's colour to the LR image."),
+    field!(sampling.tile_px, ["tile"], "Tile", "px of output", count(0, 16_384), NONE,
+        "Side of the tiles an image is sampled in. 0 chooses it from the memory budget."),
+    field!(sampling.tile_overlap_px, [], "Tile overlap", "px of output", count(0, 4096), NONE,
+        "Width in which neighbouring tiles are blended; at most half a tile."),
+    field!(sampling.memory_budget_mib, [], "Memory budget", "MiB", count(0, 16_777_216), NONE,
+        "Memory that sampling may take, which bounds the seeds drawn at once. 0 leaves it to the device."),
+
+    field!(reward.fr, ["fr"], "FR metrics", "weight", Accepted::Weights, REWARD,
+        "Full-reference metrics and their relative weights within the FR half. Weight 0 scores without counting."),
+    field!(reward.nr, ["nr"], "NR metrics", "weight", Accepted::Weights, REWARD,
+        "No-reference metrics and their relative weights within the NR half. Weight 0 scores without counting."),
+    field!(reward.fr_balance, ["balance", "fr_balance"], "FR/NR balance b", "", number(0.0, 1.0), REWARD,
+        "Share of the FR half. 1 over-smooths, 0 hallucinates; the paper: 0.5. Without HR only the NR half exists."),
+    field!(reward.scope, ["scope"], "Normalization", "", Accepted::Choice(Scope::WORDS), NORMALIZED,
+        "frozen: bounds of the reference's candidates over the whole set, so rewards compare across checkpoints. \
+         per_group: bounds of each group."),
+    field!(reward.held_out, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
+        "Scored and reported, never trained on: they show whether an improvement is real."),
+
+    field!(curation.ratio, ["ratio"], "Selection ratio N/M", "", Accepted::Positive { max: 0.5 }, PAIRS,
+        "Share of a group taken from the top and from the bottom; N is at least 1 and at most M/2. Small models want \
+         coverage (1/4), large ones contrast (1/16)."),
+
+    field!(hpo.alpha_intra, ["alpha_intra"], "α intra", "", number(0.0, 1000.0), INTRA,
+        "How much more a pair with a wide gap counts within its group. 1 is the paper, 0 plain Diff-DPO."),
+    field!(hpo.alpha_inter, ["alpha_inter"], "α inter", "", number(0.0, 1000.0), INTER,
+        "How much more a group with a wide spread counts. 1 is the paper, 0 plain Diff-DPO."),
+
+    field!(training.beta, ["beta"], "β", "", Accepted::Positive { max: 1e9 }, LOSS,
+        "Strength of the tie to the reference: higher stays closer. Convention of Diff-DPO (β/2, its default 5000); \
+         diffusers' SD script writes β for β/2, so its 2500 is 5000 here."),
+    field!(training.learning_rate, ["lr", "learning_rate"], "Learning rate", "", Accepted::Positive { max: 1.0 }, NONE,
+        "AdamW step size after warm-up. The paper: 2e-5."),
+    field!(training.warmup_steps, ["warmup"], "Warm-up", "steps", count(0, MANY), NONE,
+        "Steps in which the learning rate rises from 0."),
+    field!(training.steps, ["steps"], "Training steps", "steps", count(1, MANY), NONE,
+        "Optimizer steps of a round. The paper: 1000."),
+    field!(training.batch_pairs, ["batch"], "Batch", "pairs", count(1, 65_536), LOSS,
+        "Pairs that go through the network at once."),
+    field!(training.accumulation, ["accumulation"], "Accumulation", "batches", count(1, 65_536), LOSS,
+        "Batches whose gradients are averaged into one optimizer step. The paper: 1024 pairs a step in all."),
+    field!(training.grad_clip, ["grad_clip"], "Gradient clip", "norm", number(0.0, 1e9), NONE,
+        "Longest gradient; a longer one is scaled down to it. 0 never clips."),
+    field!(training.weight_decay, [], "Weight decay", "", number(0.0, 10.0), NONE,
+        "AdamW's decoupled weight decay."),
+    field!(training.ema_decay, ["ema"], "EMA decay", "per step", number(0.0, 0.999_999), NONE,
+        "Exponential moving average of the policy's weights, which is then what is evaluated and kept. 0 is none."),
+    field!(training.mode, ["mode"], "Weights trained", "", Accepted::Choice(Mode::WORDS), NONE,
+        "full: every trainable weight of the backbone. lora: low-rank additions only."),
+    field!(training.lora_rank, ["lora_rank"], "LoRA rank", "", count(1, 4096), NONE,
+        "Rank of the additions in mode lora."),
+    field!(training.lora_alpha, ["lora_alpha"], "LoRA alpha", "", Accepted::Positive { max: 1e6 }, NONE,
+        "The additions are scaled by alpha / rank."),
+    field!(training.seed, ["seed"], "Training seed", "", SEED, NONE,
+        "Seeds the order of the pairs, the noise ε and the timesteps t."),
+    field!(training.eval_every, ["eval_every"], "Evaluate every", "steps", count(0, MANY), NONE,
+        "Steps between evaluations on the held-out images. 0 evaluates only at the end."),
+    field!(training.eval_seeds, ["eval_seeds"], "Evaluation seeds", "seeds", count(1, 1024), NONE,
+        "Fixed seeds drawn for each held-out image at an evaluation."),
+    field!(training.early_stop_evaluations, ["early_stop"], "Stop on collapse", "evaluations", count(0, MANY), NONE,
+        "Stops after this many evaluations in a row with the held-out reward below its start. 0 never stops."),
+    field!(training.checkpoint_every, ["checkpoint_every"], "Checkpoint every", "steps", count(0, MANY), NONE,
+        "Steps between checkpoints. 0 keeps only the best and the last."),
+    field!(training.rounds, ["rounds"], "Rounds", "rounds", count(1, 1000), NONE,
+        "1 trains offline, as the paper. More re-sample from the current policy and go on."),
+    field!(training.round_reference, [], "Reference of a round", "", Accepted::Choice(RoundReference::WORDS), NONE,
+        "From the second round on, π_ref is the original model or the policy the last round ended with."),
+];

@@ -1,0 +1,42 @@
+//! The recipes that come with the product, compiled in from `presets/*.ron`.
+
+use std::path::Path;
+
+use super::recipe::Recipe;
+use crate::{Error, Result};
+
+/// Name and text of each preset.
+const PRESETS: [(&str, &str); 4] = [
+    ("mini-demo", include_str!("../../presets/mini-demo.ron")),
+    ("mini-paper", include_str!("../../presets/mini-paper.ron")),
+    ("sd2-paper", include_str!("../../presets/sd2-paper.ron")),
+    ("flux-paper", include_str!("../../presets/flux-paper.ron")),
+];
+
+/// Names of the presets, in the order they are shown.
+pub fn preset_names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, _)| *name)
+}
+
+/// The preset of this name; the error of an unknown one lists those there are.
+pub fn preset(name: &str) -> Result<Recipe> {
+    match PRESETS.iter().find(|(known, _)| *known == name) {
+        Some((known, text)) => Recipe::from_ron(text, format!("presets/{known}.ron")),
+        None => Err(Error::invalid(format!(
+            "there is no preset `{}`; there are {}",
+            name.escape_debug(),
+            preset_names().collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+/// What `--preset` names: a preset of the product, or else a RON file.
+pub fn preset_or_file(name_or_path: &str) -> Result<Recipe> {
+    let path = Path::new(name_or_path);
+    let looks_like_file = path.extension().is_some() || path.components().count() > 1;
+    if looks_like_file || (path.is_file() && !preset_names().any(|name| name == name_or_path)) {
+        Recipe::load(path)
+    } else {
+        preset(name_or_path)
+    }
+}

@@ -1,0 +1,334 @@
+//! The recipe: every setting of a run, from the number of seeds to the learning rate, as one value.
+//!
+//! The structs here hold the values and the defaults. What a setting means (label, unit, range, formula) is in
+//! the table of [`super::fields`], which the studio's Recipe pane, `--set key=value` and the docs all read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{self, Field};
+use super::value::{Value, choices};
+use crate::{Error, Result};
+
+choices! {
+    /// How the flow or diffusion ODE is integrated.
+    pub enum Method { Euler = "euler", Heun = "heun" }
+}
+choices! {
+    /// What the output's colour is aligned to the LR image with.
+    pub enum ColourFix { None = "none", Adain = "adain", Wavelet = "wavelet" }
+}
+choices! {
+    /// Over which candidates a metric's minimum and maximum are taken.
+    pub enum Scope { Frozen = "frozen", PerGroup = "per_group" }
+}
+choices! {
+    /// Which weights are trained.
+    pub enum Mode { Full = "full", Lora = "lora" }
+}
+choices! {
+    /// Which model is π_ref in the rounds after the first.
+    pub enum RoundReference { Original = "original", Last = "last" }
+}
+
+/// All settings of a run. `Recipe::default()` are the defaults shown in the studio.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    pub data: Data,
+    pub sampling: Sampling,
+    pub reward: Reward,
+    pub curation: Curation,
+    pub hpo: Hpo,
+    pub training: Training,
+}
+
+/// Which part of the photographs is used, and how LR images come about where only HR is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    pub crop_px: usize,
+    pub crops: usize,
+    pub held_out_crops: usize,
+    pub degradation: String,
+}
+
+/// Sampling the candidates (method §1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sampling {
+    pub backbone: String,
+    pub m: usize,
+    pub first_seed: u64,
+    pub steps: usize,
+    pub method: Method,
+    pub guidance: f64,
+    pub negative_prompt: String,
+    pub colour_fix: ColourFix,
+    pub tile_px: usize,
+    pub tile_overlap_px: usize,
+    pub memory_budget_mib: usize,
+}
+
+/// The hybrid perceptual reward (method §2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reward {
+    pub fr: BTreeMap<String, f64>,
+    pub nr: BTreeMap<String, f64>,
+    pub fr_balance: f64,
+    pub scope: Scope,
+    pub held_out: Vec<String>,
+}
+
+/// Choosing winners and losers (method §3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Curation {
+    pub ratio: f64,
+}
+
+/// Hierarchical preference optimization (method §4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hpo {
+    pub alpha_intra: f64,
+    pub alpha_inter: f64,
+}
+
+/// Fine-tuning with the Diffusion-DPO loss (method §5).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Training {
+    pub beta: f64,
+    pub learning_rate: f64,
+    pub warmup_steps: usize,
+    pub steps: usize,
+    pub batch_pairs: usize,
+    pub accumulation: usize,
+    pub grad_clip: f64,
+    pub weight_decay: f64,
+    pub ema_decay: f64,
+    pub mode: Mode,
+    pub lora_rank: usize,
+    pub lora_alpha: f64,
+    pub seed: u64,
+    pub eval_every: usize,
+    pub eval_seeds: usize,
+    pub early_stop_evaluations: usize,
+    pub checkpoint_every: usize,
+    pub rounds: usize,
+    pub round_reference: RoundReference,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { crop_px: 128, crops: 48, held_out_crops: 12, degradation: "bicubic".into() }
+    }
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            backbone: "mini".into(),
+            m: 16,
+            first_seed: 0,
+            steps: 10,
+            method: Method::Euler,
+            guidance: 1.0,
+            negative_prompt: String::new(),
+            colour_fix: ColourFix::None,
+            tile_px: 0,
+            tile_overlap_px: 32,
+            memory_budget_mib: 0,
+        }
+    }
+}
+
+impl Default for Reward {
+    fn default() -> Self {
+        let even = |names: [&str; 2]| names.map(|name| (name.to_owned(), 1.0)).into();
+        Self {
+            fr: even(["stlpips", "ms_ssim"]),
+            nr: even(["niqe", "brisque"]),
+            fr_balance: 0.5,
+            scope: Scope::Frozen,
+            held_out: ["psnr", "ssim", "piqe"].map(str::to_owned).into(),
+        }
+    }
+}
+
+impl Default for Curation {
+    fn default() -> Self {
+        Self { ratio: 0.25 }
+    }
+}
+
+impl Default for Hpo {
+    fn default() -> Self {
+        Self { alpha_intra: 1.0, alpha_inter: 1.0 }
+    }
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            beta: 1000.0,
+            learning_rate: 1e-5,
+            warmup_steps: 10,
+            steps: 150,
+            batch_pairs: 16,
+            accumulation: 1,
+            grad_clip: 1.0,
+            weight_decay: 0.01,
+            ema_decay: 0.0,
+            mode: Mode::Full,
+            lora_rank: 16,
+            lora_alpha: 16.0,
+            seed: 0,
+            eval_every: 25,
+            eval_seeds: 16,
+            early_stop_evaluations: 3,
+            checkpoint_every: 25,
+            rounds: 1,
+            round_reference: RoundReference::Original,
+        }
+    }
+}
+
+impl Training {
+    /// Pairs that one optimizer step averages over: `batch_pairs · accumulation`.
+    pub fn pairs_per_step(&self) -> usize {
+        self.batch_pairs.saturating_mul(self.accumulation)
+    }
+}
+
+/// What the recipe needs to know of a metric, answered by whoever owns the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricInfo {
+    /// Whether a higher score is the better one.
+    pub higher_is_better: bool,
+    /// Full-reference (compares with HR) or no-reference.
+    pub is_fr: bool,
+    /// Shortest image side the metric is defined on, in pixels.
+    pub min_size_px: usize,
+}
+
+impl Recipe {
+    /// The value of a setting as text, in the form [`Recipe::set`] reads. `key` is a path such as
+    /// `training.beta`, an alias such as `beta`, or one weight such as `reward.fr.stlpips`.
+    pub fn get(&self, key: &str) -> Result<String> {
+        let (field, metric) = fields::find(key)?;
+        Ok(match (field.value(self), metric) {
+            (Value::Weights(map), Some(metric)) => map.get(metric).copied().unwrap_or(0.0).to_string(),
+            (value, _) => value.to_string(),
+        })
+    }
+
+    /// Sets one setting from text. The error of a wrong key lists near matches, the error of a wrong value names
+    /// what is accepted; the recipe is then unchanged. Rules between settings are left to [`Recipe::validate`].
+    pub fn set(&mut self, key: &str, text: &str) -> Result<()> {
+        let (field, metric) = fields::find(key)?;
+        match (field.value(self), metric) {
+            (Value::Weights(mut map), Some(metric)) => {
+                let refuse = |_| Error::invalid(format!("{key}: `{text}` is not a weight"));
+                map.insert(metric.to_owned(), text.trim().parse().map_err(refuse)?);
+                field.assign(self, Value::Weights(map))
+            }
+            _ => field.assign_text(self, text),
+        }
+    }
+
+    /// Sets one setting from `key=value`, as `--set` is given.
+    pub fn set_assignment(&mut self, assignment: &str) -> Result<()> {
+        let (key, text) =
+            assignment.split_once('=').ok_or_else(|| Error::invalid(format!("`{assignment}` is not key=value")))?;
+        self.set(key.trim(), text.trim())
+    }
+
+    /// Checks every setting against its range, and the rules between settings.
+    pub fn validate(&self) -> Result<()> {
+        self.first_fault().map_or(Ok(()), |(_, fault)| Err(Error::invalid(fault)))
+    }
+
+    /// Keys of the settings in which two recipes differ, in the order of the table.
+    pub fn diff(&self, other: &Self) -> Vec<&'static str> {
+        let differs = |field: &&Field| field.value(self) != field.value(other);
+        fields::fields().iter().filter(differs).map(|field| field.key).collect()
+    }
+
+    /// Metrics that make up the reward: those with a weight above zero, FR first.
+    pub fn trained_metrics(&self) -> Vec<&str> {
+        let reward = &self.reward;
+        let used = reward.fr.iter().chain(&reward.nr);
+        used.filter(|(_, weight)| **weight > 0.0).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Every metric to score: those of the reward (also at weight 0, so that a slider can bring them back) and
+    /// the held-out ones.
+    pub fn scored_metrics(&self) -> Vec<&str> {
+        let reward = &self.reward;
+        let trained = reward.fr.keys().chain(reward.nr.keys());
+        trained.chain(&reward.held_out).map(String::as_str).collect()
+    }
+
+    /// Checks the named metrics against the registry behind `lookup`: each must exist, be of the half it is
+    /// listed in, and be defined on images of `data.crop_px` (unless that is 0, whole images).
+    pub fn check_metrics(&self, lookup: &dyn Fn(&str) -> Option<MetricInfo>) -> Result<()> {
+        let reward = &self.reward;
+        let fr = reward.fr.keys().map(|name| (name, "reward.fr", Some(true)));
+        let nr = reward.nr.keys().map(|name| (name, "reward.nr", Some(false)));
+        let held_out = reward.held_out.iter().map(|name| (name, "reward.held_out", None));
+        for (name, key, is_fr) in fr.chain(nr).chain(held_out) {
+            let info = lookup(name).ok_or_else(|| Error::invalid(format!("{key}: there is no metric `{name}`")))?;
+            if is_fr.is_some_and(|is_fr| is_fr != info.is_fr) {
+                let kind = if info.is_fr { "full" } else { "no" };
+                return Err(Error::invalid(format!("{key}: `{name}` is a {kind}-reference metric")));
+            }
+            let crop_px = self.data.crop_px;
+            if crop_px > 0 && crop_px < info.min_size_px {
+                return Err(Error::invalid(format!(
+                    "{key}: `{name}` needs at least {} px, data.crop_px is {crop_px}",
+                    info.min_size_px
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first setting at fault: its key and a message that begins with it.
+    pub(super) fn first_fault(&self) -> Option<(&'static str, String)> {
+        for field in fields::fields() {
+            if let Err(error) = field.check(&field.value(self)) {
+                return Some((field.key, error.to_string()));
+            }
+        }
+        let reward = &self.reward;
+        let total = |half: &BTreeMap<String, f64>| half.values().sum::<f64>();
+        let fr_counts = total(&reward.fr) > 0.0 && reward.fr_balance > 0.0;
+        let nr_counts = total(&reward.nr) > 0.0 && reward.fr_balance < 1.0;
+        if !fr_counts && !nr_counts {
+            let key = "reward.fr_balance";
+            let fault = format!("{key}: no metric counts, neither of reward.fr nor of reward.nr");
+            return Some((key, fault));
+        }
+        if let Some(name) = reward.fr.keys().find(|name| reward.nr.contains_key(*name)) {
+            let key = "reward.nr";
+            return Some((key, format!("{key}: `{name}` is listed in reward.fr too")));
+        }
+        let trained = self.trained_metrics();
+        if let Some(name) = reward.held_out.iter().find(|name| trained.contains(&name.as_str())) {
+            let key = "reward.held_out";
+            let fault = format!("{key}: `{name}` is trained on, so it cannot be held out");
+            return Some((key, fault));
+        }
+        let Sampling { tile_px, tile_overlap_px, .. } = self.sampling;
+        if tile_px > 0 && tile_overlap_px * 2 > tile_px {
+            let key = "sampling.tile_overlap_px";
+            let fault = format!("{key}: {tile_overlap_px} is more than half of tile_px {tile_px}");
+            return Some((key, fault));
+        }
+        None
+    }
+}

@@ -1,0 +1,246 @@
+//! The recipe from outside: RON files, `--set`, presets, the table of settings.
+
+use std::collections::BTreeSet;
+
+use dp2o_studio::method::fields::{fields, find};
+use dp2o_studio::method::presets::{preset, preset_names, preset_or_file};
+use dp2o_studio::method::recipe::{MetricInfo, Mode, Recipe};
+use dp2o_studio::method::value::{Accepted, Value};
+
+fn error_of(key: &str, text: &str) -> String {
+    let mut recipe = Recipe::default();
+    let error = recipe.set(key, text).unwrap_err().to_string();
+    assert_eq!(recipe, Recipe::default(), "changed by {key}={text}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+#[test]
+fn the_table_has_every_field_of_the_struct_and_no_other() {
+    let json = serde_json::to_value(Recipe::default()).unwrap();
+    let topics = json.as_object().unwrap().iter();
+    let of_struct: BTreeSet<String> = topics
+        .flat_map(|(topic, values)| {
+            let names = values.as_object().unwrap().keys();
+            names.map(move |name| format!("{topic}.{name}"))
+        })
+        .collect();
+    let of_table: BTreeSet<String> = fields().iter().map(|field| field.key.to_owned()).collect();
+    assert_eq!(of_struct, of_table);
+    assert_eq!(of_table.len(), fields().len());
+}
+
+#[test]
+fn names_are_unambiguous_and_every_setting_is_explained() {
+    let mut names = BTreeSet::new();
+    for field in fields() {
+        for name in field.aliases.iter().chain([&field.key]) {
+            assert!(names.insert(*name), "{name} is given twice");
+            assert_eq!(find(name).unwrap().0.key, field.key);
+        }
+        assert!(!field.label.is_empty() && field.doc.ends_with('.'), "{}", field.key);
+        assert!(field.check(&field.default_value()).is_ok(), "{}", field.key);
+    }
+}
+
+#[test]
+fn every_setting_reads_back_what_it_prints() {
+    for name in preset_names() {
+        let known = preset(name).unwrap();
+        let mut copy = Recipe::default();
+        for field in fields() {
+            copy.set(field.key, &known.get(field.key).unwrap()).unwrap();
+        }
+        assert_eq!(copy, known, "{name}");
+        assert_eq!(Recipe::from_ron(&known.to_ron().unwrap(), "x.ron").unwrap(), known);
+    }
+}
+
+#[test]
+fn set_takes_paths_aliases_fractions_and_single_weights() {
+    let mut recipe = Recipe::default();
+    for assignment in [
+        "m=32",
+        "ratio = 1/16",
+        "training.beta=5000",
+        "lr=2e-5",
+        "steps=1000",
+        "mode=lora",
+        "reward.fr.ms_ssim=0.5",
+        "nr=niqe:2,brisque",
+        "reward.held_out=psnr, piqe",
+    ] {
+        recipe.set_assignment(assignment).unwrap();
+    }
+    assert_eq!((recipe.sampling.m, recipe.curation.ratio), (32, 0.0625));
+    assert_eq!((recipe.training.beta, recipe.training.steps), (5000.0, 1000));
+    assert_eq!(recipe.training.mode, Mode::Lora);
+    assert_eq!(recipe.get("reward.fr").unwrap(), "ms_ssim:0.5,stlpips:1");
+    assert_eq!(recipe.get("reward.fr.ms_ssim").unwrap(), "0.5");
+    assert_eq!(recipe.get("nr").unwrap(), "brisque:1,niqe:2");
+    recipe.validate().unwrap();
+    assert_eq!(
+        recipe.diff(&Recipe::default()),
+        [
+            "sampling.m",
+            "reward.fr",
+            "reward.nr",
+            "reward.held_out",
+            "curation.ratio",
+            "training.beta",
+            "training.learning_rate",
+            "training.steps",
+            "training.mode"
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_key_lists_near_matches() {
+    assert!(error_of("training.bata", "1").contains("training.beta"));
+    assert!(error_of("learning_rte", "1").contains("training.learning_rate"));
+    assert!(error_of("alpha", "1").contains("hpo.alpha_intra"));
+    let error = error_of("zzz", "1");
+    assert!(!error.contains("did you mean"), "{error}");
+    assert!(error_of("", "1").contains("no setting"));
+    assert!(error_of("training.beta.x", "1").contains("no setting"));
+    assert!(Recipe::default().set_assignment("m").is_err());
+}
+
+#[test]
+fn a_wrong_value_names_the_accepted_range() {
+    for (key, text, accepted) in [
+        ("m", "-4", "a whole number from 2 to 1024"),
+        ("m", "1", "a whole number from 2 to 1024"),
+        ("m", "16.5", "a whole number"),
+        ("m", "99999999999999999999999", "a whole number"),
+        ("ratio", "2", "a number above 0, at most 0.5"),
+        ("ratio", "0", "a number above 0"),
+        ("ratio", "1/0", "a number above 0"),
+        ("beta", "NaN", "a number above 0"),
+        ("beta", "inf", "a number above 0"),
+        ("beta", "", "a number above 0"),
+        ("balance", "-inf", "a number from 0 to 1"),
+        ("balance", "NaN", "a number from 0 to 1"),
+        ("hpo.alpha_intra", "-1", "a number from 0"),
+        ("sampling.method", "rk4", "one of euler, heun"),
+        ("reward.fr", "stlpips:-1", "metric names with weights"),
+        ("reward.fr", "stlpips:x", "metric names with weights"),
+        ("reward.fr", "stlpips,stlpips", "metric names with weights"),
+        ("reward.fr.stlpips", "NaN", "metric names with weights"),
+        ("reward.fr.stlpips", "x", "not a weight"),
+        ("reward.held_out", "psnr,psnr", "different metric names"),
+        ("sampling.backbone", "", "not empty"),
+    ] {
+        let error = error_of(key, text);
+        assert!(error.contains(accepted), "{key}={text}: {error}");
+    }
+}
+
+#[test]
+fn rules_between_settings_are_checked() {
+    for (assignments, cause) in [
+        (&["balance=0", "nr="][..], "no metric counts"),
+        (&["fr=", "nr="], "no metric counts"),
+        (&["fr=a", "nr=a"], "listed in reward.fr too"),
+        (&["fr=psnr"], "trained on, so it cannot be held out"),
+        (&["tile=64", "sampling.tile_overlap_px=33"], "half of tile_px"),
+    ] {
+        let mut recipe = Recipe::default();
+        for assignment in assignments {
+            recipe.set_assignment(assignment).unwrap();
+        }
+        let error = recipe.validate().unwrap_err().to_string();
+        assert!(error.contains(cause), "{error}");
+    }
+}
+
+#[test]
+fn a_broken_file_is_named_with_line_column_and_cause() {
+    for (text, start, cause) in [
+        ("(\n  sampling: (m: -3),\n)", "my.ron: line 2, column 1", ""),
+        ("(\n  trainin: (beta: 1.0),\n)", "my.ron: line 2, column", "trainin"),
+        ("(\n  training: (betta: 1.0),\n)", "my.ron: line 2, column", "betta"),
+        (
+            "(\n  training: (\n    // beta: 1.0\n    beta: NaN,\n  ),\n)",
+            "my.ron: line 4, column 5: training.beta",
+            "above 0",
+        ),
+        ("(curation: (ratio: 2.0))", "my.ron: line 1, column 13: curation.ratio", "at most 0.5"),
+        ("(training: (steps: 5), sampling: (steps: 0))", "my.ron: line 1, column 35: sampling.steps", "from 1"),
+        ("(sampling: (method: rk4))", "my.ron: line 1, column", "rk4"),
+        ("(", "my.ron: line 1, column", ""),
+        ("", "my.ron: line 1, column", ""),
+        ("(reward: (fr: {\"a b\": 1.0}))", "my.ron: line 1, column 11: reward.fr", "metric names"),
+    ] {
+        let error = Recipe::from_ron(text, "my.ron").unwrap_err().to_string();
+        assert!(error.starts_with(start), "{text}: {error}");
+        assert!(error.contains(cause), "{text}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let error = Recipe::load("no/such/file.ron").unwrap_err().to_string();
+    assert!(error.starts_with("no/such/file.ron: "), "{error}");
+}
+
+#[test]
+fn presets_hold_what_the_paper_gives() {
+    let sd2 = preset("sd2-paper").unwrap();
+    assert_eq!((sd2.sampling.m, sd2.curation.ratio, sd2.sampling.steps), (32, 0.25, 50));
+    assert_eq!((sd2.training.beta, sd2.training.learning_rate), (5000.0, 2e-5));
+    assert_eq!((sd2.training.pairs_per_step(), sd2.training.steps), (1024, 1000));
+    let flux = preset("flux-paper").unwrap();
+    assert_eq!((flux.sampling.m, flux.curation.ratio, flux.sampling.steps), (64, 0.0625, 25));
+    assert_eq!(flux.training.pairs_per_step(), 1024);
+    assert!(preset("nope").unwrap_err().to_string().contains("mini-demo"));
+    assert!(preset_or_file("nope.ron").unwrap_err().to_string().starts_with("nope.ron: "));
+    assert_eq!(preset_or_file("mini-demo").unwrap(), preset("mini-demo").unwrap());
+}
+
+#[test]
+fn metrics_are_checked_against_the_registry() {
+    let lookup = |name: &str| {
+        let (higher_is_better, is_fr, min_size_px) = match name {
+            "stlpips" => (false, true, 32),
+            "ms_ssim" => (true, true, 176),
+            "psnr" | "ssim" => (true, true, 11),
+            "niqe" | "brisque" | "piqe" => (false, false, 96),
+            _ => return None,
+        };
+        Some(MetricInfo { higher_is_better, is_fr, min_size_px })
+    };
+    let check = |assignments: &[&str]| {
+        let mut recipe = Recipe::default();
+        for assignment in assignments {
+            recipe.set_assignment(assignment).unwrap();
+        }
+        recipe.check_metrics(&lookup).map_err(|e| e.to_string())
+    };
+    check(&["crop=192"]).unwrap();
+    check(&["crop=0"]).unwrap();
+    assert!(check(&["crop=128"]).unwrap_err().contains("`ms_ssim` needs at least 176 px"));
+    assert!(check(&["crop=0", "fr=niqe"]).unwrap_err().contains("no-reference"));
+    assert!(check(&["crop=0", "nr=fancy"]).unwrap_err().contains("`fancy`"));
+}
+
+#[test]
+fn random_text_never_panics_nor_slips_through() {
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let pieces = ["-", "1", "e", "9", ".", "/", ":", ",", "nan", "inf", " ", "é", "\n", "a", "="];
+    for _ in 0..20_000 {
+        let field = &fields()[random(fields().len())];
+        let text: String = (0..random(6)).map(|_| pieces[random(pieces.len())]).collect();
+        let mut recipe = Recipe::default();
+        if recipe.set(field.key, &text).is_ok() {
+            let value = field.value(&recipe);
+            assert!(field.accepted.admits(&value), "{}={text}", field.key);
+            if let Value::Number(number) = value {
+                assert!(number.is_finite());
+            }
+        }
+    }
+    assert!(matches!(find("m").unwrap().0.accepted, Accepted::Count { .. }));
+}
