@@ -19,6 +19,8 @@ use crate::{Error, Result};
 const PATCH: usize = 4;
 /// Values of a pixel of the network's input and output: RGB in squares of [`PATCH`].
 const PATCH_VALUES: usize = 3 * PATCH * PATCH;
+/// The network models `DETAIL_GAIN · (HR − bicubic)`, which brings the detail of photographs near unit variance.
+pub const DETAIL_GAIN: f32 = 5.0;
 /// Channels per scale.
 const CHANNELS: [usize; 3] = [64, 128, 256];
 /// Width of the time embedding.
@@ -241,7 +243,9 @@ mod tests {
                 loss(&copy)
             };
             let slope = (shifted(h) - shifted(-h)) / (2.0 * h);
-            assert!((slope - norm).abs() <= 0.02 * norm + 1e-3, "{name}: slope {slope}, gradient {norm}");
+            // Both losses are sums of f32 values: their rounding, about 2e-4, is what a small step cannot resolve.
+            let bound = 0.02 * norm + 2e-4 / h;
+            assert!((slope - norm).abs() <= bound, "{name}: slope {slope}, gradient {norm}, bound {bound}");
             checked += 1;
         }
         assert_eq!(checked, params.len());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -222,8 +222,20 @@ impl Params {
         Ok(flat)
     }
 
-    /// The type of every weight: f32.
-    pub const DTYPE: DType = DType::F32;
+    /// Sets all values from what [`Params::to_flat`] gave.
+    pub fn set_flat(&mut self, flat: &[f32]) -> Result<()> {
+        if flat.len() != self.specs.value_count() {
+            return Err(Error::invalid("the number of values does not fit the network"));
+        }
+        let mut rest = flat;
+        for t in &self.tensors {
+            let (head, tail) = rest.split_at(t.elem_count());
+            t.slice_set(&Tensor::from_slice(head, t.shape(), &self.device)?, 0, 0)?;
+            rest = tail;
+        }
+        self.touch();
+        Ok(())
+    }
 }
 
 fn cached<T>(slot: &Mutex<Option<Arc<T>>>, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {

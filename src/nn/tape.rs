@@ -78,6 +78,18 @@ impl Gradients {
         self.params.get(id.0)?.as_ref()
     }
 
+    /// Euclidean norm of the gradients of all weights together.
+    pub fn norm(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for gradient in self.params.iter().flatten() {
+            sum += match gradient.device().is_cpu() {
+                true => elementwise::sum_of_squares(&cpu::values(gradient)?),
+                false => gradient.sqr()?.sum_all()?.to_scalar::<f32>()? as f64,
+            };
+        }
+        Ok(sum.sqrt())
+    }
+
     /// Gradients of all weights, by index.
     pub fn params(&self) -> &[Option<Tensor>] {
         &self.params

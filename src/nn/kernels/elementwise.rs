@@ -57,6 +57,20 @@ pub fn add_assign(sum: &mut [f32], x: &[f32]) {
     });
 }
 
+/// Σ x², summed in f64.
+pub fn sum_of_squares(x: &[f32]) -> f64 {
+    let block = |x: &[f32]| {
+        let (lanes, tail) = x.as_chunks::<16>();
+        let mut sums = [0.0f32; 16];
+        for lane in lanes {
+            sums.iter_mut().zip(lane).for_each(|(s, v)| *s += v * v);
+        }
+        sums.iter().chain([&tail.iter().map(|v| v * v).sum()]).map(|&s| s as f64).sum::<f64>()
+    };
+    // Collected in order, so that the result does not depend on the number of threads.
+    x.par_chunks(BLOCK / 8).map(block).collect::<Vec<_>>().into_iter().sum()
+}
+
 /// Nearest upsampling by 2: `[rows, width, channels]` to `[2·rows, 2·width, channels]`, `rows` over all images.
 pub fn upsample2(x: &[f32], width: usize, channels: usize, y: &mut [f32]) {
     let row = width * channels;
