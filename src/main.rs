@@ -1,3 +1,6 @@
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use dp2o_studio::backbones::pretrain::{Options, pretrain};
 use std::time::Duration;
 
