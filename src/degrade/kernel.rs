@@ -11,6 +11,7 @@ pub const MAX_SIZE_PX: usize = 63;
 pub struct Kernel {
     /// Side in pixels, odd.
     pub size_px: usize,
+    /// How the weight falls with the distance.
     pub profile: Profile,
 }
 
@@ -30,7 +31,7 @@ impl Kernel {
     /// The weights, row by row, `size_px` × `size_px`, with sum 1. Fails where size or parameters make no kernel.
     pub fn weights(&self) -> Result<Vec<f32>> {
         let size = self.size_px;
-        if size % 2 == 0 || size > MAX_SIZE_PX {
+        if size.is_multiple_of(2) || size > MAX_SIZE_PX {
             return Err(Error::invalid(format!(
                 "a blur kernel of {size} px: the size is odd and at most {MAX_SIZE_PX}"
             )));

@@ -11,7 +11,9 @@ pub const PRESETS: [&str; 3] = ["bicubic_x4", "light_x4", "realesrgan_x4"];
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Degradation {
+    /// Rounds of degradation, in order; none for a plain resize.
     pub stages: Vec<Stage>,
+    /// The step to the LR size.
     pub finish: Finish,
 }
 
@@ -21,8 +23,11 @@ pub struct Degradation {
 pub struct Stage {
     /// The size a resize factor of 1 means is the HR size divided by this: 1 or the scale.
     pub reduction: usize,
+    /// First: the blur.
     pub blur: Blur,
+    /// Second: the resize.
     pub resize: ResizeRange,
+    /// Third: the noise.
     pub noise: Noise,
     /// Range of JPEG quality, 1 to 100; `None` for no compression.
     pub jpeg: Option<[u8; 2]>,
@@ -32,6 +37,7 @@ pub struct Stage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blur {
+    /// Probability of blurring at all.
     pub probability: f32,
     /// Range of kernel sides in pixels, both odd; every odd size between is equally likely.
     pub size_px: [usize; 2],
@@ -50,11 +56,17 @@ pub struct Blur {
 /// The family of a blur kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
+    /// Round Gaussian.
     Iso,
+    /// Elliptic Gaussian, turned by any angle.
     Aniso,
+    /// Round Gaussian with an exponent.
     GeneralizedIso,
+    /// Elliptic Gaussian with an exponent.
     GeneralizedAniso,
+    /// Round, flat in the middle.
     PlateauIso,
+    /// Elliptic, flat in the middle.
     PlateauAniso,
 }
 
@@ -62,9 +74,11 @@ pub enum Shape {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResizeRange {
-    /// Relative probabilities of enlarging, shrinking and keeping the size.
+    /// Relative probability of enlarging.
     pub up: f32,
+    /// Relative probability of shrinking.
     pub down: f32,
+    /// Relative probability of keeping the size.
     pub keep: f32,
     /// Smallest (≤ 1) and largest (≥ 1) factor.
     pub factor: [f32; 2],
@@ -76,6 +90,7 @@ pub struct ResizeRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResizeMode {
+    /// The kernel.
     pub filter: Filter,
     /// Whether a shrinking kernel is stretched; PyTorch's `interpolate`, as Real-ESRGAN calls it, does not.
     pub antialias: bool,
@@ -85,6 +100,7 @@ pub struct ResizeMode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Noise {
+    /// Probability of noise at all.
     pub probability: f32,
     /// Probability that the noise is Gaussian; otherwise it is Poisson.
     pub gaussian_probability: f32,
@@ -154,8 +170,8 @@ impl Degradation {
             noise: Noise {
                 probability: 0.8,
                 gaussian_probability: 0.5,
-                sigma_255: [0.5, 5.0],
-                poisson_scale: [0.05, 0.5],
+                sigma_255: [0.5, 3.0],
+                poisson_scale: [0.02, 0.3],
                 gray_probability: 0.4,
             },
             jpeg: None,

@@ -42,6 +42,21 @@ fn a_seed_and_a_record_each_fix_the_lr_image() {
     assert_ne!(degrade(&hr, &recipe, 1).unwrap().0, degrade(&hr, &recipe, 2).unwrap().0);
 }
 
+/// What is stored by one version must be replayed by the next: these digests were obtained once and stay.
+#[test]
+fn seeds_keep_their_meaning() {
+    use sha2::{Digest, Sha256};
+    let hr = crate::imaging::fixture::picture(160, 120, 0);
+    let digests = presets().map(|(_, recipe)| {
+        let mut hasher = Sha256::new();
+        for seed in 0..16 {
+            hasher.update(crate::imaging::quantize::to_rgb8(&degrade(&hr, &recipe, seed).unwrap().0));
+        }
+        hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect::<String>()
+    });
+    assert_eq!(digests.collect::<Vec<_>>(), ["5e52fef5ac9d8555", "4e461f3ad66d6555", "c053fe793feed2f5"]);
+}
+
 #[test]
 fn bicubic_is_the_resize_and_nothing_else() {
     let hr = photograph(64, 48);

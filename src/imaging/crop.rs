@@ -8,14 +8,19 @@ use serde::{Deserialize, Serialize};
 /// A square part of an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crop {
+    /// Column of the left edge.
     pub x: usize,
+    /// Row of the top edge.
     pub y: usize,
+    /// Width and height.
     pub size_px: usize,
 }
 
 impl Crop {
-    fn overlaps(&self, other: &Crop) -> bool {
-        self.x.abs_diff(other.x) < self.size_px && self.y.abs_diff(other.y) < self.size_px
+    /// The pixels two crops of one size share.
+    fn overlap(&self, other: &Crop) -> usize {
+        let along = |a: usize, b: usize| self.size_px.saturating_sub(a.abs_diff(b));
+        along(self.x, other.x) * along(self.y, other.y)
     }
 
     /// The same part of the image that is [`SCALE`] times smaller.
@@ -75,14 +80,20 @@ pub fn crops(image: &Image, size_px: usize, count: usize, seed: u64) -> Result<V
     check(image, size_px)?;
     let mut left = textured_first(image, size_px, count, &mut Draws::new(seed, Purpose::Crop));
     let mut chosen: Vec<Crop> = Vec::with_capacity(count);
-    for may_overlap in [false, true] {
-        left.retain(|candidate| {
-            let take = chosen.len() < count && (may_overlap || !chosen.iter().any(|c| c.overlaps(candidate)));
-            if take {
-                chosen.push(*candidate);
-            }
-            !take
-        });
+    left.retain(|candidate| {
+        let take = chosen.len() < count && chosen.iter().all(|c| c.overlap(candidate) == 0);
+        if take {
+            chosen.push(*candidate);
+        }
+        !take
+    });
+    // Where nothing free is left: what shares the least with the others, the textured first among equals.
+    while chosen.len() < count {
+        let shared = |candidate: &Crop| chosen.iter().map(|c| c.overlap(candidate)).sum::<usize>();
+        let Some((next, _)) = left.iter().enumerate().min_by_key(|(_, candidate)| shared(candidate)) else {
+            break;
+        };
+        chosen.push(left.remove(next));
     }
     Ok(chosen)
 }
@@ -180,7 +191,7 @@ mod tests {
             for (i, crop) in crops.iter().enumerate() {
                 assert!(crop.x % SCALE == 0 && crop.y % SCALE == 0);
                 assert!(crop.x + 32 > 128, "seed {seed}: a flat crop at {}", crop.x);
-                assert!(crops[..i].iter().all(|c| !c.overlaps(crop)), "seed {seed}: {crops:?}");
+                assert!(crops[..i].iter().all(|c| c.overlap(crop) == 0), "seed {seed}: {crops:?}");
                 assert_eq!(apply(&image, *crop).unwrap().width(), 32);
             }
         }

@@ -29,10 +29,15 @@ pub const MAX_FILE_BYTES: u64 = 2 << 30;
 /// The file formats that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Portable Network Graphics, 1 to 16 bits.
     Png,
+    /// Baseline and progressive JPEG.
     Jpeg,
+    /// Lossy and lossless WebP.
     WebP,
+    /// TIFF: grey, RGB and CMYK, not palette.
     Tiff,
+    /// Windows bitmap.
     Bmp,
 }
 

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 const BACKGROUND: Color = [0.953, 0.957, 0.965];
 const INK: Color = [0.110, 0.130, 0.165];
-const MUTED: Color = [0.390, 0.420, 0.470];
+const MUTED: Color = [0.320, 0.345, 0.395];
 const LINE: Color = [0.815, 0.830, 0.855];
 
 const MARGIN_PX: usize = 32;
@@ -29,6 +29,7 @@ pub struct Sheet {
     pub notes: Vec<String>,
     /// One label above each column; empty ones stay blank.
     pub columns: Vec<String>,
+    /// The rows, from top to bottom.
     pub rows: Vec<Row>,
     /// The square each image is fitted into, in pixels.
     pub cell_px: usize,
@@ -46,6 +47,7 @@ pub struct Row {
 /// One image of a sheet.
 #[derive(Clone, Debug)]
 pub struct Cell {
+    /// What is shown, of any size.
     pub image: Image,
     /// A line under the image, e.g. its reward; empty for none.
     pub caption: String,
