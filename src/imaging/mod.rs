@@ -1,6 +1,30 @@
 //! Pixels in memory and on disk.
+//!
+//! [`Image`] is what every other room works on. Files come in by [`decode`] and go out by [`encode`], always through
+//! [`atomic`]; [`quantize`] is the one place that says how f32 becomes the 8 bits of a file and back. [`resize`],
+//! [`crop`], [`color`] and [`color_fix`] compute on images; [`sheet`] draws contact sheets with [`canvas`].
+//! [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
+
+pub mod atomic;
+pub mod canvas;
+pub mod color;
+pub mod color_fix;
+pub mod crop;
+pub mod decode;
+pub mod draw;
+pub mod encode;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod jpeg_marker;
+pub mod quantize;
+pub mod resize;
+mod resize_weights;
+pub mod sheet;
 
 use crate::{Error, Result};
+
+/// The magnification of super-resolution here: HR is 4 times LR on each side.
+pub const SCALE: usize = 4;
 
 /// An RGB image: planar (CHW) f32, nominally in [0, 1], sRGB-encoded as in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,5 +67,11 @@ impl Image {
     /// The planar data, without a copy.
     pub fn into_data(self) -> Vec<f32> {
         self.data
+    }
+
+    /// An image of the same size from other values; the caller keeps the length.
+    fn with_data(&self, data: Vec<f32>) -> Self {
+        debug_assert_eq!(data.len(), self.data.len());
+        Self { width: self.width, height: self.height, data }
     }
 }

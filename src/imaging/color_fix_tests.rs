@@ -1,0 +1,37 @@
+//! Colour fixes against PyTorch, and what they are for.
+
+use super::*;
+use crate::imaging::fixture::{image, largest_difference, picture};
+
+/// The script's `style`.
+fn style() -> Image {
+    let picture = picture(24, 20, 77);
+    Image::new(24, 20, picture.data().iter().map(|v| 0.2 + 0.5 * v).collect()).unwrap()
+}
+
+#[test]
+fn both_fixes_agree_with_pytorch() {
+    let content = picture(24, 20, 0);
+    let adain = ColorFix::AdaIn.apply(&content, &style()).unwrap();
+    assert!(largest_difference(&adain, &image("adain"), 0) < 1e-5);
+    let wavelet = ColorFix::Wavelet.apply(&content, &style()).unwrap();
+    assert!(largest_difference(&wavelet, &image("wavelet"), 0) < 1e-5);
+    assert_eq!(ColorFix::Off.apply(&content, &style()).unwrap(), content);
+}
+
+#[test]
+fn a_colour_cast_is_removed() {
+    let smooth = |x: usize, y: usize| 0.4 + 0.1 * (x as f32 * 0.05).sin() + 0.1 * (y as f32 * 0.04).cos();
+    let plane: Vec<f32> = (0..96).flat_map(|y| (0..128).map(move |x| smooth(x, y))).collect();
+    let hr = Image::new(128, 96, plane.repeat(3)).unwrap();
+    let lr = crate::imaging::resize::shrink_x4(&hr).unwrap();
+    let cast: Vec<f32> = (0..3).flat_map(|c| hr.plane(c).iter().map(move |v| v + 0.05 * c as f32)).collect();
+    let cast = Image::new(128, 96, cast).unwrap();
+    for fix in [ColorFix::AdaIn, ColorFix::Wavelet] {
+        let fixed = fix.apply(&cast, &lr).unwrap();
+        assert!(largest_difference(&fixed, &hr, 0) < 0.01, "{fix:?}");
+    }
+    // A flat image must not blow up.
+    let flat = Image::new(8, 8, vec![0.5; 192]).unwrap();
+    assert!(adain(&flat, &lr).unwrap().data().iter().all(|v| v.is_finite()));
+}
