@@ -33,12 +33,13 @@ pub fn pool_and_blur(input: &Features) -> Features {
         for (y, out) in rows.zip(out.chunks_exact_mut(row_len)) {
             let wanted: [usize; 3] = std::array::from_fn(|k| mirrored((2 * y + k) as isize - 2, pooled_h));
             for number in wanted {
-                if pooled.iter().all(|row| row.0 != number) {
-                    if let Some(free) = pooled.iter_mut().find(|row| !wanted.contains(&row.0)) {
-                        free.0 = number;
-                        let rows = [0, 1, 2].map(|k| input.row(number + k));
-                        vectorised(|| pool(rows, c, &mut highest, &mut free.1));
-                    }
+                if pooled.iter().any(|row| row.0 == number) {
+                    continue;
+                }
+                if let Some(free) = pooled.iter_mut().find(|row| !wanted.contains(&row.0)) {
+                    free.0 = number;
+                    let rows = [0, 1, 2].map(|k| input.row(number + k));
+                    vectorised(|| pool(rows, c, &mut highest, &mut free.1));
                 }
             }
             let rows = wanted.map(|number| pooled.iter().find(|row| row.0 == number).map_or(&[][..], |row| &row.1));
