@@ -1,0 +1,85 @@
+//! PSNR: peak signal-to-noise ratio over the three RGB channels, in decibel.
+//!
+//! `10 · log10(1 / (MSE + 1e-8))`: the small constant is pyiqa's and caps the score of identical images at 80 dB, so
+//! that it stays finite for averages and min-max normalization.
+
+use rayon::prelude::*;
+
+use super::metric::{Direction, Fr, FullReference, Info, Kind, Map};
+use super::parallel::{self, is_large, strips_mut, vectorised};
+use crate::Result;
+use crate::imaging::Image;
+
+/// Keeps the score of identical images finite: 80 dB.
+const EPSILON: f64 = 1e-8;
+/// Values summed at once.
+const CHUNK: usize = 1 << 14;
+
+/// Peak signal-to-noise ratio.
+pub static PSNR: Fr<Psnr> = Fr(Psnr);
+
+/// See [`PSNR`].
+pub struct Psnr;
+
+static INFO: Info = Info {
+    name: "psnr",
+    title: "PSNR",
+    kind: Kind::FullReference,
+    direction: Direction::HigherIsBetter,
+    range: (0.0, 80.0),
+    min_size_px: 1,
+    version: "rgb, eps 1e-8",
+    crop_policy: "none",
+    map: "root mean square error over RGB, in [0, 1]",
+    paper: "ITU-T J.340",
+};
+
+impl FullReference for Psnr {
+    type Reference = Image;
+
+    fn info(&self) -> &Info {
+        &INFO
+    }
+
+    fn prepare(&self, reference: &Image) -> Result<Image> {
+        Ok(reference.clone())
+    }
+
+    fn score(&self, reference: &Image, image: &Image) -> Result<f64> {
+        let (a, b) = (reference.data(), image.data());
+        let squared_error = |(a, b): (&[f32], &[f32])| -> f64 {
+            vectorised(|| {
+                let (a, a_rest) = a.as_chunks::<{ parallel::LANES }>();
+                let (b, b_rest) = b.as_chunks::<{ parallel::LANES }>();
+                let mut lanes = [0.0f32; parallel::LANES];
+                for (a, b) in a.iter().zip(b) {
+                    for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                        *lane += (a - b) * (a - b);
+                    }
+                }
+                let rest = a_rest.iter().zip(b_rest).map(|(a, b)| ((a - b) * (a - b)) as f64);
+                lanes.iter().map(|&v| v as f64).sum::<f64>() + rest.sum::<f64>()
+            })
+        };
+        let errors: Vec<f64> = match is_large(image.width(), image.height()) {
+            true => a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)).map(squared_error).collect(),
+            false => a.chunks(CHUNK).zip(b.chunks(CHUNK)).map(squared_error).collect(),
+        };
+        let mse = errors.iter().sum::<f64>() / a.len() as f64;
+        Ok(10.0 * (1.0 / (mse + EPSILON)).log10())
+    }
+
+    fn map(&self, reference: &Image, image: &Image) -> Result<Map> {
+        let (width, height) = (image.width(), image.height());
+        let mut data = vec![0.0; width * height];
+        strips_mut(&mut data, width, |rows, out| {
+            let range = rows.start * width..rows.end * width;
+            for channel in 0..3 {
+                let (a, b) = (&reference.plane(channel)[range.clone()], &image.plane(channel)[range.clone()]);
+                out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out += (a - b) * (a - b));
+            }
+            out.iter_mut().for_each(|v| *v = (*v / 3.0).sqrt());
+        });
+        Ok(Map { width, height, data })
+    }
+}
