@@ -1,0 +1,57 @@
+//! `pretrain`: trains the embedded backbone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use candle_core::Device;
+
+use crate::backbones::pretrain::{self, Options};
+use crate::{Error, Result};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Folder of photographs to train on.
+    #[arg(long)]
+    data: PathBuf,
+    /// Training time in hours, those of interrupted runs included.
+    #[arg(long)]
+    hours: f64,
+    /// The weights to write (safetensors, f16); OUT.state beside it holds what is needed to resume.
+    #[arg(long)]
+    out: PathBuf,
+    /// Patches of 64×64 pixels a step.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    #[arg(long, default_value_t = 4e-4)]
+    learning_rate: f64,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if !(arguments.hours > 0.0 && arguments.hours.is_finite()) || arguments.batch == 0 {
+        return Err(Error::invalid("--hours and --batch must be above 0"));
+    }
+    if !(arguments.learning_rate > 0.0 && arguments.learning_rate < 1.0) {
+        return Err(Error::invalid("--learning-rate must be above 0 and below 1"));
+    }
+    let options = Options {
+        data: arguments.data.clone(),
+        hours: arguments.hours,
+        out: arguments.out.clone(),
+        batch: arguments.batch,
+        learning_rate: arguments.learning_rate,
+        ema: 0.999,
+        seed: arguments.seed,
+        save_every: Duration::from_secs(120),
+    };
+    let total_secs = options.hours * 3600.0;
+    let last = pretrain::pretrain(&options, &Device::Cpu, |p| {
+        if p.step % 50 == 0 {
+            println!("step {} loss {:.4}, {:.0} of {total_secs:.0} s", p.step, p.loss, p.seconds);
+        }
+        true
+    })?;
+    println!("{} steps, loss {:.4}, written to {}", last.step, last.loss, options.out.display());
+    Ok(())
+}
