@@ -196,12 +196,12 @@ impl Params {
 
     /// A convolution's weights in the form the forward kernel reads.
     pub(super) fn conv_forward(&self, id: ParamId, shape: ConvShape) -> Result<Arc<conv::Forward>> {
-        cached(&self.forward[id.0], || Ok(conv::Forward::new(&*super::cpu::values(self.get(id))?, shape)))
+        cached(&self.forward[id.0], || Ok(conv::Forward::new(&super::cpu::values(self.get(id))?, shape)))
     }
 
     /// A convolution's weights in the form the input gradient reads.
     pub(super) fn conv_backward(&self, id: ParamId, shape: ConvShape) -> Result<Arc<conv::Backward>> {
-        cached(&self.backward[id.0], || Ok(conv::Backward::new(&*super::cpu::values(self.get(id))?, shape)))
+        cached(&self.backward[id.0], || Ok(conv::Backward::new(&super::cpu::values(self.get(id))?, shape)))
     }
 
     /// Moves all weights a little towards `other`: `self = decay · self + (1 − decay) · other`.

@@ -510,9 +510,8 @@ impl WithSimd for OutputTransform<'_> {
                     let d = load_rows(s, m.add(c), self.freq_stride, mask);
                     let y = output_tile(s, d);
                     let bias = simd::load_masked(s, bias.as_ptr().add(c), mask);
-                    for i in 0..TILE.min(height - oy) {
-                        for j in 0..TILE.min(width - ox) {
-                            let value = y[i][j];
+                    for (i, row) in y.iter().enumerate().take(height - oy) {
+                        for (j, &value) in row.iter().enumerate().take(width - ox) {
                             let at = ((image * height + oy + i) * width + ox + j) * channels + c;
                             let mut value = s.add_f32s(value, bias);
                             if let Some(residual) = self.residual {
