@@ -22,7 +22,7 @@ const PATCH_VALUES: usize = 3 * PATCH * PATCH;
 /// The network models `DETAIL_GAIN · (HR − bicubic)`, which brings the detail of photographs near unit variance.
 pub const DETAIL_GAIN: f32 = 5.0;
 /// Channels per scale.
-const CHANNELS: [usize; 3] = [64, 128, 256];
+const CHANNELS: [usize; 3] = [64, 128, 240];
 /// Width of the time embedding.
 const EMBEDDING: usize = 256;
 /// Sines and cosines the time is first turned into.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use candle_core::Device;
 
-use crate::backbones::pretrain::{self, Options};
+use crate::backbones::pretrain::{self, Options, Progress};
 use crate::{Error, Result};
 
 #[derive(clap::Args)]
@@ -48,7 +48,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let total_secs = options.hours * 3600.0;
     let last = pretrain::pretrain(&options, &Device::Cpu, |p| {
         if p.step % 50 == 0 {
-            println!("step {} loss {:.4}, {:.0} of {total_secs:.0} s", p.step, p.loss, p.seconds);
+            let Progress { step, seconds, loss, gradient_norm } = p;
+            println!("step {step} loss {loss:.4} gradient {gradient_norm:.3}, {seconds:.0} of {total_secs:.0} s");
         }
         true
     })?;
