@@ -13,7 +13,7 @@
 //! The ledger holds only [`RelPath`]s, so that the directory can be moved or copied as a whole.
 
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
@@ -38,16 +38,12 @@ pub const EXPORTS_DIR: &str = "exports";
 pub struct RelPath(String);
 
 impl RelPath {
-    /// A path from its text; refuses absolute paths, `..`, `.`, backslashes and empty parts.
+    /// A path from its text; refuses absolute paths, empty parts, `.`, `..`, backslashes and colons.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
-        let is_plain = |part: &str| {
-            let mut components = Path::new(part).components();
-            matches!(components.next(), Some(Component::Normal(_)))
-                && components.next().is_none()
-                && !part.contains('\\')
-                && part != "."
-        };
+        // A colon would begin a drive or a hidden stream on Windows.
+        let is_plain =
+            |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', ':', '\0']);
         if text.split('/').all(is_plain) {
             Ok(Self(text))
         } else {
@@ -273,6 +269,7 @@ mod tests {
             "a/",
             r"a\b",
             "a/.",
+            "C:/a",
         ] {
             assert!(RelPath::new(bad).is_err(), "{bad}");
         }

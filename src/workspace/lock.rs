@@ -14,8 +14,7 @@ pub(super) const HOLDER_FILE: &str = "writer.txt";
 /// The right to write to a workspace, given back when dropped, or by the system when the process dies.
 #[derive(Debug)]
 pub struct WriterLock {
-    // Never read: the lock lives as long as the open file.
-    _file: File,
+    file: File,
     holder: PathBuf,
 }
 
@@ -70,10 +69,7 @@ impl WriterLock {
             &holder,
             format!("process {} on {}\n", std::process::id(), host_name()),
         );
-        Ok(Self {
-            _file: file,
-            holder,
-        })
+        Ok(Self { file, holder })
     }
 }
 
@@ -81,6 +77,8 @@ impl Drop for WriterLock {
     fn drop(&mut self) {
         // Before the lock goes, so that the next holder's note is never the one removed.
         let _ = fs::remove_file(&self.holder);
+        // Closing the file would do, but not at once while a process being started still has a copy of it.
+        let _ = self.file.unlock();
     }
 }
 

@@ -197,3 +197,90 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::workspace::{CandidateSet, NewCandidate, NewImage, NewReference, SamplerKey};
+
+    fn candidate(set: &CandidateSet, image: crate::workspace::ImageId, seed: u64) -> NewCandidate {
+        NewCandidate {
+            set: set.clone(),
+            image,
+            seed,
+            seconds: 0.1,
+        }
+    }
+
+    /// For its printed times: `cargo test --release --lib large_workspace -- --nocapture --include-ignored`.
+    #[test]
+    #[ignore = "creates 128,000 files"]
+    fn a_large_workspace_opens_quickly() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("ws");
+        let ws = Workspace::create(&root, "()").unwrap();
+        let reference = NewReference {
+            backbone: "mini".into(),
+            weights_hash: "w".into(),
+        };
+        let set = CandidateSet {
+            checkpoint: ws.ledger().ensure_reference(&reference).unwrap(),
+            sampler: SamplerKey::new("euler/10").unwrap(),
+        };
+        for i in 0..2000 {
+            let image = NewImage {
+                name: format!("image {i}.png"),
+                source: String::new(),
+                source_hash: i.to_string(),
+                variant: String::new(),
+                held_out: false,
+                lr_width_px: 32,
+                lr_height_px: 32,
+                degradation: None,
+            };
+            let id = ws.add_image(&image, b"lr", None).unwrap();
+            let dir = format!(
+                "{CANDIDATES_DIR}/{}/reference/euler-10",
+                ws.ledger().image(id).unwrap().dir
+            );
+            fs::create_dir_all(root.join(&dir)).unwrap();
+            let new: Vec<_> = (0..64)
+                .map(|seed| {
+                    let path = RelPath::new(format!("{dir}/{seed}.png")).unwrap();
+                    fs::write(path.under(&root), b"png").unwrap();
+                    (candidate(&set, id, seed), path)
+                })
+                .collect();
+            ws.ledger()
+                .insert_candidates(new.iter().map(|(c, p)| (c, p)))
+                .unwrap();
+        }
+        let image = ws.ledger().images().unwrap()[0].id;
+        let batch: Vec<_> = (0..16)
+            .map(|seed| (candidate(&set, image, seed), vec![7u8; 200_000]))
+            .collect();
+        for _ in 0..3 {
+            let start = Instant::now();
+            ws.save_candidates(&batch).unwrap();
+            println!("save 16 candidates of 200 kB: {:.2?}", start.elapsed());
+        }
+        drop(ws);
+        for _ in 0..3 {
+            let start = Instant::now();
+            let ws = Workspace::open(&root).unwrap();
+            println!("open with 128,000 candidates: {:.2?}", start.elapsed());
+            assert_eq!(ws.findings(), []);
+            let start = Instant::now();
+            let summary = ws.summary().unwrap();
+            println!("summary: {:.2?}", start.elapsed());
+            assert_eq!(summary.counts.candidates, 128_000);
+        }
+        fs::remove_dir_all(root.join(CANDIDATES_DIR)).unwrap();
+        let start = Instant::now();
+        let ws = Workspace::open(&root).unwrap();
+        println!("open with all candidates gone: {:.2?}", start.elapsed());
+        assert_eq!(ws.findings().len(), 2000);
+    }
+}

@@ -22,6 +22,8 @@ mod ids;
 mod images;
 mod overrides;
 mod read_only;
+#[cfg(test)]
+mod run_tests;
 mod runs;
 #[cfg(test)]
 mod scale_tests;

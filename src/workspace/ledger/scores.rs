@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, Params};
 
-use super::candidates::USABLE;
+use super::candidates::{COLUMNS, USABLE};
 use super::scorers::ensure_device;
 use super::{
     CandidateId, CandidateRow, CandidateSet, ImageId, Ledger, Scorer, execute, rows, seed_from_sql,
@@ -139,7 +139,7 @@ impl Ledger {
                 .collect::<Result<Vec<_>>>()?;
             let key = (set.checkpoint, &set.sampler);
             let sql = format!(
-                "SELECT candidates.*, images.hr_path IS NOT NULL AS has_hr FROM {USABLE} ORDER BY image_id, seed"
+                "SELECT {COLUMNS}, images.hr_path IS NOT NULL AS has_hr FROM {USABLE} ORDER BY image_id, seed"
             );
             let candidates = rows(conn, &sql, key, |row| {
                 Ok((CandidateRow::from_row(row)?, row.get::<_, bool>("has_hr")?))

@@ -1,18 +1,15 @@
 //! The workspace among processes: a second writer, readers beside a writer, SIGKILL, full and read-only media.
 
-#[path = "workspace_support/mod.rs"]
-mod support;
-
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dp2o_studio::workspace::{CheckpointKind, NewCheckpoint, NewRun, NewScore, StepRow, Workspace};
-use support::{
+use crate::support::{
     Mounted, ReadOnlyDir, Second, child_task, content, copy_tree, new_image, reference_set,
     save_seeds, scorer, skipped, small_workspace, tree,
 };
+use dp2o_studio::workspace::{CheckpointKind, NewCheckpoint, NewRun, NewScore, StepRow, Workspace};
 
 /// Size of a stand-in image: large enough that a kill can hit the middle of a write.
 const LENGTH: usize = 200_000;

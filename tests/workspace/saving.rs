@@ -1,170 +1,14 @@
-//! The workspace as a folder: made, moved, opened again, damaged, of another version.
-
-#[path = "workspace_support/mod.rs"]
-mod support;
+//! Saving to a workspace, and what a repair makes of what got lost.
 
 use std::fs;
 use std::path::Path;
 
 use dp2o_studio::workspace::{
-    CheckpointKind, FileOwner, Finding, NewCheckpoint, NewRun, RelPath, RunState, Workspace,
+    CandidateSet, CheckpointKind, FileOwner, Finding, NewCheckpoint, NewImage, NewRun, NewScore,
+    RelPath, RunState, SamplerKey, Workspace, hash,
 };
-use support::{content, new_image, reference_set, save_seeds, scorer, small_workspace, tree};
 
-fn message<T>(result: dp2o_studio::Result<T>) -> String {
-    match result {
-        Ok(_) => panic!("this should have failed"),
-        Err(e) => e.to_string(),
-    }
-}
-
-#[test]
-fn a_workspace_survives_being_closed_and_moved() {
-    let dir = tempfile::tempdir().unwrap();
-    let (here, there) = (dir.path().join("first place"), dir.path().join("élsewhere"));
-    let ws = small_workspace(&here);
-    let set = reference_set(&ws);
-    drop(ws);
-    fs::rename(&here, &there).unwrap();
-
-    // Nothing inside knows where it was.
-    for (name, bytes) in tree(&there) {
-        let found = bytes.windows(11).any(|w| w == b"first place");
-        assert!(!found, "{} names the old place", name.display());
-    }
-    let ws = Workspace::open(&there).unwrap();
-    assert_eq!(ws.findings(), []);
-    assert_eq!(ws.recipe_text().unwrap(), "(beta: 5000.0)");
-    let image = &ws.ledger().images().unwrap()[0];
-    assert_eq!(fs::read(ws.path(&image.lr_path)).unwrap(), b"lr");
-    assert_eq!(
-        fs::read(ws.path(image.hr_path.as_ref().unwrap())).unwrap(),
-        b"hr"
-    );
-    let group = ws.ledger().group(&set, image.id).unwrap();
-    assert_eq!(group.len(), 4);
-    for candidate in group {
-        assert_eq!(
-            fs::read(ws.path(&candidate.path)).unwrap(),
-            content(candidate.seed, 100)
-        );
-    }
-}
-
-#[test]
-fn a_workspace_needs_a_directory_of_its_own() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("ws");
-    drop(Workspace::create(&root, "()").unwrap());
-    assert!(message(Workspace::create(&root, "()")).contains("workspace already"));
-    assert!(message(Workspace::create(dir.path(), "()")).contains("“ws”"));
-    let file = dir.path().join("file");
-    fs::write(&file, "").unwrap();
-    assert!(message(Workspace::create(&file, "()")).contains("file"));
-    assert!(message(Workspace::create(dir.path().join("bad"), "(oops")).contains("recipe"));
-}
-
-#[test]
-fn a_creation_that_was_cut_off_can_be_done_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("ws");
-    drop(Workspace::create(&root, "()").unwrap());
-    fs::remove_file(root.join("workspace.ron")).unwrap();
-    assert!(message(Workspace::open(&root)).contains("not a workspace"));
-    drop(Workspace::create(&root, "(a: 1)").unwrap());
-    assert_eq!(
-        Workspace::open(&root).unwrap().recipe_text().unwrap(),
-        "(a: 1)"
-    );
-}
-
-#[test]
-fn what_is_no_workspace_is_told_apart() {
-    let dir = tempfile::tempdir().unwrap();
-    let parent = dir.path().to_owned();
-    let root = dir.path().join("ws");
-    for open in [Workspace::open, Workspace::open_read_only] {
-        let text = message(open(&root));
-        assert!(text.contains("ws: there is no such directory"), "{text}");
-        let text = message(open(&parent));
-        assert!(text.contains("not a workspace"), "{text}");
-    }
-    drop(Workspace::create(&root, "()").unwrap());
-    fs::remove_file(root.join("ledger.sqlite")).unwrap();
-    let text = message(Workspace::open(&root));
-    assert!(
-        text.contains("ledger.sqlite: the ledger of this workspace is missing"),
-        "{text}"
-    );
-    assert!(!root.join("ledger.sqlite").exists());
-}
-
-#[test]
-fn a_typo_in_the_ron_file_is_reported_with_its_place() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("ws");
-    drop(Workspace::create(&root, "(\n    beta: 5000.0,\n    samples: 64,\n)").unwrap());
-    let path = root.join("workspace.ron");
-    let broken = fs::read_to_string(&path)
-        .unwrap()
-        .replace("5000.0,", "5000.0");
-    fs::write(&path, &broken).unwrap();
-    let line = 1 + broken
-        .lines()
-        .position(|line| line.contains("samples"))
-        .unwrap();
-    for open in [Workspace::open, Workspace::open_read_only] {
-        let text = message(open(&root));
-        assert!(
-            text.contains(&format!("workspace.ron: line {line}, column ")),
-            "{text}"
-        );
-    }
-    assert_eq!(fs::read_to_string(&path).unwrap(), broken);
-}
-
-#[test]
-fn a_newer_ledger_is_refused_untouched() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("ws");
-    drop(small_workspace(&root));
-    set_version(&root, 99);
-    let before = tree(&root);
-    for open in [Workspace::open, Workspace::open_read_only] {
-        let text = message(open(&root));
-        assert!(
-            text.contains("ledger.sqlite: this ledger was written by a newer version"),
-            "{text}"
-        );
-        assert!(text.contains("99"), "{text}");
-        assert!(tree(&root) == before, "something was touched");
-    }
-}
-
-#[test]
-fn an_older_ledger_wants_a_writer_first() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("ws");
-    drop(small_workspace(&root));
-    set_version(&root, 0);
-    let text = message(Workspace::open_read_only(&root));
-    assert!(text.contains("older version"), "{text}");
-}
-
-#[test]
-fn a_newer_workspace_file_is_refused_untouched() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("ws");
-    drop(small_workspace(&root));
-    fs::write(
-        root.join("workspace.ron"),
-        "(format: 2, recipe: (), more: 1)",
-    )
-    .unwrap();
-    let before = tree(&root);
-    assert!(message(Workspace::open(&root)).contains("newer version"));
-    assert!(tree(&root) == before, "something was touched");
-}
+use crate::support::{message, new_image, reference_set, save_seeds, scorer, small_workspace};
 
 #[test]
 fn a_candidate_whose_file_is_gone_is_reported_and_made_again() {
@@ -279,7 +123,7 @@ fn images_of_any_name_are_added_once() {
         );
     }
     // The same source, cropped, is another image; with an HR image the first one gains it.
-    let crop = dp2o_studio::workspace::NewImage {
+    let crop = NewImage {
         variant: "crop 2".into(),
         ..new_image("same.png")
     };
@@ -330,7 +174,7 @@ fn another_hr_image_forgets_the_scores_against_the_first() {
     let ws = small_workspace(&dir.path().join("ws"));
     let (set, image) = (reference_set(&ws), ws.ledger().images().unwrap()[0].id);
     let candidate = ws.ledger().group(&set, image).unwrap()[0].id;
-    let score = dp2o_studio::workspace::NewScore {
+    let score = NewScore {
         candidate,
         scorer: 0,
         value: 0.5,
@@ -381,10 +225,7 @@ fn checkpoints_and_states_are_saved_found_and_pruned() {
         (last.step, last.kind, last.name.as_str()),
         (300, CheckpointKind::Policy, "My-run-000300")
     );
-    assert_eq!(
-        last.weights_hash,
-        dp2o_studio::workspace::hash::hash_bytes(b"weights")
-    );
+    assert_eq!(last.weights_hash, hash::hash_bytes(b"weights"));
     ws.prune_training_states(run, 1).unwrap();
     let states = || {
         fs::read_dir(root.join("runs/My-run/states"))
@@ -452,9 +293,9 @@ fn a_reader_writes_nothing() {
     drop(small_workspace(&root));
     let reader = Workspace::open_read_only(&root).unwrap();
     assert!(!reader.is_writable());
-    let set = dp2o_studio::workspace::CandidateSet {
+    let set = CandidateSet {
         checkpoint: reader.ledger().checkpoints().unwrap()[0].id,
-        sampler: dp2o_studio::workspace::SamplerKey::new("euler/10").unwrap(),
+        sampler: SamplerKey::new("euler/10").unwrap(),
     };
     let image = reader.ledger().images().unwrap()[0].id;
     for text in [
@@ -465,9 +306,4 @@ fn a_reader_writes_nothing() {
     ] {
         assert!(text.contains("open for reading only"), "{text}");
     }
-}
-
-fn set_version(root: &Path, version: u32) {
-    let conn = rusqlite::Connection::open(root.join("ledger.sqlite")).unwrap();
-    conn.pragma_update(None, "user_version", version).unwrap();
 }

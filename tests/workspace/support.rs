@@ -1,7 +1,5 @@
 //! What the tests of the workspace share: small workspaces, a second process, media that cannot be written.
 
-#![allow(dead_code)] // each test program uses a part of it
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,6 +13,14 @@ use dp2o_studio::workspace::{
 /// Says that a test could not run here, past the test harness, which hides what passing tests print.
 pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// The text of the error a call must end in.
+pub fn message<T>(result: dp2o_studio::Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("this should have failed"),
+        Err(e) => e.to_string(),
+    }
 }
 
 pub fn new_image(name: &str) -> NewImage {
@@ -135,7 +141,7 @@ pub fn child_task() -> Option<(String, PathBuf)> {
 impl Second {
     pub fn start(task: &str, root: &Path) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["child", "--exact", "--ignored", "--nocapture"])
+            .args(["processes::child", "--exact", "--ignored", "--nocapture"])
             .env("WORKSPACE_TEST_TASK", task)
             .env("WORKSPACE_TEST_ROOT", root)
             .stdin(Stdio::piped())
