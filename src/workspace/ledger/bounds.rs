@@ -1,0 +1,70 @@
+//! Reward bounds: the range each metric is normalized by, fitted once and then frozen, so that every later checkpoint is
+//! judged on one scale.
+
+use rusqlite::Row;
+
+use super::{CandidateSet, Ledger, Scorer, execute, now_secs, rows};
+use crate::{Error, Result};
+
+/// The frozen bounds of one scorer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    /// The scorer whose raw values they bound.
+    pub scorer: Scorer,
+    /// Becomes 0 (or 1 where lower is better); in the metric's own unit.
+    pub min: f64,
+    /// Becomes 1 (or 0 where lower is better).
+    pub max: f64,
+    /// The candidates they were fitted on.
+    pub fitted_on: CandidateSet,
+}
+
+impl Bounds {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            scorer: Scorer::from_row(row)?,
+            min: row.get("min")?,
+            max: row.get("max")?,
+            fitted_on: CandidateSet { checkpoint: row.get("checkpoint_id")?, sampler: row.get("sampler")? },
+        })
+    }
+}
+
+impl Ledger {
+    /// All frozen bounds, by metric.
+    pub fn bounds(&self) -> Result<Vec<Bounds>> {
+        let sql = "SELECT * FROM reward_bounds JOIN scorers ON scorers.id = scorer_id ORDER BY metric, scorer_id";
+        self.read(|conn| rows(conn, sql, [], Bounds::from_row))
+    }
+
+    /// Freezes bounds, all or none. Fails where a scorer has bounds already: see [`Ledger::clear_bounds`].
+    pub fn freeze_bounds(&self, bounds: &[Bounds]) -> Result<()> {
+        self.write(|conn| {
+            let sql = "INSERT INTO reward_bounds (scorer_id, min, max, checkpoint_id, sampler, fitted_at_secs)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (scorer_id) DO NOTHING";
+            for b in bounds {
+                if !(b.min.is_finite() && b.max.is_finite() && b.min <= b.max) {
+                    return Err(Error::invalid(format!(
+                        "{} to {} are no bounds for {}",
+                        b.min, b.max, b.scorer.metric
+                    )));
+                }
+                let id = b.scorer.ensure(conn)?;
+                let on = &b.fitted_on;
+                let values = (id, b.min, b.max, on.checkpoint, &on.sampler, now_secs());
+                if execute(conn, sql, values)? == 0 {
+                    return Err(Error::invalid(format!(
+                        "the reward bounds of {} are frozen already; clear them to fit new ones",
+                        b.scorer.metric
+                    )));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets all bounds, so that they can be fitted again. Rewards from before and after do not compare.
+    pub fn clear_bounds(&self) -> Result<()> {
+        self.write(|conn| execute(conn, "DELETE FROM reward_bounds", []).map(drop))
+    }
+}

@@ -1,0 +1,88 @@
+//! Pair overrides: where a person overrules the reward.
+
+use rusqlite::Row;
+
+use super::ids::text_enum;
+use super::{CandidateSet, ImageId, Ledger, execute, first, now_secs, rows, seed_from_sql, seed_to_sql};
+use crate::Result;
+
+text_enum! {
+    /// What the person decided.
+    OverrideKind {
+        /// The pair is not trained on.
+        Exclude => "exclude",
+        /// The loser is the better one.
+        Flip => "flip",
+        /// The pair is trained on as it stands, whatever the selection.
+        Pin => "pin",
+    }
+}
+
+/// A person's decision about one pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairOverride {
+    /// The LR image.
+    pub image: ImageId,
+    /// The winner as the pair was shown.
+    pub winner_seed: u64,
+    /// The loser as the pair was shown.
+    pub loser_seed: u64,
+    /// The decision, about the pair as shown: after a new ranking a flip still prefers `loser_seed`.
+    pub kind: OverrideKind,
+}
+
+impl PairOverride {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            image: row.get("image_id")?,
+            winner_seed: seed_from_sql(row.get("winner_seed")?),
+            loser_seed: seed_from_sql(row.get("loser_seed")?),
+            kind: row.get("kind")?,
+        })
+    }
+}
+
+impl Ledger {
+    /// All decisions about the pairs of a set, by image.
+    pub fn overrides(&self, set: &CandidateSet) -> Result<Vec<PairOverride>> {
+        let sql = "SELECT * FROM pair_overrides WHERE checkpoint_id = ?1 AND sampler = ?2 ORDER BY image_id, rowid";
+        let key = (set.checkpoint, &set.sampler);
+        self.read(|conn| rows(conn, sql, key, PairOverride::from_row))
+    }
+
+    /// Records a decision; returns the earlier one about the same two candidates, which it replaces (to undo it).
+    pub fn set_override(&self, set: &CandidateSet, new: &PairOverride) -> Result<Option<PairOverride>> {
+        self.atomically(|ledger| {
+            let seeds = (new.winner_seed, new.loser_seed);
+            let before = ledger.clear_override(set, new.image, seeds)?;
+            let sql = "INSERT INTO pair_overrides (checkpoint_id, sampler, image_id, winner_seed, loser_seed, kind, decided_at_secs)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let values = (
+                set.checkpoint,
+                &set.sampler,
+                new.image,
+                seed_to_sql(new.winner_seed),
+                seed_to_sql(new.loser_seed),
+                new.kind,
+                now_secs(),
+            );
+            ledger.write(|conn| execute(conn, sql, values))?;
+            Ok(before)
+        })
+    }
+
+    /// Takes back the decision about two candidates, in either order; returns it.
+    pub fn clear_override(
+        &self,
+        set: &CandidateSet,
+        image: ImageId,
+        seeds: (u64, u64),
+    ) -> Result<Option<PairOverride>> {
+        let (a, b) = (seed_to_sql(seeds.0), seed_to_sql(seeds.1));
+        // The expressions of the index, which names a pair whichever of the two wins.
+        let sql = "DELETE FROM pair_overrides WHERE checkpoint_id = ?1 AND sampler = ?2 AND image_id = ?3
+            AND min(winner_seed, loser_seed) = ?4 AND max(winner_seed, loser_seed) = ?5 RETURNING *";
+        let key = (set.checkpoint, &set.sampler, image, a.min(b), a.max(b));
+        self.write(|conn| first(conn, sql, key, PairOverride::from_row))
+    }
+}

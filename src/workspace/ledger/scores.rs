@@ -1,0 +1,207 @@
+//! Scores: what each metric said of each candidate, read back fast enough to follow a dragged slider's first touch.
+
+use std::ops::Range;
+
+use rusqlite::{Connection, Params};
+
+use super::candidates::{COLUMNS, USABLE};
+use super::scorers::ensure_device;
+use super::{CandidateId, CandidateRow, CandidateSet, ImageId, Ledger, Scorer, execute, rows, seed_from_sql};
+use crate::{Error, Result};
+
+/// A score about to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NewScore {
+    /// The candidate.
+    pub candidate: CandidateId,
+    /// Index into the list of scorers given beside.
+    pub scorer: usize,
+    /// The metric's raw value, in its own range and direction; NaN if it has none for this image.
+    pub value: f64,
+}
+
+/// A scorer that should have scored, for [`Ledger::missing_scores`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoreRequest {
+    /// The scorer.
+    pub scorer: Scorer,
+    /// It is full-reference: images without an HR image are none of its business.
+    pub needs_hr: bool,
+}
+
+/// What is still to be scored of one candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MissingScores {
+    /// The candidate.
+    pub candidate: CandidateRow,
+    /// Indices into the requests; never empty.
+    pub requests: Vec<usize>,
+}
+
+/// The identity of a row of a [`ScoreTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScoredCandidate {
+    /// The candidate.
+    pub id: CandidateId,
+    /// Its LR image.
+    pub image: ImageId,
+    /// Its seed.
+    pub seed: u64,
+}
+
+/// Raw scores of candidates × scorers; a group's candidates stand together.
+#[derive(Clone, Debug)]
+pub struct ScoreTable {
+    scorer_count: usize,
+    candidates: Vec<ScoredCandidate>,
+    /// `candidates.len() × scorer_count`, row by row.
+    values: Vec<f64>,
+}
+
+impl ScoreTable {
+    /// The rows, by image and seed.
+    pub fn candidates(&self) -> &[ScoredCandidate] {
+        &self.candidates
+    }
+
+    /// The scores of one row in the order the scorers were asked for; NaN where there is none.
+    pub fn row(&self, index: usize) -> &[f64] {
+        &self.values[index * self.scorer_count..(index + 1) * self.scorer_count]
+    }
+
+    /// All scores: `candidates().len() × number of scorers`, row by row; NaN where there is none.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The groups: each image with the range of its rows.
+    pub fn groups(&self) -> impl Iterator<Item = (ImageId, Range<usize>)> {
+        let mut start = 0;
+        self.candidates.chunk_by(|a, b| a.image == b.image).map(move |group| {
+            let range = start..start + group.len();
+            start = range.end;
+            (group[0].image, range)
+        })
+    }
+}
+
+impl Ledger {
+    /// Records scores computed on `device`, all or none; a scorer's earlier score of the same candidate is replaced.
+    pub fn record_scores(&self, device: &str, scorers: &[Scorer], new: &[NewScore]) -> Result<()> {
+        self.write(|conn| {
+            let device = ensure_device(conn, device)?;
+            let ids = scorers.iter().map(|scorer| scorer.ensure(conn)).collect::<Result<Vec<_>>>()?;
+            let sql =
+                "INSERT OR REPLACE INTO scores (candidate_id, scorer_id, value, device_id) VALUES (?1, ?2, ?3, ?4)";
+            for score in new {
+                let scorer = ids
+                    .get(score.scorer)
+                    .ok_or_else(|| Error::invalid(format!("there is no scorer number {}", score.scorer)))?;
+                execute(conn, sql, (score.candidate, scorer, score.value, device))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The scores of one group.
+    pub fn group_scores(&self, set: &CandidateSet, image: ImageId, scorers: &[Scorer]) -> Result<ScoreTable> {
+        let params = (set.checkpoint, &set.sampler, image);
+        self.read(|conn| read_table(conn, "AND image_id = ?3", params, scorers))
+    }
+
+    /// The scores of all groups.
+    pub fn scores(&self, set: &CandidateSet, scorers: &[Scorer]) -> Result<ScoreTable> {
+        let params = (set.checkpoint, &set.sampler);
+        self.read(|conn| read_table(conn, "", params, scorers))
+    }
+
+    /// What is still to be scored so that every request is met for every candidate, by image and seed.
+    pub fn missing_scores(&self, set: &CandidateSet, requests: &[ScoreRequest]) -> Result<Vec<MissingScores>> {
+        self.read(|conn| {
+            let ids = requests.iter().map(|request| request.scorer.find(conn)).collect::<Result<Vec<_>>>()?;
+            let key = (set.checkpoint, &set.sampler);
+            let sql =
+                format!("SELECT {COLUMNS}, images.hr_path IS NOT NULL AS has_hr FROM {USABLE} ORDER BY image_id, seed");
+            let candidates =
+                rows(conn, &sql, key, |row| Ok((CandidateRow::from_row(row)?, row.get::<_, bool>("has_hr")?)))?;
+            let width = requests.len();
+            let mut present = vec![false; candidates.len() * width];
+            for_each_score(
+                conn,
+                "",
+                key,
+                &ids,
+                candidates.iter().map(|(candidate, _)| candidate.id),
+                |row, column, _| present[row * width + column] = true,
+            )?;
+            let missing = candidates.into_iter().enumerate().filter_map(|(row, (candidate, has_hr))| {
+                let applies =
+                    |&column: &usize| !present[row * width + column] && (has_hr || !requests[column].needs_hr);
+                let requests: Vec<usize> = (0..width).filter(applies).collect();
+                (!requests.is_empty()).then_some(MissingScores { candidate, requests })
+            });
+            Ok(missing.collect())
+        })
+    }
+}
+
+fn read_table(conn: &Connection, filter: &str, params: impl Params + Clone, scorers: &[Scorer]) -> Result<ScoreTable> {
+    let ids = scorers.iter().map(|scorer| scorer.find(conn)).collect::<Result<Vec<_>>>()?;
+    let sql = format!("SELECT candidates.id, image_id, seed FROM {USABLE} {filter} ORDER BY image_id, seed");
+    let candidates = rows(conn, &sql, params.clone(), |row| {
+        Ok(ScoredCandidate { id: row.get(0)?, image: row.get(1)?, seed: seed_from_sql(row.get(2)?) })
+    })?;
+    let width = scorers.len();
+    let mut values = vec![f64::NAN; candidates.len() * width];
+    for_each_score(
+        conn,
+        filter,
+        params,
+        &ids,
+        candidates.iter().map(|candidate| candidate.id),
+        |row, column, value| values[row * width + column] = value,
+    )?;
+    Ok(ScoreTable { scorer_count: width, candidates, values })
+}
+
+/// Calls `found(row, column, value)` for every score there is of `candidates` (rows, by image and seed) by the scorers
+/// (columns) that have a number.
+///
+/// Both lists come in the same order, so that one walk matches them: no map of a hundred thousand candidates.
+fn for_each_score(
+    conn: &Connection,
+    filter: &str,
+    params: impl Params,
+    scorer_ids: &[Option<i64>],
+    candidates: impl Iterator<Item = CandidateId>,
+    mut found: impl FnMut(usize, usize, f64),
+) -> Result<()> {
+    let max = scorer_ids.iter().flatten().max();
+    let mut column_of = vec![Vec::new(); max.map_or(0, |&id| id as usize + 1)];
+    for (column, id) in scorer_ids.iter().enumerate() {
+        if let Some(id) = id {
+            column_of[*id as usize].push(column);
+        }
+    }
+    // CROSS JOIN keeps SQLite from starting at the scores.
+    let sql = format!(
+        "SELECT candidate_id, scorer_id, value FROM (SELECT candidates.id AS candidate_id, image_id, seed FROM {USABLE} {filter}
+            ORDER BY image_id, seed) CROSS JOIN scores USING (candidate_id)"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut scores = statement.query(params)?;
+    let mut candidates = candidates.enumerate();
+    let mut current = candidates.next();
+    while let Some(score) = scores.next()? {
+        let id: CandidateId = score.get(0)?;
+        while current.is_some_and(|(_, candidate)| candidate != id) {
+            current = candidates.next();
+        }
+        let Some((row, _)) = current else { break };
+        let scorer: i64 = score.get(1)?;
+        for &column in column_of.get(scorer as usize).into_iter().flatten() {
+            found(row, column, score.get::<_, Option<f64>>(2)?.unwrap_or(f64::NAN));
+        }
+    }
+    Ok(())
+}

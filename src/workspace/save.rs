@@ -1,0 +1,149 @@
+//! Saving: the whole file first, then its row. A kill in between leaves a file nobody knows, which the next attempt
+//! replaces; never a row whose file is half written.
+
+use std::fs;
+use std::path::Path;
+
+use super::atomic::{create_dir_durable, write_atomic_many, write_atomic_with};
+use super::ledger::{CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, RunId};
+use super::{RelPath, Workspace, files, hash};
+use crate::{Error, Result};
+
+impl Workspace {
+    /// Adds an image with its encoded PNG files. The same source and variant again adds nothing: the image that is there
+    /// is returned, brought back if it was removed, given its files if they were lost and its HR image if it had none.
+    pub fn add_image(&self, new: &NewImage, lr_png: &[u8], hr_png: Option<&[u8]>) -> Result<ImageId> {
+        self.require_writable()?;
+        if let Some(known) = self.ledger.image_of_source(&new.source_hash, &new.variant)? {
+            return self.add_known_image(&known, lr_png, hr_png);
+        }
+        let dir = self.ledger.free_image_dir(new)?;
+        let lr = files::lr_path(&dir)?;
+        let hr = hr_png.map(|_| files::hr_path(&dir)).transpose()?;
+        self.write_image(&lr, lr_png, hr.as_ref().zip(hr_png))?;
+        self.ledger.insert_image(new, &dir, &lr, hr.as_ref())
+    }
+
+    /// Gives an image its HR image, encoded as PNG. Scores against an earlier one are forgotten.
+    pub fn set_hr(&self, id: ImageId, hr_png: &[u8]) -> Result<()> {
+        self.require_writable()?;
+        let image = self.ledger.image(id)?;
+        let hr = files::hr_path(&image.dir)?;
+        if image.hr_path.is_some() {
+            // Forgotten first: no kill leaves scores against one image beside the file of another.
+            self.ledger.forget_scores_of(id)?;
+        }
+        self.write_files(&[(&hr, hr_png)])?;
+        self.ledger.set_hr_path(id, &hr)
+    }
+
+    /// Saves candidates with their encoded PNG files, for instance those of one batch of seeds: either all of them are
+    /// recorded or none. A candidate that was there before is replaced, and its scores are forgotten.
+    pub fn save_candidates<B: AsRef<[u8]>>(&self, new: &[(NewCandidate, B)]) -> Result<Vec<CandidateId>> {
+        self.require_writable()?;
+        let paths = new.iter().map(|(candidate, _)| self.candidate_path(candidate)).collect::<Result<Vec<_>>>()?;
+        let content: Vec<_> = paths.iter().zip(new).map(|(path, (_, png))| (path, png)).collect();
+        self.write_files(&content)?;
+        let candidates = new.iter().map(|(candidate, _)| candidate);
+        self.ledger.insert_candidates(candidates.zip(&paths))
+    }
+
+    /// Saves what resuming a run at a step needs besides the weights: `write` creates the file at the path it is given.
+    ///
+    /// It counts once a checkpoint is saved with the returned path as its [`state`](NewCheckpoint::state).
+    pub fn save_training_state(
+        &self,
+        run: RunId,
+        step: u32,
+        write: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<RelPath> {
+        self.require_writable()?;
+        let path = files::state_path(&self.ledger.run(run)?.dir, step)?;
+        self.write_file_with(&path, write)?;
+        Ok(path)
+    }
+
+    /// Saves a checkpoint of a run: `write` creates the safetensors file at the path it is given.
+    ///
+    /// The same run, step and kind again replaces it; with other weights its candidates are forgotten.
+    pub fn save_checkpoint(
+        &self,
+        new: &NewCheckpoint,
+        write: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<CheckpointId> {
+        self.require_writable()?;
+        let run_dir = self.ledger.run(new.run)?.dir;
+        let suffix = new.kind.suffix();
+        let name = format!("{run_dir}-{:06}{suffix}", new.step);
+        let path = files::checkpoint_path(&run_dir, new.step, suffix)?;
+        let mut weights_hash = String::new();
+        self.write_file_with(&path, |temporary| {
+            write(temporary)?;
+            weights_hash = hash::hash_file(temporary)?;
+            Ok(())
+        })?;
+        self.ledger.insert_checkpoint(new, &name, &path, &weights_hash)
+    }
+
+    /// Deletes the training states of a run but for those of its last `keep` steps that have one. The checkpoints stay.
+    pub fn prune_training_states(&self, run: RunId, keep: u32) -> Result<()> {
+        self.require_writable()?;
+        for path in self.ledger.forget_states(run, keep)? {
+            let path = self.path(&path);
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file(path, e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn add_known_image(&self, known: &ImageRow, lr_png: &[u8], hr_png: Option<&[u8]>) -> Result<ImageId> {
+        if known.removed {
+            self.ledger.set_removed(known.id, false)?;
+        }
+        if known.file_missing {
+            self.write_image(&known.lr_path, lr_png, known.hr_path.as_ref().zip(hr_png))?;
+            if known.hr_path.is_none() || hr_png.is_some() {
+                self.ledger.mark_image_present(known.id)?;
+            }
+        }
+        if let (None, Some(hr_png)) = (&known.hr_path, hr_png) {
+            self.set_hr(known.id, hr_png)?;
+        }
+        Ok(known.id)
+    }
+
+    fn candidate_path(&self, new: &NewCandidate) -> Result<RelPath> {
+        let image = self.ledger.image(new.image)?;
+        let checkpoint = self.ledger.checkpoint(new.set.checkpoint)?;
+        files::candidate_path(&image.dir, &checkpoint.name, &new.set.sampler, new.seed)
+    }
+
+    fn write_image(&self, lr: &RelPath, lr_png: &[u8], hr: Option<(&RelPath, &[u8])>) -> Result<()> {
+        let content: Vec<_> = [(lr, lr_png)].into_iter().chain(hr).collect();
+        self.write_files(&content)
+    }
+
+    fn write_files<B: AsRef<[u8]>>(&self, content: &[(&RelPath, B)]) -> Result<()> {
+        let mut absolute = Vec::with_capacity(content.len());
+        for (path, bytes) in content {
+            self.create_dir_of(path)?;
+            absolute.push((self.path(path), bytes.as_ref()));
+        }
+        write_atomic_many(&absolute)
+    }
+
+    fn write_file_with(&self, path: &RelPath, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.create_dir_of(path)?;
+        write_atomic_with(&self.path(path), write)
+    }
+
+    fn create_dir_of(&self, path: &RelPath) -> Result<()> {
+        let mut dir = self.root.clone();
+        dir.extend(path.dir().split('/'));
+        create_dir_durable(&dir)
+    }
+}

@@ -1,0 +1,215 @@
+//! Saving to a workspace, and what a repair makes of what got lost.
+
+use std::fs;
+use std::path::Path;
+
+use dp2o_studio::workspace::{
+    CandidateSet, CheckpointKind, FileOwner, Finding, NewCheckpoint, NewImage, NewRun, NewScore, RelPath, RunState,
+    SamplerKey, Workspace, hash,
+};
+
+use crate::support::{message, new_image, reference_set, save_seeds, scorer, small_workspace};
+
+#[test]
+fn a_candidate_whose_file_is_gone_is_reported_and_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("ws");
+    let ws = small_workspace(&root);
+    let (set, image) = (reference_set(&ws), ws.ledger().images().unwrap()[0].id);
+    let group = ws.ledger().group(&set, image).unwrap();
+    let path = ws.path(&group[2].path);
+    let aside = path.with_extension("aside");
+    drop(ws);
+    fs::rename(&path, &aside).unwrap();
+
+    let reader = Workspace::open_read_only(&root).unwrap();
+    assert_eq!(reader.check().unwrap().len(), 1);
+    drop(reader);
+    let ws = Workspace::open(&root).unwrap();
+    let found = ws.findings();
+    assert!(
+        matches!(found, [Finding::FilesMissing { owner: FileOwner::Candidate, missing: 1, example, .. }] if *example == group[2].path),
+        "{found:?}"
+    );
+    assert!(found[0].to_string().contains("cat/reference/euler-10"), "{}", found[0]);
+    let missing = ws.ledger().missing_candidates(&set, &[image], &[0, 1, 2, 3]).unwrap();
+    assert_eq!(missing[0].seeds, [2]);
+    assert_eq!(ws.ledger().group(&set, image).unwrap().len(), 3);
+    assert_eq!(ws.summary().unwrap().counts.missing_candidates, 1);
+
+    // Back from where it was, it counts again.
+    drop(ws);
+    fs::rename(&aside, &path).unwrap();
+    let ws = Workspace::open(&root).unwrap();
+    assert_eq!(ws.findings(), [Finding::FilesBack { owner: FileOwner::Candidate, count: 1 }]);
+    assert_eq!(ws.ledger().group(&set, image).unwrap(), group);
+
+    // Made again, it counts as well.
+    drop(ws);
+    fs::remove_file(&path).unwrap();
+    let ws = Workspace::open(&root).unwrap();
+    save_seeds(&ws, &set, image, &[2], 100).unwrap();
+    assert_eq!(ws.ledger().missing_candidates(&set, &[image], &[0, 1, 2, 3]).unwrap(), []);
+    drop(ws);
+    assert_eq!(Workspace::open(&root).unwrap().findings(), []);
+}
+
+#[test]
+fn leftovers_are_removed_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("ws");
+    drop(small_workspace(&root));
+    let leftovers = [root.join(".tmp-1-2"), root.join("candidates/cat/reference/euler-10/.tmp-77-0")];
+    for path in &leftovers {
+        fs::write(path, "half").unwrap();
+    }
+    let ws = Workspace::open(&root).unwrap();
+    assert_eq!(ws.findings().len(), 2);
+    for (path, finding) in leftovers.iter().zip(ws.findings()) {
+        assert!(!path.exists());
+        assert!(finding.to_string().contains(".tmp-"), "{finding}");
+    }
+}
+
+#[test]
+fn images_of_any_name_are_added_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let ws = Workspace::create(dir.path().join("ws"), "()").unwrap();
+    let names = ["写真.png", &"long".repeat(60), "a/../b.png", "same.png", "SAME.png", "CON.png"];
+    for name in names {
+        let id = ws.add_image(&new_image(name), name.as_bytes(), None).unwrap();
+        assert_eq!(ws.add_image(&new_image(name), name.as_bytes(), None).unwrap(), id);
+    }
+    let images = ws.ledger().images().unwrap();
+    assert_eq!(images.len(), names.len());
+    for image in &images {
+        assert_eq!(fs::read(ws.path(&image.lr_path)).unwrap(), image.name.as_bytes());
+    }
+    // The same source, cropped, is another image; with an HR image the first one gains it.
+    let crop = NewImage { variant: "crop 2".into(), ..new_image("same.png") };
+    ws.add_image(&crop, b"crop", None).unwrap();
+    assert_eq!(ws.ledger().images().unwrap().len(), names.len() + 1);
+    let id = ws.add_image(&new_image("same.png"), b"same.png", Some(b"hr")).unwrap();
+    assert_eq!(ws.ledger().image(id).unwrap().hr_path.unwrap().as_str(), "images/same/hr.png");
+    // Removed and added again: the same image is back.
+    ws.ledger().set_removed(id, true).unwrap();
+    assert_eq!(ws.add_image(&new_image("same.png"), b"same.png", None).unwrap(), id);
+    assert!(!ws.ledger().image(id).unwrap().removed);
+}
+
+#[test]
+fn a_lost_image_can_be_added_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("ws");
+    drop(small_workspace(&root));
+    fs::remove_dir_all(root.join("images/cat")).unwrap();
+    let ws = Workspace::open(&root).unwrap();
+    assert!(ws.findings()[0].to_string().contains("image file(s) missing"), "{}", ws.findings()[0]);
+    assert!(ws.ledger().images().unwrap()[0].file_missing);
+    ws.add_image(&new_image("cat.png"), b"lr", Some(b"hr")).unwrap();
+    assert!(!ws.ledger().images().unwrap()[0].file_missing);
+    drop(ws);
+    assert_eq!(Workspace::open(&root).unwrap().findings(), []);
+}
+
+#[test]
+fn another_hr_image_forgets_the_scores_against_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let ws = small_workspace(&dir.path().join("ws"));
+    let (set, image) = (reference_set(&ws), ws.ledger().images().unwrap()[0].id);
+    let candidate = ws.ledger().group(&set, image).unwrap()[0].id;
+    let score = NewScore { candidate, scorer: 0, value: 0.5 };
+    ws.ledger().record_scores("cpu", &[scorer("ssim")], &[score]).unwrap();
+    ws.set_hr(image, b"another").unwrap();
+    assert_eq!(ws.summary().unwrap().counts.scores, 0);
+}
+
+#[test]
+fn checkpoints_and_states_are_saved_found_and_pruned() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("ws");
+    let ws = small_workspace(&root);
+    let new = NewRun { name: "My run".into(), recipe: "()".into(), seed: 7, parent: None, round: 0 };
+    let run = ws.ledger().create_run(&new).unwrap();
+    let write =
+        |bytes: &'static str| move |path: &Path| fs::write(path, bytes).map_err(|e| dp2o_studio::Error::file(path, e));
+    for step in [100, 200, 300] {
+        let state = ws.save_training_state(run, step, write("state")).unwrap();
+        for kind in [CheckpointKind::Policy, CheckpointKind::Ema] {
+            let new = NewCheckpoint {
+                run,
+                step,
+                kind,
+                backbone: "mini".into(),
+                state: Some(state.clone()),
+                held_out_reward: Some(0.5 + f64::from(step) / 1000.0),
+            };
+            ws.save_checkpoint(&new, write("weights")).unwrap();
+        }
+    }
+    let last = ws.ledger().latest_resumable(run).unwrap().unwrap();
+    assert_eq!(last.path, Some(RelPath::new("runs/My-run/checkpoints/step-000300.safetensors").unwrap()));
+    assert_eq!((last.step, last.kind, last.name.as_str()), (300, CheckpointKind::Policy, "My-run-000300"));
+    assert_eq!(last.weights_hash, hash::hash_bytes(b"weights"));
+    ws.prune_training_states(run, 1).unwrap();
+    let states = || fs::read_dir(root.join("runs/My-run/states")).unwrap().count();
+    assert_eq!(states(), 1);
+    assert_eq!(ws.ledger().latest_resumable(run).unwrap().unwrap().step, 300);
+    assert_eq!(ws.ledger().best_checkpoint(run).unwrap().unwrap().step, 300);
+
+    // A failing save leaves neither file nor row.
+    let broken = NewCheckpoint {
+        run,
+        step: 400,
+        kind: CheckpointKind::Policy,
+        backbone: "mini".into(),
+        state: None,
+        held_out_reward: None,
+    };
+    assert!(ws.save_checkpoint(&broken, |_| Err(dp2o_studio::Error::Cancelled)).is_err());
+    assert_eq!(ws.ledger().checkpoints_of_run(run).unwrap().len(), 6);
+
+    // The process dies while the run runs, and somebody deletes the training state.
+    drop(ws);
+    fs::remove_dir_all(root.join("runs/My-run/states")).unwrap();
+    let ws = Workspace::open(&root).unwrap();
+    let text: Vec<_> = ws.findings().iter().map(ToString::to_string).collect();
+    assert!(text[0].contains("training state file(s) missing"), "{text:?}");
+    assert!(text[1].contains("run “My run” was interrupted"), "{text:?}");
+    assert_eq!(ws.ledger().run(run).unwrap().state, RunState::Paused);
+    assert_eq!(ws.ledger().latest_resumable(run).unwrap(), None);
+    assert!(ws.ledger().best_checkpoint(run).unwrap().is_some());
+}
+
+#[test]
+fn the_summary_counts_and_measures() {
+    let dir = tempfile::tempdir().unwrap();
+    let ws = small_workspace(&dir.path().join("ws"));
+    let summary = ws.summary().unwrap();
+    assert_eq!((summary.counts.images, summary.counts.images_with_hr), (1, 1));
+    assert_eq!((summary.counts.candidates, summary.counts.checkpoints), (4, 1));
+    assert_eq!((summary.images_bytes, summary.candidates_bytes), (4, 400));
+    assert!(summary.ledger_bytes > 0);
+}
+
+#[test]
+fn a_reader_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("ws");
+    drop(small_workspace(&root));
+    let reader = Workspace::open_read_only(&root).unwrap();
+    assert!(!reader.is_writable());
+    let set = CandidateSet {
+        checkpoint: reader.ledger().checkpoints().unwrap()[0].id,
+        sampler: SamplerKey::new("euler/10").unwrap(),
+    };
+    let image = reader.ledger().images().unwrap()[0].id;
+    for text in [
+        message(reader.set_recipe_text("()")),
+        message(reader.add_image(&new_image("dog.png"), b"", None)),
+        message(save_seeds(&reader, &set, image, &[9], 1)),
+        message(reader.ledger().set_held_out(image, true)),
+    ] {
+        assert!(text.contains("open for reading only"), "{text}");
+    }
+}
