@@ -33,15 +33,12 @@ impl Features {
     }
 }
 
+use crate::nn::kernels::conv::{self, ConvShape, Forward};
+
 /// A convolution with a square kernel and zero padding.
 pub struct Conv {
-    pub c_in: usize,
-    pub c_out: usize,
-    pub kernel: usize,
-    pub stride: usize,
-    pub pad: usize,
-    /// Row `(ky * kernel + kx) * c_in + ci`, column `co`.
-    weights: Vec<f32>,
+    shape: ConvShape,
+    weights: Forward,
     bias: Vec<f32>,
 }
 
@@ -53,96 +50,19 @@ impl Conv {
         oihw: &[f32],
         bias: Vec<f32>,
     ) -> Self {
-        let taps = kernel * kernel;
-        let mut weights = vec![0.0; oihw.len()];
-        for (i, &w) in oihw.iter().enumerate() {
-            let (co, ci, tap) = (i / (taps * c_in), i / taps % c_in, i % taps);
-            weights[(tap * c_in + ci) * c_out + co] = w;
-        }
-        Self { c_in, c_out, kernel, stride, pad, weights, bias }
-    }
-
-    /// Values under one position of the kernel.
-    fn patch_len(&self) -> usize {
-        self.kernel * self.kernel * self.c_in
+        let shape = ConvShape { batch: 1, height: kernel, width: kernel, c_in, c_out, kernel, stride, pad };
+        Self { shape, weights: Forward::new(oihw, shape), bias }
     }
 }
-
-/// Values gathered at once by one thread (1 MB).
-const BLOCK_VALUES: usize = 1 << 18;
 
 /// `max(0, conv(input) + bias)`.
 pub fn conv2d_relu(conv: &Conv, input: &Features) -> Features {
-    let size = |len: usize| (len + 2 * conv.pad - conv.kernel) / conv.stride + 1;
-    let mut out = Features::zeros(size(input.width), size(input.height), conv.c_out);
-    let (width, depth, c_out) = (out.width, conv.patch_len(), conv.c_out);
-    let block = (BLOCK_VALUES / depth).max(8);
-    out.data.par_chunks_mut(block * c_out).enumerate().for_each_init(Vec::new, |patches, (i, out)| {
-        patches.resize(block * depth, 0.0);
-        let count = out.len() / c_out;
-        for (i, patch) in (i * block..i * block + count).zip(patches.chunks_exact_mut(depth)) {
-            gather(conv, input, (i % width, i / width), patch);
-        }
-        for position in out.chunks_exact_mut(c_out) {
-            position.copy_from_slice(&conv.bias);
-        }
-        multiply(&patches[..count * depth], &conv.weights, out, (count, c_out, depth));
-        out.iter_mut().for_each(|v| *v = v.max(0.0));
-    });
+    let shape = ConvShape { height: input.height, width: input.width, ..conv.shape };
+    let (height, width) = shape.out_size();
+    let mut out = Features::zeros(width, height, shape.c_out);
+    conv::forward(shape, &input.data, &conv.weights, Some(&conv.bias), None, &mut out.data);
+    out.data.par_iter_mut().with_min_len(1 << 14).for_each(|v| *v = v.max(0.0));
     out
-}
-
-/// The values under the kernel at one output position.
-fn gather(conv: &Conv, input: &Features, (x, y): (usize, usize), patch: &mut [f32]) {
-    let c = conv.c_in;
-    for (ky, row) in patch.chunks_exact_mut(conv.kernel * c).enumerate() {
-        let y = (y * conv.stride + ky).wrapping_sub(conv.pad);
-        if y >= input.height {
-            row.fill(0.0);
-            continue;
-        }
-        let (from, left) = (input.row(y), x * conv.stride);
-        if left >= conv.pad && left + conv.kernel <= input.width + conv.pad {
-            row.copy_from_slice(&from[(left - conv.pad) * c..][..conv.kernel * c]);
-            continue;
-        }
-        for (kx, values) in row.chunks_exact_mut(c).enumerate() {
-            match (left + kx).wrapping_sub(conv.pad) {
-                x if x < input.width => values.copy_from_slice(&from[x * c..][..c]),
-                _ => values.fill(0.0),
-            }
-        }
-    }
-}
-
-/// `out += lhs · rhs`, all row by row: `m × k` times `k × n`.
-fn multiply(lhs: &[f32], rhs: &[f32], out: &mut [f32], (m, n, k): (usize, usize, usize)) {
-    assert!(lhs.len() == m * k && rhs.len() == k * n && out.len() == m * n);
-    let (row_k, row_n) = (k as isize, n as isize);
-    // SAFETY: the three slices hold exactly the matrices described by these sizes and strides, see the assertion.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            row_n,
-            true,
-            lhs.as_ptr(),
-            1,
-            row_k,
-            rhs.as_ptr(),
-            1,
-            row_n,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
 }
 
 #[cfg(test)]
