@@ -197,7 +197,7 @@ fn a_reader_beside_a_writer_sees_whole_batches() {
             changes += 1;
             for (set, _) in reader.ledger().candidate_sets().unwrap() {
                 let candidates = reader.ledger().candidates(&set).unwrap();
-                assert!(candidates.len() >= count && candidates.len() % BATCH == 0);
+                assert!(candidates.len() >= count && candidates.len().is_multiple_of(BATCH));
                 for new in &candidates[candidates.len() - BATCH..] {
                     assert_eq!(
                         fs::read(reader.path(&new.path)).unwrap(),

@@ -302,7 +302,10 @@ fn an_override_belongs_to_the_pair_in_either_order() {
     assert_eq!(t.ledger.set_override(&set, &flip).unwrap(), None);
     let pin = new(u64::MAX, 1, OverrideKind::Pin);
     assert_eq!(t.ledger.set_override(&set, &pin).unwrap(), Some(flip));
-    assert_eq!(t.ledger.overrides(&set).unwrap(), [pin.clone()]);
+    assert_eq!(
+        t.ledger.overrides(&set).unwrap(),
+        std::slice::from_ref(&pin)
+    );
     assert_eq!(
         t.ledger.clear_override(&set, image, (1, u64::MAX)).unwrap(),
         Some(pin)
