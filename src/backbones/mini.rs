@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::Backbone;
+use super::process::Process;
 use crate::nn::layers::{Conv, GroupNorm};
 use crate::nn::ops;
 use crate::nn::params::{Params, Specs};
@@ -122,15 +124,34 @@ impl Mini {
         let output = Conv::new(&mut s, "output", (CHANNELS[0], PATCH_VALUES), 3, 1, 0.0);
         Self { specs: Arc::new(s), time, input, down, up, norm, output }
     }
+}
 
-    /// Names and shapes of the weights.
-    pub fn specs(&self) -> &Arc<Specs> {
+impl Backbone for Mini {
+    fn name(&self) -> &'static str {
+        "mini"
+    }
+
+    fn specs(&self) -> &Arc<Specs> {
         &self.specs
     }
 
-    /// The velocity at `x_t`, `[B, 3, H, W]`; `condition` is the bicubic image in [0, 1] of the same shape, `times` one
-    /// value in [0, 1] per image. H and W must be multiples of [`ALIGN_PX`].
-    pub fn predict<'a>(
+    fn process(&self) -> &Process {
+        &Process::Flow
+    }
+
+    fn align_px(&self) -> usize {
+        ALIGN_PX
+    }
+
+    fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor> {
+        Ok(((hr - condition)? * DETAIL_GAIN as f64)?)
+    }
+
+    fn decode(&self, clean: &Tensor, condition: &Tensor) -> Result<Tensor> {
+        Ok((condition + (clean / DETAIL_GAIN as f64)?)?)
+    }
+
+    fn predict<'a>(
         &'a self,
         tape: &Tape<'a>,
         params: &'a Params,

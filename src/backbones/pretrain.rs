@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Backbone;
 use super::mini::{DETAIL_GAIN, Mini};
 use crate::nn::adamw::{AdamW, Settings};
 use crate::nn::params::Params;
