@@ -9,8 +9,9 @@
 //! * [`method`]: DP²O itself: reward, curation, HPO weights, loss, training, evaluation.
 //! * [`workspace`]: everything the product keeps on disk.
 //! * [`engine`]: the background thread that runs jobs; commands go in, events come out.
-//! * [`cli`]: the command line, a client of the engine.
+//! * [`cli`]: the command line, and [`app`]: the studio; both are clients of the engine.
 
+pub mod app;
 pub mod backbones;
 pub mod cli;
 pub mod degrade;
