@@ -17,6 +17,7 @@ pub mod cli;
 pub mod degrade;
 pub mod engine;
 pub mod error;
+pub mod example;
 pub mod imaging;
 pub mod iqa;
 pub mod method;

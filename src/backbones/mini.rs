@@ -33,6 +33,9 @@ const GROUPS: usize = 8;
 /// Image sides must be multiples of this many pixels: the patch, halved twice.
 pub const ALIGN_PX: usize = PATCH * 4;
 
+/// The shipped weights: f16 safetensors, made by `dp2o-studio pretrain` as the README says.
+pub static WEIGHTS: &[u8] = include_bytes!("../../assets/mini.safetensors");
+
 /// The structure of the network; the weights are apart, in [`Params`].
 pub struct Mini {
     specs: Arc<Specs>,

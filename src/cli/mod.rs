@@ -1,7 +1,10 @@
 //! The command line. Exit codes: 0 done, 2 bad usage, 1 anything else, with one line of cause on standard error.
 
+mod client;
+mod info;
 mod iqa;
 mod pretrain;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -17,17 +20,47 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Makes a workspace.
+    New(workspace::New),
+    /// Adds images to a workspace.
+    Add(workspace::Add),
+    /// Samples the candidates that are missing.
+    Sample(workspace::Stage),
+    /// Computes the scores that are missing.
+    Score(workspace::Stage),
+    /// Freezes the reward bounds, ranks, pairs and weighs.
+    Curate(workspace::Stage),
+    /// Fine-tunes, or goes on with it.
+    Train(workspace::Train),
+    /// Compares two checkpoints on the held-out images.
+    Compare(workspace::Compare),
+    /// Sample, score, curate, train, compare: all of it in order, what is missing of each.
+    Run(workspace::Run),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),
+    /// Super-resolves pictures with the embedded or a fine-tuned model.
+    Upscale(workspace::UpscaleArguments),
     /// Trains the embedded backbone from a folder of photographs.
     Pretrain(pretrain::Arguments),
+    /// Says what a workspace holds.
+    Info(info::Arguments),
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
+        Some(Verb::New(arguments)) => workspace::new(&arguments),
+        Some(Verb::Add(arguments)) => workspace::add(&arguments),
+        Some(Verb::Sample(arguments)) => workspace::sample(&arguments),
+        Some(Verb::Score(arguments)) => workspace::score(&arguments),
+        Some(Verb::Curate(arguments)) => workspace::curate(&arguments),
+        Some(Verb::Train(arguments)) => workspace::train(&arguments),
+        Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
+        Some(Verb::Run(arguments)) => workspace::run(&arguments),
         Some(Verb::Iqa(arguments)) => iqa::run(&arguments),
+        Some(Verb::Upscale(arguments)) => workspace::upscale(&arguments),
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),
+        Some(Verb::Info(arguments)) => info::run(&arguments),
         None => {
             println!("The studio window is not built yet. `dp2o-studio --help` lists what can be run.");
             Ok(())

@@ -1,1 +1,211 @@
-//! (in work)
+//! The engine: everything that computes, behind one protocol of commands and events.
+//!
+//! * [`protocol`]: what clients say and hear. [`progress`], [`control`]: how far a job is; pause and cancel.
+//! * `thread`: owns device, models and the workspace's only writer, and runs the [`protocol::Job`]s of `jobs`.
+//! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
+//!   method.
+//!
+//! A panic in a job becomes a failed job; the engine lives on.
+
+pub mod control;
+mod context;
+mod jobs;
+pub mod metrics;
+mod models;
+pub mod progress;
+pub mod protocol;
+pub mod ranking;
+mod thread;
+mod viewer;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::{Error, Result};
+use control::Control;
+use protocol::{Command, Event, Job, JobId, JobState, Query, QueryId};
+
+/// Events that may wait for a client before the engine waits for it.
+const EVENTS: usize = 4096;
+/// Jobs and queries that may wait.
+const WAITING: usize = 1024;
+/// Stack of the computing thread: recursion over a network's graph is deep.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Called after each event, from the engine's threads; must not block.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// A running engine. Dropping it cancels what runs and waits for the threads to end.
+pub struct Engine {
+    queue: Arc<Queue>,
+    control: Control,
+    queries: Sender<(QueryId, Query)>,
+    events: Receiver<Event>,
+    emitter: Emitter,
+    next_id: AtomicU64,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Jobs that wait, and the one that runs.
+#[derive(Default)]
+pub(self) struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: VecDeque<(JobId, Job)>,
+    running: Option<JobId>,
+    closed: bool,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Waits for the next job; `None` once the engine is closed.
+    fn next(&self, control: &Control) -> Option<(JobId, Job)> {
+        let mut state = self.state();
+        state.running = None;
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some((id, job)) = state.waiting.pop_front() {
+                // Under the lock, so that no cancel meant for this job is lost.
+                control.reset();
+                state.running = Some(id);
+                return Some((id, job));
+            }
+            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+}
+
+/// Sends events to the client.
+#[derive(Clone)]
+pub(self) struct Emitter {
+    sender: Sender<Event>,
+    wake: Wake,
+}
+
+impl Emitter {
+    fn send(&self, event: Event) {
+        // Fails only when the client is gone, and then nobody misses the event.
+        let _ = self.sender.send(event);
+        (self.wake)();
+    }
+}
+
+impl Engine {
+    /// Starts the threads. `wake` is called after each event.
+    pub fn start(wake: Wake) -> Result<Self> {
+        let (sender, events) = bounded(EVENTS);
+        let (queries, asked) = bounded(WAITING);
+        let emitter = Emitter { sender, wake };
+        let (queue, control) = (Arc::new(Queue::default()), Control::default());
+        let (opened, openings) = bounded(16);
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES);
+            builder.spawn(body).map_err(|e| Error::invalid(format!("a thread could not be started: {e}")))
+        };
+        let compute = {
+            let (queue, control, emitter) = (queue.clone(), control.clone(), emitter.clone());
+            spawn("engine", Box::new(move || thread::run(&queue, control, emitter, &opened)))?
+        };
+        let viewer = {
+            let emitter = emitter.clone();
+            spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter)))?
+        };
+        let threads = vec![compute, viewer];
+        Ok(Self { queue, control, queries, events, emitter, next_id: AtomicU64::new(1), threads })
+    }
+
+    /// An id that was not used before in this engine.
+    pub fn fresh_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Events, in the order they came.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Gives a command; never waits. Errors: too much is waiting already, or the engine is closed.
+    pub fn send(&self, command: Command) -> Result<()> {
+        match command {
+            Command::Start { id, job } => {
+                let mut state = self.queue.state();
+                if state.closed || state.waiting.len() >= WAITING {
+                    return Err(Error::invalid("the engine takes no more jobs"));
+                }
+                state.waiting.push_back((id, job));
+                self.queue.changed.notify_all();
+            }
+            Command::Cancel(id) => {
+                let mut state = self.queue.state();
+                if state.running == Some(id) {
+                    self.control.cancel();
+                } else if let Some(at) = state.waiting.iter().position(|(waiting, _)| *waiting == id) {
+                    state.waiting.remove(at);
+                    let event = Event::Job { id, state: JobState::Cancelled };
+                    // Not the blocking way: this is the client's thread, which is the one that drains the channel.
+                    let _ = self.emitter.sender.try_send(event);
+                    (self.emitter.wake)();
+                }
+            }
+            Command::Pause => self.control.set_pause(true),
+            Command::Resume => self.control.set_pause(false),
+            Command::Ask { id, query } => {
+                self.queries.try_send((id, query)).map_err(|_| Error::invalid("the engine takes no more queries"))?
+            }
+            Command::Close => self.close(),
+        }
+        Ok(())
+    }
+
+    /// Starts a job under a fresh id.
+    pub fn run(&self, job: Job) -> Result<JobId> {
+        let id = JobId(self.fresh_id());
+        self.send(Command::Start { id, job })?;
+        Ok(id)
+    }
+
+    /// Asks under a fresh id.
+    pub fn ask(&self, query: Query) -> Result<QueryId> {
+        let id = QueryId(self.fresh_id());
+        self.send(Command::Ask { id, query })?;
+        Ok(id)
+    }
+
+    fn close(&self) {
+        let mut state = self.queue.state();
+        state.closed = true;
+        state.waiting.clear();
+        self.control.cancel();
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+        // The viewer ends when nobody can ask any more; events are drained so that no thread waits for room.
+        let (nobody, _) = bounded(0);
+        drop(std::mem::replace(&mut self.queries, nobody));
+        for thread in self.threads.drain(..) {
+            while !thread.is_finished() {
+                while self.events.try_recv().is_ok() {}
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            // A panic outside of a job has been printed already; there is nothing left to save here.
+            let _ = thread.join();
+        }
+    }
+}

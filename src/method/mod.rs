@@ -1,7 +1,7 @@
-//! DP²O itself, as pure functions on numbers: reward, curation, HPO weights, loss, statistics.
+//! DP²O itself: reward, curation, HPO weights, loss, training, evaluation.
 //!
-//! Nothing in these files knows a network, a disk or a window, so that the command line, the studio and the
-//! trainer all get the same answer from the same few lines. The order of the method, one file a step:
+//! Nothing in these files knows a disk or a window, and only the trainer knows a network, so that the command line, the
+//! studio and the trainer all get the same answer from the same few lines. The order of the method, one file a step:
 //!
 //! 1. [`recipe`]: every setting, [`fields`]: what each of them means, [`presets`]: named sets of them.
 //! 2. [`scores`]: the raw scores (group × metric × seed) as one flat table.
@@ -9,7 +9,8 @@
 //! 4. [`curation`]: rank each group, take N² pairs. [`overrides`]: what a person said about single pairs.
 //! 5. [`hpo`]: weights of the pairs. [`summary`]: their histograms and the effect of an edit.
 //! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
-//! 7. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds.
+//! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed, with the weights of a [`policy`].
+//! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
 //! Super-Resolution", NeurIPS 2025, arXiv 2510.18851; Wallace et al., "Diffusion Model Alignment Using Direct
@@ -24,10 +25,13 @@
 
 pub mod bounds;
 pub mod curation;
+pub mod evaluation;
 pub mod fields;
 pub mod hpo;
 pub mod loss;
+pub mod order;
 pub mod overrides;
+pub mod policy;
 pub mod presets;
 pub mod recipe;
 mod recipe_file;
@@ -35,4 +39,5 @@ pub mod reward;
 pub mod scores;
 pub mod statistics;
 pub mod summary;
+pub mod trainer;
 pub mod value;

@@ -258,6 +258,11 @@ impl Recipe {
         fields::fields().iter().filter(differs).map(|field| field.key).collect()
     }
 
+    /// The seeds of a group's candidates.
+    pub fn seeds(&self) -> Vec<u64> {
+        (0..self.sampling.m as u64).map(|i| self.sampling.first_seed.wrapping_add(i)).collect()
+    }
+
     /// Metrics that make up the reward: those with a weight above zero, FR first.
     pub fn trained_metrics(&self) -> Vec<&str> {
         let reward = &self.reward;

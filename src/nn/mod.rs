@@ -8,11 +8,12 @@
 //! * [`params`]: named weights. [`layers`]: which of them belong together, and their shapes.
 //! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records.
 //! * [`reference`]: the same operations composed of candle's own: what runs on CUDA, and what tests compare with.
-//! * [`adamw`]: the optimizer, one pass over the weights.
+//! * [`adamw`]: the optimizer, one pass over the weights. [`lora`]: low-rank training of any network.
 
 pub mod adamw;
 pub mod kernels;
 pub mod layers;
+pub mod lora;
 pub mod ops;
 pub mod params;
 pub mod reference;

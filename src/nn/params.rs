@@ -43,6 +43,11 @@ impl Specs {
         ParamId(self.0.len() - 1)
     }
 
+    /// Name and shape of every weight, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.0.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice()))
+    }
+
     /// Number of values of all weights together.
     pub fn value_count(&self) -> usize {
         self.0.iter().map(|s| s.shape.iter().product::<usize>()).sum()
@@ -161,6 +166,11 @@ impl Params {
     /// Whether gradients are wanted.
     pub fn is_trainable(&self) -> bool {
         self.trainable
+    }
+
+    /// Names and shapes.
+    pub fn specs(&self) -> &Arc<Specs> {
+        &self.specs
     }
 
     /// The device of all weights.

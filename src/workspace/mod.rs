@@ -115,6 +115,11 @@ impl Workspace {
         path.under(&self.root)
     }
 
+    /// The directory of a run; it may hold files that the ledger does not know.
+    pub fn run_dir(&self, run: &RunRow) -> PathBuf {
+        self.root.join(files::RUNS_DIR).join(&run.dir)
+    }
+
     /// Whether this handle can write.
     pub fn is_writable(&self) -> bool {
         self.lock.is_some()

@@ -1,0 +1,185 @@
+//! A client of the engine for the terminal: starts a job, shows its progress, returns its outcome.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::engine::Engine;
+use crate::engine::progress::Progress;
+use crate::engine::protocol::{Event, Job, JobState, Level, Opened, Outcome};
+use crate::method::evaluation::Evaluation;
+use crate::method::recipe::Recipe;
+use crate::{Error, Result};
+
+/// Plain progress lines are at least this far apart.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// An engine with a workspace open, or none.
+pub struct Client {
+    engine: Engine,
+    opened: Option<Arc<Opened>>,
+    bar: Bar,
+}
+
+impl Client {
+    /// Starts an engine.
+    pub fn start() -> Result<Self> {
+        Ok(Self { engine: Engine::start(Arc::new(|| ()))?, opened: None, bar: Bar::new() })
+    }
+
+    /// Starts an engine, opens a workspace, and keeps changed settings in it.
+    pub fn open(dir: &Path, set: &[String]) -> Result<Self> {
+        let mut client = Self::start()?;
+        client.run(Job::Open { dir: dir.to_owned() })?;
+        client.change_recipe(set)?;
+        Ok(client)
+    }
+
+    /// The recipe of the open workspace.
+    pub fn recipe(&self) -> Recipe {
+        self.opened.as_ref().map(|o| o.recipe.clone()).unwrap_or_default()
+    }
+
+    /// Applies `key=value` settings to the workspace's recipe.
+    pub fn change_recipe(&mut self, set: &[String]) -> Result<()> {
+        if set.is_empty() {
+            return Ok(());
+        }
+        let mut recipe = self.recipe();
+        assign(&mut recipe, set)?;
+        self.replace_recipe(recipe)
+    }
+
+    /// Keeps a recipe in the workspace.
+    pub fn replace_recipe(&mut self, recipe: Recipe) -> Result<()> {
+        self.run(Job::SetRecipe(Box::new(recipe.clone())))?;
+        if let Some(opened) = &mut self.opened {
+            Arc::make_mut(opened).recipe = recipe;
+        }
+        Ok(())
+    }
+
+    /// Runs a job to its end.
+    pub fn run(&mut self, job: Job) -> Result<Outcome> {
+        let id = self.engine.run(job)?;
+        loop {
+            let event = self.engine.events().recv().map_err(|_| Error::invalid("the engine ended"))?;
+            match event {
+                Event::Job { id: of, state } if of == id => match state {
+                    JobState::Progress(progress) => self.bar.show(&progress),
+                    JobState::Done(outcome) => {
+                        self.bar.clear();
+                        return Ok(outcome);
+                    }
+                    JobState::Failed(cause) => {
+                        self.bar.clear();
+                        return Err(Error::invalid(cause));
+                    }
+                    JobState::Cancelled => return Err(Error::Cancelled),
+                    JobState::Started | JobState::Paused | JobState::Resumed => {}
+                },
+                Event::Opened(opened) => {
+                    opened.findings.iter().for_each(|finding| self.bar.line(finding));
+                    self.opened = Some(opened);
+                }
+                Event::Log { level, text } => {
+                    let mark = if level == Level::Info { "" } else { "warning: " };
+                    self.bar.line(&format!("{mark}{text}"));
+                }
+                Event::Evaluated { row, .. } => {
+                    if let Ok(evaluation) = serde_json::from_str::<Evaluation>(&row.report) {
+                        let (best, mean) = (evaluation.best_reward(), evaluation.mean_reward());
+                        let worst = evaluation.worst_reward();
+                        self.bar.line(&format!(
+                            "step {}: held-out best {best:.4} mean {mean:.4} worst {worst:.4} σ {:.4}",
+                            row.step, evaluation.std
+                        ));
+                    }
+                }
+                Event::Step { row, .. } => self.bar.note(format!(
+                    "loss {:.4}, implicit accuracy {:.2}, e_θ − e_ref winners {:+.5} losers {:+.5}",
+                    row.loss,
+                    row.implicit_accuracy,
+                    row.policy_winner_error - row.reference_winner_error,
+                    row.policy_loser_error - row.reference_loser_error
+                )),
+                Event::Job { .. } | Event::Changed(_) | Event::Answer { .. } => {}
+            }
+        }
+    }
+}
+
+/// Applies `key=value` settings and checks the result.
+pub fn assign(recipe: &mut Recipe, set: &[String]) -> Result<()> {
+    set.iter().try_for_each(|assignment| recipe.set_assignment(assignment))?;
+    recipe.validate()
+}
+
+/// A bar on a terminal, a line now and then elsewhere; both on standard error.
+struct Bar {
+    bar: Option<ProgressBar>,
+    note: String,
+    shown: Option<(String, Instant)>,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix} [{bar:28}] {pos}/{len} {msg}");
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
+        });
+        Self { bar, note: String::new(), shown: None }
+    }
+
+    fn show(&mut self, p: &Progress) {
+        let eta = p.eta_secs.map_or(String::new(), |secs| format!(", {} left", duration(secs)));
+        let rate = format!("{:.2} {}/s{eta}", p.rate, p.unit);
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(p.stage.clone());
+            bar.set_length(p.total);
+            bar.set_position(p.done);
+            bar.set_message(if self.note.is_empty() { rate } else { format!("{rate}, {}", self.note) });
+            return;
+        }
+        let due = match &self.shown {
+            Some((stage, at)) => *stage != p.stage || at.elapsed() >= LINE_EVERY || p.done == p.total,
+            None => true,
+        };
+        if due && p.total > 0 {
+            let note = if self.note.is_empty() { String::new() } else { format!(", {}", self.note) };
+            eprintln!("{} {}/{} {rate}{note}", p.stage, p.done, p.total);
+            self.shown = Some((p.stage.clone(), Instant::now()));
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        self.note = note;
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.note.clear();
+        self.shown = None;
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            bar.reset();
+        }
+    }
+}
+
+fn duration(secs: f64) -> String {
+    match secs.round() as u64 {
+        s @ 0..=99 => format!("{s} s"),
+        s @ 100..=5999 => format!("{} min", s.div_ceil(60)),
+        s => format!("{:.1} h", s as f64 / 3600.0),
+    }
+}

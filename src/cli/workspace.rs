@@ -1,0 +1,293 @@
+//! The verbs that work on a workspace.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::client::{Client, assign};
+use crate::engine::protocol::{AddImages, Job, Outcome, Role, RunReport, Upscale};
+use crate::imaging::atomic;
+use crate::method::evaluation::Comparison;
+use crate::method::presets;
+use crate::method::recipe::Recipe;
+use crate::method::summary::Summary;
+use crate::workspace::Workspace;
+use crate::{Error, Result};
+
+/// The preset a workspace starts with.
+const PRESET: &str = "mini-demo";
+
+#[derive(clap::Args)]
+pub struct New {
+    /// Directory of the workspace; must not exist, or be empty.
+    workspace: PathBuf,
+    /// Fills it with crops of the shipped photographs.
+    #[arg(long)]
+    example: bool,
+    /// Preset or RON file the recipe is taken from.
+    #[arg(long, default_value = PRESET)]
+    preset: String,
+    /// Changes a setting, such as `--set m=16`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(clap::Args)]
+pub struct Add {
+    workspace: PathBuf,
+    /// Image files, or folders of them.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Whether they are low-resolution inputs, or high-resolution ground truths that LR images are made from.
+    #[arg(long, value_enum, default_value_t = RoleArgument::Hr)]
+    role: RoleArgument,
+    /// Keeps them away from training; evaluation uses them.
+    #[arg(long)]
+    held_out: bool,
+    /// Takes square crops of this many HR pixels; 0 takes whole images. The recipe's size by default.
+    #[arg(long, value_name = "PX")]
+    crop: Option<usize>,
+    /// Crops of each image.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    crops: usize,
+    /// Degradation that makes LR from HR: bicubic_x4, light_x4 or realesrgan_x4. The recipe's by default.
+    #[arg(long, value_name = "PRESET")]
+    degrade: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum RoleArgument {
+    Lr,
+    Hr,
+}
+
+/// A workspace and settings to change in it.
+#[derive(clap::Args)]
+pub struct Stage {
+    workspace: PathBuf,
+    /// Changes a setting of the workspace's recipe and keeps it, such as `--set ratio=0.25`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(clap::Args)]
+pub struct Train {
+    #[command(flatten)]
+    stage: Stage,
+    /// Name of the run; by default the last run goes on if its recipe and pairs are unchanged, else a new one begins.
+    #[arg(long)]
+    run: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub struct Compare {
+    workspace: PathBuf,
+    /// The checkpoint before: `reference`, RUN (its best) or RUN@STEP.
+    #[arg(long, default_value = "reference")]
+    a: String,
+    /// The checkpoint after.
+    #[arg(long)]
+    b: String,
+    /// Seeds of each held-out image; training.eval_seeds by default.
+    #[arg(long, value_name = "M")]
+    seeds: Option<usize>,
+    /// Writes the comparison to this JSON file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct Run {
+    /// Directory of the workspace; made and filled with the shipped photographs if it does not exist.
+    workspace: PathBuf,
+    /// Preset or RON file to use instead of the workspace's recipe.
+    #[arg(long, value_name = "FILE")]
+    preset: Option<String>,
+    /// Changes a setting of the workspace's recipe and keeps it.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Writes the comparison and timings to this JSON file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct UpscaleArguments {
+    /// Low-resolution pictures.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Folder for the results.
+    #[arg(long)]
+    out: PathBuf,
+    /// A checkpoint of a run (safetensors); the embedded model by default.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Outputs of each picture.
+    #[arg(long, default_value_t = 4)]
+    seeds: usize,
+    /// Keeps only the output with the best no-reference reward.
+    #[arg(long)]
+    best_of: bool,
+    /// Changes a setting of sampling or reward.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+pub fn new(arguments: &New) -> Result<()> {
+    let mut recipe = presets::preset_or_file(&arguments.preset)?;
+    assign(&mut recipe, &arguments.set)?;
+    let job =
+        Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
+    if let Outcome::Added { images, .. } = Client::start()?.run(job)? {
+        println!("{images} images added");
+    }
+    println!("workspace made: {}", arguments.workspace.display());
+    Ok(())
+}
+
+pub fn add(arguments: &Add) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &[])?;
+    let data = client.recipe().data;
+    let images = AddImages {
+        paths: arguments.paths.clone(),
+        role: match arguments.role {
+            RoleArgument::Lr => Role::Lr,
+            RoleArgument::Hr => Role::Hr,
+        },
+        held_out: arguments.held_out,
+        crop_px: arguments.crop.unwrap_or(data.crop_px),
+        crops: arguments.crops,
+        degradation: arguments.degrade.clone().unwrap_or(data.degradation),
+    };
+    if let Outcome::Added { images, refused } = client.run(Job::Add(images))? {
+        println!("{images} images added, {} files refused", refused.len());
+    }
+    Ok(())
+}
+
+pub fn sample(arguments: &Stage) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &arguments.set)?;
+    if let Outcome::Sampled { candidates } = client.run(Job::Sample { images: None })? {
+        println!("{candidates} candidates sampled");
+    }
+    Ok(())
+}
+
+pub fn score(arguments: &Stage) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &arguments.set)?;
+    if let Outcome::Scored { scores } = client.run(Job::Score)? {
+        println!("{scores} scores computed");
+    }
+    Ok(())
+}
+
+pub fn curate(arguments: &Stage) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &arguments.set)?;
+    if let Outcome::Curated(summary) = client.run(Job::Curate)? {
+        let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, .. } = *summary;
+        println!("{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1}");
+    }
+    Ok(())
+}
+
+pub fn train(arguments: &Train) -> Result<()> {
+    let mut client = Client::open(&arguments.stage.workspace, &arguments.stage.set)?;
+    if let Outcome::Trained { run, steps, state } = client.run(Job::Train { run: arguments.run.clone() })? {
+        println!("{run}: {} at step {steps}", state.as_str());
+    }
+    Ok(())
+}
+
+pub fn compare(arguments: &Compare) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &[])?;
+    let Compare { a, b, seeds, .. } = arguments;
+    if let Outcome::Compared(comparison) = client.run(Job::Compare { a: a.clone(), b: b.clone(), seeds: *seeds })? {
+        println!("{}", comparison.to_text());
+        write_json(arguments.json.as_deref(), comparison.as_ref())?;
+    }
+    Ok(())
+}
+
+pub fn run(arguments: &Run) -> Result<()> {
+    let dir = &arguments.workspace;
+    let mut client = if Workspace::open_read_only(dir).is_ok() || dir.join("workspace.ron").exists() {
+        let mut client = Client::open(dir, &[])?;
+        if let Some(preset) = &arguments.preset {
+            client.replace_recipe(presets::preset_or_file(preset)?)?;
+        }
+        client.change_recipe(&arguments.set)?;
+        client
+    } else {
+        let mut recipe = presets::preset_or_file(arguments.preset.as_deref().unwrap_or(PRESET))?;
+        assign(&mut recipe, &arguments.set)?;
+        let mut client = Client::start()?;
+        client.run(Job::Create { dir: dir.clone(), recipe: Box::new(recipe), example: true })?;
+        client
+    };
+    if let Outcome::Ran(report) = client.run(Job::Run)? {
+        let [sample, score, train, compare] = report.timings_secs;
+        println!("{}", report.comparison.to_text());
+        println!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
+        println!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
+        println!("image sheet: {}", report.sheet.display());
+        write_json(arguments.json.as_deref(), &RunJson::of(&report))?;
+    }
+    Ok(())
+}
+
+pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
+    let mut recipe: Recipe = presets::preset(PRESET)?;
+    recipe.set("sampling.m", &arguments.seeds.max(2).to_string())?;
+    assign(&mut recipe, &arguments.set)?;
+    recipe.sampling.m = arguments.seeds;
+    if arguments.seeds == 0 {
+        return Err(Error::invalid("--seeds must be at least 1"));
+    }
+    let job = Job::Upscale(Upscale {
+        images: arguments.images.clone(),
+        out: arguments.out.clone(),
+        checkpoint: arguments.checkpoint.clone(),
+        best_of: arguments.best_of,
+        recipe: Box::new(recipe),
+    });
+    if let Outcome::Written(files) = Client::start()?.run(job)? {
+        files.iter().for_each(|file| println!("{}", file.display()));
+    }
+    Ok(())
+}
+
+/// `run --json`: the comparison and what it took.
+#[derive(Serialize)]
+struct RunJson<'a> {
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    timings_s: Timings,
+    pairs: usize,
+    steps: u32,
+}
+
+#[derive(Serialize)]
+struct Timings {
+    sample: f64,
+    score: f64,
+    train: f64,
+    compare: f64,
+}
+
+impl<'a> RunJson<'a> {
+    fn of(report: &'a RunReport) -> Self {
+        let [sample, score, train, compare] = report.timings_secs;
+        let timings_s = Timings { sample, score, train, compare };
+        Self { comparison: &report.comparison, timings_s, pairs: report.pairs, steps: report.steps }
+    }
+}
+
+fn write_json(path: Option<&Path>, value: &impl Serialize) -> Result<()> {
+    match path {
+        Some(path) => {
+            let text = serde_json::to_string_pretty(value).map_err(Error::invalid)?;
+            atomic::write_atomic(path, text.as_bytes())
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,116 @@
+//! What jobs work with: the open workspace, its recipe, the models, and the way to the client.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::Emitter;
+use super::control::Control;
+use super::models::Models;
+use super::progress::{Meter, Progress};
+use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
+use super::viewer::Opening;
+use crate::method::recipe::Recipe;
+use crate::workspace::Workspace;
+use crate::{Error, Result};
+
+/// The state of the computing thread.
+pub(super) struct Context {
+    /// The running job.
+    pub job: JobId,
+    pub models: Models,
+    /// The recipe of the open workspace.
+    pub recipe: Recipe,
+    workspace: Option<Workspace>,
+    emitter: Emitter,
+    control: Control,
+    openings: Sender<Opening>,
+}
+
+impl Context {
+    pub fn new(emitter: Emitter, control: Control, openings: Sender<Opening>) -> Self {
+        Self {
+            job: JobId(0),
+            models: Models::default(),
+            recipe: Recipe::default(),
+            workspace: None,
+            emitter,
+            control,
+            openings,
+        }
+    }
+
+    /// The open workspace.
+    pub fn workspace(&self) -> Result<&Workspace> {
+        self.workspace.as_ref().ok_or_else(|| Error::invalid("no workspace is open"))
+    }
+
+    /// Lets go of the open workspace and its lock.
+    pub fn close_workspace(&mut self) {
+        self.workspace = None;
+        let _ = self.openings.send(Opening::Closed);
+    }
+
+    /// Makes a workspace the open one and tells the client.
+    pub fn open_workspace(&mut self, workspace: Workspace, recipe: Recipe) {
+        let opened = Opened {
+            root: workspace.root().to_owned(),
+            recipe: recipe.clone(),
+            findings: workspace.findings().iter().map(ToString::to_string).collect(),
+            device: self.models.device_name(),
+        };
+        let _ = self.openings.send(Opening::Opened { root: opened.root.clone(), recipe: Box::new(recipe.clone()) });
+        self.recipe = recipe;
+        self.workspace = Some(workspace);
+        self.emit(Event::Opened(Arc::new(opened)));
+    }
+
+    /// Keeps a recipe in the open workspace.
+    pub fn set_recipe(&mut self, recipe: Recipe) -> Result<()> {
+        recipe.validate()?;
+        let workspace = self.workspace()?;
+        workspace.set_recipe_text(&recipe.to_ron()?)?;
+        let root: PathBuf = workspace.root().to_owned();
+        let _ = self.openings.send(Opening::Opened { root, recipe: Box::new(recipe.clone()) });
+        self.recipe = recipe;
+        Ok(())
+    }
+
+    /// Drops everything that can be loaded again.
+    pub fn forget_models(&mut self) {
+        self.models = Models::default();
+    }
+
+    pub fn emit(&self, event: Event) {
+        self.emitter.send(event);
+    }
+
+    pub fn changed(&self, change: Change) {
+        self.emit(Event::Changed(change));
+    }
+
+    pub fn log(&self, level: Level, text: impl Into<String>) {
+        self.emit(Event::Log { level, text: text.into() });
+    }
+
+    /// Reports progress if there is any to report.
+    pub fn report(&self, progress: Option<Progress>) {
+        if let Some(progress) = progress {
+            self.emit(Event::Job { id: self.job, state: JobState::Progress(progress) });
+        }
+    }
+
+    /// Counts units of a stage and reports.
+    pub fn advance(&self, meter: &mut Meter, units: usize) {
+        self.report(meter.add(units));
+    }
+
+    /// Obeys pause and cancel.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.control.checkpoint(|held| {
+            let state = if held { JobState::Paused } else { JobState::Resumed };
+            self.emit(Event::Job { id: self.job, state });
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! Evaluation of a checkpoint on the held-out images, with fixed seeds and the frozen bounds.
+
+use std::sync::Arc;
+
+use super::{sampling, scoring};
+use crate::engine::context::Context;
+use crate::engine::models::Model;
+use crate::engine::ranking::{Ranking, Scores};
+use crate::method::evaluation::Evaluation;
+use crate::method::recipe::Recipe;
+use crate::workspace::{CandidateSet, CheckpointId, ImageRow};
+use crate::{Error, Result};
+
+/// The held-out images; an error says how to get some.
+pub fn held_out(context: &Context) -> Result<Vec<ImageRow>> {
+    let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| i.held_out).collect();
+    match images.is_empty() {
+        true => Err(Error::invalid("no image is held out; add some with `--held-out` or mark them in the library")),
+        false => Ok(images),
+    }
+}
+
+/// The recipe for evaluating: the workspace's with M seeds.
+pub fn recipe_for(context: &Context, seeds: usize) -> Recipe {
+    let mut recipe = context.recipe.clone();
+    recipe.sampling.m = seeds;
+    recipe
+}
+
+/// Samples and scores what is missing, then evaluates.
+pub fn evaluate(
+    context: &Context,
+    checkpoint: CheckpointId,
+    model: &Model,
+    seeds: usize,
+    stage: &str,
+) -> Result<(Evaluation, Ranking)> {
+    let images = held_out(context)?;
+    let recipe = recipe_for(context, seeds);
+    let (_, sampler) = sampling::sampler_of(&recipe)?;
+    let set = CandidateSet { checkpoint, sampler };
+    sampling::fill(context, &set, model, &recipe, &images, &format!("{stage}: sampling"))?;
+    scoring::fill(context, &set, &recipe, &format!("{stage}: scoring"))?;
+    let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe)?);
+    let ranking = scores.rank(&recipe)?;
+    if let Some(reason) = ranking.missing {
+        return Err(Error::invalid(reason));
+    }
+    let is_held_out = |name: &str| recipe.reward.held_out.iter().any(|held| held == name);
+    let evaluation = Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, is_held_out)?;
+    Ok((evaluation, ranking))
+}

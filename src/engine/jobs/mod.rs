@@ -1,0 +1,48 @@
+//! The jobs, one file each.
+
+mod add;
+mod checkpoints;
+mod compare;
+mod curate;
+mod evaluate;
+mod export;
+mod images;
+mod open;
+mod pairs;
+mod round;
+mod run;
+pub(super) mod sampling;
+mod scoring;
+mod sheet;
+mod train;
+mod upscale;
+
+use super::context::Context;
+use super::protocol::{Job, Outcome};
+use crate::Result;
+
+/// Runs a job to its end.
+pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
+    match job {
+        Job::Create { dir, recipe, example } => open::create(context, &dir, *recipe, example),
+        Job::Open { dir } => open::open(context, &dir),
+        Job::SetRecipe(recipe) => context.set_recipe(*recipe).map(|()| Outcome::None),
+        Job::Add(images) => add::add(context, &images),
+        Job::AddExample => add::add_example(context),
+        Job::SetHeldOut { images, held_out } => images::set_held_out(context, &images, held_out),
+        Job::SetRemoved { images, removed } => images::set_removed(context, &images, removed),
+        Job::Judge { image, winner, loser, verdict } => images::judge(context, image, winner, loser, verdict),
+        Job::Sample { images } => {
+            let candidates = sampling::sample(context, images.as_deref())?;
+            Ok(Outcome::Sampled { candidates })
+        }
+        Job::Score => Ok(Outcome::Scored { scores: scoring::score(context)? }),
+        Job::Generate { images } => run::generate(context, images.as_deref()),
+        Job::Curate => Ok(Outcome::Curated(Box::new(curate::curate(context)?.summary))),
+        Job::Train { run } => train::train(context, run.as_deref()),
+        Job::Compare { a, b, seeds } => compare::compare(context, &a, &b, seeds),
+        Job::Run => run::run(context),
+        Job::Upscale(upscale) => upscale::upscale(context, &upscale),
+        Job::ExportPairs { dir } => export::pairs(context, &dir),
+    }
+}

@@ -1,0 +1,142 @@
+//! The pairs of a run: fixed when it begins, kept beside it, read as it trains.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::ranking::Ranking;
+use crate::imaging::{Image, decode};
+use crate::method::trainer::{PairImages, Pairs};
+use crate::workspace::{CandidateSet, ImageId, Workspace};
+use crate::{Error, Result};
+
+/// Decoded pictures kept in memory.
+const CACHE_BYTES: usize = 512 << 20;
+
+/// A pair as a line of `pairs.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Number of the image in the ledger.
+    pub image: i64,
+    /// Seed of the winner.
+    pub winner: u64,
+    /// Seed of the loser.
+    pub loser: u64,
+    /// HPO weight w.
+    pub weight: f32,
+}
+
+/// The pairs of a ranking, in its order.
+pub fn of(ranking: &Ranking) -> Vec<Line> {
+    let scores = &ranking.scores;
+    let line = |group: usize, pair: &crate::method::curation::Pair| Line {
+        image: scores.train.images[group].0,
+        winner: scores.seeds[usize::from(pair.winner)],
+        loser: scores.seeds[usize::from(pair.loser)],
+        weight: pair.weight,
+    };
+    (0..ranking.curation.len())
+        .flat_map(|group| ranking.curation.pairs_of(group).iter().map(move |pair| line(group, pair)))
+        .collect()
+}
+
+/// One JSON object a line.
+pub fn to_text(lines: &[Line]) -> Result<String> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&serde_json::to_string(line).map_err(Error::invalid)?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Reads what [`to_text`] wrote.
+pub fn read(path: &Path) -> Result<Vec<Line>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
+    let line = |(number, text): (usize, &str)| {
+        serde_json::from_str(text).map_err(|e| Error::file(path, format!("line {}: {e}", number + 1)))
+    };
+    text.lines().enumerate().map(line).collect()
+}
+
+/// Loads pairs from the workspace's files.
+pub struct Loader {
+    lines: Vec<Line>,
+    /// Every file that a pair needs.
+    lr: HashMap<i64, PathBuf>,
+    candidates: HashMap<(i64, u64), PathBuf>,
+    cache: HashMap<PathBuf, Arc<Image>>,
+    cached_bytes: usize,
+}
+
+impl Loader {
+    /// The pairs `lines` of candidates of `set`. Errors: one of them is not there any more.
+    pub fn new(workspace: &Workspace, set: &CandidateSet, lines: Vec<Line>) -> Result<Self> {
+        let (mut lr, mut candidates) = (HashMap::new(), HashMap::new());
+        for line in &lines {
+            if lr.contains_key(&line.image) {
+                continue;
+            }
+            let id = ImageId(line.image);
+            lr.insert(line.image, workspace.path(&workspace.ledger().image(id)?.lr_path));
+            for candidate in workspace.ledger().group(set, id)? {
+                candidates.insert((line.image, candidate.seed), workspace.path(&candidate.path));
+            }
+        }
+        for line in &lines {
+            for seed in [line.winner, line.loser] {
+                if !candidates.contains_key(&(line.image, seed)) {
+                    return Err(Error::invalid(format!(
+                        "seed {seed} of image {} is not sampled any more; sample and train again",
+                        line.image
+                    )));
+                }
+            }
+        }
+        Ok(Self { lines, lr, candidates, cache: HashMap::new(), cached_bytes: 0 })
+    }
+
+    fn image(&mut self, path: PathBuf) -> Result<Arc<Image>> {
+        if let Some(image) = self.cache.get(&path) {
+            return Ok(image.clone());
+        }
+        let image = Arc::new(decode::read(&path)?);
+        let bytes = image.data().len() * size_of::<f32>();
+        if self.cached_bytes + bytes > CACHE_BYTES {
+            self.cache.clear();
+            self.cached_bytes = 0;
+        }
+        self.cached_bytes += bytes;
+        self.cache.insert(path, image.clone());
+        Ok(image)
+    }
+
+    fn candidate(&mut self, image: i64, seed: u64) -> Result<Image> {
+        let path = self.candidates.get(&(image, seed)).cloned();
+        let path = path.ok_or_else(|| Error::invalid(format!("seed {seed} of image {image} is not sampled")))?;
+        self.image(path).map(|image| (*image).clone())
+    }
+}
+
+impl Pairs for Loader {
+    fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn weight(&self, pair: usize) -> f64 {
+        f64::from(self.lines[pair].weight)
+    }
+
+    fn load(&mut self, pair: usize) -> Result<PairImages> {
+        let Line { image, winner, loser, .. } = self.lines[pair];
+        let lr = self.lr.get(&image).cloned();
+        let lr = lr.ok_or_else(|| Error::invalid(format!("there is no image {image}")))?;
+        Ok(PairImages {
+            lr: (*self.image(lr)?).clone(),
+            winner: self.candidate(image, winner)?,
+            loser: self.candidate(image, loser)?,
+        })
+    }
+}

@@ -1,0 +1,271 @@
+//! One round of a run: steps, checkpoints and evaluations until it is done, stopped, or collapses.
+//!
+//! After every step the training state replaces the one before, so that a killed process loses at most the step it was
+//! making; what is due after a step (checkpoint, evaluation) is done once, whether before or after a restart.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::evaluate;
+use super::pairs::Loader;
+use crate::engine::context::Context;
+use crate::engine::models::Model;
+use crate::engine::progress::Meter;
+use crate::engine::protocol::{Change, Event, Level};
+use crate::method::evaluation::Evaluation;
+use crate::method::recipe::Training;
+use crate::method::trainer::{Pairs, StepLog, Trainer};
+use crate::workspace::{
+    CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RunRow, RunState, Split, StepRow, atomic,
+};
+use crate::{Error, Result};
+
+/// The state after the last step, in a run's directory.
+const STATE_FILE: &str = "training.state";
+
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Steps made in all.
+    pub steps: u32,
+    pub state: RunState,
+}
+
+/// A round about to be trained.
+pub struct Round<'c> {
+    pub context: &'c Context,
+    pub run: &'c RunRow,
+    pub round: u32,
+    /// π_ref.
+    pub reference: &'c Model,
+    /// The weights π_θ starts from, and their checkpoint.
+    pub start: &'c Model,
+    pub start_id: CheckpointId,
+}
+
+impl Round<'_> {
+    /// Trains to the end, or until cancelled: then the run is paused.
+    pub fn train(&self, mut pairs: Loader) -> Result<Ended> {
+        let ledger = self.context.workspace()?.ledger();
+        let mut settings = self.context.recipe.training.clone();
+        settings.seed = settings.seed.wrapping_add(u64::from(self.round) << 32);
+        let backbone = self.reference.backbone.as_ref();
+        let mut trainer =
+            Trainer::new(backbone, &self.reference.params, &self.start.params, settings.clone(), pairs.len())?;
+        self.restore(&mut trainer)?;
+        ledger.rewind_run(self.run.id, trainer.step_number() as u32)?;
+        ledger.set_run_state(self.run.id, RunState::Running, None)?;
+        self.context.changed(Change::Runs);
+        let result = self.steps(&mut trainer, &mut pairs, &settings);
+        let steps = trainer.step_number() as u32;
+        let (state, message) = match &result {
+            Ok(state) => (*state, None),
+            Err(Error::Diverged(cause)) => {
+                if steps > 0 {
+                    self.save_checkpoint(&trainer)?;
+                }
+                (RunState::Failed, Some(format!("{cause}; step {steps} is the last good one and is saved")))
+            }
+            Err(Error::Cancelled) => (RunState::Paused, None),
+            Err(error) => (RunState::Paused, Some(error.to_string())),
+        };
+        let noted = ledger.set_run_state(self.run.id, state, message.as_deref());
+        match (result, message) {
+            (Err(Error::Diverged(_)), Some(message)) => Err(Error::Diverged(message)),
+            (Err(error), _) => Err(error),
+            (Ok(_), _) => noted.map(|()| Ended { steps, state }),
+        }
+    }
+
+    fn steps(&self, trainer: &mut Trainer, pairs: &mut Loader, settings: &Training) -> Result<RunState> {
+        let (context, total) = (self.context, settings.steps);
+        let mut meter = Meter::new("training", "steps", total);
+        context.advance(&mut meter, trainer.step_number() as usize);
+        loop {
+            if self.after_step(trainer, settings)? {
+                return Ok(RunState::Collapsed);
+            }
+            if trainer.step_number() >= total as u64 {
+                return Ok(RunState::Done);
+            }
+            meter.skip_time();
+            let began = Instant::now();
+            let log = trainer.step(pairs, &mut || context.checkpoint())?;
+            let row = step_row(&log, began.elapsed().as_secs_f64());
+            // The log first: a step without its state is made again, a state without its step would leave a gap.
+            context.workspace()?.ledger().record_steps(self.run.id, std::slice::from_ref(&row))?;
+            self.write_state(&trainer.state()?)?;
+            context.emit(Event::Step { run: self.run.id, row });
+            context.advance(&mut meter, 1);
+        }
+    }
+
+    /// Does what is due after the trainer's step and was not done before; true if the run has collapsed.
+    fn after_step(&self, trainer: &Trainer, settings: &Training) -> Result<bool> {
+        let ledger = self.context.workspace()?.ledger();
+        let step = trainer.step_number();
+        let last = step >= settings.steps as u64;
+        let every = |n: usize| n > 0 && step.is_multiple_of(n as u64);
+        let has_held_out = ledger.images()?.iter().any(|image| image.held_out);
+        let evaluate = has_held_out && (last || step == 0 || every(settings.eval_every));
+        let checkpoint = match step {
+            0 => self.start_id,
+            _ if evaluate || last || every(settings.checkpoint_every) => self.save_checkpoint(trainer)?,
+            _ => return Ok(false),
+        };
+        let mut known = ledger.evaluations(self.run.id)?;
+        if evaluate && known.iter().all(|e| u64::from(e.step) != step || e.split != Split::HeldOut) {
+            let began = Instant::now();
+            let params = Arc::new(trainer.policy().evaluated().duplicate()?.trainable(false));
+            let model = Model { backbone: self.reference.backbone.clone(), params };
+            let stage = format!("evaluation at step {step}");
+            let (evaluation, _) = evaluate::evaluate(self.context, checkpoint, &model, settings.eval_seeds, &stage)?;
+            if step > 0 {
+                ledger.set_held_out_reward(checkpoint, evaluation.mean_reward())?;
+            }
+            let row = EvaluationRow {
+                step: step as u32,
+                split: Split::HeldOut,
+                report: serde_json::to_string(&evaluation).map_err(Error::invalid)?,
+                seconds: began.elapsed().as_secs_f64(),
+            };
+            ledger.record_evaluation(self.run.id, &row)?;
+            known.push(row.clone());
+            self.context.emit(Event::Evaluated { run: self.run.id, row });
+            self.context.changed(Change::Runs);
+        }
+        Ok(collapsed(&known, settings.early_stop_evaluations))
+    }
+
+    /// The checkpoint of the trainer's step, saved now if it is not there.
+    fn save_checkpoint(&self, trainer: &Trainer) -> Result<CheckpointId> {
+        let workspace = self.context.workspace()?;
+        let step = trainer.step_number() as u32;
+        let kind = if trainer.policy().average().is_some() { CheckpointKind::Ema } else { CheckpointKind::Policy };
+        if let Some(row) = workspace.ledger().checkpoint_at(self.run.id, step, kind)?
+            && !row.file_missing
+        {
+            return Ok(row.id);
+        }
+        let state = trainer.state()?;
+        let state = workspace.save_training_state(self.run.id, step, |path| {
+            fs::write(path, &state).map_err(|e| Error::file(path, e))
+        })?;
+        let metadata = HashMap::from([
+            ("format".to_owned(), "dp2o-studio checkpoint 1".to_owned()),
+            ("backbone".to_owned(), self.reference.backbone.name().to_owned()),
+            ("run".to_owned(), self.run.name.clone()),
+            ("step".to_owned(), step.to_string()),
+        ]);
+        let weights = trainer.policy().evaluated().to_safetensors(false, metadata)?;
+        let new = NewCheckpoint {
+            run: self.run.id,
+            step,
+            kind,
+            backbone: self.reference.backbone.name().into(),
+            state: Some(state),
+            held_out_reward: None,
+        };
+        let id =
+            workspace.save_checkpoint(&new, |path| fs::write(path, &weights).map_err(|e| Error::file(path, e)))?;
+        workspace.prune_training_states(self.run.id, 1)?;
+        self.context.changed(Change::Runs);
+        Ok(id)
+    }
+
+    fn state_path(&self) -> Result<PathBuf> {
+        Ok(self.context.workspace()?.run_dir(self.run).join(STATE_FILE))
+    }
+
+    /// Not flushed to the disk: a killed process loses nothing, and after a power failure the last checkpoint's state,
+    /// which was flushed, is there.
+    fn write_state(&self, state: &[u8]) -> Result<()> {
+        let path = self.state_path()?;
+        let temporary = path.with_file_name(format!("{}{STATE_FILE}", atomic::TEMP_PREFIX));
+        fs::write(&temporary, state).map_err(|e| Error::file(&temporary, e))?;
+        fs::rename(&temporary, &path).map_err(|e| Error::file(&path, e))
+    }
+
+    /// Goes on from the last whole state there is.
+    fn restore(&self, trainer: &mut Trainer) -> Result<()> {
+        let path = self.state_path()?;
+        if path.is_file() {
+            let bytes = fs::read(&path).map_err(|e| Error::file(&path, e))?;
+            match trainer.restore(&bytes) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.context.log(Level::Warning, format!("{}: {error}", path.display())),
+            }
+        }
+        let workspace = self.context.workspace()?;
+        if let Some(path) = workspace.ledger().latest_resumable(self.run.id)?.and_then(|row| row.state_path) {
+            let path = workspace.path(&path);
+            let bytes = fs::read(&path).map_err(|e| Error::file(&path, e))?;
+            trainer.restore(&bytes).map_err(|e| Error::file(&path, e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the last `limit` evaluations on held-out images all lie below the first, the start.
+fn collapsed(evaluations: &[EvaluationRow], limit: usize) -> bool {
+    let held_out = evaluations.iter().filter(|e| e.split == Split::HeldOut);
+    let rewards: Vec<f64> = held_out
+        .filter_map(|e| serde_json::from_str::<Evaluation>(&e.report).ok())
+        .map(|evaluation| evaluation.mean_reward())
+        .collect();
+    match rewards.split_first() {
+        Some((start, later)) if limit > 0 && later.len() >= limit => {
+            later[later.len() - limit..].iter().all(|reward| reward < start)
+        }
+        _ => false,
+    }
+}
+
+fn step_row(log: &StepLog, seconds: f64) -> StepRow {
+    let errors = log.loss.errors;
+    StepRow {
+        step: log.step as u32,
+        loss: log.loss.loss,
+        implicit_accuracy: log.loss.accuracy,
+        margin: log.loss.margin,
+        policy_winner_error: errors.policy_winner,
+        policy_loser_error: errors.policy_loser,
+        reference_winner_error: errors.reference_winner,
+        reference_loser_error: errors.reference_loser,
+        grad_norm: log.grad_norm,
+        learning_rate: log.learning_rate,
+        seconds,
+        extra: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_collapses_after_several_evaluations_below_its_start() {
+        let row = |step: u32, reward: f64| EvaluationRow {
+            step,
+            split: Split::HeldOut,
+            report: serde_json::to_string(&Evaluation {
+                m: vec![1],
+                best: vec![reward],
+                mean: vec![reward],
+                worst: vec![reward],
+                std: 0.1,
+                metrics: Default::default(),
+            })
+            .unwrap(),
+            seconds: 0.0,
+        };
+        let rows = |rewards: &[f64]| -> Vec<_> { rewards.iter().enumerate().map(|(i, &r)| row(i as u32, r)).collect() };
+        assert!(!collapsed(&rows(&[0.5, 0.4, 0.4]), 3));
+        assert!(collapsed(&rows(&[0.5, 0.4, 0.4, 0.4]), 3));
+        assert!(!collapsed(&rows(&[0.5, 0.4, 0.6, 0.4, 0.4]), 3));
+        assert!(!collapsed(&rows(&[0.5, 0.4, 0.4, 0.4]), 0));
+    }
+}

@@ -1,0 +1,169 @@
+//! Sampling candidates: what is missing of M seeds for each LR image, saved batch by batch.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use crate::backbones::sampler::{Sampler, Solver};
+use crate::backbones::tiles::Tiling;
+use crate::engine::context::Context;
+use crate::engine::models::Model;
+use crate::engine::progress::Meter;
+use crate::engine::protocol::{Change, Level};
+use crate::imaging::color_fix::ColorFix;
+use crate::imaging::{Image, SCALE, decode, encode};
+use crate::method::recipe::{ColourFix, Method, Recipe};
+use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey};
+use crate::{Error, Result};
+
+/// Pixels that go through the network at once where the recipe sets no memory budget: measured fastest around sixteen
+/// candidates of 128×128.
+const BATCH_PIXELS: usize = 16 * 128 * 128;
+/// Activations of the embedded backbone at their peak, per output pixel, as measured while sampling.
+const BYTES_PER_PIXEL: usize = 160;
+
+/// How candidates are made: the solver and what is done to its output.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling {
+    pub sampler: Sampler,
+    pub color_fix: ColorFix,
+    batch_pixels: usize,
+}
+
+impl Sampling {
+    /// Seeds to draw at once for an output of this many pixels.
+    pub fn batch(&self, pixels: usize) -> usize {
+        (self.batch_pixels / pixels.max(1)).max(1)
+    }
+
+    /// The SR images of `seeds`, as they are saved: color-fixed and not yet rounded.
+    pub fn draw(
+        &self,
+        model: &Model,
+        lr: &Image,
+        seeds: &[u64],
+        checkpoint: &mut dyn FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Vec<Image>> {
+        let images = self.sampler.sample(model.backbone.as_ref(), &model.params, lr, seeds, checkpoint)?;
+        images.into_par_iter().map(|image| self.color_fix.apply(&image, lr)).collect()
+    }
+}
+
+/// The sampling a recipe asks for, and the key that tells its candidates from others.
+pub fn sampler_of(recipe: &Recipe) -> Result<(Sampling, SamplerKey)> {
+    let s = &recipe.sampling;
+    let (solver, name) = match s.method {
+        Method::Euler => (Solver::Euler, "euler"),
+        Method::Heun => (Solver::Heun, "heun"),
+    };
+    let mut key = format!("{name}/{}", s.steps);
+    let color_fix = match s.colour_fix {
+        ColourFix::None => ColorFix::Off,
+        ColourFix::Adain => ColorFix::AdaIn,
+        ColourFix::Wavelet => ColorFix::Wavelet,
+    };
+    match color_fix {
+        ColorFix::Off => {}
+        ColorFix::AdaIn => key.push_str("+adain"),
+        ColorFix::Wavelet => key.push_str("+wavelet"),
+    }
+    let mut tiling = Tiling::default();
+    if s.tile_px > 0 {
+        tiling = Tiling { tile_px: s.tile_px, overlap_px: s.tile_overlap_px };
+        key.push_str(&format!("+tile{}.{}", s.tile_px, s.tile_overlap_px));
+    }
+    let batch_pixels = match s.memory_budget_mib {
+        0 => BATCH_PIXELS,
+        mib => mib.saturating_mul(1 << 20) / BYTES_PER_PIXEL,
+    };
+    let sampler = Sampler { solver, steps: s.steps, tiling };
+    Ok((Sampling { sampler, color_fix, batch_pixels }, SamplerKey::new(key)?))
+}
+
+/// The reference model and its candidates under the recipe's sampler.
+pub fn reference(context: &mut Context) -> Result<(CandidateSet, Model)> {
+    let backbone = context.recipe.sampling.backbone.clone();
+    let reference = context.models.reference(&backbone)?;
+    let new = NewReference { backbone, weights_hash: reference.weights_hash };
+    let checkpoint = context.workspace()?.ledger().ensure_reference(&new)?;
+    let (_, sampler) = sampler_of(&context.recipe)?;
+    Ok((CandidateSet { checkpoint, sampler }, reference.model))
+}
+
+/// Samples what the reference lacks for all images, or for `only` some; returns the number of candidates made.
+pub fn sample(context: &mut Context, only: Option<&[ImageId]>) -> Result<usize> {
+    let (set, model) = reference(context)?;
+    let recipe = context.recipe.clone();
+    let images: Vec<ImageRow> = context.workspace()?.ledger().images()?;
+    let wanted: Vec<ImageRow> =
+        images.into_iter().filter(|i| only.is_none_or(|only| only.contains(&i.id))).collect();
+    if wanted.is_empty() {
+        return Err(Error::invalid("there are no images; add some first (`dp2o-studio add WS FILE…`)"));
+    }
+    fill(context, &set, &model, &recipe, &wanted, "sampling")
+}
+
+/// Samples what is missing of `set` for `images` and the recipe's seeds. An image that fails is reported and left out;
+/// it is an error only where all of them fail.
+pub fn fill(
+    context: &Context,
+    set: &CandidateSet,
+    model: &Model,
+    recipe: &Recipe,
+    images: &[ImageRow],
+    stage: &str,
+) -> Result<usize> {
+    let ids: Vec<ImageId> = images.iter().map(|image| image.id).collect();
+    let missing = context.workspace()?.ledger().missing_candidates(set, &ids, &recipe.seeds())?;
+    let total = missing.iter().map(|m| m.seeds.len()).sum();
+    let (sampling, _) = sampler_of(recipe)?;
+    let mut meter = Meter::new(stage, "candidates", total);
+    context.report(Some(meter.now()));
+    let (mut made, mut failure) = (0, None);
+    for MissingSeeds { image, seeds } in missing {
+        let Some(row) = images.iter().find(|row| row.id == image) else { continue };
+        match group(context, set, model, &sampling, row, &seeds, &mut meter) {
+            Ok(count) => made += count,
+            Err(error @ (Error::Cancelled | Error::Ledger(_))) => return Err(error),
+            Err(error) => {
+                context.log(Level::Warning, format!("{}: not sampled: {error}", row.name));
+                context.advance(&mut meter, seeds.len());
+                failure = Some(error);
+            }
+        }
+    }
+    match failure {
+        Some(error) if made == 0 => Err(error),
+        _ => Ok(made),
+    }
+}
+
+/// Samples seeds of one image and saves them, batch by batch.
+fn group(
+    context: &Context,
+    set: &CandidateSet,
+    model: &Model,
+    sampling: &Sampling,
+    row: &ImageRow,
+    seeds: &[u64],
+    meter: &mut Meter,
+) -> Result<usize> {
+    let workspace = context.workspace()?;
+    let lr = decode::read(workspace.path(&row.lr_path))?;
+    let pixels = lr.width() * lr.height() * SCALE * SCALE;
+    for batch in seeds.chunks(sampling.batch(pixels)) {
+        let began = Instant::now();
+        let images = sampling.draw(model, &lr, batch, &mut |_, _| context.checkpoint())?;
+        let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;
+        if images.iter().any(|image| image.data().iter().any(|v| !v.is_finite())) {
+            return Err(Error::Diverged("the backbone's output is not finite; its weights may be damaged".into()));
+        }
+        let encoded = images.par_iter().map(encode::png_bytes).collect::<Result<Vec<_>>>()?;
+        let candidate = |&seed: &u64| NewCandidate { set: set.clone(), image: row.id, seed, seconds };
+        let new: Vec<_> = batch.iter().map(candidate).zip(encoded).collect();
+        workspace.save_candidates(&new)?;
+        context.advance(meter, batch.len());
+        context.changed(Change::Candidates(row.id));
+    }
+    Ok(seeds.len())
+}

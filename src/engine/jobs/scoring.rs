@@ -1,0 +1,92 @@
+//! Scoring candidates: what is missing of each metric, on all cores.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::engine::context::Context;
+use crate::engine::metrics::MetricSet;
+use crate::engine::progress::Meter;
+use crate::engine::protocol::{Change, Level};
+use crate::imaging::decode;
+use crate::iqa::Scorer;
+use crate::method::recipe::Recipe;
+use crate::workspace::{CandidateSet, MissingScores, NewScore, Workspace};
+use crate::{Error, Result};
+
+/// Scores what the reference's candidates lack; returns the number of scores computed.
+pub fn score(context: &mut Context) -> Result<usize> {
+    let (set, _) = super::sampling::reference(context)?;
+    if context.workspace()?.ledger().candidates(&set)?.is_empty() {
+        return Err(Error::invalid("there are no candidates to score; sample some first (`dp2o-studio sample WS`)"));
+    }
+    fill(context, &set, &context.recipe, "scoring")
+}
+
+/// Scores what is missing of `set` under the recipe's metrics.
+pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str) -> Result<usize> {
+    let workspace = context.workspace()?;
+    let metrics = MetricSet::of(recipe)?;
+    let missing = workspace.ledger().missing_scores(set, &metrics.requests())?;
+    let total = missing.iter().map(|m| m.requests.len()).sum();
+    let mut meter = Meter::new(stage, "scores", total);
+    context.report(Some(meter.now()));
+    let device = context.models.device_name();
+    // A ledger stays on its thread; the files do not.
+    let root = workspace.root();
+    let at_once = 4 * rayon::current_num_threads();
+    let mut made = 0;
+    for group in missing.chunk_by(|a, b| a.candidate.image == b.candidate.image) {
+        let image = group[0].candidate.image;
+        let scorers = prepare(workspace, &metrics, group)?;
+        for some in group.chunks(at_once) {
+            context.checkpoint()?;
+            let scored: Vec<Result<Vec<NewScore>>> =
+                some.par_iter().map(|candidate| candidate_scores(root, &scorers, candidate)).collect();
+            let mut new = Vec::new();
+            for scores in scored {
+                match scores {
+                    Ok(scores) => new.extend(scores),
+                    Err(error) => context.log(Level::Warning, format!("not scored: {error}")),
+                }
+            }
+            workspace.ledger().record_scores(&device, &metrics.scorers, &new)?;
+            made += new.len();
+            context.advance(&mut meter, some.iter().map(|c| c.requests.len()).sum());
+        }
+        context.changed(Change::Scores(image));
+    }
+    Ok(made)
+}
+
+/// The metrics that a group lacks, bound to its HR image.
+fn prepare(
+    workspace: &Workspace,
+    metrics: &MetricSet,
+    group: &[MissingScores],
+) -> Result<Vec<Option<Box<dyn Scorer + 'static>>>> {
+    let row = workspace.ledger().image(group[0].candidate.image)?;
+    let hr = row.hr_path.map(|path| decode::read(workspace.path(&path))).transpose()?;
+    let wanted = |index: usize| group.iter().any(|candidate| candidate.requests.contains(&index));
+    let scorer = |(index, metric): (usize, &&'static dyn crate::iqa::Metric)| match wanted(index) {
+        true => metric.prepare(hr.as_ref()).map(Some).map_err(|e| Error::invalid(format!("{}: {e}", row.name))),
+        false => Ok(None),
+    };
+    metrics.metrics.iter().enumerate().map(scorer).collect()
+}
+
+fn candidate_scores(
+    root: &Path,
+    scorers: &[Option<Box<dyn Scorer>>],
+    missing: &MissingScores,
+) -> Result<Vec<NewScore>> {
+    let path = missing.candidate.path.under(root);
+    let image = decode::read(&path)?;
+    let score = |&index: &usize| {
+        let scorer = scorers[index].as_ref()?;
+        let value = scorer.score(&image).map_err(|e| Error::file(&path, e));
+        Some(value.map(|value| NewScore { candidate: missing.candidate.id, scorer: index, value }))
+    };
+    missing.requests.iter().filter_map(score).collect()
+}
+

@@ -1,0 +1,129 @@
+//! Fine-tuning: which run goes on or begins, and its rounds.
+//!
+//! A run is its recipe and its pairs. Training again with both unchanged goes on where it was; anything else is a new
+//! run, and none is ever overwritten.
+
+use std::path::PathBuf;
+
+use super::round::{Ended, Round};
+use super::{checkpoints, curate, pairs, sampling, scoring};
+use crate::engine::context::Context;
+use crate::engine::models::Model;
+use crate::engine::protocol::{Change, Level, Outcome};
+use crate::engine::ranking::Ranking;
+use crate::method::recipe::RoundReference;
+use crate::workspace::{CandidateSet, CheckpointId, NewRun, RunId, RunRow, RunState, atomic};
+use crate::{Error, Result};
+
+/// The name of the pairs' file in a run's directory.
+const PAIRS_FILE: &str = "pairs.jsonl";
+
+/// Trains; `name` asks for a run of that name.
+pub fn train(context: &mut Context, name: Option<&str>) -> Result<Outcome> {
+    let (run, ended) = rounds(context, name)?;
+    Ok(Outcome::Trained { run, steps: ended.steps, state: ended.state })
+}
+
+/// Trains all rounds; returns the name of the last.
+pub fn rounds(context: &mut Context, name: Option<&str>) -> Result<(String, Ended)> {
+    let (mut set, original) = sampling::reference(context)?;
+    let mut ranking = curate::curate(context)?;
+    let (mut reference, mut start, mut start_id) = (original.clone(), original.clone(), set.checkpoint);
+    let (mut parent, mut base) = (None, name.map(str::to_owned));
+    let settings = context.recipe.training.clone();
+    let mut round = 0;
+    loop {
+        let asked = base.as_deref().map(|base| name_of(base, round));
+        let run = run_for(context, asked.as_deref(), round, parent, &ranking)?;
+        base.get_or_insert_with(|| run.name.clone());
+        let ended = one(context, &run, round, &set, &reference, (&start, start_id))?;
+        round += 1;
+        if ended.state != RunState::Done || round as usize >= settings.rounds {
+            return Ok((run.name, ended));
+        }
+        let policy = checkpoints::load(context, &run.name)?;
+        (parent, start_id) = (Some(run.id), policy.id);
+        if settings.round_reference == RoundReference::Last {
+            reference = policy.model.clone();
+        }
+        set = CandidateSet { checkpoint: policy.id, sampler: set.sampler };
+        resample(context, &set, &policy.model, round)?;
+        ranking = curate::of(context, &set)?;
+        start = policy.model;
+    }
+}
+
+fn name_of(base: &str, round: u32) -> String {
+    if round == 0 { base.to_owned() } else { format!("{base}.{}", round + 1) }
+}
+
+/// New candidates of the training images from the policy of the round before.
+fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -> Result<()> {
+    let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| !i.held_out).collect();
+    let stage = format!("round {}", round + 1);
+    sampling::fill(context, set, policy, &context.recipe, &images, &format!("{stage}: sampling"))?;
+    scoring::fill(context, set, &context.recipe, &format!("{stage}: scoring")).map(drop)
+}
+
+/// The run to train: of the name asked for, or the last of this round, if recipe and pairs are the same; else a new one.
+fn run_for(context: &Context, name: Option<&str>, round: u32, parent: Option<RunId>, ranking: &Ranking) -> Result<RunRow> {
+    let workspace = context.workspace()?;
+    let ledger = workspace.ledger();
+    let recipe = context.recipe.to_ron()?;
+    let lines = pairs::to_text(&pairs::of(ranking))?;
+    let known = match name {
+        Some(name) => ledger.run_by_name(name)?,
+        None => ledger.runs()?.into_iter().rfind(|run| run.round == round),
+    };
+    if let Some(run) = known {
+        let kept = std::fs::read_to_string(pairs_path(context, &run)?).unwrap_or_default();
+        if run.recipe == recipe && kept == lines {
+            return Ok(run);
+        }
+        if name.is_some() {
+            return Err(Error::invalid(format!(
+                "the run `{}` was made with another recipe or other pairs; runs are never overwritten: choose another name",
+                run.name
+            )));
+        }
+    }
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => ledger.free_run_name("run")?,
+    };
+    let seed = context.recipe.training.seed;
+    let id = ledger.create_run(&NewRun { name, recipe, seed, parent, round })?;
+    let run = ledger.run(id)?;
+    let path = pairs_path(context, &run)?;
+    if let Some(dir) = path.parent() {
+        atomic::create_dir_durable(dir)?;
+    }
+    atomic::write_atomic(&path, lines.as_bytes())?;
+    context.changed(Change::Runs);
+    Ok(run)
+}
+
+fn pairs_path(context: &Context, run: &RunRow) -> Result<PathBuf> {
+    Ok(context.workspace()?.run_dir(run).join(PAIRS_FILE))
+}
+
+fn one(
+    context: &mut Context,
+    run: &RunRow,
+    round: u32,
+    set: &CandidateSet,
+    reference: &Model,
+    start: (&Model, CheckpointId),
+) -> Result<Ended> {
+    if run.state.is_final() {
+        let steps = context.workspace()?.ledger().steps_since(run.id, 0)?.len() as u32;
+        let why = run.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
+        context.log(Level::Info, format!("{} is {} already{why}", run.name, run.state.as_str()));
+        return Ok(Ended { steps, state: run.state });
+    }
+    let lines = pairs::read(&pairs_path(context, run)?)?;
+    let loader = pairs::Loader::new(context.workspace()?, set, lines)?;
+    let ended = Round { context, run, round, reference, start: start.0, start_id: start.1 }.train(loader);
+    context.changed(Change::Runs);
+    ended
+}

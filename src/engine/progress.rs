@@ -1,0 +1,92 @@
+//! How far a job is, how fast, and when it will be done.
+
+use std::time::{Duration, Instant};
+
+/// Progress of a job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// What is being done, such as "sampling".
+    pub stage: String,
+    /// What the units are, such as "candidates".
+    pub unit: &'static str,
+    pub done: u64,
+    pub total: u64,
+    /// Units a second.
+    pub rate: f64,
+    /// Seconds left; `None` until it can be told.
+    pub eta_secs: Option<f64>,
+}
+
+impl Progress {
+    /// Share done, in [0, 1].
+    pub fn share(&self) -> f64 {
+        if self.total == 0 { 0.0 } else { (self.done as f64 / self.total as f64).min(1.0) }
+    }
+}
+
+/// Reports are at least this far apart; a bounded channel is not a place for thousands of them.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The rate forgets with this time constant, so that it follows a machine that gets busy.
+const MEMORY_SECS: f64 = 30.0;
+
+/// Measures the progress of one stage.
+#[derive(Debug)]
+pub struct Meter {
+    progress: Progress,
+    counted: u64,
+    since: Instant,
+    reported: Option<Instant>,
+}
+
+impl Meter {
+    /// A stage of `total` units.
+    pub fn new(stage: impl Into<String>, unit: &'static str, total: usize) -> Self {
+        let progress = Progress { stage: stage.into(), unit, total: total as u64, ..Progress::default() };
+        Self { progress, counted: 0, since: Instant::now(), reported: None }
+    }
+
+    /// The stage as it stands.
+    pub fn now(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Time that passed without work, such as a pause, is not counted.
+    pub fn skip_time(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Counts `units` more; returns the progress if it is time to report it.
+    pub fn add(&mut self, units: usize) -> Option<Progress> {
+        let p = &mut self.progress;
+        p.done += units as u64;
+        let elapsed = self.since.elapsed().as_secs_f64();
+        if units > 0 && elapsed > 1e-3 {
+            let rate = (p.done - self.counted) as f64 / elapsed;
+            let keep = if p.rate == 0.0 { 0.0 } else { (-elapsed / MEMORY_SECS).exp() };
+            p.rate = keep * p.rate + (1.0 - keep) * rate;
+            (self.since, self.counted) = (Instant::now(), p.done);
+        }
+        p.eta_secs = (p.rate > 0.0).then(|| p.total.saturating_sub(p.done) as f64 / p.rate);
+        let due = self.reported.is_none_or(|t| t.elapsed() >= INTERVAL) || p.done >= p.total;
+        due.then(|| {
+            self.reported = Some(Instant::now());
+            p.clone()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_unit_is_always_reported_and_the_eta_ends_at_zero() {
+        let mut meter = Meter::new("sampling", "candidates", 3);
+        assert!(meter.add(1).is_some());
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(meter.add(1).is_none());
+        let last = meter.add(1).unwrap();
+        assert_eq!((last.done, last.share()), (3, 1.0));
+        assert_eq!(last.eta_secs, Some(0.0));
+    }
+}

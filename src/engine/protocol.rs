@@ -1,0 +1,314 @@
+//! What clients say to the engine and what it answers: plain data, no tensor and no widget.
+//!
+//! Commands go in, events come out, both over bounded channels. *Jobs* change the workspace or take long; the engine
+//! runs them one after the other, in the order they came, on the thread that owns device and models. *Queries* only
+//! look; another thread answers them while a job runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::method::evaluation::Comparison;
+use crate::method::overrides::Verdict;
+use crate::method::recipe::Recipe;
+use crate::method::summary::Summary;
+use crate::workspace::{
+    CandidateSet, CheckpointRow, EvaluationRow, ImageId, ImageRow, RunId, RunRow, RunState, StepRow,
+};
+
+use super::progress::Progress;
+use super::ranking::Ranking;
+
+/// Names a job; chosen by the client, unique within its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// Names a query; chosen by the client. The answer carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// What a client tells the engine.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Appends a job to the queue.
+    Start { id: JobId, job: Job },
+    /// Takes a waiting job out of the queue, or stops the running one within one sampling or training step.
+    Cancel(JobId),
+    /// Holds the running job within one sampling or training step; what it did is saved.
+    Pause,
+    /// Goes on after [`Command::Pause`].
+    Resume,
+    /// Asks for something to look at. Of waiting queries with the same [`Query::topic`] only the last is answered.
+    Ask { id: QueryId, query: Query },
+    /// Cancels everything and ends the engine.
+    Close,
+}
+
+/// Work that changes the workspace, or writes files.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Job {
+    /// Makes a workspace and opens it; `example` fills it with the shipped photographs.
+    Create { dir: PathBuf, recipe: Box<Recipe>, example: bool },
+    /// Opens a workspace for writing.
+    Open { dir: PathBuf },
+    /// Keeps a recipe in the workspace; the jobs after it use it.
+    SetRecipe(Box<Recipe>),
+    /// Adds images from files and folders.
+    Add(AddImages),
+    /// Adds crops of the shipped photographs, as many as the recipe says.
+    AddExample,
+    /// Marks images as held out from training, or takes the mark away.
+    SetHeldOut { images: Vec<ImageId>, held_out: bool },
+    /// Removes images from view, or brings them back.
+    SetRemoved { images: Vec<ImageId>, removed: bool },
+    /// Records a person's verdict on a pair of the reference's candidates, or takes it back (`None`).
+    Judge { image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict> },
+    /// Samples the candidates that are missing: those of `images`, or of all.
+    Sample { images: Option<Vec<ImageId>> },
+    /// Computes the scores that are missing.
+    Score,
+    /// [`Job::Sample`] and [`Job::Score`] in turns, image by image.
+    Generate { images: Option<Vec<ImageId>> },
+    /// Ranks, pairs and weighs; freezes the reward bounds where there are none.
+    Curate,
+    /// Fine-tunes. Goes on with the last run if it is not over and its recipe is this one, else begins a new run.
+    Train { run: Option<String> },
+    /// Samples and scores the held-out images with two checkpoints and sets them side by side. A checkpoint is
+    /// `reference`, `RUN` (its best) or `RUN@STEP`.
+    Compare { a: String, b: String, seeds: Option<usize> },
+    /// Sample, score, curate, train, compare: what is missing of each.
+    Run,
+    /// Super-resolves pictures outside of the workspace.
+    Upscale(Upscale),
+    /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV.
+    ExportPairs { dir: PathBuf },
+}
+
+/// What files given to the product are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Low-resolution inputs.
+    Lr,
+    /// High-resolution ground truths: for the LR image of the same name if there is one without HR that is four times
+    /// smaller; from the others LR images are made.
+    #[default]
+    Hr,
+}
+
+/// Images to add.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AddImages {
+    /// Files, and folders whose images are taken.
+    pub paths: Vec<PathBuf>,
+    pub role: Role,
+    pub held_out: bool,
+    /// Side of the square HR crops in pixels; 0 takes whole images.
+    pub crop_px: usize,
+    /// Crops of each image.
+    pub crops: usize,
+    /// Name of the degradation preset for HR images without LR.
+    pub degradation: String,
+}
+
+/// Pictures to super-resolve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upscale {
+    pub images: Vec<PathBuf>,
+    pub out: PathBuf,
+    /// A checkpoint file; `None` is the reference.
+    pub checkpoint: Option<PathBuf>,
+    /// Keep only the output with the best no-reference reward.
+    pub best_of: bool,
+    pub recipe: Box<Recipe>,
+}
+
+/// What the engine tells its clients.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A job began, moved on or ended.
+    Job { id: JobId, state: JobState },
+    /// A workspace was opened; everything known before is void.
+    Opened(Arc<Opened>),
+    /// Something in the workspace is not as it was; ask again for what you show.
+    Changed(Change),
+    /// A training step was made.
+    Step { run: RunId, row: StepRow },
+    /// A checkpoint was evaluated.
+    Evaluated { run: RunId, row: EvaluationRow },
+    /// The answer to a query, or why there is none.
+    Answer { id: QueryId, answer: Result<Answer, String> },
+    /// A line for the log.
+    Log { level: Level, text: String },
+}
+
+/// How a job stands. Every job ends in exactly one of `Done`, `Failed`, `Cancelled`.
+#[derive(Clone, Debug)]
+pub enum JobState {
+    Started,
+    Progress(Progress),
+    Paused,
+    Resumed,
+    Done(Outcome),
+    /// One line: what is at fault, and the cause.
+    Failed(String),
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether the job is over.
+    pub fn is_final(&self) -> bool {
+        matches!(self, JobState::Done(_) | JobState::Failed(_) | JobState::Cancelled)
+    }
+}
+
+/// What a finished job has to show.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    None,
+    /// Images added, and files that could not be.
+    Added { images: usize, refused: Vec<String> },
+    /// Candidates sampled.
+    Sampled { candidates: usize },
+    /// Scores computed.
+    Scored { scores: usize },
+    Generated { candidates: usize, scores: usize },
+    Curated(Box<Summary>),
+    Trained { run: String, steps: u32, state: RunState },
+    Compared(Arc<Comparison>),
+    Ran(Arc<RunReport>),
+    /// Files written.
+    Written(Vec<PathBuf>),
+}
+
+/// What [`Job::Run`] did.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    pub comparison: Comparison,
+    /// Name of the run.
+    pub run: String,
+    pub pairs: usize,
+    pub steps: u32,
+    /// Seconds spent by stage, in order: sample, score, train, compare.
+    pub timings_secs: [f64; 4],
+    /// The image sheet.
+    pub sheet: PathBuf,
+}
+
+/// A workspace that was opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub root: PathBuf,
+    pub recipe: Recipe,
+    /// What was found and set right.
+    pub findings: Vec<String>,
+    /// The device computing is done on.
+    pub device: String,
+}
+
+/// What is not as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Images were added, removed, marked.
+    Images,
+    /// Candidates of an image were sampled.
+    Candidates(ImageId),
+    /// Candidates of an image were scored.
+    Scores(ImageId),
+    /// Verdicts on pairs.
+    Overrides,
+    /// Reward bounds were frozen.
+    Bounds,
+    /// A run began, ended, or has a new checkpoint.
+    Runs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Info,
+    Warning,
+    Error,
+}
+
+/// Something to look at.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// Images, checkpoints and runs.
+    Library,
+    /// Scores, rewards, ranking, pairs and weights under a recipe that need not be the saved one. `set` names the
+    /// candidates; `None` takes the reference's under the recipe's sampler.
+    Ranking { set: Option<CandidateSet>, recipe: Box<Recipe> },
+    /// Pixels, shrunk to `max_side_px` where that is less.
+    Picture { source: Source, max_side_px: Option<usize> },
+    /// A metric's map over a picture.
+    Map { source: Source, metric: String },
+    /// Steps of a run after `since`, and all its evaluations.
+    Curves { run: RunId, since: u32 },
+}
+
+impl Query {
+    /// Queries of one topic replace each other; `None` replaces nothing.
+    pub fn topic(&self) -> Option<u64> {
+        match self {
+            Query::Library => Some(0),
+            Query::Ranking { set: None, .. } => Some(1),
+            _ => None,
+        }
+    }
+}
+
+/// A picture of the workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// An LR image as it is.
+    Lr(ImageId),
+    Hr(ImageId),
+    Candidate { set: CandidateSet, image: ImageId, seed: u64 },
+}
+
+/// What a query is answered with.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Library(Arc<Library>),
+    Ranking(Arc<Ranking>),
+    Picture(Picture),
+    Map(MapPicture),
+    Curves { run: RunId, since: u32, steps: Vec<StepRow>, evaluations: Vec<EvaluationRow> },
+}
+
+/// What a workspace holds.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// Without the removed.
+    pub images: Vec<ImageRow>,
+    /// Candidates of each image that the reference has under the recipe's sampler; in the order of `images`.
+    pub sampled: Vec<u32>,
+    /// References first, then by run and step.
+    pub checkpoints: Vec<CheckpointRow>,
+    pub runs: Vec<RunRow>,
+    /// The candidates the recipe is about: reference and sampler. `None` before anything was sampled.
+    pub set: Option<CandidateSet>,
+}
+
+/// Pixels for the screen.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    pub source: Source,
+    pub width: usize,
+    pub height: usize,
+    /// `height · width` RGB triples, 8 bits each.
+    pub rgb8: Arc<[u8]>,
+    /// Size of the file's picture, in pixels.
+    pub full_size: [usize; 2],
+}
+
+/// A metric's map for the screen.
+#[derive(Clone, Debug)]
+pub struct MapPicture {
+    pub source: Source,
+    pub metric: String,
+    pub width: usize,
+    pub height: usize,
+    /// `height · width` values in the metric's own unit; larger is more distorted.
+    pub values: Arc<[f32]>,
+    /// The metric's score of the whole picture.
+    pub score: f64,
+}

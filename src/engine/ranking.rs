@@ -1,0 +1,164 @@
+//! From the ledger's rows to the method's tables: scores, rewards, ranking, pairs, weights.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::method::bounds::{Bounds, MinMax};
+use crate::method::curation::Curation;
+use crate::method::overrides::{Overrides, PairOverride, Verdict};
+use crate::method::recipe::{Recipe, Scope};
+use crate::method::reward::{RewardPlan, Rewards};
+use crate::method::scores::ScoreTable;
+use crate::method::summary::Summary;
+use crate::workspace::{CandidateSet, ImageId, ImageRow, OverrideKind, Workspace};
+
+use super::metrics::MetricSet;
+
+/// Bins of the histograms in [`Ranking::summary`].
+const BINS: usize = 40;
+
+/// Scores of candidates as read from the ledger: what stays the same while a slider moves.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    /// The candidates.
+    pub set: CandidateSet,
+    /// Seeds, in the order of the tables' columns.
+    pub seeds: Vec<u64>,
+    /// The images trained on, one group each.
+    pub train: Part,
+    /// The images held out.
+    pub held_out: Part,
+    /// The frozen reward bounds; `None` before they are frozen.
+    pub frozen: Option<Bounds>,
+    /// A person's verdicts; groups are indices into `train`.
+    pub overrides: Overrides,
+}
+
+/// Images and their scores.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The images, one group each.
+    pub images: Vec<ImageId>,
+    /// Raw scores, group × metric × seed.
+    pub table: ScoreTable,
+}
+
+/// Everything that follows from scores and a recipe.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    /// What it follows from.
+    pub scores: Arc<Scores>,
+    /// The bounds used: the frozen ones, or what would be frozen now.
+    pub bounds: Bounds,
+    /// Rewards of the images trained on.
+    pub rewards: Rewards,
+    /// Their ranking, pairs and weights.
+    pub curation: Curation,
+    /// The pairs at a glance.
+    pub summary: Summary,
+    /// Rewards of the held-out images.
+    pub held_out: Rewards,
+    /// Why there are no rewards, where there are none.
+    pub missing: Option<String>,
+}
+
+impl Scores {
+    /// Reads what the ledger knows of the candidates `set` under the recipe.
+    pub fn read(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe) -> Result<Self> {
+        let ledger = workspace.ledger();
+        let metrics = MetricSet::of(recipe)?;
+        let seeds = recipe.seeds();
+        let column_of: HashMap<u64, usize> = seeds.iter().enumerate().map(|(i, &s)| (s, i)).collect();
+        let (held_out, train): (Vec<ImageRow>, Vec<ImageRow>) = ledger.images()?.into_iter().partition(|i| i.held_out);
+        let part = |rows: &[ImageRow]| -> Result<Part> {
+            let has_hr = rows.iter().map(|row| row.hr_path.is_some()).collect();
+            let table = ScoreTable::new(has_hr, seeds.len(), metrics.columns.clone())?;
+            Ok(Part { images: rows.iter().map(|row| row.id).collect(), table })
+        };
+        let mut parts = [part(&train)?, part(&held_out)?];
+        let mut place: HashMap<ImageId, (usize, usize)> = HashMap::new();
+        for (p, part) in parts.iter().enumerate() {
+            place.extend(part.images.iter().enumerate().map(|(group, &id)| (id, (p, group))));
+        }
+        let rows = ledger.scores(set, &metrics.scorers)?;
+        for (index, candidate) in rows.candidates().iter().enumerate() {
+            let (Some(&(part, group)), Some(&seed)) = (place.get(&candidate.image), column_of.get(&candidate.seed))
+            else {
+                continue;
+            };
+            let table = &mut parts[part].table;
+            for (metric, &score) in rows.row(index).iter().enumerate() {
+                if score.is_finite() && (table.has_hr(group) || !metrics.columns[metric].is_fr) {
+                    table.set(group, seed, metric, score)?;
+                }
+            }
+        }
+        let [train, held_out] = parts;
+        let mut overrides = Overrides::default();
+        let group_of = |id| train.images.iter().position(|&image| image == id);
+        for row in ledger.overrides(set)? {
+            let seed = |s: u64| column_of.get(&s).and_then(|&c| u16::try_from(c).ok());
+            if let (Some(group), Some(winner), Some(loser)) =
+                (group_of(row.image), seed(row.winner_seed), seed(row.loser_seed))
+            {
+                let verdict = match row.kind {
+                    OverrideKind::Exclude => Verdict::Exclude,
+                    OverrideKind::Flip => Verdict::Flip,
+                    OverrideKind::Pin => Verdict::Pin,
+                };
+                overrides.set(PairOverride { group, winner, loser, verdict })?;
+            }
+        }
+        let known: Vec<_> = ledger.bounds()?.into_iter().filter(|b| metrics.scorers.contains(&b.scorer)).collect();
+        let frozen = (!known.is_empty()).then(|| {
+            Bounds(known.into_iter().map(|b| (b.scorer.metric, MinMax { min: b.min, max: b.max })).collect())
+        });
+        Ok(Self { set: set.clone(), seeds, train, held_out, frozen, overrides })
+    }
+
+    /// Whether a metric counts that has no frozen bounds.
+    pub fn lacks_bounds(&self, recipe: &Recipe) -> bool {
+        let known = |name: &&str| self.frozen.as_ref().is_some_and(|b| b.get(name).is_some());
+        recipe.reward.scope == Scope::Frozen && !recipe.trained_metrics().iter().all(known)
+    }
+
+    /// The frozen bounds, completed by what would be frozen now.
+    pub fn bounds(&self) -> Bounds {
+        let mut bounds = Bounds::fit(&self.train.table);
+        if let Some(frozen) = &self.frozen {
+            bounds.0.extend(frozen.0.iter().map(|(name, &b)| (name.clone(), b)));
+        }
+        bounds
+    }
+
+    /// Ranks, pairs and weighs under a recipe.
+    pub fn rank(self: &Arc<Self>, recipe: &Recipe) -> Result<Ranking> {
+        let mut ranking = Ranking {
+            scores: self.clone(),
+            bounds: self.bounds(),
+            rewards: Rewards::default(),
+            curation: Curation::default(),
+            summary: Summary::default(),
+            held_out: Rewards::default(),
+            missing: None,
+        };
+        match RewardPlan::new(&self.train.table, &recipe.reward, &ranking.bounds) {
+            Ok(plan) => {
+                ranking.rewards.compute(&self.train.table, &plan);
+                ranking.held_out.compute(&self.held_out.table, &plan);
+            }
+            Err(error) => {
+                let none = |part: &Part| {
+                    let seeds = self.seeds.len();
+                    Rewards::from_values(seeds, vec![f64::NAN; part.images.len() * seeds])
+                };
+                (ranking.rewards, ranking.held_out) = (none(&self.train)?, none(&self.held_out)?);
+                ranking.missing = Some(error.to_string());
+            }
+        }
+        ranking.curation.update(&ranking.rewards, &recipe.curation, &recipe.hpo, &self.overrides)?;
+        ranking.summary = Summary::of(&ranking.curation, &ranking.rewards, BINS);
+        Ok(ranking)
+    }
+}

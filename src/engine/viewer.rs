@@ -1,0 +1,191 @@
+//! Answers queries from a reader of its own, so that looking never waits for a job.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, select};
+
+use super::Emitter;
+use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
+use super::ranking::{Ranking, Scores};
+use crate::imaging::{Image, decode, quantize, resize};
+use crate::iqa::{self, Kind};
+use crate::method::recipe::Recipe;
+use crate::workspace::{CandidateSet, ImageId, Workspace};
+use crate::{Error, Result};
+
+/// What the computing thread tells the viewer.
+pub(super) enum Opening {
+    Opened { root: PathBuf, recipe: Box<Recipe> },
+    Closed,
+}
+
+/// Answers until nobody can ask any more.
+pub(super) fn run(asked: &Receiver<(QueryId, Query)>, openings: &Receiver<Opening>, emitter: &Emitter) {
+    let mut viewer = Viewer::default();
+    loop {
+        select! {
+            recv(openings) -> opening => match opening {
+                Ok(opening) => viewer.open(opening),
+                Err(_) => return,
+            },
+            recv(asked) -> first => {
+                let Ok(first) = first else { return };
+                for opening in openings.try_iter() {
+                    viewer.open(opening);
+                }
+                let waiting: Vec<_> = std::iter::once(first).chain(asked.try_iter()).collect();
+                for (id, query) in latest(waiting) {
+                    let answer = viewer.answer(query).map_err(|e| e.to_string());
+                    emitter.send(Event::Answer { id, answer });
+                }
+            }
+        }
+    }
+}
+
+/// Drops queries that a later one of the same topic replaces.
+fn latest(waiting: Vec<(QueryId, Query)>) -> Vec<(QueryId, Query)> {
+    let last: HashMap<u64, QueryId> = waiting.iter().filter_map(|(id, q)| Some((q.topic()?, *id))).collect();
+    let is_last = |(id, query): &(QueryId, Query)| query.topic().is_none_or(|topic| last.get(&topic) == Some(id));
+    waiting.into_iter().filter(is_last).collect()
+}
+
+#[derive(Default)]
+struct Viewer {
+    workspace: Option<Workspace>,
+    recipe: Recipe,
+    /// Scores read last, what they were read for, and the ledger's version then.
+    scores: Option<(ScoresKey, Arc<Scores>)>,
+}
+
+#[derive(PartialEq)]
+struct ScoresKey {
+    set: CandidateSet,
+    seeds: Vec<u64>,
+    metrics: Vec<String>,
+    version: i64,
+}
+
+impl Viewer {
+    fn open(&mut self, opening: Opening) {
+        self.scores = None;
+        match opening {
+            Opening::Opened { root, recipe } => {
+                self.workspace = Workspace::open_read_only(root).ok();
+                self.recipe = *recipe;
+            }
+            Opening::Closed => self.workspace = None,
+        }
+    }
+
+    fn workspace(&self) -> Result<&Workspace> {
+        self.workspace.as_ref().ok_or_else(|| Error::invalid("no workspace is open"))
+    }
+
+    fn answer(&mut self, query: Query) -> Result<Answer> {
+        Ok(match query {
+            Query::Library => Answer::Library(Arc::new(self.library()?)),
+            Query::Ranking { set, recipe } => Answer::Ranking(Arc::new(self.ranking(set, &recipe)?)),
+            Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
+            Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
+            Query::Curves { run, since } => {
+                let ledger = self.workspace()?.ledger();
+                let (steps, evaluations) = (ledger.steps_since(run, since)?, ledger.evaluations(run)?);
+                Answer::Curves { run, since, steps, evaluations }
+            }
+        })
+    }
+
+    fn library(&self) -> Result<Library> {
+        let ledger = self.workspace()?.ledger();
+        let images = ledger.images()?;
+        let set = reference_set(self.workspace()?, &self.recipe)?;
+        let sizes = set.as_ref().map(|set| ledger.group_sizes(set)).transpose()?.unwrap_or_default();
+        let sampled = images.iter().map(|image| sizes.get(&image.id).copied().unwrap_or(0)).collect();
+        Ok(Library { images, sampled, checkpoints: ledger.checkpoints()?, runs: ledger.runs()?, set })
+    }
+
+    fn ranking(&mut self, set: Option<CandidateSet>, recipe: &Recipe) -> Result<Ranking> {
+        let workspace = self.workspace()?;
+        let set = match set {
+            Some(set) => set,
+            None => reference_set(workspace, recipe)?
+                .ok_or_else(|| Error::invalid("nothing was sampled yet: generate candidates first"))?,
+        };
+        let key = ScoresKey {
+            set,
+            seeds: recipe.seeds(),
+            metrics: recipe.scored_metrics().into_iter().map(str::to_owned).collect(),
+            version: workspace.ledger().data_version()?,
+        };
+        let scores = match &self.scores {
+            Some((known, scores)) if *known == key => scores.clone(),
+            _ => Arc::new(Scores::read(workspace, &key.set, recipe)?),
+        };
+        self.scores = Some((key, scores.clone()));
+        scores.rank(recipe)
+    }
+
+    fn read(&self, source: &Source) -> Result<Image> {
+        let workspace = self.workspace()?;
+        let ledger = workspace.ledger();
+        let path = match source {
+            Source::Lr(image) => ledger.image(*image)?.lr_path,
+            Source::Hr(image) => {
+                ledger.image(*image)?.hr_path.ok_or_else(|| Error::invalid("this image has no HR image"))?
+            }
+            Source::Candidate { set, image, seed } => {
+                let group = ledger.group(set, *image)?;
+                let found = group.into_iter().find(|candidate| candidate.seed == *seed);
+                found.ok_or_else(|| Error::invalid(format!("seed {seed} is not sampled yet")))?.path
+            }
+        };
+        decode::read(workspace.path(&path))
+    }
+
+    fn picture(&self, source: Source, max_side_px: Option<usize>) -> Result<Picture> {
+        let image = self.read(&source)?;
+        let full_size = [image.width(), image.height()];
+        let image = match max_side_px {
+            Some(max) if full_size[0].max(full_size[1]) > max => {
+                let scale = max as f64 / full_size[0].max(full_size[1]) as f64;
+                let side = |n: usize| ((n as f64 * scale).round() as usize).max(1);
+                resize::resize(&image, side(full_size[0]), side(full_size[1]), resize::Filter::Area)?
+            }
+            _ => image,
+        };
+        let rgb8 = quantize::to_rgb8(&image).into();
+        Ok(Picture { source, width: image.width(), height: image.height(), rgb8, full_size })
+    }
+
+    fn map(&self, source: Source, metric: String) -> Result<MapPicture> {
+        let known = iqa::by_name(&metric)?;
+        let hr = match (known.info().kind, image_of(&source)) {
+            (Kind::FullReference, Some(image)) => Some(self.read(&Source::Hr(image))?),
+            _ => None,
+        };
+        let image = self.read(&source)?;
+        let scorer = known.prepare(hr.as_ref())?;
+        let map = scorer.map(&image)?.ok_or_else(|| Error::invalid(format!("{metric} has no map")))?;
+        let score = scorer.score(&image)?;
+        let (width, height) = (map.width, map.height);
+        Ok(MapPicture { source, metric, width, height, values: map.data.into(), score })
+    }
+}
+
+fn image_of(source: &Source) -> Option<ImageId> {
+    match source {
+        Source::Candidate { image, .. } | Source::Hr(image) => Some(*image),
+        Source::Lr(_) => None,
+    }
+}
+
+/// The candidates a recipe is about: the first reference of its backbone, under its sampler.
+fn reference_set(workspace: &Workspace, recipe: &Recipe) -> Result<Option<CandidateSet>> {
+    let (_, sampler) = super::jobs::sampling::sampler_of(recipe)?;
+    let checkpoints = workspace.ledger().checkpoints()?;
+    let reference = checkpoints.into_iter().filter(|c| c.run.is_none() && c.backbone == recipe.sampling.backbone).last();
+    Ok(reference.map(|c| CandidateSet { checkpoint: c.id, sampler }))
+}

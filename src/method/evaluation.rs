@@ -1,0 +1,156 @@
+//! What a checkpoint is worth: Best/Mean/Worst@m of the reward and every metric, and two checkpoints side by side.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::reward::Rewards;
+use super::scores::ScoreTable;
+use super::statistics::{Ladder, metric_statistics};
+use crate::Result;
+
+/// Which way a metric improves, as files spell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Higher,
+    Lower,
+}
+
+/// One metric over images and seeds, in its own unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricReport {
+    /// Mean over seeds, averaged over images.
+    pub mean: f64,
+    /// Standard deviation over the seeds of an image, averaged over images.
+    pub std: f64,
+    pub direction: Direction,
+    /// Not part of the reward.
+    pub held_out: bool,
+}
+
+impl MetricReport {
+    /// Whether `self` is better than `other`; `None` where they are equal.
+    pub fn better_than(&self, other: &Self) -> Option<bool> {
+        let better = match self.direction {
+            Direction::Higher => self.mean > other.mean,
+            Direction::Lower => self.mean < other.mean,
+        };
+        (self.mean != other.mean).then_some(better)
+    }
+}
+
+/// A checkpoint on a set of images with M seeds each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// 1, 2, 4 … M.
+    pub m: Vec<usize>,
+    /// Best@m, in reward.
+    pub best: Vec<f64>,
+    /// Mean@m, in reward.
+    pub mean: Vec<f64>,
+    /// Worst@m, in reward.
+    pub worst: Vec<f64>,
+    /// σ: standard deviation of the reward over the seeds of an image, averaged over images.
+    pub std: f64,
+    pub metrics: BTreeMap<String, MetricReport>,
+}
+
+impl Evaluation {
+    /// Evaluates scored candidates; metrics that `is_held_out` names are not part of the reward. Errors: no image has a
+    /// reward for all of its seeds.
+    pub fn of(table: &ScoreTable, rewards: &Rewards, is_held_out: impl Fn(&str) -> bool) -> Result<Self> {
+        let Ladder { m, best, mean, worst, std, .. } = Ladder::of(rewards)?;
+        let reports = metric_statistics(table).into_iter().filter_map(|s| {
+            let direction = if s.higher_is_better { Direction::Higher } else { Direction::Lower };
+            let held_out = is_held_out(&s.name);
+            Some((s.name, MetricReport { mean: s.mean?, std: s.std.unwrap_or(0.0), direction, held_out }))
+        });
+        Ok(Self { m, best, mean, worst, std, metrics: reports.collect() })
+    }
+
+    /// Mean@M.
+    pub fn mean_reward(&self) -> f64 {
+        self.mean.last().copied().unwrap_or(f64::NAN)
+    }
+
+    /// Best@M.
+    pub fn best_reward(&self) -> f64 {
+        self.best.last().copied().unwrap_or(f64::NAN)
+    }
+
+    /// Worst@M.
+    pub fn worst_reward(&self) -> f64 {
+        self.worst.last().copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Two checkpoints on the same images and seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Number of images.
+    pub images: usize,
+    /// Seeds an image, M.
+    pub seeds: usize,
+    /// Name of the checkpoint before.
+    pub a: String,
+    /// Name of the checkpoint after.
+    pub b: String,
+    /// Before.
+    pub reference: Evaluation,
+    /// After.
+    pub policy: Evaluation,
+    /// Image by image, in the order of the workspace.
+    pub by_image: Vec<ImageComparison>,
+}
+
+/// One image in a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageComparison {
+    /// Name of the image.
+    pub name: String,
+    /// Rewards by seed, before; `None` where a candidate has none.
+    pub reference: Vec<Option<f64>>,
+    /// Rewards by seed, after.
+    pub policy: Vec<Option<f64>>,
+}
+
+impl Comparison {
+    /// Gains of Mean@M and Worst@M in units of the reference's spread σ.
+    pub fn gains_in_sigma(&self) -> (f64, f64) {
+        let (a, b) = (&self.reference, &self.policy);
+        ((b.mean_reward() - a.mean_reward()) / a.std, (b.worst_reward() - a.worst_reward()) / a.std)
+    }
+
+    /// The table a person reads: one line a row, before and after, with what is better.
+    pub fn to_text(&self) -> String {
+        let (a, b) = (&self.reference, &self.policy);
+        let mut lines =
+            vec![format!("{} held-out images × {} seeds: {} → {}", self.images, self.seeds, self.a, self.b)];
+        let head = |name: &str| format!("{name:<16}{:>18}{:>18}{:>10}", "before", "after", "");
+        lines.push(head("reward"));
+        let m = self.seeds;
+        for (name, before, after) in [
+            ("Best", a.best_reward(), b.best_reward()),
+            ("Mean", a.mean_reward(), b.mean_reward()),
+            ("Worst", a.worst_reward(), b.worst_reward()),
+        ] {
+            let sigma = (after - before) / a.std;
+            lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{sigma:>+8.2} σ", format!("{name}@{m}")));
+        }
+        lines.push(format!("{:<16}{:>18.4}{:>18.4}", "σ over seeds", a.std, b.std));
+        lines.push(head("metric"));
+        for (name, before) in &a.metrics {
+            let Some(after) = b.metrics.get(name) else { continue };
+            let mark = match after.better_than(before) {
+                Some(true) => "better",
+                Some(false) => "worse",
+                None => "equal",
+            };
+            let cell = |r: &MetricReport| format!("{:.4} ± {:.4}", r.mean, r.std);
+            let held_out = if before.held_out { " held out" } else { "" };
+            lines.push(format!("{name:<16}{:>18}{:>18}    {mark}{held_out}", cell(before), cell(after)));
+        }
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,245 @@
+//! Fine-tuning by Diffusion-DPO (method §5): one optimizer step at a time, exactly resumable.
+//!
+//! Winner and loser of a pair are corrupted with the same noise ε at the same time t. Everything random is a function
+//! of the training seed and the pair's position in the run, so the step number is all there is to the sampler's state.
+
+use candle_core::{Device, Tensor};
+
+use super::loss::{LossSums, PairErrors, StepLoss};
+use super::order::Order;
+use super::policy::Policy;
+use super::recipe::Training;
+use crate::backbones::Backbone;
+use crate::imaging::{Image, crop, resize};
+use crate::nn::params::Params;
+use crate::nn::tape::{Gradients, Tape};
+use crate::random::Random;
+use crate::{Error, Result};
+
+/// Streams of [`Random`], apart from those that candidates are sampled with.
+mod stream {
+    pub const TIME: u32 = 0x2000_0000;
+    pub const NOISE: u32 = 0x2000_0001;
+}
+
+/// The pixels of a pair.
+#[derive(Clone, Debug)]
+pub struct PairImages {
+    /// The LR image.
+    pub lr: Image,
+    /// The better candidate; its sides are four times the LR image's.
+    pub winner: Image,
+    /// The worse candidate.
+    pub loser: Image,
+}
+
+/// Where pairs come from.
+pub trait Pairs {
+    /// Number of pairs.
+    fn len(&self) -> usize;
+
+    /// Whether there is no pair.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// HPO weight w of a pair.
+    fn weight(&self, pair: usize) -> f64;
+
+    /// The pixels of a pair.
+    fn load(&mut self, pair: usize) -> Result<PairImages>;
+}
+
+/// What is logged of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepLog {
+    /// Steps made, this one included.
+    pub step: u64,
+    /// Means over the pairs of the step.
+    pub loss: StepLoss,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    pub learning_rate: f64,
+}
+
+/// A fine-tuning in progress.
+pub struct Trainer<'m> {
+    backbone: &'m dyn Backbone,
+    reference: &'m Params,
+    settings: Training,
+    policy: Policy<'m>,
+    order: Order,
+    step: u64,
+}
+
+impl<'m> Trainer<'m> {
+    /// Starts at `start`, the policy's first weights, with the frozen `reference`.
+    pub fn new(
+        backbone: &'m dyn Backbone,
+        reference: &'m Params,
+        start: &'m Params,
+        settings: Training,
+        pairs: usize,
+    ) -> Result<Self> {
+        if pairs == 0 {
+            return Err(Error::invalid("there are no pairs to train on; sample and score candidates first"));
+        }
+        let policy = Policy::new(start, &settings)?;
+        let order = Order::new(settings.seed, pairs);
+        Ok(Self { backbone, reference, settings, policy, order, step: 0 })
+    }
+
+    /// Steps made.
+    pub fn step_number(&self) -> u64 {
+        self.step
+    }
+
+    /// The weights and what trains them.
+    pub fn policy(&self) -> &Policy<'m> {
+        &self.policy
+    }
+
+    /// Everything that resuming needs.
+    pub fn state(&self) -> Result<Vec<u8>> {
+        self.policy.state(self.step)
+    }
+
+    /// Goes on from what [`Trainer::state`] gave.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        self.step = self.policy.restore(bytes)?;
+        Ok(())
+    }
+
+    /// Learning rate of a step: rises linearly over the warm-up, then constant.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        let warmup = self.settings.warmup_steps as f64;
+        self.settings.learning_rate * if warmup > 0.0 { ((step + 1) as f64 / warmup).min(1.0) } else { 1.0 }
+    }
+
+    /// Makes one optimizer step. `checkpoint` runs between batches; its error stops, and the step did not happen. Nor did
+    /// it where loss or gradient are not finite: [`Error::Diverged`].
+    pub fn step(&mut self, pairs: &mut dyn Pairs, checkpoint: &mut dyn FnMut() -> Result<()>) -> Result<StepLog> {
+        let per_step = self.settings.pairs_per_step();
+        let mut sums = LossSums::new(per_step)?;
+        let mut gradients = Gradients::default();
+        for batch in 0..self.settings.accumulation {
+            checkpoint()?;
+            let first = self.step * per_step as u64 + (batch * self.settings.batch_pairs) as u64;
+            let mut waiting: Vec<Item> = Vec::with_capacity(self.settings.batch_pairs);
+            for position in first..first + self.settings.batch_pairs as u64 {
+                let item = self.item(pairs, position)?;
+                // Pairs of another size cannot go through the network together.
+                if waiting.first().is_some_and(|other| other.size() != item.size()) {
+                    self.accumulate(&std::mem::take(&mut waiting), &mut sums, &mut gradients)?;
+                }
+                waiting.push(item);
+            }
+            self.accumulate(&waiting, &mut sums, &mut gradients)?;
+        }
+        checkpoint()?;
+        let learning_rate = self.learning_rate(self.step);
+        let grad_norm = self.policy.update(gradients, learning_rate, self.settings.grad_clip)?;
+        self.step += 1;
+        let loss = sums.mean().ok_or_else(|| Error::invalid("a training step needs at least one pair"))?;
+        Ok(StepLog { step: self.step, loss, grad_norm, learning_rate })
+    }
+
+    fn item(&mut self, pairs: &mut dyn Pairs, position: u64) -> Result<Item> {
+        let pair = self.order.at(position);
+        let PairImages { lr, winner, loser } = pairs.load(pair)?;
+        let align = self.backbone.align_px();
+        let (winner, loser) = (crop::trim(&winner, align)?, crop::trim(&loser, align)?);
+        let enlarged = resize::enlarge_x4(&lr)?;
+        let condition = crop::cut(&enlarged, 0, 0, winner.width(), winner.height())?;
+        let key = self.settings.seed.wrapping_add((position + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let ([z, ..], [u, ..]) = {
+            let random = Random::new(key, stream::TIME);
+            (random.normals([0, 0, 0]), random.uniforms([1, 0, 0]))
+        };
+        Ok(Item { winner, loser, condition, weight: pairs.weight(pair), key, z, u })
+    }
+
+    /// Adds the gradient of a batch of pairs of one size.
+    fn accumulate(&self, items: &[Item], sums: &mut LossSums, gradients: &mut Gradients) -> Result<()> {
+        let Some(first) = items.first() else { return Ok(()) };
+        let (width, height) = first.size();
+        let device = self.reference.device();
+        let count = items.len();
+        let shape = (count, 3, height, width);
+        let stack = |part: &dyn Fn(&Item) -> &Image| stacked(items, part, shape, device);
+        let condition = stack(&|i| &i.condition)?.clamp(0.0, 1.0)?;
+        let noise: Vec<f32> =
+            items.iter().flat_map(|i| Random::new(i.key, stream::NOISE).normal_image(3, height, width)).collect();
+        let noise = Tensor::from_vec(noise, shape, device)?;
+        let process = self.backbone.process();
+        let times: Vec<f32> = items.iter().map(|i| process.training_time(i.z, i.u)).collect();
+
+        // Winners first, then losers, under the same conditions, noise and times.
+        let twice = |t: &Tensor| Ok::<_, Error>(Tensor::cat(&[t, t], 0)?);
+        let images = Tensor::cat(&[stack(&|i| &i.winner)?, stack(&|i| &i.loser)?], 0)?;
+        let (condition, noise, times) = (twice(&condition)?, twice(&noise)?, [times.clone(), times].concat());
+        let clean = self.backbone.encode(&images, &condition)?;
+        let x_t = process.corrupt(&clean, &noise, &times)?;
+        let target = process.target(&clean, &noise)?;
+
+        let tape = Tape::inference();
+        let y = self.backbone.predict(&tape, self.reference, &x_t, &times, &condition)?;
+        let reference = errors(&(y.tensor() - &target)?)?;
+
+        let tape = Tape::recording();
+        let y = self.backbone.predict(&tape, self.policy.weights(), &x_t, &times, &condition)?;
+        let difference = (y.tensor() - &target)?;
+        let policy = errors(&difference)?;
+        let values = difference.elem_count() / (2 * count);
+        let mut slopes = vec![0.0f32; 2 * count];
+        for (i, item) in items.iter().enumerate() {
+            let errors = PairErrors {
+                policy_winner: policy[i],
+                reference_winner: reference[i],
+                policy_loser: policy[count + i],
+                reference_loser: reference[count + i],
+            };
+            let (winner, loser) = sums.add(&errors, item.weight, self.settings.beta)?;
+            // d(mean of squares)/dy = 2/n · (y − target).
+            slopes[i] = (winner * 2.0 / values as f64) as f32;
+            slopes[count + i] = (loser * 2.0 / values as f64) as f32;
+        }
+        let slopes = Tensor::from_vec(slopes, (2 * count, 1, 1, 1), device)?;
+        tape.backward_into(&y, difference.broadcast_mul(&slopes)?, gradients)
+    }
+}
+
+/// A pair ready for the network, with its random numbers.
+struct Item {
+    winner: Image,
+    loser: Image,
+    condition: Image,
+    weight: f64,
+    /// Key of the noise.
+    key: u64,
+    z: f32,
+    u: f32,
+}
+
+impl Item {
+    fn size(&self) -> (usize, usize) {
+        (self.winner.width(), self.winner.height())
+    }
+}
+
+fn stacked(
+    items: &[Item],
+    part: &dyn Fn(&Item) -> &Image,
+    shape: (usize, usize, usize, usize),
+    device: &Device,
+) -> Result<Tensor> {
+    let mut values = Vec::with_capacity(shape.0 * shape.1 * shape.2 * shape.3);
+    items.iter().for_each(|item| values.extend_from_slice(part(item).data()));
+    Ok(Tensor::from_vec(values, shape, device)?)
+}
+
+/// e of each image: mean of squares over all its elements.
+fn errors(difference: &Tensor) -> Result<Vec<f64>> {
+    let means = difference.sqr()?.flatten_from(1)?.mean(1)?.to_vec1::<f32>()?;
+    Ok(means.into_iter().map(f64::from).collect())
+}

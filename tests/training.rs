@@ -1,0 +1,157 @@
+//! The trainer on synthetic pairs: it prefers winners, resumes exactly, and notices NaN.
+
+use candle_core::Device;
+use dp2o_studio::backbones::{Backbone, mini::Mini};
+use dp2o_studio::imaging::{Image, resize};
+use dp2o_studio::method::recipe::{Mode, Training};
+use dp2o_studio::method::trainer::{PairImages, Pairs, StepLog, Trainer};
+use dp2o_studio::nn::params::Params;
+use dp2o_studio::random::Random;
+use dp2o_studio::{Error, Result};
+
+/// Winners are sharp, losers are blurred: a preference any model can learn.
+struct Synthetic {
+    pairs: Vec<PairImages>,
+    broken: bool,
+}
+
+impl Synthetic {
+    fn new(sizes: &[usize]) -> Self {
+        let pair = |(i, &size): (usize, &usize)| {
+            let noise = Random::new(i as u64, 9).normal_image(3, size, size);
+            let sharp = noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect();
+            let winner = Image::new(size, size, sharp).unwrap();
+            let lr = resize::shrink_x4(&winner).unwrap();
+            let loser = resize::enlarge_x4(&lr).unwrap();
+            PairImages { lr, winner, loser }
+        };
+        Self { pairs: sizes.iter().enumerate().map(pair).collect(), broken: false }
+    }
+}
+
+impl Pairs for Synthetic {
+    fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    fn weight(&self, pair: usize) -> f64 {
+        1.0 + 0.1 * pair as f64
+    }
+
+    fn load(&mut self, pair: usize) -> Result<PairImages> {
+        let mut images = self.pairs[pair].clone();
+        if self.broken {
+            let (w, h) = (images.winner.width(), images.winner.height());
+            images.winner = Image::new(w, h, vec![f32::NAN; 3 * w * h])?;
+        }
+        Ok(images)
+    }
+}
+
+fn settings(mode: Mode) -> Training {
+    Training {
+        beta: 200.0,
+        learning_rate: if mode == Mode::Lora { 3e-3 } else { 1e-4 },
+        warmup_steps: 2,
+        batch_pairs: 2,
+        accumulation: 2,
+        ema_decay: 0.5,
+        mode,
+        lora_rank: 4,
+        lora_alpha: 4.0,
+        ..Training::default()
+    }
+}
+
+fn weights(net: &Mini) -> Params {
+    Params::from_safetensors(net.specs(), dp2o_studio::backbones::mini::WEIGHTS, "mini".as_ref(), &Device::Cpu).unwrap()
+}
+
+fn steps(trainer: &mut Trainer, pairs: &mut Synthetic, count: usize) -> Vec<StepLog> {
+    (0..count).map(|_| trainer.step(pairs, &mut || Ok(())).unwrap()).collect()
+}
+
+#[test]
+fn training_prefers_the_winners_and_leaves_the_reference_alone() {
+    let net = Mini::new();
+    let reference = weights(&net);
+    let before = reference.to_flat().unwrap();
+    let mut pairs = Synthetic::new(&[32, 32, 32, 48, 32]);
+    for mode in [Mode::Full, Mode::Lora] {
+        let mut trainer = Trainer::new(&net, &reference, &reference, settings(mode), pairs.len()).unwrap();
+        let logs = steps(&mut trainer, &mut pairs, 12);
+        let first = &logs[0];
+        // At the start policy and reference are one: no margin, log 2, and every pair a tie.
+        assert_eq!((first.loss.margin, first.loss.accuracy, first.loss.pairs), (0.0, 0.5, 4));
+        let weight = first.loss.loss / std::f64::consts::LN_2;
+        assert!((1.0..1.4).contains(&weight), "{weight}");
+        let last: Vec<f64> = logs[9..].iter().map(|log| log.loss.margin).collect();
+        assert!(last.iter().all(|&margin| margin > 0.02), "{mode:?}: {last:?}");
+        assert_eq!(reference.to_flat().unwrap(), before);
+        assert_ne!(trainer.policy().weights().to_flat().unwrap(), before);
+    }
+}
+
+#[test]
+fn a_restored_trainer_goes_on_bit_for_bit() {
+    let net = Mini::new();
+    let reference = weights(&net);
+    let mut pairs = Synthetic::new(&[32, 32, 48]);
+    for mode in [Mode::Full, Mode::Lora] {
+        let make = || Trainer::new(&net, &reference, &reference, settings(mode), 3).unwrap();
+        let mut whole = make();
+        steps(&mut whole, &mut pairs, 2);
+        let state = whole.state().unwrap();
+        let expected = steps(&mut whole, &mut pairs, 2);
+
+        let mut resumed = make();
+        resumed.restore(&state).unwrap();
+        assert_eq!(resumed.step_number(), 2);
+        assert_eq!(steps(&mut resumed, &mut pairs, 2), expected);
+        let flat = |trainer: &Trainer| {
+            let policy = trainer.policy();
+            (policy.weights().to_flat().unwrap(), policy.average().unwrap().to_flat().unwrap())
+        };
+        assert!(flat(&whole) == flat(&resumed));
+
+        let mut cut = state.clone();
+        cut.truncate(state.len() - 4);
+        assert!(make().restore(&cut).is_err());
+        let mut flipped = state;
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 1;
+        assert!(make().restore(&flipped).is_err());
+    }
+}
+
+#[test]
+fn a_state_of_other_settings_is_refused() {
+    let net = Mini::new();
+    let reference = weights(&net);
+    let full = Trainer::new(&net, &reference, &reference, settings(Mode::Full), 1).unwrap();
+    let mut lora = Trainer::new(&net, &reference, &reference, settings(Mode::Lora), 1).unwrap();
+    assert!(lora.restore(&full.state().unwrap()).is_err());
+}
+
+#[test]
+fn nan_stops_before_it_reaches_the_weights() {
+    let net = Mini::new();
+    let reference = weights(&net);
+    let mut pairs = Synthetic::new(&[32, 32]);
+    let mut trainer = Trainer::new(&net, &reference, &reference, settings(Mode::Full), 2).unwrap();
+    steps(&mut trainer, &mut pairs, 1);
+    let before = trainer.policy().weights().to_flat().unwrap();
+    pairs.broken = true;
+    assert!(matches!(trainer.step(&mut pairs, &mut || Ok(())), Err(Error::Diverged(_))));
+    assert_eq!(trainer.step_number(), 1);
+    assert!(trainer.policy().weights().to_flat().unwrap() == before);
+    // Cancelled half-way, a step did not happen either.
+    pairs.broken = false;
+    let mut calls = 0;
+    let cancelled = trainer.step(&mut pairs, &mut || {
+        calls += 1;
+        if calls > 1 { Err(Error::Cancelled) } else { Ok(()) }
+    });
+    assert!(matches!(cancelled, Err(Error::Cancelled)));
+    assert!(trainer.policy().weights().to_flat().unwrap() == before);
+}
