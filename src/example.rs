@@ -1,15 +1,54 @@
-//! The shipped photographs.
+//! The photographs shipped inside the program, so that the whole loop runs out of the box.
+//!
+//! Authors and licences are in `assets/photos/CREDITS.md`.
 
 /// A photograph shipped inside the program.
 #[derive(Clone, Copy, Debug)]
 pub struct ExamplePhoto {
     pub name: &'static str,
     pub file_name: &'static str,
+    /// The JPEG file.
     pub bytes: &'static [u8],
+    /// Never trained on, neither by the embedded backbone nor by the example workspace.
     pub held_out: bool,
 }
 
+macro_rules! photo {
+    ($name:literal, $held_out:expr) => {
+        ExamplePhoto {
+            name: $name,
+            file_name: concat!($name, ".jpg"),
+            bytes: include_bytes!(concat!("../assets/photos/", $name, ".jpg")),
+            held_out: $held_out,
+        }
+    };
+}
+
+static PHOTOS: [ExamplePhoto; 7] = [
+    photo!("aitzgorri", false),
+    photo!("life", false),
+    photo!("picture_0b", false),
+    photo!("sunset", false),
+    photo!("friends", true),
+    photo!("seeding", true),
+    photo!("umang", true),
+];
+
 /// The shipped photographs.
 pub fn photos() -> &'static [ExamplePhoto] {
-    &[]
+    &PHOTOS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::decode;
+
+    #[test]
+    fn every_photograph_decodes() {
+        for photo in photos() {
+            let image = decode::decode_bytes(photo.bytes).unwrap();
+            assert_eq!(image.width().max(image.height()), 1200, "{}", photo.name);
+        }
+    }
 }

@@ -25,7 +25,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for run in workspace.ledger().runs()? {
         let steps = workspace.ledger().steps_since(run.id, 0)?.len();
         let best = workspace.ledger().best_checkpoint(run.id)?;
-        let best = best.and_then(|c| Some(format!(", best held-out reward {:.4} at step {}", c.held_out_reward?, c.step)));
+        let best =
+            best.and_then(|c| Some(format!(", best held-out reward {:.4} at step {}", c.held_out_reward?, c.step)));
         println!("run          {}: {}, {steps} steps{}", run.name, run.state.as_str(), best.unwrap_or_default());
     }
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done, 2 bad usage, 1 anything else, with one line of cause on standard error.
 
 mod client;
+mod fit_niqe;
 mod info;
 mod iqa;
 mod pretrain;
@@ -44,6 +45,9 @@ enum Verb {
     Pretrain(pretrain::Arguments),
     /// Says what a workspace holds.
     Info(info::Arguments),
+    /// Fits the pristine model of a NIQE with small blocks.
+    #[command(hide = true)]
+    FitNiqe(fit_niqe::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Upscale(arguments)) => workspace::upscale(&arguments),
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),
         Some(Verb::Info(arguments)) => info::run(&arguments),
+        Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
         None => {
             println!("The studio window is not built yet. `dp2o-studio --help` lists what can be run.");
             Ok(())

@@ -136,8 +136,7 @@ pub struct UpscaleArguments {
 pub fn new(arguments: &New) -> Result<()> {
     let mut recipe = presets::preset_or_file(&arguments.preset)?;
     assign(&mut recipe, &arguments.set)?;
-    let job =
-        Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
+    let job = Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
     if let Outcome::Added { images, .. } = Client::start()?.run(job)? {
         println!("{images} images added");
     }
@@ -185,7 +184,9 @@ pub fn curate(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
     if let Outcome::Curated(summary) = client.run(Job::Curate)? {
         let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, .. } = *summary;
-        println!("{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1}");
+        println!(
+            "{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1}"
+        );
     }
     Ok(())
 }

@@ -76,7 +76,11 @@ mod tests {
                 while !held.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
-                if cancel { control.cancel() } else { control.set_pause(false) }
+                if cancel {
+                    control.cancel()
+                } else {
+                    control.set_pause(false)
+                }
                 assert_eq!(waiting.join().unwrap().is_err(), cancel);
             });
         }

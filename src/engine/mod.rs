@@ -7,8 +7,8 @@
 //!
 //! A panic in a job becomes a failed job; the engine lives on.
 
-pub mod control;
 mod context;
+pub mod control;
 mod jobs;
 pub mod metrics;
 mod models;

@@ -71,8 +71,12 @@ impl Models {
             )));
         }
         let backbone: Arc<dyn Backbone> = Arc::new(mini::Mini::new());
-        let params =
-            Params::from_safetensors(backbone.specs(), mini::WEIGHTS, Path::new("assets/mini.safetensors"), &self.device)?;
+        let params = Params::from_safetensors(
+            backbone.specs(),
+            mini::WEIGHTS,
+            Path::new("assets/mini.safetensors"),
+            &self.device,
+        )?;
         let model = Model { backbone, params: Arc::new(params) };
         let reference = Reference { model, weights_hash: hash::hash_bytes(mini::WEIGHTS) };
         self.reference = Some((name.to_owned(), reference.clone()));

@@ -165,14 +165,28 @@ impl JobState {
 pub enum Outcome {
     None,
     /// Images added, and files that could not be.
-    Added { images: usize, refused: Vec<String> },
+    Added {
+        images: usize,
+        refused: Vec<String>,
+    },
     /// Candidates sampled.
-    Sampled { candidates: usize },
+    Sampled {
+        candidates: usize,
+    },
     /// Scores computed.
-    Scored { scores: usize },
-    Generated { candidates: usize, scores: usize },
+    Scored {
+        scores: usize,
+    },
+    Generated {
+        candidates: usize,
+        scores: usize,
+    },
     Curated(Box<Summary>),
-    Trained { run: String, steps: u32, state: RunState },
+    Trained {
+        run: String,
+        steps: u32,
+        state: RunState,
+    },
     Compared(Arc<Comparison>),
     Ran(Arc<RunReport>),
     /// Files written.
@@ -261,7 +275,11 @@ pub enum Source {
     /// An LR image as it is.
     Lr(ImageId),
     Hr(ImageId),
-    Candidate { set: CandidateSet, image: ImageId, seed: u64 },
+    Candidate {
+        set: CandidateSet,
+        image: ImageId,
+        seed: u64,
+    },
 }
 
 /// What a query is answered with.

@@ -111,9 +111,8 @@ impl Scores {
             }
         }
         let known: Vec<_> = ledger.bounds()?.into_iter().filter(|b| metrics.scorers.contains(&b.scorer)).collect();
-        let frozen = (!known.is_empty()).then(|| {
-            Bounds(known.into_iter().map(|b| (b.scorer.metric, MinMax { min: b.min, max: b.max })).collect())
-        });
+        let frozen = (!known.is_empty())
+            .then(|| Bounds(known.into_iter().map(|b| (b.scorer.metric, MinMax { min: b.min, max: b.max })).collect()));
         Ok(Self { set: set.clone(), seeds, train, held_out, frozen, overrides })
     }
 

@@ -10,9 +10,8 @@ use super::plane::Plane;
 use crate::imaging::Image;
 use crate::{Error, Result};
 
-/// Share of the sharpest block's sharpness that a block must exceed. The paper's is 0.75 for blocks of 96 pixels; among
-/// the many small blocks the sharpest is an outlier, and 0.75 leaves too few for a covariance.
-const SHARPNESS_SHARE: f64 = 0.5;
+/// Share of the sharpest block's sharpness that a block must exceed, as in the paper.
+const SHARPNESS_SHARE: f64 = 0.75;
 
 /// A pristine model and how many blocks it rests on.
 pub struct Fit {

@@ -124,7 +124,7 @@ pub struct Training {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { crop_px: 128, crops: 48, held_out_crops: 12, degradation: "bicubic".into() }
+        Self { crop_px: 128, crops: 48, held_out_crops: 12, degradation: "bicubic_x4".into() }
     }
 }
 
@@ -150,8 +150,8 @@ impl Default for Reward {
     fn default() -> Self {
         let even = |names: [&str; 2]| names.map(|name| (name.to_owned(), 1.0)).into();
         Self {
-            fr: even(["stlpips", "ms_ssim"]),
-            nr: even(["niqe", "brisque"]),
+            fr: even(["stlpips", "ms_ssim_s4"]),
+            nr: even(["niqe_b32", "brisque"]),
             fr_balance: 0.5,
             scope: Scope::Frozen,
             held_out: ["psnr", "ssim", "piqe"].map(str::to_owned).into(),

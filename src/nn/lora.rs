@@ -102,8 +102,11 @@ mod tests {
         let dw = Tensor::from_vec(direction.clone(), (4, 3, 2), &Device::Cpu).unwrap();
         gradients.add_param(ParamId(0), dw).unwrap();
         let projected = lora.project(&factors, &gradients).unwrap();
-        let analytic: Vec<f32> =
-            projected.params().iter().flat_map(|t| t.as_ref().unwrap().flatten_all().unwrap().to_vec1().unwrap()).collect();
+        let analytic: Vec<f32> = projected
+            .params()
+            .iter()
+            .flat_map(|t| t.as_ref().unwrap().flatten_all().unwrap().to_vec1().unwrap())
+            .collect();
         let mut value = |flat: &[f32]| {
             factors.set_flat(flat).unwrap();
             lora.merge(&base, &factors, &mut merged).unwrap();
@@ -116,7 +119,11 @@ mod tests {
                 flat
             };
             let numeric = (value(&shifted(0.01)) - value(&shifted(-0.01))) / 0.02;
-            assert!((numeric - analytic[i] as f64).abs() < 2e-3 * (1.0 + numeric.abs()), "{i}: {numeric} {}", analytic[i]);
+            assert!(
+                (numeric - analytic[i] as f64).abs() < 2e-3 * (1.0 + numeric.abs()),
+                "{i}: {numeric} {}",
+                analytic[i]
+            );
         }
     }
 }

@@ -41,9 +41,9 @@ fn find(context: &Context, name: &str) -> Result<CheckpointRow> {
     let (run_name, step) = match name.split_once('@') {
         None => (name, None),
         Some((run, step)) => {
-            let step: u32 = step
-                .parse()
-                .map_err(|_| Error::invalid(format!("`{name}`: after @ comes the number of a step, such as run-1@100")))?;
+            let step: u32 = step.parse().map_err(|_| {
+                Error::invalid(format!("`{name}`: after @ comes the number of a step, such as run-1@100"))
+            })?;
             (run, Some(step))
         }
     };

@@ -21,7 +21,13 @@ pub fn set_removed(context: &mut Context, images: &[ImageId], removed: bool) -> 
 }
 
 /// Records a verdict on a pair of the reference's candidates; `None` takes it back.
-pub fn judge(context: &mut Context, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict>) -> Result<Outcome> {
+pub fn judge(
+    context: &mut Context,
+    image: ImageId,
+    winner: u64,
+    loser: u64,
+    verdict: Option<Verdict>,
+) -> Result<Outcome> {
     let (set, _) = super::sampling::reference(context)?;
     record(context, &set, image, winner, loser, verdict)?;
     context.changed(Change::Overrides);

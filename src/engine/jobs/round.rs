@@ -151,9 +151,8 @@ impl Round<'_> {
             return Ok(row.id);
         }
         let state = trainer.state()?;
-        let state = workspace.save_training_state(self.run.id, step, |path| {
-            fs::write(path, &state).map_err(|e| Error::file(path, e))
-        })?;
+        let state = workspace
+            .save_training_state(self.run.id, step, |path| fs::write(path, &state).map_err(|e| Error::file(path, e)))?;
         let metadata = HashMap::from([
             ("format".to_owned(), "dp2o-studio checkpoint 1".to_owned()),
             ("backbone".to_owned(), self.reference.backbone.name().to_owned()),
@@ -169,8 +168,7 @@ impl Round<'_> {
             state: Some(state),
             held_out_reward: None,
         };
-        let id =
-            workspace.save_checkpoint(&new, |path| fs::write(path, &weights).map_err(|e| Error::file(path, e)))?;
+        let id = workspace.save_checkpoint(&new, |path| fs::write(path, &weights).map_err(|e| Error::file(path, e)))?;
         workspace.prune_training_states(self.run.id, 1)?;
         self.context.changed(Change::Runs);
         Ok(id)

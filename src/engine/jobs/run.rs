@@ -38,7 +38,10 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
     let pairs = curate::curate(context)?.curation.pairs().len();
     let (name, ended) = train::rounds(context, None)?;
     if ended.state == RunState::Collapsed {
-        context.log(Level::Warning, format!("{name} collapsed after {} steps: its best checkpoint is compared", ended.steps));
+        context.log(
+            Level::Warning,
+            format!("{name} collapsed after {} steps: its best checkpoint is compared", ended.steps),
+        );
     }
     let train = lap();
     let comparison = compare::comparison(context, "reference", &name, None)?;

@@ -95,8 +95,7 @@ pub fn sample(context: &mut Context, only: Option<&[ImageId]>) -> Result<usize> 
     let (set, model) = reference(context)?;
     let recipe = context.recipe.clone();
     let images: Vec<ImageRow> = context.workspace()?.ledger().images()?;
-    let wanted: Vec<ImageRow> =
-        images.into_iter().filter(|i| only.is_none_or(|only| only.contains(&i.id))).collect();
+    let wanted: Vec<ImageRow> = images.into_iter().filter(|i| only.is_none_or(|only| only.contains(&i.id))).collect();
     if wanted.is_empty() {
         return Err(Error::invalid("there are no images; add some first (`dp2o-studio add WS FILE…`)"));
     }

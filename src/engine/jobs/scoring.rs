@@ -89,4 +89,3 @@ fn candidate_scores(
     };
     missing.requests.iter().filter_map(score).collect()
 }
-

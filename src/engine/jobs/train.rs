@@ -66,7 +66,13 @@ fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -
 }
 
 /// The run to train: of the name asked for, or the last of this round, if recipe and pairs are the same; else a new one.
-fn run_for(context: &Context, name: Option<&str>, round: u32, parent: Option<RunId>, ranking: &Ranking) -> Result<RunRow> {
+fn run_for(
+    context: &Context,
+    name: Option<&str>,
+    round: u32,
+    parent: Option<RunId>,
+    ranking: &Ranking,
+) -> Result<RunRow> {
     let workspace = context.workspace()?;
     let ledger = workspace.ledger();
     let recipe = context.recipe.to_ron()?;

@@ -75,9 +75,9 @@ fn best_of(recipe: &Recipe, images: &[Image]) -> Result<usize> {
     let mut reward = recipe.reward.clone();
     reward.scope = Scope::PerGroup;
     reward.fr.clear();
-    reward.nr.retain(|name, weight| {
-        *weight > 0.0 && metrics::info(name).is_some_and(|info| info.min_size_px <= smallest)
-    });
+    reward
+        .nr
+        .retain(|name, weight| *weight > 0.0 && metrics::info(name).is_some_and(|info| info.min_size_px <= smallest));
     reward.fr_balance = 0.0;
     if reward.nr.is_empty() {
         return Err(Error::invalid(format!("no no-reference metric of the recipe is defined on {smallest} px")));
