@@ -5,7 +5,7 @@
 //! score is the Mahalanobis distance between the Gaussian fitted to them and the pristine one.
 //!
 //! The original's blocks of 96 pixels need images of 192 for there to be several. `niqe_b32` has blocks of 32 and a
-//! pristine model of its own (`niqe_b32.safetensors`, made by `examples/fit_niqe.rs`): it ranks candidates from
+//! pristine model of its own (`niqe_b32.safetensors`, made by `dp2o-studio fit-niqe`): it ranks candidates from
 //! 64 pixels on, and its scores are not comparable with those of `niqe`.
 
 use rayon::prelude::*;
