@@ -1,0 +1,438 @@
+//! Everything the studio knows of the engine, and the one place where an event changes it.
+//!
+//! [`State::apply`] is a pure function of state and event: no drawing, no sending, no clock. What is to be asked next
+//! is noted in [`Wants`], which [`super::client`] turns into queries.
+
+pub mod curves;
+pub mod jobs;
+pub mod log;
+pub mod maps;
+pub mod pictures;
+pub mod rewards;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::engine::protocol::{
+    Answer, Change, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId, RunReport, Source,
+};
+use crate::method::evaluation::Comparison;
+use crate::method::presets;
+use crate::method::recipe::Recipe;
+use crate::workspace::{CandidateSet, ImageId, ImageRow, RunId};
+
+use curves::Curves;
+use jobs::Jobs;
+use log::Log;
+use maps::Maps;
+use pictures::Pictures;
+use rewards::RewardView;
+
+/// What was asked, to know the answer by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    Library,
+    Group(ImageId),
+    /// The reference's candidates under the recipe being edited.
+    Ranking,
+    /// Candidates of another checkpoint.
+    RankingOf(CandidateSet),
+    Picture(pictures::Request),
+    Map(Source, String),
+    Curves(RunId),
+}
+
+/// What is to be asked as soon as possible.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    pub library: bool,
+    pub ranking: bool,
+    /// The ranking waits for a person's hand on a slider, so it is not put off.
+    pub ranking_now: bool,
+    pub groups: BTreeSet<ImageId>,
+    pub rankings: HashSet<CandidateSet>,
+    pub curves: BTreeSet<RunId>,
+}
+
+/// What is selected, across all panes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// The image all panes show.
+    pub image: Option<ImageId>,
+    /// All selected images, for actions on several.
+    pub images: BTreeSet<ImageId>,
+    /// The candidate that was clicked last.
+    pub seed: Option<u64>,
+}
+
+/// The recipe: as the workspace holds it, as it is being edited, and what it is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct RecipeState {
+    /// As the workspace holds it.
+    pub saved: Recipe,
+    /// As the controls show it.
+    pub edited: Recipe,
+    /// Before the last edit.
+    pub before_edit: Option<Box<Recipe>>,
+    /// Name of the preset that differences are marked against.
+    pub preset_name: String,
+    /// That preset.
+    pub preset: Recipe,
+    /// What is wrong with the edited recipe.
+    pub fault: Option<String>,
+}
+
+/// Where a workspace stands on its way from images to a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// No workspace.
+    Closed,
+    /// No image.
+    Empty,
+    /// Images, candidates are missing.
+    Images,
+    /// Candidates and rewards.
+    Scored,
+    /// A run exists.
+    Trained,
+}
+
+/// Everything known.
+#[derive(Default)]
+pub struct State {
+    /// Seconds since the studio started, for the log and for toasts.
+    pub now_secs: f64,
+    pub opened: Option<Arc<Opened>>,
+    /// A workspace is being opened or made.
+    pub opening: Option<PathBuf>,
+    pub recipe: RecipeState,
+    pub library: Option<Arc<Library>>,
+    /// Place of each image in [`Library::images`].
+    pub image_index: HashMap<ImageId, usize>,
+    /// Seeds known to exist of the images looked at.
+    pub groups: HashMap<ImageId, Arc<Vec<u64>>>,
+    /// The reference's candidates under the edited recipe.
+    pub rewards: Option<Arc<RewardView>>,
+    /// Why there is no ranking.
+    pub ranking_fault: Option<String>,
+    /// Candidates of other checkpoints under the edited recipe.
+    pub rankings: HashMap<CandidateSet, Arc<RewardView>>,
+    pub pictures: Pictures,
+    pub maps: Maps,
+    pub curves: BTreeMap<RunId, Curves>,
+    pub jobs: Jobs,
+    pub log: Log,
+    /// What was compared, last at the end.
+    pub comparisons: Vec<Arc<Comparison>>,
+    pub reports: Vec<Arc<RunReport>>,
+    pub selection: Selection,
+    pub wants: Wants,
+    /// Queries on their way.
+    pub asked: HashMap<QueryId, Asked>,
+    /// The workspace's jobs are held.
+    pub paused: bool,
+}
+
+impl State {
+    /// A state before anything is known.
+    pub fn new() -> Self {
+        let mut state = Self::default();
+        state.set_preset("mini-demo");
+        state
+    }
+
+    /// Takes in an event.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Job { id, state } => self.apply_job(id, state),
+            Event::Opened(opened) => self.apply_opened(opened),
+            Event::Changed(change) => self.apply_change(change),
+            Event::Step { run, row } => self.curves.entry(run).or_default().push(row),
+            Event::Evaluated { run, row } => self.curves.entry(run).or_default().evaluated(row),
+            Event::Answer { id, answer } => self.apply_answer(id, answer),
+            Event::Log { level, text } => self.log.add(self.now_secs, level, text),
+        }
+    }
+
+    fn apply_job(&mut self, id: JobId, job_state: JobState) {
+        let now = self.now_secs;
+        match &job_state {
+            JobState::Paused => self.paused = true,
+            JobState::Resumed => self.paused = false,
+            JobState::Failed(cause) => {
+                let title = self.jobs.title(id);
+                self.log.toast(now, Level::Error, format!("{title}: {cause}"));
+                self.opening = None;
+            }
+            JobState::Done(outcome) => self.apply_outcome(id, outcome),
+            JobState::Started | JobState::Progress(_) | JobState::Cancelled => {}
+        }
+        if job_state.is_final() {
+            // What a job left undone is shown as it is, not as it was last heard of.
+            self.wants.library |= self.opened.is_some();
+        }
+        self.jobs.apply(id, job_state, now);
+    }
+
+    fn apply_outcome(&mut self, id: JobId, outcome: &Outcome) {
+        let now = self.now_secs;
+        let title = self.jobs.title(id);
+        let said = match outcome {
+            Outcome::None => None,
+            Outcome::Added { images, refused } => {
+                for text in refused {
+                    self.log.add(now, Level::Warning, text.clone());
+                }
+                if !refused.is_empty() {
+                    let (n, first) = (refused.len(), &refused[0]);
+                    let more = if n > 1 { format!(", and {} more in the log", n - 1) } else { String::new() };
+                    self.log.toast(now, Level::Warning, format!("Not added: {first}{more}"));
+                }
+                (*images > 0).then(|| super::format::counted(*images, "image") + " added")
+            }
+            Outcome::Sampled { candidates } => Some(format!("{candidates} candidates sampled")),
+            Outcome::Scored { scores } => Some(format!("{scores} scores computed")),
+            Outcome::Generated { candidates, scores } => {
+                Some(format!("{candidates} candidates sampled, {scores} scores computed"))
+            }
+            Outcome::Curated(summary) => Some(format!("{} pairs", summary.pairs)),
+            Outcome::Trained { run, steps, state } => Some(format!("run {run}: {steps} steps, {state}")),
+            Outcome::Compared(comparison) => {
+                self.comparisons.push(comparison.clone());
+                Some(format!("{} compared with {}", comparison.b, comparison.a))
+            }
+            Outcome::Ran(report) => {
+                self.comparisons.push(Arc::new(report.comparison.clone()));
+                self.reports.push(report.clone());
+                Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
+            }
+            Outcome::Written(files) => {
+                let dir = files.first().and_then(|f| f.parent()).map(|d| d.display().to_string());
+                Some(format!("{} written to {}", super::format::counted(files.len(), "file"), dir.unwrap_or_default()))
+            }
+        };
+        if let Some(said) = said
+            && !self.jobs.is_quiet(id)
+        {
+            self.log.toast(now, Level::Info, said);
+        } else if !self.jobs.is_quiet(id) {
+            self.log.add(now, Level::Info, format!("{title}: done"));
+        }
+    }
+
+    fn apply_opened(&mut self, opened: Arc<Opened>) {
+        let root = opened.root.clone();
+        let is_other = self.opened.as_ref().is_none_or(|o| o.root != root);
+        let now = self.now_secs;
+        self.recipe.saved = opened.recipe.clone();
+        self.recipe.edited = opened.recipe.clone();
+        self.recipe.before_edit = None;
+        self.recipe.fault = None;
+        if is_other {
+            self.forget();
+            let nearest = nearest_preset(&opened.recipe);
+            self.set_preset(nearest);
+            self.log.add(
+                now,
+                Level::Info,
+                format!("workspace {} opened, computing on {}", root.display(), opened.device),
+            );
+        }
+        for finding in &opened.findings {
+            self.log.toast(now, Level::Warning, finding.clone());
+        }
+        self.opening = None;
+        self.opened = Some(opened);
+        (self.wants.library, self.wants.ranking) = (true, true);
+    }
+
+    /// Forgets what belongs to the workspace that was open.
+    fn forget(&mut self) {
+        self.library = None;
+        self.image_index.clear();
+        self.groups.clear();
+        self.rewards = None;
+        self.ranking_fault = None;
+        self.rankings.clear();
+        self.pictures.clear();
+        self.maps = Maps::default();
+        self.curves.clear();
+        self.comparisons.clear();
+        self.reports.clear();
+        self.selection = Selection::default();
+        self.wants = Wants::default();
+        self.asked.clear();
+    }
+
+    fn apply_change(&mut self, change: Change) {
+        match change {
+            Change::Images => (self.wants.library, self.wants.ranking) = (true, true),
+            Change::Candidates(image) => {
+                self.wants.library = true;
+                self.wants.groups.insert(image);
+                self.pictures.candidates_changed(image);
+            }
+            Change::Scores(_) | Change::Overrides | Change::Bounds => {
+                self.wants.ranking = true;
+                self.wants.rankings.extend(self.rankings.keys().cloned());
+            }
+            Change::Runs => self.wants.library = true,
+        }
+    }
+
+    fn apply_answer(&mut self, id: QueryId, answer: Result<Answer, String>) {
+        let Some(asked) = self.asked.remove(&id) else {
+            return;
+        };
+        // Questions of the same topic that were asked before were replaced and get no answer.
+        if matches!(asked, Asked::Library | Asked::Ranking) {
+            self.asked.retain(|other, a| *other > id || *a != asked);
+        }
+        match (asked, answer) {
+            (Asked::Library, Ok(Answer::Library(library))) => self.apply_library(library),
+            (Asked::Group(_), Ok(Answer::Group { image, seeds, .. })) => {
+                self.groups.insert(image, Arc::new(seeds));
+            }
+            (Asked::Ranking, Ok(Answer::Ranking(ranking))) => {
+                self.ranking_fault = ranking.missing.clone();
+                self.rewards = Some(Arc::new(RewardView::new(ranking)));
+            }
+            (Asked::Ranking, Err(cause)) => {
+                self.rewards = None;
+                self.ranking_fault = Some(cause);
+            }
+            (Asked::RankingOf(set), Ok(Answer::Ranking(ranking))) => {
+                self.rankings.insert(set, Arc::new(RewardView::new(ranking)));
+            }
+            (Asked::Picture(request), Ok(Answer::Picture(picture))) => self.pictures.answered(request, Ok(picture)),
+            (Asked::Picture(request), Err(cause)) => self.pictures.answered(request, Err(cause)),
+            (Asked::Map(source, metric), Ok(Answer::Map(map))) => self.maps.answered(source, metric, Ok(map)),
+            (Asked::Map(source, metric), Err(cause)) => self.maps.answered(source, metric, Err(cause)),
+            (Asked::Curves(_), Ok(Answer::Curves { run, since, steps, evaluations })) => {
+                self.curves.entry(run).or_default().read(since, steps, evaluations);
+            }
+            (Asked::Library | Asked::Group(_) | Asked::RankingOf(_) | Asked::Curves(_), Err(cause)) => {
+                self.log.add(self.now_secs, Level::Warning, cause);
+            }
+            // An answer of another kind than the question cannot come.
+            _ => {}
+        }
+    }
+
+    fn apply_library(&mut self, library: Arc<Library>) {
+        self.image_index = library.images.iter().enumerate().map(|(i, image)| (image.id, i)).collect();
+        self.selection.images.retain(|id| self.image_index.contains_key(id));
+        if self.selection.image.is_none_or(|id| !self.image_index.contains_key(&id)) {
+            self.selection.image = library.images.first().map(|image| image.id);
+            self.selection.images = self.selection.image.into_iter().collect();
+        }
+        let other_set = self.library.as_ref().is_none_or(|l| l.set != library.set);
+        if other_set {
+            self.groups.clear();
+            self.wants.ranking = true;
+        }
+        let ended: Vec<RunId> = library.runs.iter().map(|run| run.id).collect();
+        self.curves.retain(|run, _| ended.contains(run));
+        self.library = Some(library);
+    }
+
+    /// The preset that differences are marked against; an unknown name changes nothing.
+    pub fn set_preset(&mut self, name: &str) {
+        if let Ok(preset) = presets::preset(name) {
+            (self.recipe.preset_name, self.recipe.preset) = (name.to_owned(), preset);
+        }
+    }
+
+    /// Changes the recipe as the controls show it and asks for what follows from it.
+    pub fn edit_recipe(&mut self, recipe: Recipe) {
+        let sampler = |r: &Recipe| (r.sampling.clone(), r.reward.held_out.clone());
+        self.wants.library |= sampler(&recipe) != sampler(&self.recipe.edited);
+        self.recipe.fault = recipe.validate().err().map(|e| e.to_string());
+        self.recipe.edited = recipe;
+        if self.recipe.fault.is_none() {
+            (self.wants.ranking, self.wants.ranking_now) = (true, true);
+            self.wants.rankings.extend(self.rankings.keys().cloned());
+        }
+    }
+
+    /// An image of the workspace.
+    pub fn image(&self, id: ImageId) -> Option<&ImageRow> {
+        self.library.as_ref()?.images.get(*self.image_index.get(&id)?)
+    }
+
+    /// The selected image.
+    pub fn selected_image(&self) -> Option<&ImageRow> {
+        self.image(self.selection.image?)
+    }
+
+    /// Candidates the reference has of an image.
+    pub fn sampled(&self, id: ImageId) -> u32 {
+        let count = || self.library.as_ref()?.sampled.get(*self.image_index.get(&id)?).copied();
+        count().unwrap_or(0)
+    }
+
+    /// Seeds of an image that candidates exist of, ascending; asks if it is not known.
+    pub fn group(&mut self, image: ImageId) -> Option<Arc<Vec<u64>>> {
+        if let Some(known) = self.groups.get(&image) {
+            return Some(known.clone());
+        }
+        let is_on_its_way = self.asked.values().any(|a| *a == Asked::Group(image));
+        if !is_on_its_way && self.library.as_ref().is_some_and(|l| l.set.is_some()) {
+            self.wants.groups.insert(image);
+        }
+        None
+    }
+
+    /// The ranking of a checkpoint's candidates under the edited recipe; asks if it is not known.
+    pub fn ranking_of(&mut self, set: &CandidateSet) -> Option<Arc<RewardView>> {
+        let known = self.rankings.get(set).cloned();
+        if known.is_none() && !self.asked.values().any(|a| matches!(a, Asked::RankingOf(s) if s == set)) {
+            self.wants.rankings.insert(set.clone());
+        }
+        known
+    }
+
+    /// The curves of a run; asks if they are not known from its beginning.
+    pub fn curves_of(&mut self, run: RunId) -> &Curves {
+        let curves = self.curves.entry(run).or_default();
+        if !curves.is_whole && !self.asked.values().any(|a| *a == Asked::Curves(run)) {
+            self.wants.curves.insert(run);
+        }
+        curves
+    }
+
+    /// Number of images.
+    pub fn images_count(&self) -> usize {
+        self.library.as_ref().map_or(0, |l| l.images.len())
+    }
+
+    /// Candidates there are and candidates the recipe wants.
+    pub fn candidates_done(&self) -> (usize, usize) {
+        let Some(library) = &self.library else { return (0, 0) };
+        let m = self.recipe.edited.sampling.m;
+        let done = library.sampled.iter().map(|&n| (n as usize).min(m)).sum();
+        (done, library.images.len() * m)
+    }
+
+    /// Where the workspace stands.
+    pub fn stage(&self) -> Stage {
+        let has_pairs = self.rewards.as_ref().is_some_and(|r| r.ranking.summary.pairs > 0);
+        match &self.library {
+            None => Stage::Closed,
+            Some(library) if library.images.is_empty() => Stage::Empty,
+            Some(library) if !library.runs.is_empty() => Stage::Trained,
+            Some(_) if has_pairs => Stage::Scored,
+            Some(_) => Stage::Images,
+        }
+    }
+}
+
+/// The preset with the fewest differences from a recipe.
+fn nearest_preset(recipe: &Recipe) -> &'static str {
+    let differences = |name: &&str| presets::preset(name).map_or(usize::MAX, |p| p.diff(recipe).len());
+    presets::preset_names().min_by_key(differences).unwrap_or("mini-demo")
+}
+
+#[cfg(test)]
+mod tests;
