@@ -29,8 +29,12 @@ pub fn top_bar(ui: &mut Ui, cx: &mut Cx, session: &Session) {
 }
 
 fn menus(ui: &mut Ui, cx: &mut Cx, session: &Session) {
-    ui.spacing_mut().item_spacing.x = 2.0;
-    egui::MenuBar::new().ui(ui, |ui| {
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        ui.spacing_mut().button_padding.x = 8.0;
+        let inactive = &mut ui.visuals_mut().widgets.inactive;
+        inactive.weak_bg_fill = egui::Color32::TRANSPARENT;
+        inactive.bg_stroke = egui::Stroke::NONE;
         for menu in [Menu::File, Menu::Edit, Menu::Run, Menu::View, Menu::Help] {
             ui.menu_button(menu.title(), |ui| {
                 ui.set_min_width(300.0);

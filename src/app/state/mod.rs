@@ -270,7 +270,9 @@ impl State {
             Change::Images => (self.wants.library, self.wants.ranking) = (true, true),
             Change::Candidates(image) => {
                 self.wants.library = true;
-                self.wants.groups.insert(image);
+                if self.groups.contains_key(&image) {
+                    self.wants.groups.insert(image);
+                }
                 self.pictures.candidates_changed(image);
             }
             Change::Scores(_) | Change::Overrides | Change::Bounds => {
