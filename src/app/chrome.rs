@@ -135,7 +135,7 @@ fn job_ui(ui: &mut Ui, cx: &mut Cx) {
 
 fn progress_ui(ui: &mut Ui, cx: &Cx, job: &JobEntry) {
     let p = cx.palette;
-    let Some(progress) = &job.progress else {
+    let Some(progress) = cx.state.progress_of(job) else {
         ui.spinner();
         ui.label(RichText::new(format!("{}…", job.kind.title())).color(p.text_weak));
         return;

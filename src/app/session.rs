@@ -26,7 +26,7 @@ pub struct Session {
     pub zoom: f32,
     /// The recipe as edited, RON, where the workspace does not hold it yet.
     pub unsaved_recipe: Option<String>,
-    /// Side of a cell of the Seeds grid in points.
+    /// Side of a cell of the Seeds grid in points; 0 fits all candidates of an image.
     pub cell_points: f32,
 }
 
@@ -38,7 +38,7 @@ impl Default for Session {
             font_size: DEFAULT_FONT_SIZE,
             zoom: 1.0,
             unsaved_recipe: None,
-            cell_points: 150.0,
+            cell_points: 0.0,
         }
     }
 }
@@ -50,7 +50,7 @@ impl Session {
         let mut session: Self = text.and_then(|text| ron::from_str(&text).ok()).unwrap_or_default();
         session.set_font_size(session.font_size);
         session.set_zoom(session.zoom);
-        session.cell_points = if session.cell_points.is_finite() { session.cell_points } else { 150.0 };
+        session.cell_points = if session.cell_points.is_finite() { session.cell_points } else { 0.0 };
         session
     }
 

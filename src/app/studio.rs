@@ -104,7 +104,7 @@ impl Studio {
             },
         };
         let mut panes = Panes::default();
-        panes.seeds.set_cell_points(session.cell_points);
+        panes.seeds.restore_cell_points(session.cell_points);
         Ok(Self {
             state: State::new(),
             dialogs: Dialogs::new(ctx),
@@ -336,7 +336,7 @@ impl eframe::App for Studio {
     fn save(&mut self, storage: &mut dyn Storage) {
         let unsaved = self.has_unsaved_recipe().then(|| self.state.recipe.edited.to_ron().ok()).flatten();
         self.session.unsaved_recipe = unsaved;
-        self.session.cell_points = self.panes.seeds.cell_points();
+        self.session.cell_points = self.panes.seeds.chosen_cell_points();
         self.session.save(storage);
         layout::save(&self.tree, storage);
     }

@@ -56,11 +56,14 @@ fn toast_ui(ui: &mut egui::Ui, toast: &Toast, actions: &mut Vec<Action>) -> bool
     let mut done = false;
     let frame = Frame::popup(ui.style()).fill(p.raised).stroke(Stroke::new(1.0, p.line_strong));
     frame.inner_margin(Margin::symmetric(12, 9)).show(ui, |ui| {
-        ui.set_width(396.0);
+        ui.set_max_width(396.0);
         ui.horizontal_top(|ui| {
             ui.colored_label(color, level_mark(toast.level));
             ui.vertical(|ui| {
                 ui.add(Label::new(RichText::new(&toast.text).color(p.text)).wrap());
+                if toast.level == Level::Info && toast.offer.is_none() {
+                    return;
+                }
                 ui.horizontal(|ui| {
                     match toast.offer {
                         Some(Offer::Undo) if ui.small_button("Undo").clicked() => {
@@ -73,9 +76,7 @@ fn toast_ui(ui: &mut egui::Ui, toast: &Toast, actions: &mut Vec<Action>) -> bool
                         }
                         _ => {}
                     }
-                    if toast.level > Level::Info || toast.offer.is_some() {
-                        done |= ui.small_button("Dismiss").clicked();
-                    }
+                    done |= ui.small_button("Dismiss").clicked();
                 });
             });
         });

@@ -1,9 +1,10 @@
 //! Small things that several panes draw: bars, badges, empty states, histograms.
 
 use egui::accesskit::Role;
+use egui::style::HandleShape;
 use egui::{
-    Align2, Button, Color32, FontId, Frame, Label, Margin, Rect, Response, RichText, Sense, Stroke, StrokeKind, Ui,
-    WidgetInfo, WidgetText, pos2, vec2,
+    Align2, Button, Color32, FontId, Frame, Label, Margin, Rect, Response, RichText, Sense, Slider, Stroke, StrokeKind,
+    Ui, WidgetInfo, WidgetText, pos2, vec2,
 };
 
 use super::format;
@@ -21,6 +22,25 @@ pub fn primary_button(ui: &mut Ui, text: &str) -> Response {
     let size = ui.text_style_height(&egui::TextStyle::Button) * 0.8;
     let text = RichText::new(text).color(p.on_accent).font(theme::strong(size.round()));
     ui.add(Button::new(text).fill(p.accent).stroke(Stroke::NONE))
+}
+
+/// A slider with a knob that does not shout, named for screen readers.
+pub fn slider(ui: &mut Ui, slider: Slider<'_>, title: &str) -> Response {
+    let p = theme::palette(ui);
+    ui.scope(|ui| {
+        let visuals = ui.visuals_mut();
+        visuals.selection.bg_fill = p.accent;
+        visuals.widgets.inactive.fg_stroke = Stroke::new(1.5, p.text_faint);
+        visuals.widgets.hovered.fg_stroke = Stroke::new(1.5, p.text);
+        visuals.widgets.active.bg_fill = p.accent;
+        visuals.widgets.active.fg_stroke = Stroke::new(1.5, p.text);
+        visuals.handle_shape = HandleShape::Rect { aspect_ratio: 0.55 };
+        ui.spacing_mut().interact_size.y *= 0.8;
+        let response = ui.add(slider);
+        name(&response, Role::Slider, title);
+        response
+    })
+    .inner
 }
 
 /// A key as it is printed on a keyboard.
@@ -112,40 +132,46 @@ pub fn histogram(ui: &mut Ui, title: &str, explanation: &str, h: &Histogram, col
     paint_text(ui, head, Align2::LEFT_CENTER, title, small.clone(), p.text_weak);
     let well = Rect::from_min_size(pos2(rect.left(), rect.top() + 17.0), vec2(width, height));
     ui.painter().rect(well, RADIUS, p.well, Stroke::new(1.0, p.line), StrokeKind::Inside);
-    let foot = Rect::from_min_max(pos2(rect.left() + 2.0, well.bottom() + 1.0), rect.right_bottom() - vec2(2.0, 0.0));
-    let top = h.counts.iter().copied().max().unwrap_or(0);
-    let faint = p.text_faint;
-    if top == 0 {
-        paint_text(ui, well, Align2::CENTER_CENTER, "no pairs", small, faint);
+    let Some(bins) = filled_bins(h) else {
+        paint_text(ui, well, Align2::CENTER_CENTER, "no pairs", small, p.text_faint);
         return;
-    }
-    paint_text(ui, foot, Align2::LEFT_CENTER, "0", small.clone(), faint);
-    paint_text(ui, foot, Align2::RIGHT_CENTER, &format::number(h.max), small, faint);
-    let inside = well.shrink2(vec2(3.0, 3.0));
-    let step = inside.width() / h.counts.len() as f32;
-    let hovered = response.hover_pos().filter(|at| well.contains(*at));
-    let bin_of = |x: f32| (((x - inside.left()) / step) as usize).min(h.counts.len() - 1);
-    for (bin, &count) in h.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+    };
+    let unit = h.max / h.counts.len() as f64;
+    let foot = Rect::from_min_max(pos2(rect.left() + 2.0, well.bottom() + 1.0), rect.right_bottom() - vec2(2.0, 0.0));
+    let edge = |bin: usize| format::number(bin as f64 * unit);
+    paint_text(ui, foot, Align2::LEFT_CENTER, &edge(bins.start), small.clone(), p.text_faint);
+    paint_text(ui, foot, Align2::RIGHT_CENTER, &edge(bins.end), small, p.text_faint);
+    let top = h.counts.iter().copied().max().unwrap_or(1);
+    let inside = well.shrink(3.0);
+    let step = inside.width() / bins.len() as f32;
+    let bin_at = |x: f32| bins.start + (((x - inside.left()) / step) as usize).min(bins.len() - 1);
+    let hovered = response.hover_pos().filter(|at| well.contains(*at)).map(|at| bin_at(at.x));
+    for bin in bins.clone().filter(|&bin| h.counts[bin] > 0) {
         // The square root keeps rare bins visible beside common ones.
-        let share = (count as f32 / top as f32).sqrt();
-        let left = inside.left() + bin as f32 * step;
-        let bar_height = (inside.height() * share).max(1.5);
-        let bar = Rect::from_min_max(
-            pos2(left + 0.5, inside.bottom() - bar_height),
-            pos2(left + step.max(1.5) - 0.5, inside.bottom()),
-        );
-        let is_hovered = hovered.is_some_and(|at| bin_of(at.x) == bin);
-        ui.painter().rect_filled(bar, 1.0, if is_hovered { p.text } else { color });
+        let share = (h.counts[bin] as f32 / top as f32).sqrt();
+        let left = inside.left() + (bin - bins.start) as f32 * step;
+        let bar_top = inside.bottom() - (inside.height() * share).max(1.5);
+        let bar = Rect::from_min_max(pos2(left + 0.5, bar_top), pos2(left + step.max(1.5) - 0.5, inside.bottom()));
+        ui.painter().rect_filled(bar, 1.0, if hovered == Some(bin) { p.text } else { color });
     }
-    let text: WidgetText = match hovered.map(|at| bin_of(at.x)) {
+    let text: WidgetText = match hovered {
         Some(bin) => {
-            let unit = h.max / h.counts.len() as f64;
-            let (from, to) = (format::number(bin as f64 * unit), format::number((bin + 1) as f64 * unit));
-            format!("{from} to {to}: {}\n{explanation}", format::count(h.counts[bin] as usize)).into()
+            let count = format::count(h.counts[bin] as usize);
+            format!("{} to {}: {count}\n{explanation}", edge(bin), edge(bin + 1)).into()
         }
         None => explanation.into(),
     };
     response.on_hover_text(text);
+}
+
+/// The bins worth showing: from the first to the last that is filled, a quarter of all at least. `None` if all are
+/// empty.
+fn filled_bins(h: &Histogram) -> Option<std::ops::Range<usize>> {
+    let first = h.counts.iter().position(|&count| count > 0)?;
+    let end = h.counts.iter().rposition(|&count| count > 0)? + 1;
+    let start = first.min(end.saturating_sub(h.counts.len() / 4));
+    let end = end.max(start + h.counts.len() / 4).min(h.counts.len());
+    Some(start..end)
 }
 
 /// A framed block.

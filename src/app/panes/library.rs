@@ -229,6 +229,7 @@ impl LibraryPane {
         ui.horizontal(|ui| {
             ui.label(RichText::new(text).small().color(p.text_faint));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.add_space(10.0);
                 ui.label(RichText::new("mean R · spread σ").small().color(p.text_faint));
             });
         });

@@ -22,6 +22,10 @@ pub struct JobEntry {
     pub kind: Kind,
     pub phase: Phase,
     pub progress: Option<Progress>,
+    /// It is about all images of the workspace.
+    pub is_whole: bool,
+    /// Candidates there were when it began.
+    pub candidates_before: usize,
     /// Seconds since the studio started.
     pub began_secs: f64,
     /// Seconds since the studio started, once it is over.
@@ -121,6 +125,8 @@ impl Jobs {
             kind,
             phase: Phase::Waiting,
             progress: None,
+            is_whole: matches!(job, Job::Generate { images: None }),
+            candidates_before: 0,
             began_secs: now_secs,
             ended_secs: None,
         });
@@ -149,6 +155,13 @@ impl Jobs {
             JobState::Failed(cause) => Phase::Failed(cause),
             JobState::Cancelled => Phase::Cancelled,
         };
+    }
+
+    /// A job begins with this many candidates in the workspace.
+    pub fn begins_with(&mut self, id: JobId, candidates: usize) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.candidates_before = candidates;
+        }
     }
 
     /// All of them, in the order they were started.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::engine::progress::Progress;
 use crate::engine::protocol::{
     Answer, Change, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId, RunReport, Source,
 };
@@ -23,7 +24,7 @@ use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, RunId};
 
 use curves::Curves;
-use jobs::Jobs;
+use jobs::{JobEntry, Jobs};
 use log::Log;
 use maps::Maps;
 use pictures::Pictures;
@@ -166,7 +167,8 @@ impl State {
                 self.opening = None;
             }
             JobState::Done(outcome) => self.apply_outcome(id, outcome),
-            JobState::Started | JobState::Progress(_) | JobState::Cancelled => {}
+            JobState::Started => self.jobs.begins_with(id, self.candidates_done().0),
+            JobState::Progress(_) | JobState::Cancelled => {}
         }
         if job_state.is_final() {
             // What a job left undone is shown as it is, not as it was last heard of.
@@ -415,6 +417,21 @@ impl State {
         let m = self.recipe.edited.sampling.m;
         let done = library.sampled.iter().map(|&n| (n as usize).min(m)).sum();
         (done, library.images.len() * m)
+    }
+
+    /// How far a job is. Generating goes image by image; what a person wants to know is how far all of them are.
+    pub fn progress_of(&self, job: &JobEntry) -> Option<Progress> {
+        let progress = job.progress.clone()?;
+        if !job.is_whole {
+            return Some(progress);
+        }
+        let (done, total) = self.candidates_done();
+        let elapsed_secs = self.now_secs - job.began_secs;
+        let made = done.saturating_sub(job.candidates_before);
+        let rate = if elapsed_secs > 0.0 { made as f64 / elapsed_secs } else { 0.0 };
+        let eta_secs = (made > 0).then(|| total.saturating_sub(done) as f64 / rate);
+        let (done, total) = (done as u64, total as u64);
+        Some(Progress { stage: "generating".into(), unit: "candidates", done, total, rate, eta_secs })
     }
 
     /// Where the workspace stands.

@@ -90,8 +90,8 @@ fn number_ui(ui: &mut Ui, field: &Field, mut v: f64, preset: &Recipe) -> Option<
         ui.spacing_mut().slider_width = (ui.available_width() - 4.0).max(40.0);
         let mut shown = v.clamp(*from, *to);
         let rail = Slider::new(&mut shown, *from..=*to).logarithmic(*logarithmic).show_value(false);
-        let response = ui.add(rail).on_hover_ui(|ui| explain(ui, field, preset));
-        widgets::name(&response, Role::Slider, &format!("{} slider", field.label));
+        let response = widgets::slider(ui, rail, &format!("{} slider", field.label));
+        let response = response.on_hover_ui(|ui| explain(ui, field, preset));
         if response.changed() {
             v = rounded(shown, *logarithmic, *to - *from);
             changed = true;

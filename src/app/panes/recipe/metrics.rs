@@ -78,9 +78,8 @@ fn weight_ui(ui: &mut Ui, name: &str, weight: &mut f64, total: f64) -> bool {
         widgets::name(&response, Role::SpinButton, &format!("Weight of {name}"));
         ui.spacing_mut().slider_width = (ui.available_width() - 4.0).max(30.0);
         let mut shown = weight.min(MAX_WEIGHT);
-        let response = ui.add(Slider::new(&mut shown, 0.0..=MAX_WEIGHT).show_value(false).step_by(0.05));
-        widgets::name(&response, Role::Slider, &format!("Weight of {name} slider"));
-        if response.changed() {
+        let slider = Slider::new(&mut shown, 0.0..=MAX_WEIGHT).show_value(false).step_by(0.05);
+        if widgets::slider(ui, slider, &format!("Weight of {name} slider")).changed() {
             *weight = shown;
         }
     });

@@ -1,6 +1,5 @@
 //! The selection ratio: a slider over N, with the usual fractions to jump to.
 
-use egui::accesskit::Role;
 use egui::{Align, Layout, RichText, Slider, Ui};
 
 use super::control::LABEL_WIDTH;
@@ -23,8 +22,8 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
             ui.spacing_mut().slider_width = (ui.available_width() - 4.0).max(40.0);
             let mut wanted = n;
             let slider = Slider::new(&mut wanted, 1..=m / 2).show_value(false).logarithmic(m > 16);
-            let response = ui.add(slider).on_hover_ui(|ui| explain(ui, field, preset));
-            widgets::name(&response, Role::Slider, "Selection ratio slider");
+            let response = widgets::slider(ui, slider, "Selection ratio slider");
+            let response = response.on_hover_ui(|ui| explain(ui, field, preset));
             if response.changed() && wanted != n {
                 recipe.curation.ratio = wanted as f64 / m as f64;
                 changed = true;

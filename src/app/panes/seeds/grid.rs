@@ -17,6 +17,8 @@ use crate::workspace::{CandidateSet, ImageId};
 
 /// Between cells, in points.
 const GAP: f32 = 10.0;
+/// Room for the scroll bar, in points.
+const SCROLL_BAR: f32 = 14.0;
 /// Height of the line below a picture, in points.
 const CAPTION: f32 = 18.0;
 
@@ -30,8 +32,8 @@ struct Slot {
     figure: f64,
 }
 
-/// Draws the grid.
-pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy) {
+/// Draws the grid. With `stretch` the cells grow to fill the width.
+pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy, stretch: bool) {
     let Some(image) = cx.state.selected_image().cloned() else {
         widgets::empty_state(ui, "▦", "No image selected", "Choose one in the library.", None);
         return;
@@ -42,7 +44,7 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy) {
     let slots = slots(cx, image.id, rewards.as_deref(), place, order_by);
     ui.add_space(space::XS);
     let room = ui.available_rect_before_wrap();
-    let pinned_side = cell.min(room.width() * 0.3).min((room.height() - 3.0 * (CAPTION + GAP)) * 0.5).max(40.0);
+    let pinned_side = pinned_side(cell, room.size());
     let pinned = Rect::from_min_max(room.min, pos2(room.left() + pinned_side, room.bottom()));
     pinned_ui(ui, cx, image.id, image.hr_path.is_some(), pinned);
     let rest = Rect::from_min_max(pos2(pinned.right() + space::L, room.top()), room.max);
@@ -60,9 +62,35 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy) {
             cx.run(CommandId::Generate);
         }
     } else if let Some(set) = set {
-        grid_ui(&mut grid, cx, &Shown { image: image.id, set, rewards, place }, &slots, cell);
+        let largest = if stretch { cell * 1.2 } else { cell };
+        grid_ui(&mut grid, cx, &Shown { image: image.id, set, rewards, place }, &slots, cell, largest);
     }
     ui.allocate_rect(room, Sense::hover());
+}
+
+/// The widest column kept for LR and HR, as a share of the room.
+const PINNED_SHARE: f32 = 0.28;
+
+/// Side of LR and HR where the cells have a side of `cell`.
+fn pinned_side(cell: f32, room: egui::Vec2) -> f32 {
+    cell.max(110.0).min(room.x * PINNED_SHARE).min((room.y - 3.0 * (CAPTION + GAP)) * 0.5).max(40.0)
+}
+
+/// The largest side at which all candidates of an image are seen without scrolling.
+pub fn fitting_side(ui: &Ui, cx: &Cx) -> f32 {
+    let room = ui.available_size();
+    let m = cx.state.recipe.edited.sampling.m.max(1);
+    let mut best = 0.0f32;
+    for columns in 1..=m {
+        let rows = m.div_ceil(columns) as f32;
+        let by_height = (room.y - 8.0) / rows - CAPTION - GAP;
+        // The pinned column is as wide as a cell, within its limits.
+        let width = room.x - pinned_side(by_height.max(1.0), room) - space::L - SCROLL_BAR;
+        let by_width = (width + GAP) / columns as f32 - GAP;
+        best = best.max(by_height.min(by_width));
+    }
+    // Beyond a size where something can be seen, scrolling is the lesser evil.
+    best.max(92.0)
 }
 
 /// What the cells of a grid have in common.
@@ -99,11 +127,11 @@ fn pinned_ui(ui: &mut Ui, cx: &mut Cx, image: ImageId, has_hr: bool, column: Rec
     }
 }
 
-fn grid_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slots: &[Slot], cell: f32) {
-    let room = ui.available_width() - 14.0;
-    let columns = (((room + GAP) / (cell + GAP)).floor() as usize).max(1);
+fn grid_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slots: &[Slot], cell: f32, largest: f32) {
+    let room = ui.available_width() - SCROLL_BAR;
+    let columns = (((room + GAP + 0.5) / (cell + GAP)).floor() as usize).max(1);
     // The cells fill the width, so that no ragged strip is left at the right.
-    let side = ((room + GAP) / columns as f32 - GAP).min(cell * 1.35).max(20.0);
+    let side = ((room + GAP) / columns as f32 - GAP).min(largest).max(20.0);
     let rows = slots.len().div_ceil(columns);
     move_selection(ui, cx, slots, columns);
     ui.spacing_mut().item_spacing.y = GAP;

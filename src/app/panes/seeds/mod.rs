@@ -4,7 +4,6 @@ mod cell;
 mod grid;
 mod overview;
 
-use egui::accesskit::Role;
 use egui::{Align, ComboBox, Layout, RichText, Slider, Ui};
 
 use super::Pane;
@@ -41,7 +40,10 @@ impl OrderBy {
 /// The Seeds tab.
 #[derive(Default)]
 pub struct SeedsPane {
+    /// Side of a cell as chosen; 0 fits all candidates of an image.
     cell_points: f32,
+    /// Side of a cell that fits, as of the last frame.
+    fitted_points: f32,
     order_by: OrderBy,
     shows_all: bool,
 }
@@ -65,13 +67,16 @@ impl Pane for SeedsPane {
         }
         self.tools_ui(ui, cx);
         self.zoom_with_wheel(ui);
+        if self.is_fitted() {
+            self.fitted_points = grid::fitting_side(ui, cx).clamp(*CELL_POINTS.start(), *CELL_POINTS.end());
+        }
+        let points = self.cell_points();
         if self.shows_all {
-            let side = (self.cell_points * OVERVIEW_SHARE).max(20.0);
-            if overview::ui(ui, cx, side) {
+            if overview::ui(ui, cx, (points * OVERVIEW_SHARE).max(20.0)) {
                 self.shows_all = false;
             }
         } else {
-            grid::ui(ui, cx, self.cell_points, &self.order_by);
+            grid::ui(ui, cx, points, &self.order_by, !self.is_fitted());
         }
     }
 }
@@ -79,7 +84,21 @@ impl Pane for SeedsPane {
 impl SeedsPane {
     /// Side of a cell in points.
     pub fn cell_points(&self) -> f32 {
+        if self.is_fitted() { self.fitted_points } else { self.cell_points }
+    }
+
+    /// Side of a cell as chosen, to be remembered: 0 where it follows the room there is.
+    pub fn chosen_cell_points(&self) -> f32 {
         self.cell_points
+    }
+
+    /// Takes up what [`SeedsPane::chosen_cell_points`] said.
+    pub fn restore_cell_points(&mut self, points: f32) {
+        self.cell_points = if points > 0.0 { points.clamp(*CELL_POINTS.start(), *CELL_POINTS.end()) } else { 0.0 };
+    }
+
+    fn is_fitted(&self) -> bool {
+        self.cell_points <= 0.0
     }
 
     /// Sets the side of a cell, within its limits.
@@ -88,25 +107,40 @@ impl SeedsPane {
     }
 
     fn tools_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
-        ui.horizontal(|ui| {
-            ui.selectable_value(&mut self.shows_all, false, "One image");
-            ui.selectable_value(&mut self.shows_all, true, "All images");
-            ui.separator();
-            if self.shows_all {
-                ui.label(RichText::new("winners and losers by reward").color(cx.palette.text_weak));
-            } else {
-                self.image_ui(ui, cx);
+        let height = ui.spacing().interact_size.y;
+        let line = egui::vec2(ui.available_width(), height);
+        ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
+            self.size_ui(ui);
+            if !self.shows_all {
+                self.order_ui(ui, cx);
             }
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                ui.spacing_mut().slider_width = 84.0;
-                let slider = Slider::new(&mut self.cell_points, CELL_POINTS).logarithmic(true).show_value(false);
-                let response = ui.add(slider).on_hover_text("Size of the cells; Ctrl + wheel or + and − do the same");
-                widgets::name(&response, Role::Slider, "Cell size");
-                if !self.shows_all {
-                    self.order_ui(ui, cx);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.selectable_value(&mut self.shows_all, false, "One image");
+                ui.selectable_value(&mut self.shows_all, true, "All images");
+                ui.separator();
+                if self.shows_all {
+                    let text = RichText::new("by reward, winners and losers underlined").color(cx.palette.text_weak);
+                    ui.add(egui::Label::new(text).truncate());
+                } else {
+                    self.image_ui(ui, cx);
                 }
             });
         });
+    }
+
+    fn size_ui(&mut self, ui: &mut Ui) {
+        ui.spacing_mut().slider_width = 84.0;
+        let mut points = if self.is_fitted() { self.fitted_points } else { self.cell_points };
+        let slider = Slider::new(&mut points, CELL_POINTS).logarithmic(true).show_value(false);
+        let response = widgets::slider(ui, slider, "Cell size");
+        if response.on_hover_text("Size of the cells; Ctrl + wheel, + and − do the same").changed() {
+            self.set_cell_points(points);
+        }
+        let mut fit = self.is_fitted();
+        let response = ui.toggle_value(&mut fit, "Fit").on_hover_text("As large as all candidates of an image can be");
+        if response.changed() {
+            self.cell_points = if fit { 0.0 } else { self.fitted_points };
+        }
     }
 
     fn image_ui(&self, ui: &mut Ui, cx: &mut Cx) {
@@ -154,7 +188,7 @@ impl SeedsPane {
         if ui.rect_contains_pointer(ui.max_rect()) {
             let factor = ui.input(|i| i.zoom_delta());
             if factor != 1.0 {
-                self.set_cell_points(self.cell_points * factor);
+                self.set_cell_points(self.cell_points() * factor);
             }
         }
     }
