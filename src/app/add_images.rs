@@ -47,7 +47,7 @@ impl AddWindow {
             options_ui(ui, request);
             ui.add_space(space::M);
             ui.horizontal(|ui| {
-                if widgets::primary_button(ui, "Add").clicked() {
+                if widgets::primary_button(ui, "Add to the workspace").clicked() {
                     actions.push(Action::Add(request.clone()));
                     done = true;
                 }

@@ -60,7 +60,7 @@ fn command_item(ui: &mut Ui, cx: &mut Cx, command: &commands::Command) {
     let refusal = (command.enabled)(cx.state).err();
     let mut button = Button::new(command.title);
     if let Some(shortcut) = command.shortcuts.first() {
-        button = button.shortcut_text(ui.ctx().format_shortcut(shortcut));
+        button = button.shortcut_text(format::shortcut(ui.ctx(), shortcut));
     }
     let mut response = ui.add_enabled(refusal.is_none(), button);
     if let Some(refusal) = refusal {
@@ -165,7 +165,7 @@ fn next_step_button(ui: &mut Ui, cx: &mut Cx, id: CommandId) {
     let response = ui.add_enabled_ui(refusal.is_none(), |ui| {
         if is_next { widgets::primary_button(ui, title) } else { ui.button(title) }
     });
-    let shortcut = command.shortcuts.first().map(|s| ui.ctx().format_shortcut(s)).unwrap_or_default();
+    let shortcut = command.shortcuts.first().map(|s| format::shortcut(ui.ctx(), s)).unwrap_or_default();
     let response = response.inner.on_hover_text(format!("{}  {shortcut}", command.hint));
     if let Some(refusal) = refusal {
         response.on_disabled_hover_text(refusal);

@@ -3,6 +3,7 @@
 use egui::{Align, Align2, Context, Frame, Id, Key, Layout, Modal, RichText, ScrollArea, Sense, TextEdit, Ui, vec2};
 
 use super::commands::{self, Command, CommandId, Menu};
+use super::format;
 use super::state::State;
 use super::theme::{self, space};
 use super::widgets;
@@ -127,7 +128,7 @@ fn row_ui(ui: &mut Ui, command: &Command, state: &State, is_at: bool, height: f3
         let aside = refusal.unwrap_or(command.hint);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             match command.shortcuts.first() {
-                Some(shortcut) => widgets::key_cap(ui, &ui.ctx().format_shortcut(shortcut)),
+                Some(shortcut) => widgets::key_cap(ui, &format::shortcut(ui.ctx(), shortcut)),
                 None => ui.weak(command.menu.title()),
             };
             let label = egui::Label::new(RichText::new(aside).small().color(p.text_faint)).selectable(false);
@@ -146,7 +147,7 @@ pub fn shortcut_sheet(ctx: &Context) -> bool {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.weak("Esc closes"));
         });
         ui.add_space(space::S);
-        ScrollArea::vertical().max_height(620.0).show(ui, |ui| {
+        ScrollArea::vertical().max_height(660.0).min_scrolled_height(660.0).show(ui, |ui| {
             ui.columns(3, |columns| {
                 let places = [(0, Menu::File), (0, Menu::Help), (1, Menu::Edit), (0, Menu::Run), (2, Menu::View)];
                 for (column, menu) in places.into_iter().chain([(1, Menu::Pairs)]) {
@@ -167,7 +168,7 @@ fn section(ui: &mut Ui, menu: Menu) {
             ui.horizontal(|ui| {
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     for shortcut in command.shortcuts.iter().rev() {
-                        widgets::key_cap(ui, &ui.ctx().format_shortcut(shortcut));
+                        widgets::key_cap(ui, &format::shortcut(ui.ctx(), shortcut));
                     }
                     ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                         ui.add(egui::Label::new(command.title).truncate());

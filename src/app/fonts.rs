@@ -1,4 +1,5 @@
-//! The fonts: Inter with figures of equal width for text, egui's own for code and symbols.
+//! The fonts: Inter with figures of equal width for text, egui's for code and symbols. No sign the studio draws depends
+//! on the fonts of the system; those stand in for letters of names that none of these has.
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ pub fn install(ctx: &Context) {
     for (name, bytes) in [("inter", REGULAR), ("inter-strong", SEMI_BOLD)] {
         fonts.font_data.insert(name.into(), Arc::new(FontData::from_static(bytes)));
     }
-    let fallback = fonts.families.get(&FontFamily::Proportional).cloned().unwrap_or_default();
+    let mut fallback = fonts.families.get(&FontFamily::Proportional).cloned().unwrap_or_default();
+    fallback.extend(fonts.families.get(&FontFamily::Monospace).cloned().unwrap_or_default());
     let family = |first: &str| std::iter::once(first.to_owned()).chain(fallback.clone()).collect::<Vec<_>>();
     fonts.families.insert(FontFamily::Proportional, family("inter"));
     fonts.families.insert(FontFamily::Name(STRONG.into()), family("inter-strong"));

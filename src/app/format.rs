@@ -39,6 +39,39 @@ pub fn reward(value: f64) -> String {
     if value.is_finite() { format!("{value:.3}") } else { "–".into() }
 }
 
+/// A number with three significant digits, where room is scarce; "–" where there is none.
+pub fn brief(value: f64) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => "–".into(),
+        0.0 => "0".into(),
+        a if !(1e-3..1e4).contains(&a) => format!("{value:.1e}"),
+        a => {
+            let decimals = (2 - a.log10().floor() as i32).clamp(0, 5) as usize;
+            format!("{value:.decimals$}")
+        }
+    }
+}
+
+/// A shortcut as it is printed on the keys.
+pub fn shortcut(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
+    let mut text = ctx.format_shortcut(shortcut);
+    for (name, sign) in [
+        ("OpenBracket", "["),
+        ("CloseBracket", "]"),
+        ("Minus", "−"),
+        ("Plus", "+"),
+        ("Equals", "="),
+        ("Period", "."),
+        ("Comma", ","),
+    ] {
+        if let Some(modifiers) = text.strip_suffix(name) {
+            text = format!("{modifiers}{sign}");
+            break;
+        }
+    }
+    text
+}
+
 /// A whole number with thin spaces between thousands.
 pub fn count(n: usize) -> String {
     let digits = n.to_string();
@@ -76,6 +109,7 @@ mod tests {
         assert_eq!(number(31.456), "31.46");
         assert_eq!(number(f64::NAN), "–");
         assert_eq!(number(0.0), "0");
+        assert_eq!((brief(0.012_345), brief(1.0749), brief(f64::NAN)), ("0.0123".into(), "1.07".into(), "–".into()));
         assert_eq!(count(1_234_567), "1\u{2009}234\u{2009}567");
         assert_eq!(short("a long name.png", 6), "a lon…");
         assert_eq!(duration(3600.0), "60 min");

@@ -126,8 +126,8 @@ impl Studio {
         })
     }
 
-    /// Notes an action, to be carried out at the end of the frame.
-    pub(super) fn act(&mut self, action: Action) {
+    /// Notes an action as a pane would, to be carried out at the end of the frame.
+    pub fn act(&mut self, action: Action) {
         self.actions.push(action);
     }
 

@@ -21,9 +21,9 @@ pub fn level_color(p: &Palette, level: Level) -> Color32 {
 /// The mark of a level, for those who do not see its colour.
 pub fn level_mark(level: Level) -> &'static str {
     match level {
-        Level::Info => "ℹ",
+        Level::Info => "●",
         Level::Warning => "⚠",
-        Level::Error => "⛔",
+        Level::Error => "✗",
     }
 }
 

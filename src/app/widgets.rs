@@ -138,7 +138,7 @@ pub fn histogram(ui: &mut Ui, title: &str, explanation: &str, h: &Histogram, col
     };
     let unit = h.max / h.counts.len() as f64;
     let foot = Rect::from_min_max(pos2(rect.left() + 2.0, well.bottom() + 1.0), rect.right_bottom() - vec2(2.0, 0.0));
-    let edge = |bin: usize| format::number(bin as f64 * unit);
+    let edge = |bin: usize| format::brief(bin as f64 * unit);
     paint_text(ui, foot, Align2::LEFT_CENTER, &edge(bins.start), small.clone(), p.text_faint);
     paint_text(ui, foot, Align2::RIGHT_CENTER, &edge(bins.end), small, p.text_faint);
     let top = h.counts.iter().copied().max().unwrap_or(1);

@@ -182,7 +182,7 @@ impl LibraryPane {
             })
             .response
             .on_hover_text("What they are sorted by");
-            let arrow = if self.descending { "⬇" } else { "⬆" };
+            let arrow = if self.descending { "↓" } else { "↑" };
             let response = ui.button(arrow).on_hover_text("Ascending or descending");
             widgets::name(&response, Role::Button, "Sort direction");
             if response.clicked() {

@@ -14,7 +14,7 @@ impl Pane for TrainingPane {
     fn ui(&mut self, ui: &mut Ui, _cx: &mut Cx) {
         widgets::empty_state(
             ui,
-            "📈",
+            "↗",
             "Training",
             "This pane is being built. Train (Ctrl+T) runs meanwhile; its progress is on top, its evaluations are in the log.",
             None,

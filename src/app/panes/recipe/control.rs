@@ -11,7 +11,7 @@ use crate::method::recipe::Recipe;
 use crate::method::value::{Accepted, Value};
 
 /// Width of the names in points.
-pub const LABEL_WIDTH: f32 = 122.0;
+pub const LABEL_WIDTH: f32 = 134.0;
 
 /// Numbers that are turned by a slider: key, range and whether the scale is logarithmic. The number beside the slider
 /// takes what lies beyond.

@@ -56,7 +56,7 @@ impl Pane for RecipePane {
     fn ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
         if cx.state.opened.is_none() {
             let text = "Every setting of a run, from the number of seeds to the learning rate.";
-            widgets::empty_state(ui, "⚙", "No recipe yet", text, None);
+            widgets::empty_state(ui, "≡", "No recipe yet", text, None);
             return;
         }
         self.head_ui(ui, cx);
@@ -223,7 +223,7 @@ fn label_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, wi
     widgets::name(&reset, egui::accesskit::Role::Button, &format!("Reset {}", field.label));
     if reset.hovered() {
         let font = egui::TextStyle::Body.resolve(ui.style());
-        ui.painter().text(mark.center(), egui::Align2::CENTER_CENTER, "⟲", font, p.changed);
+        ui.painter().text(mark.center(), egui::Align2::CENTER_CENTER, "↺", font, p.changed);
     } else {
         ui.painter().circle_filled(mark.center(), 3.0, p.changed);
     }

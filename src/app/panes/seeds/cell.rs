@@ -111,7 +111,7 @@ pub fn scores_ui(ui: &mut Ui, rewards: &RewardView, place: Place, column: usize,
     }
     Grid::new("scores").num_columns(3).spacing([18.0, 3.0]).show(ui, |ui| {
         let weak = |text: &str| RichText::new(text).small().color(p.text_faint);
-        for head in ["", "score", "s̄ in [0, 1]"] {
+        for head in ["", "score", "normalized"] {
             ui.label(weak(head));
         }
         ui.end_row();

@@ -125,6 +125,19 @@ fn pinned_ui(ui: &mut Ui, cx: &mut Cx, image: ImageId, has_hr: bool, column: Rec
         }
         widgets::paint_text(ui, caption, Align2::LEFT_CENTER, title, small.clone(), p.text_weak);
     }
+    let stats = cx.state.rewards.as_ref().and_then(|rewards| rewards.stats(image)).filter(|s| s.scored > 0);
+    let Some(stats) = stats else { return };
+    let top = column.top() + 2.0 + 2.0 * (side + CAPTION + GAP) + space::XS;
+    let figures = [
+        ("mean R", format::reward(stats.mean)),
+        ("σ", format::reward(stats.sigma)),
+        ("scored", stats.scored.to_string()),
+    ];
+    for (index, (title, figure)) in figures.into_iter().enumerate() {
+        let line = Rect::from_min_size(pos2(column.left(), top + index as f32 * CAPTION), vec2(side, CAPTION));
+        widgets::paint_text(ui, line, Align2::LEFT_CENTER, title, small.clone(), p.text_faint);
+        widgets::paint_text(ui, line, Align2::RIGHT_CENTER, &figure, small.clone(), p.text);
+    }
 }
 
 fn grid_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slots: &[Slot], cell: f32, largest: f32) {

@@ -157,11 +157,6 @@ impl SeedsPane {
         if image.held_out {
             widgets::badge(ui, "held out", p.held_out).on_hover_text("Never trained on: makes no pairs");
         }
-        let stats = cx.state.rewards.as_ref().and_then(|rewards| rewards.stats(image.id));
-        if let Some(stats) = stats.filter(|s| s.scored > 0) {
-            let text = format!("mean {}  σ {}", format::reward(stats.mean), format::reward(stats.sigma));
-            ui.add(egui::Label::new(RichText::new(text).color(p.text_weak)).truncate());
-        }
     }
 
     fn order_ui(&mut self, ui: &mut Ui, cx: &Cx) {
@@ -171,7 +166,9 @@ impl SeedsPane {
             }
             None => Vec::new(),
         };
-        let combo = ComboBox::from_id_salt("order").width(96.0).selected_text(self.order_by.title());
+        let combo = ComboBox::from_id_salt("order")
+            .width(104.0)
+            .selected_text(format!("by {}", self.order_by.title().to_lowercase()));
         combo
             .show_ui(ui, |ui| {
                 let metrics = metrics.into_iter().map(OrderBy::Metric);
