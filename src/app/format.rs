@@ -26,7 +26,7 @@ pub fn number(value: f64) -> String {
     }
     match value.abs() {
         0.0 => "0".into(),
-        a if a >= 1e5 || a < 1e-4 => format!("{value:.2e}"),
+        a if !(1e-4..1e5).contains(&a) => format!("{value:.2e}"),
         a => {
             let decimals = (3 - a.log10().floor() as i32).clamp(0, 6) as usize;
             format!("{value:.decimals$}")

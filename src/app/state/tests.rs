@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::progress::Progress;
-use crate::engine::protocol::Job;
+use crate::engine::protocol::{Answer, Event, Job, JobId, JobState, Level};
 
 fn step(step: u32) -> crate::workspace::StepRow {
     crate::workspace::StepRow {

@@ -1,5 +1,7 @@
 //! The LR images of the workspace: found, sorted, marked, added, removed.
 
+mod order;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,62 +20,13 @@ use crate::app::widgets;
 use crate::engine::protocol::{Library, Source};
 use crate::workspace::{ImageId, ImageRow};
 
-use super::super::state::rewards::RewardView;
+use crate::app::state::rewards::RewardView;
+use order::{Show, SortBy, sorted};
 
 /// Side of a thumbnail in points.
 const THUMB: f32 = 46.0;
 /// Height of a row in points.
 const ROW: f32 = 58.0;
-
-/// What the images are sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SortBy {
-    #[default]
-    Added,
-    Name,
-    Seeds,
-    Reward,
-    Spread,
-}
-
-impl SortBy {
-    const ALL: [SortBy; 5] = [SortBy::Added, SortBy::Name, SortBy::Seeds, SortBy::Reward, SortBy::Spread];
-
-    fn title(self) -> &'static str {
-        match self {
-            SortBy::Added => "Added",
-            SortBy::Name => "Name",
-            SortBy::Seeds => "Seeds done",
-            SortBy::Reward => "Mean reward",
-            SortBy::Spread => "Spread σ",
-        }
-    }
-}
-
-/// Which images are shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Show {
-    #[default]
-    All,
-    Training,
-    HeldOut,
-    Incomplete,
-    WithoutHr,
-}
-
-impl Show {
-    const ALL: [Show; 5] = [Show::All, Show::Training, Show::HeldOut, Show::Incomplete, Show::WithoutHr];
-
-    fn title(self) -> &'static str {
-        match self {
-            Show::All => "All images",
-            Show::Training => "Training",
-            Show::HeldOut => "Held out",
-            Show::Incomplete => "Seeds missing",
-            Show::WithoutHr => "Without HR",
-        }
-    }
-}
 
 /// The images shown, kept until what they follow from changes.
 #[derive(Default)]
@@ -382,45 +335,4 @@ fn details_ui(ui: &mut Ui, state: &State, image: &ImageRow) {
         line(format!("{} scored, mean reward {mean}, spread σ {sigma}", format::counted(stats.scored, "candidate")));
     }
     line(if image.held_out { "Held out: never trained on".into() } else { "Used for training".into() });
-}
-
-/// The images that pass the filters, sorted.
-fn sorted(state: &State, settings: &(SortBy, bool, Show, String)) -> Vec<ImageId> {
-    let (by, descending, show, filter) = settings;
-    let Some(library) = &state.library else { return Vec::new() };
-    let wanted = filter.trim().to_lowercase();
-    let m = state.recipe.edited.sampling.m;
-    let passes = |index: usize, image: &ImageRow| {
-        let of_kind = match show {
-            Show::All => true,
-            Show::Training => !image.held_out,
-            Show::HeldOut => image.held_out,
-            Show::Incomplete => (library.sampled[index] as usize) < m,
-            Show::WithoutHr => image.hr_path.is_none(),
-        };
-        of_kind && (wanted.is_empty() || image.name.to_lowercase().contains(&wanted))
-    };
-    let mut places: Vec<usize> =
-        library.images.iter().enumerate().filter(|(index, image)| passes(*index, image)).map(|(i, _)| i).collect();
-    let stat = |index: usize| {
-        let stats = state.rewards.as_ref().and_then(|rewards| rewards.stats(library.images[index].id));
-        stats.map_or(f64::NAN, |s| if *by == SortBy::Reward { s.mean } else { s.sigma })
-    };
-    match by {
-        SortBy::Added => {}
-        SortBy::Name => places.sort_by_cached_key(|&i| library.images[i].name.to_lowercase()),
-        SortBy::Seeds => places.sort_by_key(|&i| library.sampled[i]),
-        SortBy::Reward | SortBy::Spread => {
-            // Images without a figure stay at the end either way.
-            let key = |i: &usize| stat(*i);
-            places.sort_by(|a, b| match (key(a), key(b)) {
-                (a, b) if a.is_nan() || b.is_nan() => (a.is_nan() != *descending).cmp(&(b.is_nan() != *descending)),
-                (a, b) => a.total_cmp(&b),
-            });
-        }
-    }
-    if *descending {
-        places.reverse();
-    }
-    places.into_iter().map(|i| library.images[i].id).collect()
 }
