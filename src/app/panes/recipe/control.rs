@@ -62,6 +62,7 @@ fn suffix(field: &Field, plural: bool) -> String {
     match field.unit {
         "" => String::new(),
         unit if plural => format!(" {unit}"),
+        "batches" => " batch".into(),
         unit => format!(" {}", unit.strip_suffix('s').unwrap_or(unit)),
     }
 }

@@ -72,7 +72,8 @@ impl Pane for SeedsPane {
         }
         let points = self.cell_points();
         if self.shows_all {
-            if overview::ui(ui, cx, (points * OVERVIEW_SHARE).max(20.0)) {
+            let side = if self.is_fitted() { overview::fitting_side(ui, cx) } else { points * OVERVIEW_SHARE };
+            if overview::ui(ui, cx, side.max(20.0)) {
                 self.shows_all = false;
             }
         } else {

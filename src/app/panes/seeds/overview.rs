@@ -16,6 +16,13 @@ const GAP: f32 = 3.0;
 /// Width of the names, in points.
 const NAME: f32 = 128.0;
 
+/// The side at which all seeds are seen without scrolling to the right, within what can be told apart.
+pub fn fitting_side(ui: &Ui, cx: &Cx) -> f32 {
+    let columns = cx.state.recipe.edited.sampling.m as f32 + 1.0;
+    let room = ui.available_width() - NAME - 2.0 * space::S;
+    (room / columns - GAP).floor().clamp(24.0, 96.0)
+}
+
 /// Draws the overview; true if a candidate was double-clicked, to be seen in the grid.
 pub fn ui(ui: &mut Ui, cx: &mut Cx, side: f32) -> bool {
     let Some(library) = cx.state.library.clone() else { return false };
