@@ -11,7 +11,7 @@ use super::panes::PaneKind;
 use super::state::log::Offer;
 use super::studio::{Studio, theme_of};
 use super::theme;
-use crate::engine::protocol::{Job, Level};
+use crate::engine::protocol::{Job, JobId, Level};
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
 use crate::workspace::ImageId;
@@ -37,11 +37,7 @@ impl Studio {
                 self.save_recipe();
                 self.start_job(job);
             }
-            Action::CancelJob(id) => {
-                if let Err(error) = self.client.cancel(id) {
-                    self.say(Level::Error, error.to_string());
-                }
-            }
+            Action::CancelJob(id) => self.carry_out_cancel(id),
             Action::EditRecipe { recipe, what } => self.edit_recipe(*recipe, what),
             Action::EndGesture => self.history.end_gesture(),
             Action::ComparePreset(name) => self.state.set_preset(&name),
@@ -215,11 +211,19 @@ impl Studio {
         }
     }
 
+    fn carry_out_cancel(&mut self, id: JobId) {
+        if let Err(error) = self.client.cancel(id) {
+            self.say(Level::Error, error.to_string());
+        }
+    }
+
     pub(super) fn cancel_current(&mut self) {
         let id = self.state.jobs.current().or_else(|| self.state.jobs.active().next()).map(|job| job.id);
-        if let Some(id) = id {
-            // A job that is held is let go, or it would never notice.
-            self.act(Action::CancelJob(id));
+        let Some(id) = id else { return };
+        self.carry_out_cancel(id);
+        // The pause was meant for this job; the next one is not to begin held.
+        if self.state.paused && self.client.set_paused(false).is_err() {
+            self.say(Level::Warning, "The engine is closed");
         }
     }
 
