@@ -1,1 +1,34 @@
 //! The studio: the window researchers work in, a client of the engine that knows no tensor.
+//!
+//! * [`studio`]: the window itself; takes events in, draws, carries out actions.
+//! * [`state`]: everything known of the engine, changed only by [`state::State::apply`]; [`client`]: the way to the
+//!   engine and back, never waiting.
+//! * [`actions`]: what a pane may ask for. [`commands`]: the one table behind menu, palette, shortcuts and `?`.
+//! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`dialogs`], [`toasts`]: what opens on top.
+//! * [`history`]: undo and redo. [`layout`]: the tiles. [`session`]: what is remembered from start to start.
+//! * [`theme`], [`widgets`], [`format`]: how things look, in one place each.
+//! * [`panes`]: one file a pane. A pane knows egui, [`state`] and the engine's protocol, nothing below.
+//!
+//! The thread that draws never computes and never waits: rankings, pictures and maps are questions to the engine.
+
+pub mod actions;
+pub mod add_images;
+mod carry_out;
+pub mod chrome;
+pub mod client;
+pub mod command_palette;
+pub mod commands;
+pub mod dialogs;
+pub mod fonts;
+pub mod format;
+pub mod history;
+pub mod layout;
+pub mod panes;
+pub mod session;
+pub mod state;
+pub mod studio;
+pub mod theme;
+pub mod toasts;
+pub mod widgets;
+
+pub use studio::{Options, Studio, run};

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 /// Turns the randomness of a generative super-resolution model into training signal (DP²O-SR).
+///
+/// Without a command it opens the studio.
 #[derive(Parser)]
 #[command(name = "dp2o-studio", version, max_term_width = 100)]
 struct Arguments {
@@ -66,10 +68,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),
         Some(Verb::Info(arguments)) => info::run(&arguments),
         Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
-        None => {
-            println!("The studio window is not built yet. `dp2o-studio --help` lists what can be run.");
-            Ok(())
-        }
+        None => crate::app::run(crate::app::Options::default()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

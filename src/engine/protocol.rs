@@ -247,9 +247,12 @@ pub enum Level {
 pub enum Query {
     /// Images, checkpoints and runs.
     Library,
+    /// Seeds of an image that candidates exist of, scored or not.
+    Group { set: CandidateSet, image: ImageId },
     /// Scores, rewards, ranking, pairs and weights under a recipe that need not be the saved one. `set` names the
-    /// candidates; `None` takes the reference's under the recipe's sampler.
-    Ranking { set: Option<CandidateSet>, recipe: Box<Recipe> },
+    /// candidates; `None` takes the reference's under the recipe's sampler. With `base`, the recipe before an edit, the
+    /// answer says how many pairs the edit changes.
+    Ranking { set: Option<CandidateSet>, recipe: Box<Recipe>, base: Option<Box<Recipe>> },
     /// Pixels, shrunk to `max_side_px` where that is less.
     Picture { source: Source, max_side_px: Option<usize> },
     /// A metric's map over a picture.
@@ -286,10 +289,21 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub enum Answer {
     Library(Arc<Library>),
+    /// Ascending.
+    Group {
+        set: CandidateSet,
+        image: ImageId,
+        seeds: Vec<u64>,
+    },
     Ranking(Arc<Ranking>),
     Picture(Picture),
     Map(MapPicture),
-    Curves { run: RunId, since: u32, steps: Vec<StepRow>, evaluations: Vec<EvaluationRow> },
+    Curves {
+        run: RunId,
+        since: u32,
+        steps: Vec<StepRow>,
+        evaluations: Vec<EvaluationRow>,
+    },
 }
 
 /// What a workspace holds.

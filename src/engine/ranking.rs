@@ -10,7 +10,7 @@ use crate::method::overrides::{Overrides, PairOverride, Verdict};
 use crate::method::recipe::{Recipe, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
-use crate::method::summary::Summary;
+use crate::method::summary::{PairChange, Summary};
 use crate::workspace::{CandidateSet, ImageId, ImageRow, OverrideKind, Workspace};
 
 use super::metrics::MetricSet;
@@ -61,6 +61,8 @@ pub struct Ranking {
     pub held_out: Rewards,
     /// Why there are no rewards, where there are none.
     pub missing: Option<String>,
+    /// What an edit changed, where the recipe before it was named.
+    pub change: Option<PairChange>,
 }
 
 impl Scores {
@@ -141,6 +143,7 @@ impl Scores {
             summary: Summary::default(),
             held_out: Rewards::default(),
             missing: None,
+            change: None,
         };
         match RewardPlan::new(&self.train.table, &recipe.reward, &ranking.bounds) {
             Ok(plan) => {

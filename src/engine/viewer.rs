@@ -11,7 +11,9 @@ use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryI
 use super::ranking::{Ranking, Scores};
 use crate::imaging::{Image, decode, quantize, resize};
 use crate::iqa::{self, Kind};
+use crate::method::curation::Curation;
 use crate::method::recipe::Recipe;
+use crate::method::summary::PairChange;
 use crate::workspace::{CandidateSet, ImageId, Workspace};
 use crate::{Error, Result};
 
@@ -58,6 +60,8 @@ struct Viewer {
     recipe: Recipe,
     /// Scores read last, what they were read for, and the ledger's version then.
     scores: Option<(ScoresKey, Arc<Scores>)>,
+    /// The pairs before an edit, and what they follow from: a slider asks about the same ones again and again.
+    base: Option<(Arc<Scores>, Recipe, Curation)>,
 }
 
 #[derive(PartialEq)]
@@ -70,7 +74,7 @@ struct ScoresKey {
 
 impl Viewer {
     fn open(&mut self, opening: Opening) {
-        self.scores = None;
+        (self.scores, self.base) = (None, None);
         match opening {
             Opening::Opened { root, recipe } => {
                 self.workspace = Workspace::open_read_only(root).ok();
@@ -87,7 +91,17 @@ impl Viewer {
     fn answer(&mut self, query: Query) -> Result<Answer> {
         Ok(match query {
             Query::Library => Answer::Library(Arc::new(self.library()?)),
-            Query::Ranking { set, recipe } => Answer::Ranking(Arc::new(self.ranking(set, &recipe)?)),
+            Query::Group { set, image } => {
+                let seeds = self.workspace()?.ledger().group(&set, image)?.into_iter().map(|c| c.seed).collect();
+                Answer::Group { set, image, seeds }
+            }
+            Query::Ranking { set, recipe, base } => {
+                let mut ranking = self.ranking(set, &recipe)?;
+                if let Some(base) = base {
+                    ranking.change = self.change(&ranking, *base).ok();
+                }
+                Answer::Ranking(Arc::new(ranking))
+            }
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
             Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
             Query::Curves { run, since } => {
@@ -126,6 +140,24 @@ impl Viewer {
         };
         self.scores = Some((key, scores.clone()));
         scores.rank(recipe)
+    }
+
+    /// The pairs that differ from those under the recipe before an edit. Of other candidates there is nothing to say.
+    fn change(&mut self, ranking: &Ranking, base: Recipe) -> Result<PairChange> {
+        let known = match self.base.take() {
+            Some((scores, recipe, curation)) if Arc::ptr_eq(&scores, &ranking.scores) && recipe == base => curation,
+            _ => {
+                let scores = &ranking.scores;
+                let names = || scores.train.table.columns().iter().map(|c| c.name.as_str());
+                if scores.seeds != base.seeds() || base.trained_metrics().iter().any(|m| !names().any(|n| n == *m)) {
+                    return Err(Error::invalid("the edit changes which candidates or scores are looked at"));
+                }
+                scores.rank(&base)?.curation
+            }
+        };
+        let change = PairChange::between(&known, &ranking.curation);
+        self.base = Some((ranking.scores.clone(), base, known));
+        Ok(change)
     }
 
     fn read(&self, source: &Source) -> Result<Image> {

@@ -1,0 +1,77 @@
+//! What a pane may ask for. Panes only note actions; [`super::studio`] carries them out after drawing.
+
+use std::path::PathBuf;
+
+use super::commands::CommandId;
+use super::panes::PaneKind;
+use super::state::State;
+use super::theme::Palette;
+use crate::engine::protocol::{AddImages, Job, JobId, Level};
+use crate::method::overrides::Verdict;
+use crate::method::recipe::Recipe;
+use crate::workspace::ImageId;
+
+/// Something to be done after drawing.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Runs a command of the table, if it is enabled.
+    Command(CommandId),
+    /// Starts a job of the engine, after saving the recipe if it was edited.
+    Start(Job),
+    CancelJob(JobId),
+    /// Replaces the recipe as edited. Edits of the same `what` within one gesture are one step of undo.
+    EditRecipe {
+        recipe: Box<Recipe>,
+        what: String,
+    },
+    /// The pointer or the keyboard let go: the next edit is a step of its own.
+    EndGesture,
+    /// Differences are marked against this preset from now on; the recipe stays.
+    ComparePreset(String),
+    /// Records a verdict on a pair, given by its seeds; `None` takes it back.
+    Judge {
+        image: ImageId,
+        winner: u64,
+        loser: u64,
+        verdict: Option<Verdict>,
+    },
+    SetHeldOut {
+        images: Vec<ImageId>,
+        held_out: bool,
+    },
+    Remove(Vec<ImageId>),
+    /// Opens the window in which it is said what the files are.
+    OfferToAdd(Vec<PathBuf>),
+    Add(AddImages),
+    OpenWorkspace(PathBuf),
+    CreateWorkspace {
+        dir: PathBuf,
+        example: bool,
+    },
+    LoadRecipe(PathBuf),
+    SaveRecipe(PathBuf),
+    /// Brings a pane to the front.
+    Show(PaneKind),
+    Say(Level, String),
+}
+
+/// What a pane draws from and writes its actions to.
+pub struct Cx<'a> {
+    pub state: &'a mut State,
+    pub actions: &'a mut Vec<Action>,
+    pub palette: &'static Palette,
+    /// The graphics device, for panes with shaders of their own; `None` in tests without an adapter.
+    pub gpu: Option<&'a eframe::egui_wgpu::RenderState>,
+}
+
+impl Cx<'_> {
+    /// Notes an action.
+    pub fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Notes that a command is to be run.
+    pub fn run(&mut self, command: CommandId) {
+        self.actions.push(Action::Command(command));
+    }
+}

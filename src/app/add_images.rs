@@ -1,0 +1,120 @@
+//! The window in which it is said what added files are: LR or HR, crops, degradation, held out.
+
+use std::path::PathBuf;
+
+use egui::{Checkbox, ComboBox, Context, DragValue, Grid, Id, Modal, RichText, ScrollArea, Ui};
+
+use super::actions::Action;
+use super::format;
+use super::state::State;
+use super::theme::{self, space};
+use super::widgets;
+use crate::degrade::PRESETS;
+use crate::engine::protocol::{AddImages, Role};
+
+/// The window: closed, or with a request that is being filled in.
+#[derive(Debug, Default)]
+pub struct AddWindow {
+    request: Option<AddImages>,
+}
+
+impl AddWindow {
+    /// Opens it for files and folders, or adds them to those it is open for.
+    pub fn open(&mut self, paths: Vec<PathBuf>, state: &State) {
+        let data = &state.recipe.edited.data;
+        let request = self.request.get_or_insert_with(|| AddImages {
+            role: Role::Hr,
+            crop_px: data.crop_px,
+            crops: 1,
+            degradation: data.degradation.clone(),
+            ..AddImages::default()
+        });
+        request.paths.extend(paths);
+    }
+
+    /// Draws it if it is open.
+    pub fn show(&mut self, ctx: &Context, actions: &mut Vec<Action>) {
+        let Some(request) = &mut self.request else {
+            return;
+        };
+        let mut done = false;
+        let modal = Modal::new(Id::unique("add images")).show(ctx, |ui| {
+            ui.set_width(520.0);
+            ui.heading(title(request.paths.len()));
+            ui.add_space(space::XS);
+            paths_ui(ui, &request.paths);
+            ui.add_space(space::S);
+            options_ui(ui, request);
+            ui.add_space(space::M);
+            ui.horizontal(|ui| {
+                if widgets::primary_button(ui, "Add to the workspace").clicked() {
+                    actions.push(Action::Add(request.clone()));
+                    done = true;
+                }
+                done |= ui.button("Cancel").clicked();
+            });
+        });
+        if done || modal.should_close() {
+            self.request = None;
+        }
+    }
+}
+
+fn paths_ui(ui: &mut Ui, paths: &[PathBuf]) {
+    let p = theme::palette(ui);
+    ScrollArea::vertical().max_height(110.0).auto_shrink([false, true]).show(ui, |ui| {
+        for path in paths.iter().take(200) {
+            let text = RichText::new(path.display().to_string()).small().color(p.text_weak);
+            ui.add(egui::Label::new(text).truncate());
+        }
+        if paths.len() > 200 {
+            ui.weak(format!("and {} more", paths.len() - 200));
+        }
+    });
+}
+
+fn options_ui(ui: &mut Ui, request: &mut AddImages) {
+    Grid::new("add options").num_columns(2).spacing([space::L, space::S]).show(ui, |ui| {
+        ui.label("The files are");
+        ui.vertical(|ui| {
+            ui.radio_value(&mut request.role, Role::Hr, "HR images: ground truth").on_hover_text(
+                "An LR image of the same name, four times smaller, gets it as its HR; from the others LR is made",
+            );
+            ui.radio_value(&mut request.role, Role::Lr, "LR images: to be super-resolved")
+                .on_hover_text("Without HR only the no-reference half of the reward exists");
+        });
+        ui.end_row();
+        ui.label("Crops of each image");
+        ui.horizontal(|ui| {
+            let mut whole = request.crop_px == 0;
+            let crops = DragValue::new(&mut request.crops).range(1..=1000);
+            ui.add_enabled(!whole, crops).on_hover_text("How many, spread over the image");
+            ui.label("of");
+            let side = DragValue::new(&mut request.crop_px).range(0..=8192).suffix(" px").speed(8.0);
+            ui.add_enabled(!whole, side).on_hover_text("Side of the square HR crops");
+            if ui.add(Checkbox::new(&mut whole, "whole images")).changed() {
+                request.crop_px = if whole { 0 } else { 128 };
+            }
+        });
+        ui.end_row();
+        ui.label("LR is made by");
+        ui.add_enabled_ui(request.role == Role::Hr, |ui| {
+            ComboBox::from_id_salt("degradation").selected_text(&request.degradation).show_ui(ui, |ui| {
+                for name in PRESETS {
+                    ui.selectable_value(&mut request.degradation, name.to_owned(), name);
+                }
+            });
+        });
+        ui.end_row();
+        ui.label("Held out");
+        ui.add(Checkbox::new(&mut request.held_out, "for evaluation only, never trained on"));
+        ui.end_row();
+    });
+}
+
+fn title(paths: usize) -> String {
+    match paths {
+        1 => "Add a file or folder".into(),
+        n => format!("Add {} files or folders", format::count(n)),
+    }
+}

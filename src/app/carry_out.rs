@@ -1,0 +1,262 @@
+//! What the studio does about actions and commands.
+
+use std::path::Path;
+
+use egui::Context;
+
+use super::actions::Action;
+use super::history::Edit;
+use super::layout;
+use super::panes::PaneKind;
+use super::state::log::Offer;
+use super::studio::{Studio, theme_of};
+use super::theme;
+use crate::engine::protocol::{Job, JobId, Level};
+use crate::method::overrides::Verdict;
+use crate::method::recipe::Recipe;
+use crate::workspace::ImageId;
+
+impl Studio {
+    /// Carries out what was noted, and what that notes in turn.
+    pub(super) fn carry_out(&mut self, ctx: &Context) {
+        // Commands note actions; none notes itself, the bound is for a mistake here.
+        for _ in 0..8 {
+            if self.actions.is_empty() {
+                return;
+            }
+            for action in std::mem::take(&mut self.actions) {
+                self.carry_out_one(action, ctx);
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, action: Action, ctx: &Context) {
+        match action {
+            Action::Command(id) => self.run_command(id, ctx),
+            Action::Start(job) => {
+                self.save_recipe();
+                self.start_job(job);
+            }
+            Action::CancelJob(id) => self.carry_out_cancel(id),
+            Action::EditRecipe { recipe, what } => self.edit_recipe(*recipe, what),
+            Action::EndGesture => self.history.end_gesture(),
+            Action::ComparePreset(name) => self.state.set_preset(&name),
+            Action::Judge { image, winner, loser, verdict } => self.judge(image, winner, loser, verdict),
+            Action::SetHeldOut { images, held_out } => {
+                self.history.push(Edit::HeldOut { images: images.clone(), held_out });
+                self.start_job(Job::SetHeldOut { images, held_out });
+            }
+            Action::Remove(images) => {
+                let edit = Edit::Removed { images: images.clone() };
+                self.state.log.offer(self.state.now_secs, edit.name(), Offer::Undo);
+                self.history.push(edit);
+                self.start_job(Job::SetRemoved { images, removed: true });
+            }
+            Action::OfferToAdd(paths) => self.offer_to_add(paths),
+            Action::Add(request) => self.start_job(Job::Add(request)),
+            Action::OpenWorkspace(dir) => self.open_workspace(&dir),
+            Action::CreateWorkspace { dir, example } => self.create_workspace(&dir, example),
+            Action::LoadRecipe(path) => self.load_recipe(&path),
+            Action::SaveRecipe(path) => self.save_recipe_as(&path),
+            Action::Show(kind) => self.show(kind),
+            Action::Say(level, text) => self.say(level, text),
+        }
+        ctx.request_repaint();
+    }
+
+    /// Replaces the recipe as edited, as one step of undo with others of the same gesture.
+    pub(super) fn edit_recipe(&mut self, recipe: Recipe, what: String) {
+        let before = Box::new(self.state.recipe.edited.clone());
+        if *before == recipe {
+            return;
+        }
+        if !self.history.would_join(&what) {
+            self.state.recipe.before_edit = Some(before.clone());
+        }
+        self.history.push(Edit::Recipe { before, after: Box::new(recipe.clone()), what });
+        self.state.edit_recipe(recipe);
+        self.edited_secs = Some(self.state.now_secs);
+    }
+
+    fn judge(&mut self, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict>) {
+        let before = self.verdict_on(image, winner, loser);
+        self.history.push(Edit::Verdict { image, winner, loser, before, after: verdict });
+        self.start_job(Job::Judge { image, winner, loser, verdict });
+    }
+
+    /// The verdict that stands on two candidates, with the order its pair was shown in.
+    fn verdict_on(&self, image: ImageId, a: u64, b: u64) -> Option<(u64, u64, Verdict)> {
+        let rewards = self.state.rewards.as_ref()?;
+        let place = rewards.place(image).filter(|place| !place.held_out)?;
+        let column = |seed| rewards.column_of_seed(seed).and_then(|c| u16::try_from(c).ok());
+        let scores = &rewards.ranking.scores;
+        let known = scores.overrides.of_group(place.group).on(column(a)?, column(b)?)?;
+        let seed = |column: u16| scores.seeds.get(usize::from(column)).copied();
+        Some((seed(known.winner)?, seed(known.loser)?, known.verdict))
+    }
+
+    pub(super) fn undo(&mut self) {
+        match self.history.undo() {
+            Some(edit) => self.revert(edit, true),
+            None => self.say(Level::Info, "There is nothing to undo"),
+        }
+    }
+
+    pub(super) fn redo(&mut self) {
+        match self.history.redo() {
+            Some(edit) => self.revert(edit, false),
+            None => self.say(Level::Info, "There is nothing to redo"),
+        }
+    }
+
+    fn revert(&mut self, edit: Edit, undo: bool) {
+        let name = edit.name();
+        match edit {
+            Edit::Recipe { before, after, .. } => {
+                let (from, to) = if undo { (after, before) } else { (before, after) };
+                self.state.recipe.before_edit = Some(from);
+                self.state.edit_recipe(*to);
+                self.edited_secs = Some(self.state.now_secs);
+            }
+            Edit::Verdict { image, winner, loser, before, after } => {
+                let (winner, loser, verdict) = match (undo, before) {
+                    (true, Some((winner, loser, verdict))) => (winner, loser, Some(verdict)),
+                    (true, None) => (winner, loser, None),
+                    (false, _) => (winner, loser, after),
+                };
+                self.start_job(Job::Judge { image, winner, loser, verdict });
+            }
+            Edit::HeldOut { images, held_out } => {
+                self.start_job(Job::SetHeldOut { images, held_out: held_out != undo });
+            }
+            Edit::Removed { images } => self.start_job(Job::SetRemoved { images, removed: !undo }),
+        }
+        self.say(Level::Info, format!("{}: {name}", if undo { "Undone" } else { "Redone" }));
+    }
+
+    fn load_recipe(&mut self, path: &Path) {
+        match Recipe::load(path) {
+            Ok(recipe) => self.edit_recipe(recipe, format!("recipe {}", path.display())),
+            Err(error) => self.say(Level::Error, error.to_string()),
+        }
+    }
+
+    fn save_recipe_as(&mut self, path: &Path) {
+        let path = path.with_extension("ron");
+        let written = self.state.recipe.edited.to_ron();
+        let written = written.and_then(|text| std::fs::write(&path, text).map_err(|e| crate::Error::file(&path, e)));
+        match written {
+            Ok(()) => self.say(Level::Info, format!("Recipe saved as {}", path.display())),
+            Err(error) => self.say(Level::Error, error.to_string()),
+        }
+    }
+
+    pub(super) fn reset_recipe(&mut self) {
+        let (preset, name) = (self.state.recipe.preset.clone(), self.state.recipe.preset_name.clone());
+        self.edit_recipe(preset, format!("reset to {name}"));
+        self.history.end_gesture();
+    }
+
+    pub(super) fn toggle_held_out(&mut self) {
+        let images: Vec<ImageId> = self.state.selection.images.iter().copied().collect();
+        let is_held_out = |id: &ImageId| self.state.image(*id).is_some_and(|image| image.held_out);
+        let held_out = !images.iter().all(is_held_out);
+        // Only those that change, so that undo brings back what was.
+        let images = images.into_iter().filter(|id| is_held_out(id) != held_out).collect();
+        self.act(Action::SetHeldOut { images, held_out });
+    }
+
+    pub(super) fn remove_selected(&mut self) {
+        let images = self.state.selection.images.iter().copied().collect();
+        self.act(Action::Remove(images));
+    }
+
+    pub(super) fn generate_selected(&mut self) {
+        let images: Vec<ImageId> = self.state.selection.images.iter().copied().collect();
+        self.act(Action::Start(Job::Generate { images: (!images.is_empty()).then_some(images) }));
+    }
+
+    /// Goes to another image, in the order the library shows them.
+    pub(super) fn step_image(&mut self, by: isize) {
+        let order = self.panes.library.order(&self.state);
+        let at = order.iter().position(|id| Some(*id) == self.state.selection.image);
+        let next = match at {
+            Some(at) => at.saturating_add_signed(by).min(order.len().saturating_sub(1)),
+            None => 0,
+        };
+        if let Some(&image) = order.get(next) {
+            self.state.selection.image = Some(image);
+            self.state.selection.images = [image].into();
+            self.panes.library.scroll_to_selected();
+        }
+    }
+
+    pub(super) fn train(&mut self) {
+        self.show(PaneKind::Training);
+        self.act(Action::Start(Job::Train { run: None }));
+    }
+
+    pub(super) fn compare_last(&mut self) {
+        let run = self.state.library.as_ref().and_then(|l| l.runs.last()).map(|run| run.name.clone());
+        if let Some(run) = run {
+            self.show(PaneKind::Compare);
+            self.act(Action::Start(Job::Compare { a: "reference".into(), b: run, seeds: None }));
+        }
+    }
+
+    pub(super) fn toggle_pause(&mut self) {
+        let paused = !self.state.paused;
+        if let Err(error) = self.client.set_paused(paused) {
+            self.say(Level::Error, error.to_string());
+        }
+    }
+
+    fn carry_out_cancel(&mut self, id: JobId) {
+        if let Err(error) = self.client.cancel(id) {
+            self.say(Level::Error, error.to_string());
+        }
+    }
+
+    pub(super) fn cancel_current(&mut self) {
+        let id = self.state.jobs.current().or_else(|| self.state.jobs.active().next()).map(|job| job.id);
+        let Some(id) = id else { return };
+        self.carry_out_cancel(id);
+        // The pause was meant for this job; the next one is not to begin held.
+        if self.state.paused && self.client.set_paused(false).is_err() {
+            self.say(Level::Warning, "The engine is closed");
+        }
+    }
+
+    pub(super) fn show(&mut self, kind: PaneKind) {
+        layout::show(&mut self.tree, kind);
+    }
+
+    pub(super) fn toggle_log(&mut self) {
+        layout::toggle(&mut self.tree, PaneKind::Log);
+    }
+
+    pub(super) fn reset_layout(&mut self) {
+        self.tree = layout::default_tree();
+    }
+
+    pub(super) fn scale_cells(&mut self, factor: f32) {
+        let points = self.panes.seeds.cell_points() * factor;
+        self.panes.seeds.set_cell_points(points);
+    }
+
+    pub(super) fn toggle_theme(&mut self, ctx: &Context) {
+        self.session.is_dark = !self.session.is_dark;
+        ctx.set_theme(theme_of(self.session.is_dark));
+    }
+
+    pub(super) fn change_font(&mut self, ctx: &Context, by: f32) {
+        self.session.set_font_size(self.session.font_size + by);
+        theme::install(ctx, self.session.font_size);
+    }
+
+    /// Changes the zoom; 0 resets it.
+    pub(super) fn zoom(&mut self, ctx: &Context, by: f32) {
+        self.session.set_zoom(if by == 0.0 { 1.0 } else { self.session.zoom + by });
+        ctx.set_zoom_factor(self.session.zoom);
+    }
+}

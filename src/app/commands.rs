@@ -1,0 +1,331 @@
+//! The one table of commands: the menus, the command palette, the shortcuts and the shortcut sheet all read it.
+
+use egui::{Context, Key, KeyboardShortcut, Modifiers};
+
+use super::actions::Action;
+use super::dialogs::Ask;
+use super::panes::PaneKind;
+use super::session::example_dir;
+use super::state::jobs::Kind;
+use super::state::{Stage, State};
+use super::studio::Studio;
+use crate::engine::protocol::Job;
+
+/// Names a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommandId {
+    NewWorkspace,
+    OpenWorkspace,
+    OpenExample,
+    AddImages,
+    AddFolder,
+    Quit,
+    Undo,
+    Redo,
+    ToggleHeldOut,
+    RemoveImages,
+    NextImage,
+    PreviousImage,
+    ResetRecipe,
+    LoadRecipe,
+    SaveRecipe,
+    Generate,
+    GenerateSelected,
+    Curate,
+    Train,
+    Compare,
+    RunAll,
+    PauseResume,
+    Cancel,
+    ExportPairs,
+    ShowLibrary,
+    ShowRecipe,
+    ShowSeeds,
+    ShowHeatmaps,
+    ShowPairs,
+    ShowTraining,
+    ShowCompare,
+    ToggleLog,
+    ResetLayout,
+    ToggleTheme,
+    LargerFont,
+    SmallerFont,
+    ZoomIn,
+    ZoomOut,
+    ZoomReset,
+    LargerCells,
+    SmallerCells,
+    PairNext,
+    PairPrevious,
+    PairExclude,
+    PairFlip,
+    PairPin,
+    CommandPalette,
+    ShortcutSheet,
+}
+
+/// Where a command is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    File,
+    Edit,
+    Run,
+    View,
+    /// In the Pairs tab only.
+    Pairs,
+    Help,
+}
+
+impl Menu {
+    /// All of them, in the order they are shown.
+    pub const ALL: [Menu; 6] = [Menu::File, Menu::Edit, Menu::Run, Menu::View, Menu::Pairs, Menu::Help];
+
+    /// Its name on the screen.
+    pub fn title(self) -> &'static str {
+        match self {
+            Menu::File => "File",
+            Menu::Edit => "Edit",
+            Menu::Run => "Run",
+            Menu::View => "View",
+            Menu::Pairs => "Pairs",
+            Menu::Help => "Help",
+        }
+    }
+}
+
+/// A command.
+pub struct Command {
+    pub id: CommandId,
+    pub menu: Menu,
+    pub title: &'static str,
+    /// One line of what it does, where the title does not say it.
+    pub hint: &'static str,
+    /// The first is shown; any works.
+    pub shortcuts: &'static [KeyboardShortcut],
+    /// Why it cannot be run now.
+    pub enabled: fn(&State) -> Result<(), &'static str>,
+    pub run: fn(&mut Studio, &Context),
+}
+
+/// A command by its name.
+pub fn command(id: CommandId) -> &'static Command {
+    // Every id has an entry: a test goes through them.
+    COMMANDS.iter().find(|c| c.id == id).unwrap_or(&COMMANDS[0])
+}
+
+/// All commands, in the order they are shown.
+pub fn all() -> &'static [Command] {
+    COMMANDS
+}
+
+/// The command whose shortcut was pressed; it is then taken out of the input. While text is edited, only shortcuts with
+/// Ctrl are looked at; those of a tab only where it is in front.
+pub fn pressed(ctx: &Context, front: PaneKind) -> Option<CommandId> {
+    let is_typing = ctx.text_edit_focused();
+    // Those with more modifiers first: Ctrl+Z must not take Ctrl+Shift+Z.
+    let mut found: Vec<(&Command, &KeyboardShortcut)> =
+        COMMANDS.iter().flat_map(|c| c.shortcuts.iter().map(move |s| (c, s))).collect();
+    found.sort_by_key(|(_, s)| !(s.modifiers.shift && s.modifiers.command));
+    ctx.input_mut(|input| {
+        for (command, shortcut) in found {
+            let plain = !shortcut.modifiers.command && !is_function_key(shortcut.logical_key);
+            let elsewhere = command.menu == Menu::Pairs && front != PaneKind::Pairs;
+            if (plain && is_typing) || elsewhere {
+                continue;
+            }
+            if input.consume_shortcut(shortcut) {
+                return Some(command.id);
+            }
+        }
+        // "?" lies on another key on every keyboard, so the character counts, not the key.
+        let is_question = |event: &egui::Event| matches!(event, egui::Event::Text(text) if text == "?");
+        (!is_typing && input.events.iter().any(is_question)).then_some(CommandId::ShortcutSheet)
+    })
+}
+
+fn is_function_key(key: Key) -> bool {
+    matches!(key, Key::F1 | Key::F5 | Key::F11 | Key::F8 | Key::F9)
+}
+
+const fn ctrl(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+const fn ctrl_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
+}
+
+const fn plain(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
+}
+
+const NO_WORKSPACE: &str = "no workspace is open";
+
+fn always(_: &State) -> Result<(), &'static str> {
+    Ok(())
+}
+
+fn needs_workspace(state: &State) -> Result<(), &'static str> {
+    if state.opened.is_some() { Ok(()) } else { Err(NO_WORKSPACE) }
+}
+
+fn needs_images(state: &State) -> Result<(), &'static str> {
+    needs_workspace(state)?;
+    if state.images_count() > 0 { Ok(()) } else { Err("there are no images: add some first") }
+}
+
+fn needs_selection(state: &State) -> Result<(), &'static str> {
+    needs_images(state)?;
+    if state.selection.images.is_empty() { Err("no image is selected") } else { Ok(()) }
+}
+
+/// The recipe must be sound, and no other job of its kind be under way.
+fn can_work(state: &State) -> Result<(), &'static str> {
+    needs_images(state)?;
+    if state.recipe.fault.is_some() {
+        return Err("the recipe has a fault: see the Recipe pane");
+    }
+    if state.jobs.is_active(&[Kind::Generate, Kind::Sample, Kind::Score, Kind::Train, Kind::Compare, Kind::Run]) {
+        return Err("another job is under way");
+    }
+    Ok(())
+}
+
+fn can_train(state: &State) -> Result<(), &'static str> {
+    can_work(state)?;
+    if state.stage() < Stage::Scored { Err("there are no pairs yet: generate candidates first") } else { Ok(()) }
+}
+
+fn can_compare(state: &State) -> Result<(), &'static str> {
+    can_work(state)?;
+    let has_policy = state.library.as_ref().is_some_and(|l| l.checkpoints.iter().any(|c| c.run.is_some()));
+    if has_policy { Ok(()) } else { Err("there is no trained checkpoint yet: train first") }
+}
+
+fn needs_pairs(state: &State) -> Result<(), &'static str> {
+    needs_images(state)?;
+    let has_pairs = state.rewards.as_ref().is_some_and(|r| r.ranking.summary.pairs > 0);
+    if has_pairs { Ok(()) } else { Err("there are no pairs yet: generate candidates first") }
+}
+
+fn needs_job(state: &State) -> Result<(), &'static str> {
+    if state.jobs.active().any(|job| !job.kind.is_quiet()) { Ok(()) } else { Err("no job is under way") }
+}
+
+macro_rules! command {
+    ($id:ident, $menu:ident, $title:literal, $hint:literal, [$($shortcut:expr),*], $enabled:expr, $run:expr) => {
+        Command {
+            id: CommandId::$id,
+            menu: Menu::$menu,
+            title: $title,
+            hint: $hint,
+            shortcuts: &[$($shortcut),*],
+            enabled: $enabled,
+            run: $run,
+        }
+    };
+}
+
+#[rustfmt::skip]
+static COMMANDS: &[Command] = &[
+    command!(NewWorkspace, File, "New workspace…", "Makes a workspace in an empty folder", [ctrl(Key::N)], always,
+        |s, _| s.dialogs.open(Ask::NewWorkspace)),
+    command!(OpenWorkspace, File, "Open workspace…", "", [ctrl(Key::O)], always,
+        |s, _| s.dialogs.open(Ask::OpenWorkspace)),
+    command!(OpenExample, File, "Open the example workspace", "Photographs ready to try everything on", [], always,
+        |s, _| s.act(Action::CreateWorkspace { dir: example_dir(), example: true })),
+    command!(AddImages, File, "Add images…", "LR, HR or both; dropping files on the window does the same",
+        [ctrl(Key::I)], needs_workspace, |s, _| s.dialogs.open(Ask::Images)),
+    command!(AddFolder, File, "Add a folder…", "", [ctrl_shift(Key::I)], needs_workspace,
+        |s, _| s.dialogs.open(Ask::ImageFolder)),
+    command!(ExportPairs, File, "Export pairs…", "w/ and l/ folders with JSONL and CSV", [ctrl(Key::E)], needs_pairs,
+        |s, _| s.dialogs.open(Ask::ExportPairs)),
+    command!(Quit, File, "Quit", "A job in progress goes on at the next start", [ctrl(Key::Q)], always,
+        |_, ctx| ctx.send_viewport_cmd(egui::ViewportCommand::Close)),
+
+    command!(Undo, Edit, "Undo", "Recipe edits, verdicts on pairs, marks and removals", [ctrl(Key::Z)], always,
+        |s, _| s.undo()),
+    command!(Redo, Edit, "Redo", "", [ctrl_shift(Key::Z), ctrl(Key::Y)], always, |s, _| s.redo()),
+    command!(ToggleHeldOut, Edit, "Hold out from training, or put back", "The selected images", [plain(Key::H)],
+        needs_selection, |s, _| s.toggle_held_out()),
+    command!(RemoveImages, Edit, "Remove images", "The selected ones; can be undone", [plain(Key::Delete)],
+        needs_selection, |s, _| s.remove_selected()),
+    command!(PreviousImage, Edit, "Previous image", "", [plain(Key::OpenBracket), plain(Key::PageUp)], needs_images,
+        |s, _| s.step_image(-1)),
+    command!(NextImage, Edit, "Next image", "", [plain(Key::CloseBracket), plain(Key::PageDown)], needs_images,
+        |s, _| s.step_image(1)),
+    command!(ResetRecipe, Edit, "Reset the recipe to its preset", "", [], needs_workspace, |s, _| s.reset_recipe()),
+    command!(LoadRecipe, Edit, "Load a recipe…", "A RON file", [], needs_workspace,
+        |s, _| s.dialogs.open(Ask::LoadRecipe)),
+    command!(SaveRecipe, Edit, "Save the recipe as…", "A RON file for --preset and for here", [ctrl_shift(Key::S)],
+        needs_workspace, |s, _| s.dialogs.open(Ask::SaveRecipe)),
+
+    command!(Generate, Run, "Generate", "Samples and scores the candidates that are missing", [ctrl(Key::G)], can_work,
+        |s, _| s.act(Action::Start(Job::Generate { images: None }))),
+    command!(GenerateSelected, Run, "Generate for the selected images", "", [ctrl_shift(Key::G)], can_work,
+        |s, _| s.generate_selected()),
+    command!(Curate, Run, "Freeze the reward bounds", "Ranks, pairs and weighs with bounds that no longer move", [],
+        can_train, |s, _| s.act(Action::Start(Job::Curate))),
+    command!(Train, Run, "Train", "Begins a run, or goes on with the last one", [ctrl(Key::T)], can_train,
+        |s, _| s.train()),
+    command!(Compare, Run, "Compare with the reference", "The best checkpoint of the last run on held-out images",
+        [ctrl(Key::R)], can_compare, |s, _| s.compare_last()),
+    command!(RunAll, Run, "Run the whole loop", "Sample, score, curate, train, compare: what is missing of each", [],
+        can_work, |s, _| s.act(Action::Start(Job::Run))),
+    command!(PauseResume, Run, "Pause or resume", "Takes effect within one step", [plain(Key::F8)], needs_job,
+        |s, _| s.toggle_pause()),
+    command!(Cancel, Run, "Cancel the job", "What it did is kept", [ctrl(Key::Period)], needs_job,
+        |s, _| s.cancel_current()),
+
+    command!(ShowLibrary, View, "Library", "", [ctrl(Key::Num1)], always, |s, _| s.show(PaneKind::Library)),
+    command!(ShowSeeds, View, "Seeds", "", [ctrl(Key::Num2)], always, |s, _| s.show(PaneKind::Seeds)),
+    command!(ShowHeatmaps, View, "Heatmaps", "", [ctrl(Key::Num3)], always, |s, _| s.show(PaneKind::Heatmaps)),
+    command!(ShowPairs, View, "Pairs", "", [ctrl(Key::Num4)], always, |s, _| s.show(PaneKind::Pairs)),
+    command!(ShowTraining, View, "Training", "", [ctrl(Key::Num5)], always, |s, _| s.show(PaneKind::Training)),
+    command!(ShowCompare, View, "Compare", "", [ctrl(Key::Num6)], always, |s, _| s.show(PaneKind::Compare)),
+    command!(ShowRecipe, View, "Recipe", "", [ctrl(Key::Num7)], always, |s, _| s.show(PaneKind::Recipe)),
+    command!(ToggleLog, View, "Log", "Shows or hides it", [ctrl(Key::J)], always, |s, _| s.toggle_log()),
+    command!(LargerCells, View, "Larger cells", "In the Seeds tab", [plain(Key::Plus), plain(Key::Equals)], always,
+        |s, _| s.scale_cells(1.15)),
+    command!(SmallerCells, View, "Smaller cells", "In the Seeds tab", [plain(Key::Minus)], always,
+        |s, _| s.scale_cells(1.0 / 1.15)),
+    command!(ToggleTheme, View, "Dark or light", "", [ctrl_shift(Key::L)], always, |s, ctx| s.toggle_theme(ctx)),
+    command!(LargerFont, View, "Larger font", "", [ctrl_shift(Key::Period)], always, |s, ctx| s.change_font(ctx, 1.0)),
+    command!(SmallerFont, View, "Smaller font", "", [ctrl_shift(Key::Comma)], always, |s, ctx| s.change_font(ctx, -1.0)),
+    command!(ZoomIn, View, "Zoom in", "", [ctrl(Key::Plus), ctrl(Key::Equals)], always, |s, ctx| s.zoom(ctx, 0.1)),
+    command!(ZoomOut, View, "Zoom out", "", [ctrl(Key::Minus)], always, |s, ctx| s.zoom(ctx, -0.1)),
+    command!(ZoomReset, View, "Reset zoom", "", [ctrl(Key::Num0)], always, |s, ctx| s.zoom(ctx, 0.0)),
+    command!(ResetLayout, View, "Reset the layout", "", [], always, |s, _| s.reset_layout()),
+
+    command!(PairNext, Pairs, "Next pair", "", [plain(Key::J)], needs_pairs, |s, _| s.pane_command(CommandId::PairNext)),
+    command!(PairPrevious, Pairs, "Previous pair", "", [plain(Key::K)], needs_pairs,
+        |s, _| s.pane_command(CommandId::PairPrevious)),
+    command!(PairExclude, Pairs, "Exclude the pair", "It is not trained on", [plain(Key::X)], needs_pairs,
+        |s, _| s.pane_command(CommandId::PairExclude)),
+    command!(PairFlip, Pairs, "Flip the pair", "The loser is the better one", [plain(Key::F)], needs_pairs,
+        |s, _| s.pane_command(CommandId::PairFlip)),
+    command!(PairPin, Pairs, "Pin the pair", "It is trained on whatever the selection", [plain(Key::P)], needs_pairs,
+        |s, _| s.pane_command(CommandId::PairPin)),
+
+    command!(CommandPalette, Help, "Command palette", "Every command by its name", [ctrl(Key::K)], always,
+        |s, _| s.command_palette.toggle()),
+    command!(ShortcutSheet, Help, "Keyboard shortcuts", "Also by ?", [plain(Key::F1)], always,
+        |s, _| s.shows_shortcuts = !s.shows_shortcuts),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_titles_and_shortcuts_are_unique() {
+        let ids: HashSet<_> = COMMANDS.iter().map(|c| c.id).collect();
+        let titles: HashSet<_> = COMMANDS.iter().map(|c| c.title).collect();
+        assert_eq!((ids.len(), titles.len()), (COMMANDS.len(), COMMANDS.len()));
+        assert_eq!(ids.len(), CommandId::ShortcutSheet as usize + 1, "an id has no entry");
+        let shortcuts: Vec<_> = COMMANDS.iter().flat_map(|c| c.shortcuts).collect();
+        let distinct: HashSet<_> = shortcuts.iter().map(|s| format!("{s:?}")).collect();
+        assert_eq!(distinct.len(), shortcuts.len());
+    }
+}

@@ -1,0 +1,140 @@
+//! Native file dialogs that never hold up drawing: what was chosen comes back as an action, some frames later.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use rfd::{AsyncFileDialog, FileHandle};
+
+use super::actions::Action;
+
+/// Image files offered.
+const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
+
+/// What a dialog is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Images to add, several files.
+    Images,
+    /// A folder of images to add.
+    ImageFolder,
+    OpenWorkspace,
+    NewWorkspace,
+    LoadRecipe,
+    SaveRecipe,
+    ExportPairs,
+}
+
+/// Dialogs that are open, and what was chosen in them.
+pub struct Dialogs {
+    sender: Sender<Vec<Action>>,
+    chosen: Receiver<Vec<Action>>,
+    ctx: egui::Context,
+    /// A second dialog does not open on top of the first.
+    is_open: bool,
+}
+
+impl Dialogs {
+    /// No dialog is open.
+    pub fn new(ctx: &egui::Context) -> Self {
+        let (sender, chosen) = channel();
+        Self { sender, chosen, ctx: ctx.clone(), is_open: false }
+    }
+
+    /// Opens a dialog. It must be made on this thread; it is waited for on another.
+    pub fn open(&mut self, ask: Ask) {
+        if std::mem::replace(&mut self.is_open, true) {
+            return;
+        }
+        let dialog = AsyncFileDialog::new();
+        match ask {
+            Ask::Images => {
+                let files = dialog.set_title("Add images").add_filter("Images", &EXTENSIONS).pick_files();
+                self.wait(files, |files| vec![Action::OfferToAdd(files.iter().map(path).collect())]);
+            }
+            Ask::ImageFolder => {
+                let folder = dialog.set_title("Add a folder of images").pick_folder();
+                self.wait(folder, |dir| vec![Action::OfferToAdd(vec![path(&dir)])]);
+            }
+            Ask::OpenWorkspace => {
+                let folder = dialog.set_title("Open a workspace").pick_folder();
+                self.wait(folder, |dir| vec![Action::OpenWorkspace(path(&dir))]);
+            }
+            Ask::NewWorkspace => {
+                let folder = dialog.set_title("An empty folder for the new workspace").pick_folder();
+                self.wait(folder, |dir| vec![Action::CreateWorkspace { dir: path(&dir), example: false }]);
+            }
+            Ask::LoadRecipe => {
+                let file = dialog.set_title("Load a recipe").add_filter("Recipe", &["ron"]).pick_file();
+                self.wait(file, |file| vec![Action::LoadRecipe(path(&file))]);
+            }
+            Ask::SaveRecipe => {
+                let dialog = dialog.set_title("Save the recipe").add_filter("Recipe", &["ron"]);
+                let file = dialog.set_file_name("recipe.ron").save_file();
+                self.wait(file, |file| vec![Action::SaveRecipe(path(&file))]);
+            }
+            Ask::ExportPairs => {
+                let folder = dialog.set_title("A folder for the pairs").pick_folder();
+                self.wait(folder, |dir| {
+                    vec![Action::Start(crate::engine::protocol::Job::ExportPairs { dir: path(&dir) })]
+                });
+            }
+        }
+    }
+
+    fn wait<T: 'static>(
+        &mut self,
+        dialog: impl Future<Output = Option<T>> + Send + 'static,
+        then: impl FnOnce(T) -> Vec<Action> + Send + 'static,
+    ) {
+        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
+        let waiting = std::thread::Builder::new().name("dialog".into()).spawn(move || {
+            let actions = block_on(dialog).map(then).unwrap_or_default();
+            // Fails only when the window was closed meanwhile.
+            let _ = sender.send(actions);
+            ctx.request_repaint();
+        });
+        self.is_open = waiting.is_ok();
+    }
+
+    /// egui's context, to wake it and to name the window.
+    pub fn context(&self) -> &egui::Context {
+        &self.ctx
+    }
+
+    /// What was chosen since the last frame.
+    pub fn take(&mut self) -> Vec<Action> {
+        let chosen: Vec<Vec<Action>> = self.chosen.try_iter().collect();
+        self.is_open &= chosen.is_empty();
+        chosen.into_iter().flatten().collect()
+    }
+}
+
+fn path(handle: &FileHandle) -> PathBuf {
+    handle.path().to_owned()
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

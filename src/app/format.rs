@@ -1,0 +1,117 @@
+//! How numbers and times are written.
+
+/// A duration as people say it.
+pub fn duration(secs: f64) -> String {
+    match secs.max(0.0).round() as u64 {
+        s @ 0..=89 => format!("{s} s"),
+        s @ 90..=5399 => format!("{} min", (s + 30) / 60),
+        s => format!("{:.1} h", s as f64 / 3600.0),
+    }
+}
+
+/// Units a second, with as many digits as say something.
+pub fn rate(per_second: f64, unit: &str) -> String {
+    match per_second {
+        r if r >= 10.0 => format!("{r:.0} {unit}/s"),
+        r if r >= 1.0 => format!("{r:.1} {unit}/s"),
+        r if r > 0.0 => format!("{:.1} s each", 1.0 / r),
+        _ => String::new(),
+    }
+}
+
+/// A number with four significant digits, as it stands in a cell; "–" where there is none.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".into();
+    }
+    match value.abs() {
+        0.0 => "0".into(),
+        a if !(1e-4..1e5).contains(&a) => format!("{value:.2e}"),
+        a => {
+            let decimals = (3 - a.log10().floor() as i32).clamp(0, 6) as usize;
+            format!("{value:.decimals$}")
+        }
+    }
+}
+
+/// A reward, σ or weight: three decimals; "–" where there is none.
+pub fn reward(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}") } else { "–".into() }
+}
+
+/// A number with three significant digits, where room is scarce; "–" where there is none.
+pub fn brief(value: f64) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => "–".into(),
+        0.0 => "0".into(),
+        a if !(1e-3..1e4).contains(&a) => format!("{value:.1e}"),
+        a => {
+            let decimals = (2 - a.log10().floor() as i32).clamp(0, 5) as usize;
+            format!("{value:.decimals$}")
+        }
+    }
+}
+
+/// A shortcut as it is printed on the keys.
+pub fn shortcut(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
+    let mut text = ctx.format_shortcut(shortcut);
+    for (name, sign) in [
+        ("OpenBracket", "["),
+        ("CloseBracket", "]"),
+        ("Minus", "−"),
+        ("Plus", "+"),
+        ("Equals", "="),
+        ("Period", "."),
+        ("Comma", ","),
+    ] {
+        if let Some(modifiers) = text.strip_suffix(name) {
+            text = format!("{modifiers}{sign}");
+            break;
+        }
+    }
+    text
+}
+
+/// A whole number with thin spaces between thousands.
+pub fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push('\u{2009}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// "1 image", "2 images".
+pub fn counted(n: usize, unit: &str) -> String {
+    format!("{} {unit}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// The text, or its first letters and "…".
+pub fn short(text: &str, max_chars: usize) -> String {
+    if text.chars().count() <= max_chars {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(max_chars.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        assert_eq!(number(0.012_345), "0.01235");
+        assert_eq!(number(31.456), "31.46");
+        assert_eq!(number(f64::NAN), "–");
+        assert_eq!(number(0.0), "0");
+        assert_eq!((brief(0.012_345), brief(1.0749), brief(f64::NAN)), ("0.0123".into(), "1.07".into(), "–".into()));
+        assert_eq!(count(1_234_567), "1\u{2009}234\u{2009}567");
+        assert_eq!(short("a long name.png", 6), "a lon…");
+        assert_eq!(duration(3600.0), "60 min");
+    }
+}

@@ -1,0 +1,168 @@
+//! The control of one setting: a slider, a number, a choice or a text, as its accepted values ask for.
+
+use egui::accesskit::Role;
+use egui::{Align, ComboBox, DragValue, Layout, Slider, TextEdit, Ui};
+
+use super::{explain, label_ui};
+use crate::app::widgets;
+use crate::degrade;
+use crate::method::fields::Field;
+use crate::method::recipe::Recipe;
+use crate::method::value::{Accepted, Value};
+
+/// Width of the names in points.
+pub const LABEL_WIDTH: f32 = 134.0;
+
+/// Numbers that are turned by a slider: key, range and whether the scale is logarithmic. The number beside the slider
+/// takes what lies beyond.
+const SLIDERS: [(&str, f64, f64, bool); 6] = [
+    ("reward.fr_balance", 0.0, 1.0, false),
+    ("hpo.alpha_intra", 0.0, 10.0, false),
+    ("hpo.alpha_inter", 0.0, 10.0, false),
+    ("training.beta", 1.0, 100_000.0, true),
+    ("training.learning_rate", 1e-7, 1e-2, true),
+    ("training.ema_decay", 0.0, 0.9999, false),
+];
+
+/// Draws the control; true if the setting was changed.
+pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
+    let mut changed = false;
+    ui.horizontal(|ui| {
+        changed |= label_ui(ui, field, recipe, preset, LABEL_WIDTH);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let value = control_ui(ui, field, field.value(recipe), preset);
+            if let Some(value) = value {
+                changed |= field.assign(recipe, value).is_ok();
+            }
+        });
+    });
+    changed
+}
+
+/// Draws the control itself; the new value if there is one.
+fn control_ui(ui: &mut Ui, field: &Field, value: Value, preset: &Recipe) -> Option<Value> {
+    match (field.accepted, value) {
+        (Accepted::Count { min, max }, Value::Count(mut v)) => {
+            let speed = (v as f64 * 0.01).max(0.1);
+            let suffix = suffix(field, v != 1);
+            let drag = DragValue::new(&mut v).range(min..=max).speed(speed).suffix(suffix);
+            let response = ui.add_sized([112.0, ui.spacing().interact_size.y], drag);
+            let response = response.on_hover_ui(|ui| explain(ui, field, preset));
+            widgets::name(&response, Role::SpinButton, field.label);
+            response.changed().then_some(Value::Count(v))
+        }
+        (Accepted::Number { .. } | Accepted::Positive { .. }, Value::Number(v)) => number_ui(ui, field, v, preset),
+        (Accepted::Choice(words), Value::Choice(word)) => choice_ui(ui, field, words, word, preset),
+        (Accepted::Text { .. }, Value::Text(text)) => text_ui(ui, field, text, preset),
+        _ => None,
+    }
+}
+
+fn suffix(field: &Field, plural: bool) -> String {
+    match field.unit {
+        "" => String::new(),
+        unit if plural => format!(" {unit}"),
+        "batches" => " batch".into(),
+        unit => format!(" {}", unit.strip_suffix('s').unwrap_or(unit)),
+    }
+}
+
+fn number_ui(ui: &mut Ui, field: &Field, mut v: f64, preset: &Recipe) -> Option<Value> {
+    let (min, max) = match field.accepted {
+        Accepted::Number { min, max } => (min, max),
+        Accepted::Positive { max } => (max * 1e-18, max),
+        _ => (f64::MIN, f64::MAX),
+    };
+    let slider = SLIDERS.iter().find(|(key, ..)| *key == field.key);
+    let speed = (v.abs() * 0.01).max(if max <= 1.0 { 1e-4 } else { 1e-3 });
+    let scientific = field.key == "training.learning_rate";
+    let mut drag = DragValue::new(&mut v).range(min..=max).speed(speed).max_decimals(6);
+    drag = if scientific {
+        drag.custom_formatter(|v, _| format!("{v:.2e}")).custom_parser(|text| text.trim().parse().ok())
+    } else {
+        drag.suffix(suffix(field, true))
+    };
+    let width = if slider.is_some() { 62.0 } else { 112.0 };
+    let response = ui.add_sized([width, ui.spacing().interact_size.y], drag);
+    let response = response.on_hover_ui(|ui| explain(ui, field, preset));
+    widgets::name(&response, Role::SpinButton, field.label);
+    let mut changed = response.changed();
+    if let Some((_, from, to, logarithmic)) = slider {
+        ui.spacing_mut().slider_width = (ui.available_width() - 4.0).max(40.0);
+        let mut shown = v.clamp(*from, *to);
+        let rail = Slider::new(&mut shown, *from..=*to).logarithmic(*logarithmic).show_value(false);
+        let response = widgets::slider(ui, rail, &format!("{} slider", field.label));
+        let response = response.on_hover_ui(|ui| explain(ui, field, preset));
+        if response.changed() {
+            v = rounded(shown, *logarithmic, *to - *from);
+            changed = true;
+        }
+    }
+    changed.then_some(Value::Number(v))
+}
+
+/// What a slider is dragged to, with the digits a person would type.
+fn rounded(v: f64, logarithmic: bool, extent: f64) -> f64 {
+    let unit = if logarithmic { 10f64.powf(v.abs().max(1e-12).log10().floor() - 1.0) } else { extent / 1000.0 };
+    let text = format!("{:.3e}", (v / unit).round() * unit);
+    text.parse().unwrap_or(v)
+}
+
+fn choice_ui(ui: &mut Ui, field: &Field, words: &[&'static str], word: &str, preset: &Recipe) -> Option<Value> {
+    let mut chosen = None;
+    let readable = |word: &str| word.replace('_', " ");
+    if words.len() <= 2 {
+        // Right to left, so that the first word stands first.
+        for option in words.iter().rev() {
+            let response = ui.selectable_label(*option == word, readable(option));
+            if response.on_hover_ui(|ui| explain(ui, field, preset)).clicked() {
+                chosen = Some(Value::Choice(option));
+            }
+        }
+    } else {
+        let combo = ComboBox::from_id_salt(field.key).width(104.0).selected_text(readable(word));
+        combo
+            .show_ui(ui, |ui| {
+                for option in words {
+                    if ui.selectable_label(*option == word, readable(option)).clicked() {
+                        chosen = Some(Value::Choice(option));
+                    }
+                }
+            })
+            .response
+            .on_hover_ui(|ui| explain(ui, field, preset));
+    }
+    chosen.filter(|value| *value != Value::Choice(words.iter().find(|w| **w == word).copied().unwrap_or_default()))
+}
+
+fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe) -> Option<Value> {
+    if field.key == "data.degradation" {
+        let mut chosen = None;
+        let combo = ComboBox::from_id_salt(field.key).width(112.0).selected_text(&text);
+        combo.show_ui(ui, |ui| {
+            for name in degrade::PRESETS {
+                if ui.selectable_label(name == text, name).clicked() {
+                    chosen = Some(Value::Text(name.to_owned()));
+                }
+            }
+        });
+        return chosen;
+    }
+    let response = ui.add_sized([112.0, ui.spacing().interact_size.y], TextEdit::singleline(&mut text));
+    let response = response.on_hover_ui(|ui| explain(ui, field, preset));
+    widgets::name(&response, Role::TextInput, field.label);
+    response.changed().then_some(Value::Text(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sliders_give_numbers_a_person_would_type() {
+        assert_eq!(rounded(1234.567, true, 0.0), 1200.0);
+        assert_eq!(rounded(1.2345e-5, true, 0.0), 1.2e-5);
+        assert_eq!(rounded(0.333_333, false, 1.0), 0.333);
+        assert_eq!(rounded(2.345_678, false, 10.0), 2.35);
+    }
+}

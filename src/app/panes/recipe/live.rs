@@ -1,0 +1,90 @@
+//! What the recipe makes of the pairs, live while it is edited.
+
+use egui::{Align, Frame, Layout, Margin, RichText, Ui, vec2};
+
+use crate::app::actions::Cx;
+use crate::app::theme::{self, space};
+use crate::app::{format, widgets};
+
+/// Height that is kept for it, in points.
+pub fn height(ui: &Ui) -> f32 {
+    let line = ui.text_style_height(&egui::TextStyle::Body) + ui.spacing().item_spacing.y;
+    2.0 * 80.0 + 2.0 * line + 54.0
+}
+
+/// Draws it.
+pub fn ui(ui: &mut Ui, cx: &Cx) {
+    let p = cx.palette;
+    ui.separator();
+    let Some(rewards) = &cx.state.rewards else {
+        ui.horizontal(|ui| widgets::section(ui, "Pairs"));
+        let text = match &cx.state.ranking_fault {
+            Some(cause) if cx.state.stage() > crate::app::state::Stage::Empty => format!("None yet: {cause}"),
+            _ => "None yet. Histograms of gap and weights appear with the first scores.".into(),
+        };
+        ui.add(egui::Label::new(RichText::new(text).color(p.text_weak)).wrap());
+        return;
+    };
+    let ranking = &rewards.ranking;
+    let summary = &ranking.summary;
+    let frozen = ranking.scores.frozen.is_some();
+    ui.horizontal(|ui| {
+        widgets::section(ui, &format::counted(summary.pairs, "pair"));
+        let groups = format!("in {}", format::counted(summary.groups_with_pairs, "group"));
+        ui.label(RichText::new(groups).color(p.text_weak));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let (text, hint) = if frozen {
+                ("bounds frozen", "The reward bounds are frozen: rewards compare across checkpoints (method §2)")
+            } else {
+                ("bounds open", "The reward bounds still move with new scores; training freezes them (method §2)")
+            };
+            ui.label(RichText::new(text).small().color(p.text_faint)).on_hover_text(hint);
+        });
+    });
+    ui.horizontal(|ui| {
+        let share = if summary.pairs > 0 { summary.effective_pairs / summary.pairs as f64 } else { 0.0 };
+        let text =
+            format!("effective {} ({:.0} %)", format::count(summary.effective_pairs.round() as usize), share * 100.0);
+        ui.label(RichText::new(text).color(p.text_weak))
+            .on_hover_text("Effective sample size (Σw)² / Σw²: as many equally weighted pairs would say as much");
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| change_ui(ui, cx));
+    });
+    let width = (ui.available_width() - space::S) * 0.5;
+    ui.spacing_mut().item_spacing = vec2(space::S, space::XS);
+    let histogram =
+        |ui: &mut Ui, title: &str, text: &str, h, color| widgets::histogram(ui, title, text, h, color, width);
+    Frame::new().inner_margin(Margin::ZERO).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            histogram(ui, "gap |R_w − R_l|", "Gap in reward between winner and loser", &summary.gap, p.series[5]);
+            histogram(
+                ui,
+                "w = w_intra · w_inter",
+                "Weight of the pairs in the loss (method §5)",
+                &summary.weight,
+                p.accent,
+            );
+        });
+        ui.horizontal(|ui| {
+            let intra = "Weight within the group: 1 + α_intra · (gap − μ_gap) (method §4)";
+            histogram(ui, "w_intra", intra, &summary.w_intra, p.series[2]);
+            let inter = "Weight of the groups: 1 + α_inter · (σ_g − μ_σ) (method §4)";
+            histogram(ui, "w_inter, by group", inter, &summary.w_inter, p.series[4]);
+        });
+    });
+    if let Some(missing) = &ranking.missing {
+        ui.add(egui::Label::new(RichText::new(missing).small().color(theme::palette(ui).warning)).truncate());
+    }
+}
+
+fn change_ui(ui: &mut Ui, cx: &Cx) {
+    let p = cx.palette;
+    let change = cx.state.rewards.as_ref().and_then(|rewards| rewards.ranking.change);
+    let Some(change) = change else { return };
+    let text = match (change.added, change.removed) {
+        (0, 0) => RichText::new("same pairs").color(p.text_faint),
+        (added, removed) => {
+            RichText::new(format!("+{} −{}", format::count(added), format::count(removed))).color(p.changed)
+        }
+    };
+    ui.label(text).on_hover_text("Pairs that the last edit of the recipe brought and took away");
+}

@@ -1,0 +1,155 @@
+//! Which metrics count and how much; which are held out.
+
+use egui::accesskit::Role;
+use egui::{Align, DragValue, Layout, RichText, Slider, Ui};
+
+use super::control::LABEL_WIDTH;
+use super::label_ui;
+use crate::app::{theme, widgets};
+use crate::iqa::{self, Direction, Info, Kind};
+use crate::method::fields::Field;
+use crate::method::recipe::Recipe;
+use crate::method::value::Value;
+
+/// Weights that the sliders reach; the number beside takes larger ones.
+const MAX_WEIGHT: f64 = 2.0;
+
+/// The weights of one half of the reward; true if one was changed.
+pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
+    let kind = if field.key == "reward.fr" { Kind::FullReference } else { Kind::NoReference };
+    let Value::Weights(mut weights) = field.value(recipe) else { return false };
+    let mut changed = false;
+    let mut added = None;
+    ui.horizontal(|ui| {
+        changed |= label_ui(ui, field, recipe, preset, LABEL_WIDTH);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.menu_button("+ metric", |ui| added = choose(ui, kind, recipe));
+        });
+    });
+    if changed {
+        return true;
+    }
+    if let Some(name) = added {
+        // A metric that is trained on is not held out any more.
+        recipe.reward.held_out.retain(|held_out| *held_out != name);
+        weights.insert(name, 1.0);
+        return field.assign(recipe, Value::Weights(weights)).is_ok();
+    }
+    let total: f64 = weights.values().sum();
+    let mut removed = None;
+    let before = weights.clone();
+    for (name, weight) in &mut weights {
+        ui.horizontal(|ui| {
+            if weight_ui(ui, name, weight, total) {
+                removed = Some(name.clone());
+            }
+        });
+    }
+    if let Some(name) = removed {
+        weights.remove(&name);
+    }
+    weights != before && field.assign(recipe, Value::Weights(weights)).is_ok()
+}
+
+/// One metric; true if it is to be removed.
+fn weight_ui(ui: &mut Ui, name: &str, weight: &mut f64, total: f64) -> bool {
+    let p = theme::palette(ui);
+    let height = ui.spacing().interact_size.y;
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(LABEL_WIDTH, height), egui::Sense::hover());
+    let info = iqa::by_name(name).map(|metric| metric.info()).ok();
+    let arrow = info.map_or("", |info| direction_mark(info));
+    let color = if *weight > 0.0 { p.text } else { p.text_faint };
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let text = egui::Rect::from_min_max(rect.min + egui::vec2(20.0, 0.0), rect.max);
+    widgets::paint_text(ui, text, egui::Align2::LEFT_CENTER, &format!("{name} {arrow}"), font, color);
+    let share = if total > 0.0 { *weight / total } else { 0.0 };
+    response.on_hover_ui(|ui| match info {
+        Some(info) => info_ui(ui, info, Some(share)),
+        None => drop(ui.label("This metric is not part of this version")),
+    });
+    let mut removed = false;
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let close =
+            ui.add(egui::Button::new(RichText::new("×").color(p.text_faint)).frame(false).min_size([14.0, 0.0].into()));
+        widgets::name(&close, Role::Button, &format!("Remove {name}"));
+        removed = close.on_hover_text("Take the metric out; at weight 0 it is scored without counting").clicked();
+        let drag = DragValue::new(weight).range(0.0..=1000.0).speed(0.01).max_decimals(2);
+        let response = ui.add_sized([42.0, height], drag);
+        widgets::name(&response, Role::SpinButton, &format!("Weight of {name}"));
+        ui.spacing_mut().slider_width = (ui.available_width() - 4.0).max(30.0);
+        let mut shown = weight.min(MAX_WEIGHT);
+        let slider = Slider::new(&mut shown, 0.0..=MAX_WEIGHT).show_value(false).step_by(0.05);
+        if widgets::slider(ui, slider, &format!("Weight of {name} slider")).changed() {
+            *weight = shown;
+        }
+    });
+    removed
+}
+
+/// A menu of the metrics of a kind that are not listed yet; the chosen one.
+fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe) -> Option<String> {
+    let reward = &recipe.reward;
+    let mut chosen = None;
+    let is_listed = |name: &str| reward.fr.contains_key(name) || reward.nr.contains_key(name);
+    let mut any = false;
+    for info in iqa::all().iter().map(|metric| metric.info()).filter(|info| info.kind == kind && !is_listed(info.name))
+    {
+        any = true;
+        let crop_px = recipe.data.crop_px;
+        let fits = crop_px == 0 || crop_px >= info.min_size_px;
+        let text = format!("{} {}", info.title, direction_mark(info));
+        let response = ui.add_enabled(fits, egui::Button::new(text)).on_hover_ui(|ui| info_ui(ui, info, None));
+        let response = response.on_disabled_hover_text(format!("Needs {} px, crops have {crop_px}", info.min_size_px));
+        if response.clicked() {
+            chosen = Some(info.name.to_owned());
+        }
+    }
+    if !any {
+        ui.weak("All metrics of this kind are listed");
+    }
+    chosen
+}
+
+/// The held-out metrics as check boxes; true if one was changed.
+pub fn names_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
+    let mut changed = label_ui(ui, field, recipe, preset, ui.available_width());
+    let trained: Vec<String> = recipe.trained_metrics().into_iter().map(str::to_owned).collect();
+    let p = theme::palette(ui);
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
+        ui.add_space(12.0);
+        let free = iqa::all().iter().map(|metric| metric.info()).filter(|info| !trained.iter().any(|t| t == info.name));
+        for info in free {
+            let at = recipe.reward.held_out.iter().position(|name| name == info.name);
+            let fits = recipe.data.crop_px == 0 || recipe.data.crop_px >= info.min_size_px;
+            let color = if at.is_some() { p.held_out } else { p.text_faint };
+            let text = RichText::new(format!("{} {}", info.name, direction_mark(info))).small().color(color);
+            let response = ui.add_enabled(fits || at.is_some(), egui::Button::selectable(at.is_some(), text));
+            if response.on_hover_ui(|ui| info_ui(ui, info, None)).clicked() {
+                match at {
+                    Some(at) => drop(recipe.reward.held_out.remove(at)),
+                    None => recipe.reward.held_out.push(info.name.to_owned()),
+                }
+                changed = true;
+            }
+        }
+    });
+    changed
+}
+
+fn direction_mark(info: &Info) -> &'static str {
+    if info.direction == Direction::HigherIsBetter { "↑" } else { "↓" }
+}
+
+fn info_ui(ui: &mut Ui, info: &Info, share: Option<f64>) {
+    let p = theme::palette(ui);
+    ui.set_max_width(340.0);
+    ui.label(RichText::new(info.title).font(theme::strong(13.5)));
+    let kind = if info.kind == Kind::FullReference { "full-reference" } else { "no-reference" };
+    let better = if info.direction == Direction::HigherIsBetter { "higher" } else { "lower" };
+    ui.label(format!("{kind}, {better} is better, needs {} px", info.min_size_px));
+    if let Some(share) = share {
+        ui.label(format!("{:.0} % of its half of the reward", share * 100.0));
+    }
+    ui.add(egui::Label::new(RichText::new(info.paper).small().color(p.text_weak)).wrap());
+}

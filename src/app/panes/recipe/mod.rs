@@ -1,0 +1,235 @@
+//! Every setting of a run, and live below them what they make of the pairs.
+
+mod control;
+mod live;
+mod metrics;
+mod ratio;
+
+use egui::{Align, Button, ComboBox, Layout, RichText, ScrollArea, Ui};
+
+use super::Pane;
+use crate::app::actions::{Action, Cx};
+use crate::app::commands::CommandId;
+use crate::app::theme::{self, space};
+use crate::app::{format, widgets};
+use crate::method::fields::{self, Field};
+use crate::method::presets;
+use crate::method::recipe::Recipe;
+use crate::method::value::Accepted;
+
+/// The sections: topic of the keys, title, and whether it is open at first.
+const SECTIONS: [(&str, &str, bool); 6] = [
+    ("sampling", "Sampling", true),
+    ("reward", "Reward", true),
+    ("curation", "Curation", true),
+    ("hpo", "Pair weights (HPO)", true),
+    ("training", "Training", true),
+    ("data", "Images", false),
+];
+
+/// Settings that are shown once "all settings" is on.
+const RARE: [&str; 14] = [
+    "sampling.first_seed",
+    "sampling.method",
+    "sampling.guidance",
+    "sampling.negative_prompt",
+    "sampling.colour_fix",
+    "sampling.tile_px",
+    "sampling.tile_overlap_px",
+    "sampling.memory_budget_mib",
+    "training.warmup_steps",
+    "training.grad_clip",
+    "training.weight_decay",
+    "training.ema_decay",
+    "training.seed",
+    "training.round_reference",
+];
+
+/// The Recipe pane.
+#[derive(Default)]
+pub struct RecipePane {
+    shows_all: bool,
+    filter: String,
+}
+
+impl Pane for RecipePane {
+    fn ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        if cx.state.opened.is_none() {
+            let text = "Every setting of a run, from the number of seeds to the learning rate.";
+            widgets::empty_state(ui, "≡", "No recipe yet", text, None);
+            return;
+        }
+        self.head_ui(ui, cx);
+        let live = live::height(ui);
+        let room = ui.available_height();
+        ScrollArea::vertical().auto_shrink(false).max_height((room - live).max(160.0)).show(ui, |ui| {
+            ui.set_width(ui.available_width() - 8.0);
+            let mut recipe = cx.state.recipe.edited.clone();
+            let mut changed = None;
+            for (topic, title, is_open) in SECTIONS {
+                self.section_ui(ui, cx, &mut recipe, topic, title, is_open, &mut changed);
+            }
+            if let Some(what) = changed {
+                cx.act(Action::EditRecipe { recipe: Box::new(recipe), what });
+            }
+        });
+        live::ui(ui, cx);
+    }
+}
+
+impl RecipePane {
+    fn head_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        let state = &cx.state.recipe;
+        let p = cx.palette;
+        let differences = state.edited.diff(&state.preset).len();
+        ui.horizontal(|ui| {
+            let combo = ComboBox::from_id_salt("preset").width(118.0).selected_text(&state.preset_name);
+            let response = combo.show_ui(ui, |ui| {
+                for name in presets::preset_names() {
+                    if ui.selectable_label(name == state.preset_name, name).clicked() {
+                        cx.actions.push(Action::ComparePreset(name.to_owned()));
+                        if let Ok(recipe) = presets::preset(name) {
+                            let what = format!("preset {name}");
+                            cx.actions.push(Action::EditRecipe { recipe: Box::new(recipe), what });
+                            cx.actions.push(Action::EndGesture);
+                        }
+                    }
+                }
+                ui.separator();
+                for id in [CommandId::LoadRecipe, CommandId::SaveRecipe] {
+                    if ui.button(crate::app::commands::command(id).title).clicked() {
+                        cx.actions.push(Action::Command(id));
+                    }
+                }
+            });
+            response.response.on_hover_text("Starts from a preset; undo brings the settings back");
+            if differences > 0 {
+                let text = RichText::new(format!("● {differences} changed")).small().color(p.changed);
+                let button = ui.add(Button::new(text).frame(false));
+                if button.on_hover_text("Reset all settings to the preset").clicked() {
+                    cx.actions.push(Action::Command(CommandId::ResetRecipe));
+                }
+            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.toggle_value(&mut self.shows_all, "All").on_hover_text("Shows the settings one rarely turns, too");
+            });
+        });
+        if self.shows_all {
+            let filter = egui::TextEdit::singleline(&mut self.filter).hint_text("Find a setting");
+            let response = ui.add_sized([ui.available_width(), ui.spacing().interact_size.y], filter);
+            widgets::name(&response, egui::accesskit::Role::TextInput, "Find a setting");
+        }
+        if let Some(fault) = &cx.state.recipe.fault {
+            ui.add_space(space::XS);
+            egui::Frame::new()
+                .fill(p.error.gamma_multiply(0.14))
+                .corner_radius(theme::RADIUS)
+                .inner_margin(space::S)
+                .show(ui, |ui| {
+                    ui.add(egui::Label::new(RichText::new(fault).small().color(p.error)).wrap());
+                });
+        }
+        ui.add_space(2.0);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn section_ui(
+        &self,
+        ui: &mut Ui,
+        cx: &mut Cx,
+        recipe: &mut Recipe,
+        topic: &str,
+        title: &str,
+        is_open: bool,
+        changed: &mut Option<String>,
+    ) {
+        let preset = cx.state.recipe.preset.clone();
+        let shown: Vec<&Field> =
+            fields::fields().iter().filter(|f| f.topic() == topic && self.is_shown(f, recipe, &preset)).collect();
+        if shown.is_empty() {
+            return;
+        }
+        let heading = RichText::new(title).font(theme::strong(12.5)).color(cx.palette.text_weak);
+        let header = egui::CollapsingHeader::new(heading).id_salt(topic).default_open(is_open);
+        header.show_unindented(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 4.0;
+            for field in shown {
+                let edited = match field.accepted {
+                    Accepted::Weights => metrics::weights_ui(ui, field, recipe, &preset),
+                    Accepted::Names => metrics::names_ui(ui, field, recipe, &preset),
+                    _ if field.key == "curation.ratio" => ratio::ui(ui, field, recipe, &preset),
+                    _ => control::ui(ui, field, recipe, &preset),
+                };
+                if edited {
+                    *changed = Some(field.label.to_owned());
+                }
+            }
+            if topic == "training" {
+                let pairs = recipe.training.pairs_per_step();
+                let text = format!("{} a step", format::counted(pairs, "pair"));
+                ui.label(RichText::new(text).small().color(cx.palette.text_faint));
+            }
+            ui.add_space(space::XS);
+        });
+    }
+
+    fn is_shown(&self, field: &Field, recipe: &Recipe, preset: &Recipe) -> bool {
+        let wanted = self.filter.trim().to_lowercase();
+        if self.shows_all && !wanted.is_empty() {
+            let text = format!("{} {} {}", field.label, field.key, field.aliases.join(" ")).to_lowercase();
+            return text.contains(&wanted);
+        }
+        // A rare setting that was turned is never hidden.
+        self.shows_all || !RARE.contains(&field.key) || field.value(recipe) != field.value(preset)
+    }
+}
+
+/// What is said about a setting when the pointer rests on it.
+fn explain(ui: &mut Ui, field: &Field, preset: &Recipe) {
+    let p = theme::palette(ui);
+    ui.set_max_width(360.0);
+    ui.label(RichText::new(field.label).font(theme::strong(13.5)));
+    ui.add(egui::Label::new(field.doc).wrap());
+    if !field.formula.is_empty() {
+        let formula = RichText::new(format!("method {}", field.formula)).color(p.accent);
+        ui.add(egui::Label::new(formula).wrap());
+    }
+    let unit = if field.unit.is_empty() { String::new() } else { format!(" {}", field.unit) };
+    let value = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+    let default = value(field.default_value().to_string());
+    let preset = value(field.value(preset).to_string());
+    let weak = |text: String| RichText::new(text).small().color(p.text_weak);
+    ui.add(egui::Label::new(weak(format!("default {default}{unit}, preset {preset}"))).wrap());
+    ui.label(RichText::new(format!("--set {}=…", field.key)).small().monospace().color(p.text_faint));
+}
+
+/// The name of a setting, marked where it differs from the preset, and the button that resets it. Returns whether that
+/// was pressed.
+fn label_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, width: f32) -> bool {
+    let p = theme::palette(ui);
+    let is_changed = field.value(recipe) != field.value(preset);
+    let height = ui.spacing().interact_size.y;
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(width, height), egui::Sense::hover());
+    let color = if is_changed { p.text } else { p.text_weak };
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let text = egui::Rect::from_min_max(rect.min + egui::vec2(10.0, 0.0), rect.max);
+    widgets::paint_text(ui, text, egui::Align2::LEFT_CENTER, field.label, font, color);
+    response.on_hover_ui(|ui| explain(ui, field, preset));
+    if !is_changed {
+        return false;
+    }
+    let mark = egui::Rect::from_center_size(egui::pos2(rect.left() + 3.0, rect.center().y), egui::vec2(14.0, height));
+    let reset = ui.interact(mark, ui.scope_id().with(("reset", field.key)), egui::Sense::click());
+    widgets::name(&reset, egui::accesskit::Role::Button, &format!("Reset {}", field.label));
+    if reset.hovered() {
+        let font = egui::TextStyle::Body.resolve(ui.style());
+        ui.painter().text(mark.center(), egui::Align2::CENTER_CENTER, "↺", font, p.changed);
+    } else {
+        ui.painter().circle_filled(mark.center(), 3.0, p.changed);
+    }
+    let hint = format!("Reset to {} of the preset", field.value(preset));
+    if reset.on_hover_text(hint).on_hover_cursor(egui::CursorIcon::PointingHand).clicked() {
+        return field.assign(recipe, field.value(preset)).is_ok();
+    }
+    false
+}

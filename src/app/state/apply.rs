@@ -1,0 +1,218 @@
+//! An event changes the state: the only way in which what the engine says reaches the screen.
+
+use std::sync::Arc;
+
+use super::maps::Maps;
+use super::rewards::RewardView;
+use super::{Asked, Selection, State, Wants};
+use crate::app::format;
+use crate::engine::protocol::{Answer, Change, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId};
+use crate::method::presets;
+use crate::method::recipe::Recipe;
+use crate::workspace::RunId;
+
+impl State {
+    /// Takes in an event.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Job { id, state } => self.apply_job(id, state),
+            Event::Opened(opened) => self.apply_opened(opened),
+            Event::Changed(change) => self.apply_change(change),
+            Event::Step { run, row } => self.curves.entry(run).or_default().push(row),
+            Event::Evaluated { run, row } => self.curves.entry(run).or_default().evaluated(row),
+            Event::Answer { id, answer } => self.apply_answer(id, answer),
+            Event::Log { level, text } => self.log.add(self.now_secs, level, text),
+        }
+    }
+
+    fn apply_job(&mut self, id: JobId, job_state: JobState) {
+        let now = self.now_secs;
+        match &job_state {
+            JobState::Paused => self.paused = true,
+            JobState::Resumed => self.paused = false,
+            JobState::Failed(cause) => {
+                let title = self.jobs.title(id);
+                self.log.toast(now, Level::Error, format!("{title}: {cause}"));
+                self.opening = None;
+            }
+            JobState::Done(outcome) => self.apply_outcome(id, outcome),
+            JobState::Started => self.jobs.begins_with(id, self.candidates_done().0),
+            JobState::Progress(_) | JobState::Cancelled => {}
+        }
+        if job_state.is_final() {
+            // What a job left undone is shown as it is, not as it was last heard of.
+            self.wants.library |= self.opened.is_some();
+        }
+        self.jobs.apply(id, job_state, now);
+    }
+
+    fn apply_outcome(&mut self, id: JobId, outcome: &Outcome) {
+        let now = self.now_secs;
+        let title = self.jobs.title(id);
+        let said = match outcome {
+            Outcome::None => None,
+            Outcome::Added { images, refused } => {
+                for text in refused {
+                    self.log.add(now, Level::Warning, text.clone());
+                }
+                if !refused.is_empty() {
+                    let (n, first) = (refused.len(), &refused[0]);
+                    let more = if n > 1 { format!(", and {} more in the log", n - 1) } else { String::new() };
+                    self.log.toast(now, Level::Warning, format!("Not added: {first}{more}"));
+                }
+                (*images > 0).then(|| format::counted(*images, "image") + " added")
+            }
+            Outcome::Sampled { candidates } => Some(format!("{candidates} candidates sampled")),
+            Outcome::Scored { scores } => Some(format!("{scores} scores computed")),
+            Outcome::Generated { candidates, scores } => {
+                Some(format!("{candidates} candidates sampled, {scores} scores computed"))
+            }
+            Outcome::Curated(summary) => Some(format!("{} pairs", summary.pairs)),
+            Outcome::Trained { run, steps, state } => Some(format!("run {run}: {steps} steps, {state}")),
+            Outcome::Compared(comparison) => {
+                self.comparisons.push(comparison.clone());
+                Some(format!("{} compared with {}", comparison.b, comparison.a))
+            }
+            Outcome::Ran(report) => {
+                self.comparisons.push(Arc::new(report.comparison.clone()));
+                self.reports.push(report.clone());
+                Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
+            }
+            Outcome::Written(files) => {
+                let dir = files.first().and_then(|f| f.parent()).map(|d| d.display().to_string());
+                Some(format!("{} written to {}", format::counted(files.len(), "file"), dir.unwrap_or_default()))
+            }
+        };
+        if let Some(said) = said
+            && !self.jobs.is_quiet(id)
+        {
+            self.log.toast(now, Level::Info, said);
+        } else if !self.jobs.is_quiet(id) {
+            self.log.add(now, Level::Info, format!("{title}: done"));
+        }
+    }
+
+    fn apply_opened(&mut self, opened: Arc<Opened>) {
+        let root = opened.root.clone();
+        let is_other = self.opened.as_ref().is_none_or(|o| o.root != root);
+        let now = self.now_secs;
+        self.recipe.saved = opened.recipe.clone();
+        self.recipe.edited = opened.recipe.clone();
+        self.recipe.before_edit = None;
+        self.recipe.fault = None;
+        if is_other {
+            self.forget();
+            let nearest = nearest_preset(&opened.recipe);
+            self.set_preset(nearest);
+            self.log.add(
+                now,
+                Level::Info,
+                format!("workspace {} opened, computing on {}", root.display(), opened.device),
+            );
+        }
+        for finding in &opened.findings {
+            self.log.toast(now, Level::Warning, finding.clone());
+        }
+        self.opening = None;
+        self.opened = Some(opened);
+        (self.wants.library, self.wants.ranking) = (true, true);
+    }
+
+    /// Forgets what belongs to the workspace that was open.
+    fn forget(&mut self) {
+        self.library = None;
+        self.image_index.clear();
+        self.groups.clear();
+        self.rewards = None;
+        self.ranking_fault = None;
+        self.rankings.clear();
+        self.pictures.clear();
+        self.maps = Maps::default();
+        self.curves.clear();
+        self.comparisons.clear();
+        self.reports.clear();
+        self.selection = Selection::default();
+        self.wants = Wants::default();
+        self.asked.clear();
+    }
+
+    fn apply_change(&mut self, change: Change) {
+        match change {
+            Change::Images => (self.wants.library, self.wants.ranking) = (true, true),
+            Change::Candidates(image) => {
+                self.wants.library = true;
+                if self.groups.contains_key(&image) {
+                    self.wants.groups.insert(image);
+                }
+                self.pictures.candidates_changed(image);
+            }
+            Change::Scores(_) | Change::Overrides | Change::Bounds => {
+                self.wants.ranking = true;
+                self.wants.rankings.extend(self.rankings.keys().cloned());
+            }
+            Change::Runs => self.wants.library = true,
+        }
+    }
+
+    fn apply_answer(&mut self, id: QueryId, answer: Result<Answer, String>) {
+        let Some(asked) = self.asked.remove(&id) else {
+            return;
+        };
+        // Questions of the same topic that were asked before were replaced and get no answer.
+        if matches!(asked, Asked::Library | Asked::Ranking) {
+            self.asked.retain(|other, a| *other > id || *a != asked);
+        }
+        match (asked, answer) {
+            (Asked::Library, Ok(Answer::Library(library))) => self.apply_library(library),
+            (Asked::Group(_), Ok(Answer::Group { image, seeds, .. })) => {
+                self.groups.insert(image, Arc::new(seeds));
+            }
+            (Asked::Ranking, Ok(Answer::Ranking(ranking))) => {
+                self.ranking_fault = ranking.missing.clone();
+                self.rewards = Some(Arc::new(RewardView::new(ranking)));
+            }
+            (Asked::Ranking, Err(cause)) => {
+                self.rewards = None;
+                self.ranking_fault = Some(cause);
+            }
+            (Asked::RankingOf(set), Ok(Answer::Ranking(ranking))) => {
+                self.rankings.insert(set, Arc::new(RewardView::new(ranking)));
+            }
+            (Asked::Picture(request), Ok(Answer::Picture(picture))) => self.pictures.answered(request, Ok(picture)),
+            (Asked::Picture(request), Err(cause)) => self.pictures.answered(request, Err(cause)),
+            (Asked::Map(source, metric), Ok(Answer::Map(map))) => self.maps.answered(source, metric, Ok(map)),
+            (Asked::Map(source, metric), Err(cause)) => self.maps.answered(source, metric, Err(cause)),
+            (Asked::Curves(_), Ok(Answer::Curves { run, since, steps, evaluations })) => {
+                self.curves.entry(run).or_default().read(since, steps, evaluations);
+            }
+            (Asked::Library | Asked::Group(_) | Asked::RankingOf(_) | Asked::Curves(_), Err(cause)) => {
+                self.log.add(self.now_secs, Level::Warning, cause);
+            }
+            // An answer of another kind than the question cannot come.
+            _ => {}
+        }
+    }
+
+    fn apply_library(&mut self, library: Arc<Library>) {
+        self.image_index = library.images.iter().enumerate().map(|(i, image)| (image.id, i)).collect();
+        self.selection.images.retain(|id| self.image_index.contains_key(id));
+        if self.selection.image.is_none_or(|id| !self.image_index.contains_key(&id)) {
+            self.selection.image = library.images.first().map(|image| image.id);
+            self.selection.images = self.selection.image.into_iter().collect();
+        }
+        let other_set = self.library.as_ref().is_none_or(|l| l.set != library.set);
+        if other_set {
+            self.groups.clear();
+            self.wants.ranking = true;
+        }
+        let ended: Vec<RunId> = library.runs.iter().map(|run| run.id).collect();
+        self.curves.retain(|run, _| ended.contains(run));
+        self.library = Some(library);
+    }
+}
+
+/// The preset with the fewest differences from a recipe.
+fn nearest_preset(recipe: &Recipe) -> &'static str {
+    let differences = |name: &&str| presets::preset(name).map_or(usize::MAX, |p| p.diff(recipe).len());
+    presets::preset_names().min_by_key(differences).unwrap_or("mini-demo")
+}

@@ -1,0 +1,196 @@
+//! The jobs of this session: what waits, what runs, what became of the others.
+
+use crate::engine::progress::Progress;
+use crate::engine::protocol::{Job, JobId, JobState};
+
+/// How a job stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phase {
+    Waiting,
+    Running,
+    Paused,
+    Done,
+    /// With its cause.
+    Failed(String),
+    Cancelled,
+}
+
+/// A job of this session.
+#[derive(Clone, Debug)]
+pub struct JobEntry {
+    pub id: JobId,
+    pub kind: Kind,
+    pub phase: Phase,
+    pub progress: Option<Progress>,
+    /// It is about all images of the workspace.
+    pub is_whole: bool,
+    /// Candidates there were when it began.
+    pub candidates_before: usize,
+    /// Seconds since the studio started.
+    pub began_secs: f64,
+    /// Seconds since the studio started, once it is over.
+    pub ended_secs: Option<f64>,
+}
+
+/// What a job does, without what it does it with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Create,
+    Open,
+    SetRecipe,
+    Add,
+    Mark,
+    Judge,
+    Sample,
+    Score,
+    Generate,
+    Curate,
+    Train,
+    Compare,
+    Run,
+    Upscale,
+    Export,
+}
+
+impl Kind {
+    /// The kind of a job.
+    pub fn of(job: &Job) -> Self {
+        match job {
+            Job::Create { .. } => Kind::Create,
+            Job::Open { .. } => Kind::Open,
+            Job::SetRecipe(_) => Kind::SetRecipe,
+            Job::Add(_) | Job::AddExample => Kind::Add,
+            Job::SetHeldOut { .. } | Job::SetRemoved { .. } => Kind::Mark,
+            Job::Judge { .. } => Kind::Judge,
+            Job::Sample { .. } => Kind::Sample,
+            Job::Score => Kind::Score,
+            Job::Generate { .. } => Kind::Generate,
+            Job::Curate => Kind::Curate,
+            Job::Train { .. } => Kind::Train,
+            Job::Compare { .. } => Kind::Compare,
+            Job::Run => Kind::Run,
+            Job::Upscale(_) => Kind::Upscale,
+            Job::ExportPairs { .. } => Kind::Export,
+        }
+    }
+
+    /// Its name on the screen.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Create => "New workspace",
+            Kind::Open => "Open workspace",
+            Kind::SetRecipe => "Save recipe",
+            Kind::Add => "Add images",
+            Kind::Mark => "Mark images",
+            Kind::Judge => "Judge pair",
+            Kind::Sample => "Sample",
+            Kind::Score => "Score",
+            Kind::Generate => "Generate",
+            Kind::Curate => "Curate",
+            Kind::Train => "Train",
+            Kind::Compare => "Compare",
+            Kind::Run => "Whole loop",
+            Kind::Upscale => "Upscale",
+            Kind::Export => "Export pairs",
+        }
+    }
+
+    /// Whether it is over at once and nothing to talk about.
+    pub fn is_quiet(self) -> bool {
+        matches!(self, Kind::SetRecipe | Kind::Mark | Kind::Judge | Kind::Open)
+    }
+}
+
+/// Jobs kept in memory after they ended.
+const KEPT: usize = 200;
+
+/// The jobs of this session, in the order they were started.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    entries: Vec<JobEntry>,
+}
+
+impl Jobs {
+    /// A job was handed to the engine.
+    pub fn started(&mut self, id: JobId, job: &Job, now_secs: f64) {
+        let over = |entry: &JobEntry| entry.ended_secs.is_some();
+        if self.entries.len() >= KEPT
+            && let Some(oldest) = self.entries.iter().position(over)
+        {
+            self.entries.remove(oldest);
+        }
+        let kind = Kind::of(job);
+        self.entries.push(JobEntry {
+            id,
+            kind,
+            phase: Phase::Waiting,
+            progress: None,
+            is_whole: matches!(job, Job::Generate { images: None }),
+            candidates_before: 0,
+            began_secs: now_secs,
+            ended_secs: None,
+        });
+    }
+
+    /// The engine said how a job stands.
+    pub fn apply(&mut self, id: JobId, state: JobState, now_secs: f64) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) else {
+            return;
+        };
+        if state.is_final() {
+            entry.ended_secs = Some(now_secs);
+        }
+        entry.phase = match state {
+            JobState::Started => {
+                entry.began_secs = now_secs;
+                Phase::Running
+            }
+            JobState::Progress(progress) => {
+                entry.progress = Some(progress);
+                return;
+            }
+            JobState::Paused => Phase::Paused,
+            JobState::Resumed => Phase::Running,
+            JobState::Done(_) => Phase::Done,
+            JobState::Failed(cause) => Phase::Failed(cause),
+            JobState::Cancelled => Phase::Cancelled,
+        };
+    }
+
+    /// A job begins with this many candidates in the workspace.
+    pub fn begins_with(&mut self, id: JobId, candidates: usize) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.candidates_before = candidates;
+        }
+    }
+
+    /// All of them, in the order they were started.
+    pub fn all(&self) -> &[JobEntry] {
+        &self.entries
+    }
+
+    /// The job that runs or is held.
+    pub fn current(&self) -> Option<&JobEntry> {
+        self.entries.iter().find(|entry| matches!(entry.phase, Phase::Running | Phase::Paused))
+    }
+
+    /// Jobs that are not over.
+    pub fn active(&self) -> impl Iterator<Item = &JobEntry> {
+        self.entries.iter().filter(|entry| entry.ended_secs.is_none())
+    }
+
+    /// Whether a job of a kind waits or runs.
+    pub fn is_active(&self, kinds: &[Kind]) -> bool {
+        self.active().any(|entry| kinds.contains(&entry.kind))
+    }
+
+    /// Name of a job.
+    pub fn title(&self, id: JobId) -> &'static str {
+        self.entries.iter().find(|entry| entry.id == id).map_or("Job", |entry| entry.kind.title())
+    }
+
+    /// See [`Kind::is_quiet`]; jobs of another client are.
+    pub fn is_quiet(&self, id: JobId) -> bool {
+        self.entries.iter().find(|entry| entry.id == id).is_none_or(|entry| entry.kind.is_quiet())
+    }
+}

@@ -1,0 +1,252 @@
+//! Everything the studio knows of the engine, and the one place where an event changes it.
+//!
+//! [`State::apply`] (in `apply`) is a pure function of state and event: no drawing, no sending, no clock. What is to be asked next
+//! is noted in [`Wants`], which [`super::client`] turns into queries.
+
+mod apply;
+pub mod curves;
+pub mod jobs;
+pub mod log;
+pub mod maps;
+pub mod pictures;
+pub mod rewards;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::engine::progress::Progress;
+use crate::engine::protocol::{Library, Opened, QueryId, RunReport, Source};
+use crate::method::evaluation::Comparison;
+use crate::method::presets;
+use crate::method::recipe::Recipe;
+use crate::workspace::{CandidateSet, ImageId, ImageRow, RunId};
+
+use curves::Curves;
+use jobs::{JobEntry, Jobs};
+use log::Log;
+use maps::Maps;
+use pictures::Pictures;
+use rewards::RewardView;
+
+/// What was asked, to know the answer by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    Library,
+    Group(ImageId),
+    /// The reference's candidates under the recipe being edited.
+    Ranking,
+    /// Candidates of another checkpoint.
+    RankingOf(CandidateSet),
+    Picture(pictures::Request),
+    Map(Source, String),
+    Curves(RunId),
+}
+
+/// What is to be asked as soon as possible.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    pub library: bool,
+    pub ranking: bool,
+    /// The ranking waits for a person's hand on a slider, so it is not put off.
+    pub ranking_now: bool,
+    pub groups: BTreeSet<ImageId>,
+    pub rankings: HashSet<CandidateSet>,
+    pub curves: BTreeSet<RunId>,
+}
+
+/// What is selected, across all panes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// The image all panes show.
+    pub image: Option<ImageId>,
+    /// All selected images, for actions on several.
+    pub images: BTreeSet<ImageId>,
+    /// The candidate that was clicked last.
+    pub seed: Option<u64>,
+}
+
+/// The recipe: as the workspace holds it, as it is being edited, and what it is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct RecipeState {
+    /// As the workspace holds it.
+    pub saved: Recipe,
+    /// As the controls show it.
+    pub edited: Recipe,
+    /// Before the last edit.
+    pub before_edit: Option<Box<Recipe>>,
+    /// Name of the preset that differences are marked against.
+    pub preset_name: String,
+    /// That preset.
+    pub preset: Recipe,
+    /// What is wrong with the edited recipe.
+    pub fault: Option<String>,
+}
+
+/// Where a workspace stands on its way from images to a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// No workspace.
+    Closed,
+    /// No image.
+    Empty,
+    /// Images, candidates are missing.
+    Images,
+    /// Candidates and rewards.
+    Scored,
+    /// A run exists.
+    Trained,
+}
+
+/// Everything known.
+#[derive(Default)]
+pub struct State {
+    /// Seconds since the studio started, for the log and for toasts.
+    pub now_secs: f64,
+    pub opened: Option<Arc<Opened>>,
+    /// A workspace is being opened or made.
+    pub opening: Option<PathBuf>,
+    pub recipe: RecipeState,
+    pub library: Option<Arc<Library>>,
+    /// Place of each image in [`Library::images`].
+    pub image_index: HashMap<ImageId, usize>,
+    /// Seeds known to exist of the images looked at.
+    pub groups: HashMap<ImageId, Arc<Vec<u64>>>,
+    /// The reference's candidates under the edited recipe.
+    pub rewards: Option<Arc<RewardView>>,
+    /// Why there is no ranking.
+    pub ranking_fault: Option<String>,
+    /// Candidates of other checkpoints under the edited recipe.
+    pub rankings: HashMap<CandidateSet, Arc<RewardView>>,
+    pub pictures: Pictures,
+    pub maps: Maps,
+    pub curves: BTreeMap<RunId, Curves>,
+    pub jobs: Jobs,
+    pub log: Log,
+    /// What was compared, last at the end.
+    pub comparisons: Vec<Arc<Comparison>>,
+    pub reports: Vec<Arc<RunReport>>,
+    pub selection: Selection,
+    pub wants: Wants,
+    /// Queries on their way.
+    pub asked: HashMap<QueryId, Asked>,
+    /// The workspace's jobs are held.
+    pub paused: bool,
+}
+
+impl State {
+    /// A state before anything is known.
+    pub fn new() -> Self {
+        let mut state = Self::default();
+        state.set_preset("mini-demo");
+        state
+    }
+
+    /// The preset that differences are marked against; an unknown name changes nothing.
+    pub fn set_preset(&mut self, name: &str) {
+        if let Ok(preset) = presets::preset(name) {
+            (self.recipe.preset_name, self.recipe.preset) = (name.to_owned(), preset);
+        }
+    }
+
+    /// Changes the recipe as the controls show it and asks for what follows from it.
+    pub fn edit_recipe(&mut self, recipe: Recipe) {
+        let sampler = |r: &Recipe| (r.sampling.clone(), r.reward.held_out.clone());
+        self.wants.library |= sampler(&recipe) != sampler(&self.recipe.edited);
+        self.recipe.fault = recipe.validate().err().map(|e| e.to_string());
+        self.recipe.edited = recipe;
+        if self.recipe.fault.is_none() {
+            (self.wants.ranking, self.wants.ranking_now) = (true, true);
+            self.wants.rankings.extend(self.rankings.keys().cloned());
+        }
+    }
+
+    /// An image of the workspace.
+    pub fn image(&self, id: ImageId) -> Option<&ImageRow> {
+        self.library.as_ref()?.images.get(*self.image_index.get(&id)?)
+    }
+
+    /// The selected image.
+    pub fn selected_image(&self) -> Option<&ImageRow> {
+        self.image(self.selection.image?)
+    }
+
+    /// Candidates the reference has of an image.
+    pub fn sampled(&self, id: ImageId) -> u32 {
+        let count = || self.library.as_ref()?.sampled.get(*self.image_index.get(&id)?).copied();
+        count().unwrap_or(0)
+    }
+
+    /// Seeds of an image that candidates exist of, ascending; asks if it is not known.
+    pub fn group(&mut self, image: ImageId) -> Option<Arc<Vec<u64>>> {
+        if let Some(known) = self.groups.get(&image) {
+            return Some(known.clone());
+        }
+        let is_on_its_way = self.asked.values().any(|a| *a == Asked::Group(image));
+        if !is_on_its_way && self.library.as_ref().is_some_and(|l| l.set.is_some()) {
+            self.wants.groups.insert(image);
+        }
+        None
+    }
+
+    /// The ranking of a checkpoint's candidates under the edited recipe; asks if it is not known.
+    pub fn ranking_of(&mut self, set: &CandidateSet) -> Option<Arc<RewardView>> {
+        let known = self.rankings.get(set).cloned();
+        if known.is_none() && !self.asked.values().any(|a| matches!(a, Asked::RankingOf(s) if s == set)) {
+            self.wants.rankings.insert(set.clone());
+        }
+        known
+    }
+
+    /// The curves of a run; asks if they are not known from its beginning.
+    pub fn curves_of(&mut self, run: RunId) -> &Curves {
+        let curves = self.curves.entry(run).or_default();
+        if !curves.is_whole && !self.asked.values().any(|a| *a == Asked::Curves(run)) {
+            self.wants.curves.insert(run);
+        }
+        curves
+    }
+
+    /// Number of images.
+    pub fn images_count(&self) -> usize {
+        self.library.as_ref().map_or(0, |l| l.images.len())
+    }
+
+    /// Candidates there are and candidates the recipe wants.
+    pub fn candidates_done(&self) -> (usize, usize) {
+        let Some(library) = &self.library else { return (0, 0) };
+        let m = self.recipe.edited.sampling.m;
+        let done = library.sampled.iter().map(|&n| (n as usize).min(m)).sum();
+        (done, library.images.len() * m)
+    }
+
+    /// How far a job is. Generating goes image by image; what a person wants to know is how far all of them are.
+    pub fn progress_of(&self, job: &JobEntry) -> Option<Progress> {
+        let progress = job.progress.clone()?;
+        if !job.is_whole {
+            return Some(progress);
+        }
+        let (done, total) = self.candidates_done();
+        let elapsed_secs = self.now_secs - job.began_secs;
+        let made = done.saturating_sub(job.candidates_before);
+        let rate = if elapsed_secs > 0.0 { made as f64 / elapsed_secs } else { 0.0 };
+        let eta_secs = (made > 0).then(|| total.saturating_sub(done) as f64 / rate);
+        let (done, total) = (done as u64, total as u64);
+        Some(Progress { stage: "generating".into(), unit: "candidates", done, total, rate, eta_secs })
+    }
+
+    /// Where the workspace stands.
+    pub fn stage(&self) -> Stage {
+        let has_pairs = self.rewards.as_ref().is_some_and(|r| r.ranking.summary.pairs > 0);
+        match &self.library {
+            None => Stage::Closed,
+            Some(library) if library.images.is_empty() => Stage::Empty,
+            Some(library) if !library.runs.is_empty() => Stage::Trained,
+            Some(_) if has_pairs => Stage::Scored,
+            Some(_) => Stage::Images,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

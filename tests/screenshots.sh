@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Starts the real window on a virtual screen, performs the newcomer's story with mouse and keyboard only, and leaves
+# pictures of it to be looked at.
+#
+#     tests/screenshots.sh PROGRAM OUT_DIR [SIZE…]        SIZE: 1280x800 1920x1080
+#
+# Needs Xvfb, xdotool, ImageMagick and a Vulkan driver (Mesa's lavapipe will do): Debian packages xvfb, xdotool,
+# imagemagick, mesa-vulkan-drivers, libvulkan1, libxkbcommon-x11-0.
+set -euo pipefail
+
+program=$(realpath "$1")
+out=$(mkdir -p "$2" && realpath "$2")
+shift 2
+sizes=("${@:-1280x800}")
+home=$(mktemp -d)
+export XDG_DATA_HOME=$home XDG_RUNTIME_DIR=$home
+workspace=$home/dp2o-studio/example
+candidates=960 # 60 crops × 16 seeds
+app='' screen=''
+
+finish() {
+    [ -z "$app" ] || kill "$app" 2>/dev/null || true
+    [ -z "$screen" ] || kill "$screen" 2>/dev/null || true
+    wait 2>/dev/null || true
+    rm -rf "$home"
+}
+trap finish EXIT
+
+shot() { # NAME: lets animations end first
+    xdotool mousemove "$((width / 2))" 12
+    sleep 1.2
+    import -window root "$out/$name-$1.png"
+}
+
+keys() { # KEY…: without a window manager the window has to be given the keyboard
+    xdotool windowfocus "$window"
+    xdotool key --delay 60 "$@"
+    sleep 0.6
+}
+
+until_found() { # COUNT PATTERN SECONDS: waits for files of the workspace
+    for _ in $(seq "$3"); do
+        [ "$(find "$workspace" -path "$2" 2>/dev/null | wc -l)" -ge "$1" ] && return
+        sleep 1
+    done
+    echo "not found in time: $1 × $2" >&2
+    return 1
+}
+
+number=70
+for size in "${sizes[@]}"; do
+    width=${size%x*} height=${size#*x} name=$size number=$((number + 1))
+    Xvfb ":$number" -screen 0 "${size}x24" >/dev/null 2>&1 &
+    screen=$!
+    export DISPLAY=:$number
+    sleep 1
+    is_new=$([ -e "$workspace" ] || echo yes)
+    "$program" &
+    app=$!
+    for _ in $(seq 60); do
+        window=$(xdotool search --onlyvisible --pid "$app" 2>/dev/null | tail -1) && [ -n "$window" ] && break
+        sleep 0.25
+    done
+    xdotool windowmove "$window" 0 0 windowsize "$window" "$width" "$height"
+
+    if [ "$is_new" ]; then
+        shot 00-first-start
+        until_found 60 '*/images/*/lr.png' 60
+        shot 01-photographs-ready
+        keys ctrl+g
+        until_found 60 '*/candidates/*.png' 120
+        shot 02-candidates-appear
+        until_found "$candidates" '*/candidates/*.png' 600
+        sleep 6
+    else
+        sleep 6
+    fi
+    for theme in dark light; do
+        name=$size-$theme
+        shot 10-seeds
+        xdotool mousemove "$((width * 45 / 100))" "$((height / 2))"
+        sleep 1.5
+        import -window root "$out/$name-11-seeds-scores.png"
+        for tab in 3 4 5 6; do
+            keys "ctrl+$tab"
+            shot "2$tab-tab"
+        done
+        keys ctrl+2
+        keys ctrl+k
+        xdotool type --delay 60 'gen'
+        sleep 0.6
+        import -window root "$out/$name-30-palette.png"
+        keys Escape
+        keys F1
+        import -window root "$out/$name-31-shortcuts.png"
+        keys Escape
+        keys ctrl+j
+        shot 32-log
+        keys ctrl+j
+        keys ctrl+shift+l
+    done
+    keys ctrl+q
+    wait "$app" || { echo "the studio ended with an error" >&2; exit 1; }
+    app=''
+    kill "$screen"
+    wait "$screen" 2>/dev/null || true
+    screen=''
+done
+ls "$out"
