@@ -52,7 +52,7 @@ pub struct Engine {
 
 /// Jobs that wait, and the one that runs.
 #[derive(Default)]
-pub(self) struct Queue {
+struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
 }
@@ -90,7 +90,7 @@ impl Queue {
 
 /// Sends events to the client.
 #[derive(Clone)]
-pub(self) struct Emitter {
+struct Emitter {
     sender: Sender<Event>,
     wake: Wake,
 }

@@ -218,7 +218,6 @@ fn image_of(source: &Source) -> Option<ImageId> {
 fn reference_set(workspace: &Workspace, recipe: &Recipe) -> Result<Option<CandidateSet>> {
     let (_, sampler) = super::jobs::sampling::sampler_of(recipe)?;
     let checkpoints = workspace.ledger().checkpoints()?;
-    let reference =
-        checkpoints.into_iter().filter(|c| c.run.is_none() && c.backbone == recipe.sampling.backbone).last();
+    let reference = checkpoints.into_iter().rfind(|c| c.run.is_none() && c.backbone == recipe.sampling.backbone);
     Ok(reference.map(|c| CandidateSet { checkpoint: c.id, sampler }))
 }

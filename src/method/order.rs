@@ -35,8 +35,8 @@ impl Order {
         let random = Random::new(self.seed, ORDER);
         for i in (1..self.len).rev() {
             let [a, b, ..] = random.words([i as u32, epoch as u32, (epoch >> 32) as u32]);
-            let word = (u64::from(a) << 32 | u64::from(b)) as u128;
-            self.permutation.swap(i, (word * (i as u128 + 1) >> 64) as usize);
+            let word = u128::from((u64::from(a) << 32) | u64::from(b));
+            self.permutation.swap(i, ((word * (i as u128 + 1)) >> 64) as usize);
         }
         self.epoch = Some(epoch);
     }

@@ -65,7 +65,7 @@ fn find(context: &Context, name: &str) -> Result<CheckpointRow> {
         }
         None => {
             let best = ledger.best_checkpoint(run.id)?.filter(|c| !c.file_missing);
-            best.or_else(|| all.iter().filter(usable).next_back().cloned())
+            best.or_else(|| all.iter().rfind(usable).cloned())
                 .ok_or_else(|| Error::invalid(format!("{run_name} has no checkpoint yet")))
         }
     }

@@ -103,7 +103,7 @@ impl Loader {
             return Ok(image.clone());
         }
         let image = Arc::new(decode::read(&path)?);
-        let bytes = image.data().len() * size_of::<f32>();
+        let bytes = size_of_val(image.data());
         if self.cached_bytes + bytes > CACHE_BYTES {
             self.cache.clear();
             self.cached_bytes = 0;
