@@ -1,6 +1,5 @@
 //! Trains the embedded backbone from photographs: what made the weights in `assets/`.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -191,12 +190,12 @@ impl State {
         moments.iter().for_each(|[first, _]| put(first));
         moments.iter().for_each(|[_, second]| put(second));
         write_whole(&Self::path(&options.out), &bytes)?;
-        let metadata = HashMap::from([
-            ("format".to_owned(), "dp2o-studio mini 1".to_owned()),
-            ("steps".to_owned(), self.progress.step.to_string()),
-            ("hours".to_owned(), format!("{:.2}", self.progress.seconds / 3600.0)),
-        ]);
-        write_whole(&options.out, &self.average.to_safetensors(true, metadata)?)
+        let about = [
+            ("backbone", "mini".to_owned()),
+            ("steps", self.progress.step.to_string()),
+            ("hours", format!("{:.2}", self.progress.seconds / 3600.0)),
+        ];
+        write_whole(&options.out, &self.average.to_safetensors(true, &about)?)
     }
 
     fn resume(net: &Mini, options: &Options, device: &Device) -> Result<Self> {

@@ -1,6 +1,5 @@
 //! Named weights of a network, apart from its structure: policy and reference share one structure.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -132,8 +131,8 @@ impl Params {
         Self::from_safetensors(specs, &bytes, path, device)
     }
 
-    /// Serialises as safetensors, f32 or (`half`) f16.
-    pub fn to_safetensors(&self, half: bool, metadata: HashMap<String, String>) -> Result<Vec<u8>> {
+    /// Serialises as safetensors, f32 or (`half`) f16; `about` goes into the header.
+    pub fn to_safetensors(&self, half: bool, about: &[(&str, String)]) -> Result<Vec<u8>> {
         let mut data = Vec::with_capacity(self.tensors.len());
         for tensor in &self.tensors {
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
@@ -148,6 +147,9 @@ impl Params {
             Ok((spec.name.as_str(), view))
         });
         let views = views.collect::<Result<Vec<_>>>()?;
+        // One entry: several would be written in random order, and equal weights would not be equal files.
+        let about: serde_json::Map<_, _> = about.iter().map(|(k, v)| ((*k).to_owned(), v.clone().into())).collect();
+        let metadata = [("dp2o-studio".to_owned(), serde_json::Value::Object(about).to_string())].into();
         safetensors::serialize(views, Some(metadata)).map_err(Error::invalid)
     }
 

@@ -3,7 +3,6 @@
 //! After every step the training state replaces the one before, so that a killed process loses at most the step it was
 //! making; what is due after a step (checkpoint, evaluation) is done once, whether before or after a restart.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,13 +152,12 @@ impl Round<'_> {
         let state = trainer.state()?;
         let state = workspace
             .save_training_state(self.run.id, step, |path| fs::write(path, &state).map_err(|e| Error::file(path, e)))?;
-        let metadata = HashMap::from([
-            ("format".to_owned(), "dp2o-studio checkpoint 1".to_owned()),
-            ("backbone".to_owned(), self.reference.backbone.name().to_owned()),
-            ("run".to_owned(), self.run.name.clone()),
-            ("step".to_owned(), step.to_string()),
-        ]);
-        let weights = trainer.policy().evaluated().to_safetensors(false, metadata)?;
+        let about = [
+            ("backbone", self.reference.backbone.name().to_owned()),
+            ("run", self.run.name.clone()),
+            ("step", step.to_string()),
+        ];
+        let weights = trainer.policy().evaluated().to_safetensors(false, &about)?;
         let new = NewCheckpoint {
             run: self.run.id,
             step,
