@@ -33,6 +33,15 @@ fn columns() -> Vec<MetricColumn> {
     ]
 }
 
+/// A reward of all [`columns`], each with weight 1.
+fn reward() -> recipe::Reward {
+    let half = |is_fr| {
+        let columns = columns().into_iter().filter(move |c: &MetricColumn| c.is_fr == is_fr);
+        columns.map(|c| (c.name, 1.0)).collect()
+    };
+    recipe::Reward { fr: half(true), nr: half(false), held_out: Vec::new(), ..Default::default() }
+}
+
 /// Scores `[group][column][seed]`, some absent.
 fn table(random: &mut Random, groups: usize, seeds: usize, absent: f64) -> ScoreTable {
     let has_hr: Vec<bool> = (0..groups).map(|_| absent == 0.0 || random.unit() > 0.3).collect();
@@ -73,7 +82,7 @@ fn weights_have_mean_one_and_alpha_zero_makes_them_all_one() {
     for _ in 0..50 {
         let (groups, seeds) = (1 + random.below(20), 2 + random.below(30));
         let table = table(&mut random, groups, seeds, 0.0);
-        let rewards = rewards_of(&table, &recipe::Reward::default(), &Bounds::fit(&table));
+        let rewards = rewards_of(&table, &reward(), &Bounds::fit(&table));
         // R within [0, 1]: at α = 1 nothing can be clamped.
         let curation = curate(&rewards, 0.25, (1.0, 1.0), &Overrides::default());
         let details: Vec<_> =
@@ -120,7 +129,7 @@ fn the_order_of_groups_and_seeds_does_not_matter() {
                 }
             }
         }
-        let recipe = recipe::Reward::default();
+        let recipe = reward();
         let of = |table: &ScoreTable| {
             let rewards = rewards_of(table, &recipe, &Bounds::fit(table));
             let curation = curate(&rewards, 0.25, (1.0, 1.0), &Overrides::default());
@@ -169,7 +178,7 @@ fn the_unit_of_a_metric_does_not_matter() {
         }
     }
     for scope in [Scope::Frozen, Scope::PerGroup] {
-        let recipe = recipe::Reward { scope, ..Default::default() };
+        let recipe = recipe::Reward { scope, ..reward() };
         let a = rewards_of(&original, &recipe, &Bounds::fit(&original));
         let b = rewards_of(&scaled, &recipe, &Bounds::fit(&scaled));
         for group in 0..6 {
@@ -255,11 +264,11 @@ fn incomplete_groups_work_and_nan_never_comes_out() {
         let table = table(&mut random, groups, seeds, absent);
         let bounds = Bounds::fit(&table);
         if bounds.0.len() < 4 {
-            let refused = RewardPlan::new(&table, &recipe::Reward::default(), &bounds);
+            let refused = RewardPlan::new(&table, &reward(), &bounds);
             assert!(refused.unwrap_err().to_string().contains("no frozen bounds"));
             continue;
         }
-        let rewards = rewards_of(&table, &recipe::Reward::default(), &bounds);
+        let rewards = rewards_of(&table, &reward(), &bounds);
         for group in 0..groups {
             for seed in 0..seeds {
                 let counted = if table.has_hr(group) { 0..4 } else { 2..4 };
@@ -293,7 +302,7 @@ fn without_hr_the_reward_is_the_nr_half() {
         table.set(0, 0, column, 1.0).unwrap();
         table.set(0, 1, column, 3.0).unwrap();
     }
-    let mut recipe = recipe::Reward { scope: Scope::PerGroup, ..Default::default() };
+    let mut recipe = recipe::Reward { scope: Scope::PerGroup, ..reward() };
     let rewards = rewards_of(&table, &recipe, &Bounds::default());
     assert_eq!((rewards.get(0, 0), rewards.get(0, 1)), (Some(1.0), Some(0.0)));
     assert!(rewards.fr(0).iter().all(|r| r.is_nan()));
@@ -388,7 +397,7 @@ fn changed_pairs_are_counted() {
 fn the_result_does_not_depend_on_threads_or_on_used_buffers() {
     let mut random = Random(8);
     let (small, large) = (table(&mut random, 3, 5, 0.0), table(&mut random, 200, 16, 0.05));
-    let recipe = recipe::Reward::default();
+    let recipe = reward();
     let run = |threads, warm: bool| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -427,7 +436,7 @@ fn a_metric_that_scores_all_alike_counts_one_half_for_all() {
         table.set(0, seed, 3, 1.0 + seed as f64).unwrap();
     }
     for scope in [Scope::Frozen, Scope::PerGroup] {
-        let mut recipe = recipe::Reward { scope, ..Default::default() };
+        let mut recipe = recipe::Reward { scope, ..reward() };
         recipe.fr.clear();
         recipe.nr = [("niqe".to_owned(), 1.0), ("brisque".to_owned(), 3.0)].into();
         let rewards = rewards_of(&table, &recipe, &Bounds::fit(&table));

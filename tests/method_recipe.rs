@@ -66,6 +66,7 @@ fn set_takes_paths_aliases_fractions_and_single_weights() {
         "lr=2e-5",
         "steps=1000",
         "mode=lora",
+        "fr=stlpips",
         "reward.fr.ms_ssim=0.5",
         "nr=niqe:2,brisque",
         "reward.held_out=psnr, piqe",
@@ -147,7 +148,7 @@ fn rules_between_settings_are_checked() {
         (&["tile=64", "sampling.tile_overlap_px=33"], "half of tile_px"),
     ] {
         let mut recipe = Recipe::default();
-        for assignment in assignments {
+        for assignment in ["fr=stlpips,ms_ssim", "nr=niqe", "held_out=psnr"].iter().chain(assignments) {
             recipe.set_assignment(assignment).unwrap();
         }
         let error = recipe.validate().unwrap_err().to_string();
@@ -210,7 +211,7 @@ fn metrics_are_checked_against_the_registry() {
     };
     let check = |assignments: &[&str]| {
         let mut recipe = Recipe::default();
-        for assignment in assignments {
+        for assignment in ["fr=stlpips,ms_ssim", "nr=niqe", "held_out=psnr"].iter().chain(assignments) {
             recipe.set_assignment(assignment).unwrap();
         }
         recipe.check_metrics(&lookup).map_err(|e| e.to_string())
