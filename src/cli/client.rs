@@ -112,6 +112,11 @@ impl Client {
     }
 }
 
+/// Reads one `--set`, so that a wrong key or value is bad usage before anything is opened.
+pub fn setting(text: &str) -> Result<String> {
+    Recipe::default().set_assignment(text).map(|()| text.to_owned())
+}
+
 /// Applies `key=value` settings and checks the result.
 pub fn assign(recipe: &mut Recipe, set: &[String]) -> Result<()> {
     set.iter().try_for_each(|assignment| recipe.set_assignment(assignment))?;

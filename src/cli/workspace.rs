@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::client::{Client, assign};
+use super::client::{Client, assign, setting};
 use crate::engine::protocol::{AddImages, Job, Outcome, Role, RunReport, Upscale};
 use crate::imaging::atomic;
 use crate::method::evaluation::Comparison;
@@ -28,7 +28,7 @@ pub struct New {
     #[arg(long, default_value = PRESET)]
     preset: String,
     /// Changes a setting, such as `--set m=16`.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ enum RoleArgument {
 pub struct Stage {
     workspace: PathBuf,
     /// Changes a setting of the workspace's recipe and keeps it, such as `--set ratio=0.25`.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
 }
 
@@ -104,7 +104,7 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     preset: Option<String>,
     /// Changes a setting of the workspace's recipe and keeps it.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
     /// Writes the comparison and timings to this JSON file.
     #[arg(long, value_name = "FILE")]
@@ -129,7 +129,7 @@ pub struct UpscaleArguments {
     #[arg(long)]
     best_of: bool,
     /// Changes a setting of sampling or reward.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
 }
 

@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::Emitter;
 use super::control::Control;
+use super::metrics;
 use super::models::Models;
 use super::progress::{Meter, Progress};
 use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
@@ -66,9 +67,10 @@ impl Context {
         self.emit(Event::Opened(Arc::new(opened)));
     }
 
-    /// Keeps a recipe in the open workspace.
+    /// Keeps a recipe in the open workspace; one that does not hold leaves the workspace's as it was.
     pub fn set_recipe(&mut self, recipe: Recipe) -> Result<()> {
         recipe.validate()?;
+        recipe.check_metrics(&metrics::info)?;
         let workspace = self.workspace()?;
         workspace.set_recipe_text(&recipe.to_ron()?)?;
         let root: PathBuf = workspace.root().to_owned();

@@ -17,12 +17,12 @@ pub fn compare(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) ->
 /// The comparison of `b` with `a`; `seeds` defaults to the recipe's.
 pub fn comparison(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -> Result<Comparison> {
     let seeds = seeds.unwrap_or(context.recipe.training.eval_seeds);
+    let before = checkpoints::load(context, a)?;
+    let after = checkpoints::load(context, b)?;
     // The bounds belong to the training images: frozen now if they are not.
     sampling::reference(context)?;
     curate::curate(context)?;
-    let before = checkpoints::load(context, a)?;
     let (reference, ranking_a) = evaluate::evaluate(context, before.id, &before.model, seeds, a)?;
-    let after = checkpoints::load(context, b)?;
     let (policy, ranking_b) = evaluate::evaluate(context, after.id, &after.model, seeds, b)?;
     let images = evaluate::held_out(context)?;
     let rewards = |ranking: &Ranking, group: usize| {

@@ -41,6 +41,9 @@ fn freeze(context: &Context, set: &CandidateSet) -> Result<()> {
     let ledger = context.workspace()?.ledger();
     let metrics = MetricSet::of(recipe)?;
     let train: &[ImageId] = &scores.train.images;
+    if train.is_empty() {
+        return Err(Error::invalid("there are no images to train on; add some that are not held out"));
+    }
     let unsampled = ledger.missing_candidates(set, train, &recipe.seeds())?.len();
     let unscored = ledger.missing_scores(set, &metrics.requests())?;
     let unscored = unscored.iter().filter(|m| train.contains(&m.candidate.image)).count();
