@@ -2,7 +2,10 @@
 //!
 //! Goal: 16 ms on two cores for normalize, reward, rank, pairs and weights together.
 
-use divan::{Bencher, black_box};
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use dp2o_studio::method::bounds::Bounds;
 use dp2o_studio::method::curation::Curation;
 use dp2o_studio::method::overrides::{Overrides, PairOverride, Verdict};
@@ -14,10 +17,6 @@ use dp2o_studio::method::summary::{PairChange, Summary};
 const GROUPS: usize = 1000;
 const SEEDS: usize = 64;
 const METRICS: usize = 10;
-
-fn main() {
-    divan::main();
-}
 
 /// Scores that look like real ones: a level for each group, a spread for each metric.
 fn table() -> ScoreTable {
@@ -82,40 +81,34 @@ impl Studio {
     }
 }
 
-/// The slider: everything from raw scores to weighted pairs.
-#[divan::bench(args = [4, 16, 32])]
-fn recurate_frozen(bencher: Bencher, n: usize) {
-    let (mut studio, recipe) = (Studio::new(), recipe(n, Scope::Frozen));
-    bencher.bench_local(|| studio.recurate(black_box(&recipe)));
-}
-
-#[divan::bench(args = [4, 16, 32])]
-fn recurate_per_group(bencher: Bencher, n: usize) {
-    let (mut studio, recipe) = (Studio::new(), recipe(n, Scope::PerGroup));
-    bencher.bench_local(|| studio.recurate(black_box(&recipe)));
-}
-
-/// The histograms under the recipe.
-#[divan::bench(args = [4, 16, 32])]
-fn summarise(bencher: Bencher, n: usize) {
-    let mut studio = Studio::new();
-    studio.recurate(&recipe(n, Scope::Frozen));
-    bencher.bench_local(|| black_box(Summary::of(&studio.curation, &studio.rewards, 40)));
-}
-
-/// "This edit changes so many pairs": from N to N / 2.
-#[divan::bench(args = [4, 16, 32])]
-fn pairs_changed(bencher: Bencher, n: usize) {
-    let mut studio = Studio::new();
-    studio.recurate(&recipe(n / 2, Scope::Frozen));
-    let before = studio.curation.clone();
-    studio.recurate(&recipe(n, Scope::Frozen));
-    bencher.bench_local(|| black_box(PairChange::between(&before, &studio.curation)));
-}
-
-/// The first fit of the frozen bounds.
-#[divan::bench]
-fn fit_bounds(bencher: Bencher) {
+fn curation(c: &mut Criterion) {
+    let mut group = c.benchmark_group("curation");
+    group.sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
+    for n in [4, 16, 32] {
+        // The slider: everything from raw scores to weighted pairs.
+        for (name, scope) in [("recurate_frozen", Scope::Frozen), ("recurate_per_group", Scope::PerGroup)] {
+            let (mut studio, recipe) = (Studio::new(), recipe(n, scope));
+            group.bench_function(BenchmarkId::new(name, n), |b| b.iter(|| studio.recurate(black_box(&recipe))));
+        }
+        // The histograms under the recipe.
+        let mut studio = Studio::new();
+        studio.recurate(&recipe(n, Scope::Frozen));
+        group.bench_function(BenchmarkId::new("summarise", n), |b| {
+            b.iter(|| Summary::of(&studio.curation, &studio.rewards, 40))
+        });
+        // "This edit changes so many pairs": from N to N / 2.
+        studio.recurate(&recipe(n / 2, Scope::Frozen));
+        let before = studio.curation.clone();
+        studio.recurate(&recipe(n, Scope::Frozen));
+        group.bench_function(BenchmarkId::new("pairs_changed", n), |b| {
+            b.iter(|| PairChange::between(&before, &studio.curation))
+        });
+    }
+    // The first fit of the frozen bounds.
     let table = table();
-    bencher.bench_local(|| black_box(Bounds::fit(&table)));
+    group.bench_function("fit_bounds", |b| b.iter(|| Bounds::fit(&table)));
+    group.finish();
 }
+
+criterion_group!(benches, curation);
+criterion_main!(benches);

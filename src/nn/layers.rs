@@ -22,6 +22,25 @@ pub struct GroupNorm {
     pub groups: usize,
 }
 
+/// Layer normalization with a weight and a bias per channel.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    pub weight: ParamId,
+    pub bias: ParamId,
+    pub channels: usize,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// RMS normalization with a weight per channel.
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    pub weight: ParamId,
+    pub channels: usize,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
 impl Conv {
     /// A `kernel × kernel` convolution with padding `kernel / 2`. `gain` scales the initial weights (He et al. 2015 is
     /// `gain = √2`; 0 makes the layer start as zero).
@@ -65,5 +84,22 @@ impl GroupNorm {
         let weight = specs.add(format!("{name}.weight"), &[channels], Init::Ones);
         let bias = specs.add(format!("{name}.bias"), &[channels], Init::Zeros);
         Self { weight, bias, channels, groups }
+    }
+}
+
+impl LayerNorm {
+    /// Starts as plain normalization.
+    pub fn new(specs: &mut Specs, name: &str, channels: usize, eps: f32) -> Self {
+        let weight = specs.add(format!("{name}.weight"), &[channels], Init::Ones);
+        let bias = specs.add(format!("{name}.bias"), &[channels], Init::Zeros);
+        Self { weight, bias, channels, eps }
+    }
+}
+
+impl RmsNorm {
+    /// Starts as plain normalization.
+    pub fn new(specs: &mut Specs, name: &str, channels: usize, eps: f32) -> Self {
+        let weight = specs.add(format!("{name}.weight"), &[channels], Init::Ones);
+        Self { weight, channels, eps }
     }
 }

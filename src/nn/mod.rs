@@ -6,7 +6,8 @@
 //!
 //! * [`kernels`]: the CPU kernels, on plain f32 slices, channels-last.
 //! * [`params`]: named weights. [`layers`]: which of them belong together, and their shapes.
-//! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records.
+//! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records, [`tokens`]: those
+//!   on rows and tokens.
 //! * [`reference`]: the same operations composed of candle's own: what runs on CUDA, and what tests compare with.
 //! * [`adamw`]: the optimizer, one pass over the weights. [`lora`]: low-rank training of any network.
 
@@ -18,5 +19,6 @@ pub mod ops;
 pub mod params;
 pub mod reference;
 pub mod tape;
+pub mod tokens;
 
 mod cpu;

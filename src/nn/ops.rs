@@ -44,15 +44,14 @@ impl<'a> Tape<'a> {
                     sink.add(&residual, dy.clone())?;
                 }
                 if !dy.device().is_cpu() {
-                    let inputs = [x.tensor(), params.get(layer.weight), params.get(layer.bias)];
-                    let [dx, dw, db] = take(reference::gradients(&inputs, dy, |t| {
-                        reference::conv2d(&t[0], &t[1], &t[2], None, kernel, stride)
-                    })?)?;
-                    if trains {
+                    let wanted = reference::ConvGradients { x: x.wants_gradient(), weights: trains };
+                    let weight = params.get(layer.weight);
+                    let (dx, weights) = reference::conv2d_gradients(x.tensor(), weight, dy, (kernel, stride), wanted)?;
+                    if let Some([dw, db]) = weights {
                         sink.add_param(layer.weight, dw)?;
                         sink.add_param(layer.bias, db)?;
                     }
-                    return sink.add(&x, dx);
+                    return dx.map_or(Ok(()), |dx| sink.add(&x, dx));
                 }
                 let dy = cpu::values(dy)?;
                 if trains {
@@ -124,7 +123,7 @@ impl<'a> Tape<'a> {
                     {
                         sink.add(&scale_shift, gradient)?;
                     }
-                    let [dx, dw, db] = take(all)?;
+                    let [dx, dw, db] = reference::take(all)?;
                     if trains {
                         sink.add_param(layer.weight, dw)?;
                         sink.add_param(layer.bias, db)?;
@@ -187,7 +186,7 @@ impl<'a> Tape<'a> {
                     let (values, dy) = (cpu::values(x.tensor())?, cpu::values(dy)?);
                     cpu::build(x.tensor().shape(), |dx| elementwise::silu_gradient(&values, &dy, dx))?
                 } else {
-                    let [dx] = take(reference::gradients(&[x.tensor()], dy, |t| t[0].silu())?)?;
+                    let [dx] = reference::take(reference::gradients(&[x.tensor()], dy, |t| t[0].silu())?)?;
                     dx
                 };
                 sink.add(&x, dx)
@@ -306,9 +305,4 @@ fn affine(batch: usize, weight: &[f32], bias: &[f32], scale_shift: Option<&[f32]
         }
     };
     (0..batch * channels).map(per_value).unzip()
-}
-
-/// The gradients as an array, one per input.
-fn take<const N: usize>(gradients: Vec<Tensor>) -> Result<[Tensor; N]> {
-    gradients.try_into().map_err(|g: Vec<Tensor>| Error::invalid(format!("{} gradients for {N} inputs", g.len())))
 }

@@ -1,0 +1,91 @@
+//! The embedded backbone at work: a sampling pass (16 seeds, 128×128, the default steps) and a DPO step (8 pairs, 128×128).
+//! `benches/pytorch.py` times the same work in PyTorch.
+//!
+//! `cargo bench --bench model`
+
+use std::time::Duration;
+
+use candle_core::Device;
+use criterion::{Criterion, criterion_group, criterion_main};
+use dp2o_studio::backbones::sampler::{Sampler, Solver};
+use dp2o_studio::backbones::tiles::Tiling;
+use dp2o_studio::backbones::{Backbone, mini};
+use dp2o_studio::imaging::{Image, resize};
+use dp2o_studio::method::recipe::{Recipe, Training};
+use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
+use dp2o_studio::nn::params::Params;
+use dp2o_studio::random::Random;
+
+/// As in the program: freed memory is kept for the next step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SIZE_PX: usize = 128;
+const SEEDS: u64 = 16;
+const PAIRS: usize = 8;
+
+fn weights(net: &mini::Mini) -> Params {
+    Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &Device::Cpu)
+        .expect("the weights are shipped")
+}
+
+fn image(seed: u64) -> Image {
+    let noise = Random::new(seed, 3).normal_image(3, SIZE_PX, SIZE_PX);
+    let values = noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect();
+    Image::new(SIZE_PX, SIZE_PX, values).expect("the size is right")
+}
+
+fn sampling(c: &mut Criterion) {
+    let net = mini::Mini::new();
+    let params = weights(&net);
+    let lr = resize::shrink_x4(&image(1)).expect("the size is right");
+    let seeds: Vec<u64> = (0..SEEDS).collect();
+    let steps = Recipe::default().sampling.steps;
+    let sampler = Sampler { solver: Solver::Euler, steps, tiling: Tiling::default() };
+    c.bench_function("model/sampling", |bench| {
+        bench.iter(|| sampler.sample(&net, &params, &lr, &seeds, &mut |_, _| Ok(())).expect("sampling works"))
+    });
+}
+
+/// Pairs in memory.
+struct InMemory(Vec<PairImages>);
+
+impl Pairs for InMemory {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn weight(&self, _: usize) -> f64 {
+        1.0
+    }
+
+    fn load(&mut self, pair: usize) -> dp2o_studio::Result<PairImages> {
+        Ok(self.0[pair].clone())
+    }
+}
+
+fn dpo_step(c: &mut Criterion) {
+    let net = mini::Mini::new();
+    let reference = weights(&net);
+    let pair = |i: usize| {
+        let (winner, loser) = (image(2 * i as u64), image(2 * i as u64 + 1));
+        PairImages { lr: resize::shrink_x4(&winner).expect("the size is right"), winner, loser }
+    };
+    let mut pairs = InMemory((0..PAIRS).map(pair).collect());
+    let settings = Training { batch_pairs: PAIRS, accumulation: 1, ..Training::default() };
+    let mut trainer = Trainer::new(&net, &reference, &reference, settings, PAIRS).expect("the settings hold");
+    c.bench_function("model/dpo_step", |bench| {
+        bench.iter(|| trainer.step(&mut pairs, &mut || Ok(())).expect("the step works"))
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .nresamples(2000)
+        .measurement_time(Duration::from_secs(5))
+        .warm_up_time(Duration::from_secs(1));
+    targets = sampling, dpo_step
+}
+criterion_main!(benches);

@@ -1,0 +1,278 @@
+//! Softmax attention with memory linear in the number of tokens, forward and backward.
+//!
+//! Dao et al., "FlashAttention", arXiv 2205.14135: scores exist for one block of queries and keys at a time; the forward
+//! pass keeps a running maximum and sum per query, the backward pass computes the scores again from the logarithm of
+//! that sum.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::gemm::{self, Lhs, Out, Rhs};
+use super::rows;
+use super::scratch;
+use super::simd::{self, SendPtr, Simd, WithSimd};
+
+/// Queries and keys of one block of scores (48 KB).
+const QUERIES: usize = 64;
+const KEYS: usize = 192;
+/// Queries one thread takes at once, so that transposing the keys is a small part of the work.
+const QUERIES_AT_ONCE: usize = 512;
+/// Pieces the work is cut into at least, whatever the number of threads: sums then do not depend on it.
+const PIECES: usize = 8;
+
+/// Sizes: `q` and the output are `[batch, queries, heads · dim]`, `k` and `v` `[batch, keys, heads · dim]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionShape {
+    pub batch: usize,
+    pub queries: usize,
+    pub keys: usize,
+    pub heads: usize,
+    /// Channels of one head.
+    pub dim: usize,
+}
+
+impl AttentionShape {
+    fn channels(&self) -> usize {
+        self.heads * self.dim
+    }
+
+    /// What scores are multiplied with before the softmax: 1/√dim.
+    pub fn scale(&self) -> f32 {
+        1.0 / (self.dim as f32).sqrt()
+    }
+
+    /// Values before those of one head of one image of `tokens` tokens.
+    fn offset(&self, image: usize, head: usize, tokens: usize) -> usize {
+        image * tokens * self.channels() + head * self.dim
+    }
+
+    fn check(&self, q: &[f32], k: &[f32], v: &[f32]) {
+        assert!(self.queries > 0 && self.keys > 0 && self.dim > 0);
+        assert_eq!(q.len(), self.batch * self.queries * self.channels());
+        assert!(k.len() == self.batch * self.keys * self.channels() && v.len() == k.len());
+    }
+}
+
+/// Writes the output and returns the logarithm of each query's sum of exponentials, `[batch, heads, queries]`.
+pub fn forward(shape: AttentionShape, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) -> Vec<f32> {
+    shape.check(q, k, v);
+    assert_eq!(out.len(), q.len());
+    let AttentionShape { batch, queries, keys, heads, dim } = shape;
+    let mut log_sums = vec![0.0; batch * heads * queries];
+    let (out, sums) = (SendPtr(out.as_mut_ptr()), SendPtr(log_sums.as_mut_ptr()));
+    let pieces = queries.div_ceil(QUERIES_AT_ONCE);
+    (0..batch * heads * pieces).into_par_iter().for_each(|i| {
+        let (image, head, piece) = (i / pieces / heads, i / pieces % heads, i % pieces);
+        let range = piece * QUERIES_AT_ONCE..((piece + 1) * QUERIES_AT_ONCE).min(queries);
+        let (at_q, at_k) = (shape.offset(image, head, queries), shape.offset(image, head, keys));
+        let first = at_q + range.start * shape.channels();
+        scratch::with(dim * keys + QUERIES * (KEYS + 2), |buffer| {
+            // SAFETY: each piece writes the output and the sums of its own queries of its own head.
+            let (out, log_sums) =
+                unsafe { (SendPtr(out.add(first)), SendPtr(sums.add((image * heads + head) * queries + range.start))) };
+            let head = Head { shape, k: &k[at_k..], v: &v[at_k..] };
+            simd::dispatch(Forward { head, q: &q[first..], count: range.len(), buffer, out, log_sums });
+        });
+    });
+    log_sums
+}
+
+/// Writes the gradients of `q`, `k` and `v`, from the output and the sums of [`forward`].
+#[allow(clippy::too_many_arguments)]
+pub fn backward(
+    shape: AttentionShape,
+    (q, k, v): (&[f32], &[f32], &[f32]),
+    (out, log_sums): (&[f32], &[f32]),
+    dy: &[f32],
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
+    shape.check(q, k, v);
+    assert!(out.len() == q.len() && dy.len() == q.len() && dq.len() == q.len());
+    assert!(dk.len() == k.len() && dv.len() == v.len());
+    let AttentionShape { batch, queries, keys, heads, dim } = shape;
+    // With few heads the keys are shared out too. Each share then has a gradient of `q` of its own.
+    let shares = PIECES.div_ceil(batch * heads).min(keys.div_ceil(KEYS));
+    let share = keys.div_ceil(shares).next_multiple_of(KEYS);
+    let shares = keys.div_ceil(share);
+    let mut parts = vec![0.0; shares * q.len()];
+    let len = q.len();
+    let (dk, dv, dq_parts) = (SendPtr(dk.as_mut_ptr()), SendPtr(dv.as_mut_ptr()), SendPtr(parts.as_mut_ptr()));
+    (0..batch * heads * shares).into_par_iter().for_each(|i| {
+        let (image, head, part) = (i / shares / heads, i / shares % heads, i % shares);
+        let range = part * share..((part + 1) * share).min(keys);
+        let (at_q, at_k) = (shape.offset(image, head, queries), shape.offset(image, head, keys));
+        let first = at_k + range.start * shape.channels();
+        scratch::with(2 * dim * KEYS + 2 * QUERIES * KEYS + queries, |buffer| {
+            // SAFETY: each piece writes the gradients of its own keys, and its own gradient of `q`.
+            let (dk, dv, dq) =
+                unsafe { (SendPtr(dk.add(first)), SendPtr(dv.add(first)), SendPtr(dq_parts.add(part * len + at_q))) };
+            let log_sums = &log_sums[(image * heads + head) * queries..][..queries];
+            let head = Head { shape, k: &k[first..], v: &v[first..] };
+            let (q, out, dy) = (&q[at_q..], &out[at_q..], &dy[at_q..]);
+            simd::dispatch(Backward { head, keys: range.len(), q, out, dy, log_sums, buffer, dq, dk, dv });
+        });
+    });
+    dq.par_chunks_mut(1 << 14).enumerate().for_each(|(i, dq)| {
+        let start = i << 14;
+        dq.copy_from_slice(&parts[start..start + dq.len()]);
+        for part in 1..shares {
+            let part = &parts[part * len + start..][..dq.len()];
+            dq.iter_mut().zip(part).for_each(|(d, p)| *d += p);
+        }
+    });
+}
+
+/// Keys and values of one head, from the first key of a piece on; tokens are `channels` apart.
+struct Head<'a> {
+    shape: AttentionShape,
+    k: &'a [f32],
+    v: &'a [f32],
+}
+
+/// Blocks of `size` that cover `0..count`.
+fn blocks(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(size).map(move |start| start..(start + size).min(count))
+}
+
+/// The channels of some tokens as rows: `[dim, tokens.len()]`.
+#[inline(always)]
+fn transpose(x: &[f32], channels: usize, dim: usize, tokens: Range<usize>, out: &mut [f32]) {
+    let count = tokens.len();
+    for (t, token) in tokens.enumerate() {
+        for (c, &value) in x[token * channels..][..dim].iter().enumerate() {
+            out[c * count + t] = value;
+        }
+    }
+}
+
+struct Forward<'a> {
+    head: Head<'a>,
+    /// From the first query of the piece on.
+    q: &'a [f32],
+    /// Queries of the piece.
+    count: usize,
+    buffer: &'a mut [f32],
+    out: SendPtr<f32>,
+    log_sums: SendPtr<f32>,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Head { shape, k, v } = self.head;
+        let AttentionShape { keys, dim, .. } = shape;
+        let (channels, scale) = (shape.channels(), shape.scale());
+        let (transposed, rest) = self.buffer.split_at_mut(dim * keys);
+        let (scores, rest) = rest.split_at_mut(QUERIES * KEYS);
+        let (highest, sums) = rest.split_at_mut(QUERIES);
+        // Block after block of keys, each `[dim, keys of the block]`.
+        for block in blocks(keys, KEYS) {
+            transpose(k, channels, dim, block.clone(), &mut transposed[block.start * dim..block.end * dim]);
+        }
+        for some in blocks(self.count, QUERIES) {
+            highest.fill(f32::NEG_INFINITY);
+            sums.fill(0.0);
+            for block in blocks(keys, KEYS) {
+                let width = block.len();
+                // SAFETY: the operands have these sizes, and the scores and the output are this thread's.
+                unsafe {
+                    let lhs = Lhs { ptr: self.q[some.start * channels..].as_ptr(), row: channels, depth: 1 };
+                    let rhs = Rhs { ptr: transposed[block.start * dim..].as_ptr(), depth: width };
+                    let to = Out { ptr: scores.as_mut_ptr(), row: width };
+                    gemm::gemm(s, (some.len(), width, dim), lhs, rhs, to, false);
+                    for (i, query) in some.clone().enumerate() {
+                        let row = &mut scores[i * width..][..width];
+                        let max = highest[i].max(scale * rows::row_max(s, row));
+                        let sum = rows::exp_row(s, row.as_ptr(), width, scale, max, row.as_mut_ptr());
+                        let before = (highest[i] - max).exp();
+                        sums[i] = sums[i] * before + sum;
+                        highest[i] = max;
+                        if block.start > 0 && before != 1.0 {
+                            rows::scale_row(s, self.out.add(query * channels), dim, before);
+                        }
+                    }
+                    let lhs = Lhs { ptr: scores.as_ptr(), row: width, depth: 1 };
+                    let rhs = Rhs { ptr: v[block.start * channels..].as_ptr(), depth: channels };
+                    let to = Out { ptr: self.out.add(some.start * channels), row: channels };
+                    gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0);
+                }
+            }
+            for (i, query) in some.enumerate() {
+                // SAFETY: the queries of this piece are this thread's.
+                unsafe {
+                    rows::scale_row(s, self.out.add(query * channels), dim, 1.0 / sums[i]);
+                    *self.log_sums.add(query) = highest[i] + sums[i].ln();
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    head: Head<'a>,
+    /// Keys of the piece.
+    keys: usize,
+    q: &'a [f32],
+    out: &'a [f32],
+    dy: &'a [f32],
+    log_sums: &'a [f32],
+    buffer: &'a mut [f32],
+    dq: SendPtr<f32>,
+    dk: SendPtr<f32>,
+    dv: SendPtr<f32>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Head { shape, k, v } = self.head;
+        let AttentionShape { queries, dim, .. } = shape;
+        let (channels, scale) = (shape.channels(), shape.scale());
+        let (k_transposed, rest) = self.buffer.split_at_mut(dim * KEYS);
+        let (v_transposed, rest) = rest.split_at_mut(dim * KEYS);
+        let (scores, rest) = rest.split_at_mut(QUERIES * KEYS);
+        let (slopes, means) = rest.split_at_mut(QUERIES * KEYS);
+        // Σ dy·y, which is also the mean of each query's gradient of its scores.
+        for (query, mean) in means.iter_mut().enumerate() {
+            let at = query * channels;
+            *mean = rows::dot_row(s, &self.out[at..at + dim], &self.dy[at..at + dim]);
+        }
+        for block in blocks(self.keys, KEYS) {
+            let width = block.len();
+            transpose(k, channels, dim, block.clone(), k_transposed);
+            transpose(v, channels, dim, block.clone(), v_transposed);
+            for some in blocks(queries, QUERIES) {
+                let (first, at) = (some.start == 0, some.start * channels);
+                let lhs = |x: &[f32]| Lhs { ptr: x[at..].as_ptr(), row: channels, depth: 1 };
+                let rhs = |x: &[f32], depth| Rhs { ptr: x.as_ptr(), depth };
+                let across = |x: &[f32]| Lhs { ptr: x.as_ptr(), row: 1, depth: width };
+                // SAFETY: the operands have these sizes, and the results are this thread's.
+                unsafe {
+                    let to = Out { ptr: scores.as_mut_ptr(), row: width };
+                    gemm::gemm(s, (some.len(), width, dim), lhs(self.q), rhs(k_transposed, width), to, false);
+                    let to = Out { ptr: slopes.as_mut_ptr(), row: width };
+                    gemm::gemm(s, (some.len(), width, dim), lhs(self.dy), rhs(v_transposed, width), to, false);
+                    for (i, query) in some.clone().enumerate() {
+                        let (p, ds) = (&mut scores[i * width..][..width], &mut slopes[i * width..][..width]);
+                        rows::exp_row(s, p.as_ptr(), width, scale, self.log_sums[query], p.as_mut_ptr());
+                        let mean = means[query];
+                        ds.iter_mut().zip(&*p).for_each(|(ds, p)| *ds = p * (*ds - mean) * scale);
+                    }
+                    let to = |ptr: SendPtr<f32>| Out { ptr: ptr.add(block.start * channels), row: channels };
+                    let dims = (width, dim, some.len());
+                    gemm::gemm(s, dims, across(scores), rhs(&self.dy[at..], channels), to(self.dv), !first);
+                    gemm::gemm(s, dims, across(slopes), rhs(&self.q[at..], channels), to(self.dk), !first);
+                    let lhs = Lhs { ptr: slopes.as_ptr(), row: width, depth: 1 };
+                    let to = Out { ptr: self.dq.add(at), row: channels };
+                    let rhs = rhs(&k[block.start * channels..], channels);
+                    gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0);
+                }
+            }
+        }
+    }
+}
