@@ -66,7 +66,8 @@ class Ours:
     """This program's bench executables, built once."""
 
     def __init__(self):
-        command = ["cargo", "bench", "--no-run", "--message-format=json"]
+        benches = [word for name in ("nn", "model", "iqa", "curation") for word in ("--bench", name)]
+        command = ["cargo", "bench", "--no-run", "--message-format=json", *benches]
         lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
         artifacts = [json.loads(line) for line in lines if line.startswith("{")]
         self.executables = {a["target"]["name"]: a["executable"] for a in artifacts if a.get("executable")}

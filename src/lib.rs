@@ -3,7 +3,7 @@
 //! The rooms, from the bottom up; a room may use those above it in this list and none below:
 //!
 //! * [`imaging`]: pixels in memory and on disk. [`degrade`]: how a low-resolution image comes about.
-//! * [`nn`]: the neural network operations, each with a forward and a backward.
+//! * [`nn`]: the neural network operations, each with a forward and a backward. [`memory`]: how much of it they take.
 //! * [`iqa`]: image quality metrics, full-reference and no-reference.
 //! * [`backbones`]: generative super-resolution models and their samplers.
 //! * [`method`]: DP²O itself: reward, curation, HPO weights, loss, training, evaluation.
@@ -20,6 +20,7 @@ pub mod error;
 pub mod example;
 pub mod imaging;
 pub mod iqa;
+pub mod memory;
 pub mod method;
 pub mod nn;
 pub mod random;

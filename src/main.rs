@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Keeps freed memory for the next step: a training step allocates the same large buffers again and again.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: dp2o_studio::memory::Counted = dp2o_studio::memory::Counted;
 
 fn main() -> ExitCode {
     dp2o_studio::cli::main()

@@ -78,6 +78,10 @@ impl Block {
     }
 
     fn forward<'a>(&'a self, tape: &Tape<'a>, params: &'a Params, x: &Var, time: &Var) -> Result<Var> {
+        tape.segment(&[x, time], params, |tape, inputs| self.layers(tape, params, &inputs[0], &inputs[1]))
+    }
+
+    fn layers<'a>(&'a self, tape: &Tape<'a>, params: &'a Params, x: &Var, time: &Var) -> Result<Var> {
         let h = tape.group_norm(params, &self.norm1, x, None, true)?;
         let h = tape.conv2d(params, &self.conv1, &h, None)?;
         let scale_shift = tape.linear(params, &self.time, time)?;
@@ -285,15 +289,10 @@ mod tests {
             noise(1, (1, 1, 2, EMBEDDING)).reshape((2, EMBEDDING)).unwrap(),
             noise(2, (2, 6, 5, 48)),
         );
-        let run = |checkpoint: bool| {
-            let tape = Tape::recording();
+        let run = |recomputing: bool| {
+            let tape = Tape::recording().recomputing(recomputing);
             let (x, time) = (tape.leaf(x.clone()), tape.leaf(time.clone()));
-            let y = match checkpoint {
-                false => block.forward(&tape, &params, &x, &time).unwrap(),
-                true => tape
-                    .checkpoint(&[&x, &time], &params, |tape, v| block.forward(tape, &params, &v[0], &v[1]))
-                    .unwrap(),
-            };
+            let y = block.forward(&tape, &params, &x, &time).unwrap();
             let mut g = tape.backward(&y, dy.clone()).unwrap();
             let inputs = [g.take(&x).unwrap(), g.take(&time).unwrap()];
             let all = inputs.iter().chain(g.params().iter().flatten());

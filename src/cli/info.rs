@@ -1,18 +1,61 @@
-//! `info`: what a workspace holds.
+//! `info`: what a workspace holds, and what the device can do.
 
 use std::path::PathBuf;
 
-use crate::Result;
+use crate::engine::bench::{self, Bench};
 use crate::method::recipe::Recipe;
 use crate::workspace::{Summary, Workspace};
+use crate::{Error, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    workspace: PathBuf,
+    #[arg(required_unless_present = "bench")]
+    workspace: Option<PathBuf>,
+    /// Measures sampling and training on this device: time, and peak memory with activations kept and recomputed. With the
+    /// workspace's recipe, or the default one.
+    #[arg(long)]
+    bench: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let workspace = Workspace::open_read_only(&arguments.workspace)?;
+    let workspace = arguments.workspace.as_ref().map(Workspace::open_read_only).transpose()?;
+    match (&workspace, arguments.bench) {
+        (_, true) => {
+            let recipe = workspace.as_ref().map(Workspace::recipe).transpose()?.unwrap_or_default();
+            print_bench(&recipe, &bench::bench(&recipe)?);
+            Ok(())
+        }
+        (Some(workspace), false) => print_contents(workspace),
+        (None, false) => Err(Error::invalid("name a workspace, or ask for --bench")),
+    }
+}
+
+fn print_bench(recipe: &Recipe, bench: &Bench) {
+    let ms = |seconds: f64| 1e3 * seconds;
+    println!("device       {}", bench.device);
+    for (count, seconds) in &bench.batches {
+        println!("evaluation   {count} images of 128×128 at once: {:.2} ms each", ms(*seconds));
+    }
+    let side = recipe.data.crop_px;
+    println!(
+        "sampling     {:.1} ms a candidate of {side}×{side}, {} steps",
+        ms(bench.candidate_secs),
+        recipe.sampling.steps
+    );
+    for (name, step) in ["keep", "recompute"].iter().zip(&bench.steps) {
+        let peak = match step.peak_bytes {
+            Some(bytes) => format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64),
+            None => "not known on this device".into(),
+        };
+        println!(
+            "DPO step     {} pairs, activations = {name}: {:.0} ms, peak memory {peak}",
+            recipe.training.batch_pairs,
+            ms(step.seconds)
+        );
+    }
+}
+
+fn print_contents(workspace: &Workspace) -> Result<()> {
     let recipe: Recipe = workspace.recipe()?;
     let Summary { counts, ledger_bytes, images_bytes, candidates_bytes, runs_bytes, exports_bytes } =
         workspace.summary()?;

@@ -7,6 +7,8 @@
 //!
 //! A panic in a job becomes a failed job; the engine lives on.
 
+mod batch;
+pub mod bench;
 mod context;
 pub mod control;
 mod jobs;

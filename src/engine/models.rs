@@ -1,10 +1,12 @@
 //! Backbones and weights, loaded once and kept while they are used.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Device;
 
+use super::batch;
 use crate::backbones::{Backbone, mini};
 use crate::nn::params::Params;
 use crate::workspace::hash;
@@ -30,11 +32,13 @@ pub(super) struct Models {
     reference: Option<(String, Reference)>,
     /// The last checkpoint used.
     checkpoint: Option<(PathBuf, Model)>,
+    /// [`batch::fastest_pixels`], once it was asked for.
+    fastest_pixels: OnceCell<usize>,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        Self { device: best_device(), reference: None, checkpoint: None }
+        Self { device: best_device(), reference: None, checkpoint: None, fastest_pixels: OnceCell::new() }
     }
 }
 
@@ -55,6 +59,11 @@ impl Models {
             Device::Cuda(_) => "CUDA 0".into(),
             Device::Metal(_) => "Metal 0".into(),
         }
+    }
+
+    /// Pixels through the network at once that are fastest on the device.
+    pub fn fastest_pixels(&self, model: &Model) -> usize {
+        *self.fastest_pixels.get_or_init(|| batch::fastest_pixels(model, &self.device_name()))
     }
 
     /// The reference of a backbone's name. Errors: a backbone whose weights are not shipped.

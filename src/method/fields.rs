@@ -4,7 +4,7 @@
 //! here: [`Field::default_value`] takes them from `Recipe::default()`. A new setting is one line in
 //! [`super::recipe`] and one entry here; a test fails if either is missing.
 
-use super::recipe::{ColourFix, Method, Mode, Recipe, RoundReference, Scope};
+use super::recipe::{Activations, ColourFix, Method, Mode, Recipe, RoundReference, Scope};
 use super::value::{Accepted, Setting, Value};
 use crate::{Error, Result};
 
@@ -231,6 +231,9 @@ static FIELDS: &[Field] = &[
         "Pairs that go through the network at once."),
     field!(training.accumulation, ["accumulation"], "Accumulation", "batches", count(1, 65_536), LOSS,
         "Batches whose gradients are averaged into one optimizer step. The paper: 1024 pairs a step in all."),
+    field!(training.activations, ["activations"], "Activations", "", Accepted::Choice(Activations::WORDS), NONE,
+        "keep: as fast as can be. recompute: each block's are computed again in the backward pass, which costs a quarter \
+         more time and a fraction of the memory. `info --bench` measures both."),
     field!(training.grad_clip, ["grad_clip"], "Gradient clip", "norm", number(0.0, 1e9), NONE,
         "Longest gradient; a longer one is scaled down to it. 0 never clips."),
     field!(training.weight_decay, [], "Weight decay", "", number(0.0, 10.0), NONE,

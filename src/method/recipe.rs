@@ -28,6 +28,10 @@ choices! {
     pub enum Mode { Full = "full", Lora = "lora" }
 }
 choices! {
+    /// What becomes of the activations that the backward pass needs.
+    pub enum Activations { Keep = "keep", Recompute = "recompute" }
+}
+choices! {
     /// Which model is π_ref in the rounds after the first.
     pub enum RoundReference { Original = "original", Last = "last" }
 }
@@ -107,6 +111,7 @@ pub struct Training {
     pub steps: usize,
     pub batch_pairs: usize,
     pub accumulation: usize,
+    pub activations: Activations,
     pub grad_clip: f64,
     pub weight_decay: f64,
     pub ema_decay: f64,
@@ -180,6 +185,7 @@ impl Default for Training {
             steps: 150,
             batch_pairs: 16,
             accumulation: 1,
+            activations: Activations::Keep,
             grad_clip: 1.0,
             weight_decay: 0.01,
             ema_decay: 0.0,

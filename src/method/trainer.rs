@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use super::loss::{LossSums, PairErrors, StepLoss};
 use super::order::Order;
 use super::policy::Policy;
-use super::recipe::Training;
+use super::recipe::{Activations, Training};
 use crate::backbones::Backbone;
 use crate::imaging::{Image, crop, resize};
 use crate::nn::params::Params;
@@ -186,7 +186,7 @@ impl<'m> Trainer<'m> {
         let y = self.backbone.predict(&tape, self.reference, &x_t, &times, &condition)?;
         let reference = errors(&(y.tensor() - &target)?)?;
 
-        let tape = Tape::recording();
+        let tape = Tape::recording().recomputing(self.settings.activations == Activations::Recompute);
         let y = self.backbone.predict(&tape, self.policy.weights(), &x_t, &times, &condition)?;
         let difference = (y.tensor() - &target)?;
         let policy = errors(&difference)?;

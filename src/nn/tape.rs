@@ -20,6 +20,7 @@ type Backward<'a> = Box<dyn FnOnce(&Tensor, &mut Gradients) -> Result<()> + 'a>;
 pub struct Tape<'a> {
     nodes: RefCell<Vec<Option<Backward<'a>>>>,
     recording: bool,
+    recomputing: bool,
 }
 
 /// A tensor on the tape.
@@ -117,12 +118,17 @@ fn add_to(slots: &mut Vec<Option<Tensor>>, index: usize, gradient: Tensor) -> Re
 impl<'a> Tape<'a> {
     /// A tape that records what gradients need.
     pub fn recording() -> Self {
-        Self { nodes: RefCell::default(), recording: true }
+        Self { nodes: RefCell::default(), recording: true, recomputing: false }
+    }
+
+    /// The tape with its segments' activations computed again in the backward pass instead of kept.
+    pub fn recomputing(self, recomputing: bool) -> Self {
+        Self { recomputing, ..self }
     }
 
     /// A tape that records nothing.
     pub fn inference() -> Self {
-        Self { nodes: RefCell::default(), recording: false }
+        Self { nodes: RefCell::default(), recording: false, recomputing: false }
     }
 
     /// Whether gradients for these weights will be wanted.
@@ -152,6 +158,19 @@ impl<'a> Tape<'a> {
         let mut nodes = self.nodes.borrow_mut();
         nodes.push(Some(Box::new(backward())));
         Var { tensor, node: Some(nodes.len() - 1) }
+    }
+
+    /// A part of a network whose insides nothing else reads: [`Tape::checkpoint`] on a tape that recomputes, `body` alone on
+    /// any other.
+    pub fn segment<F>(&self, inputs: &[&Var], params: &Params, body: F) -> Result<Var>
+    where
+        F: Fn(&Tape<'a>, &[Var]) -> Result<Var> + 'a,
+    {
+        if self.recording && self.recomputing {
+            return self.checkpoint(inputs, params, body);
+        }
+        let inputs: Vec<Var> = inputs.iter().map(|&v| v.clone()).collect();
+        body(self, &inputs)
     }
 
     /// Runs `body` without keeping anything, and runs it again when its gradient is needed: memory for time (Chen et al.,

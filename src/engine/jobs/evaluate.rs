@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{sampling, scoring};
+use super::{candidates, sampling};
 use crate::engine::context::Context;
 use crate::engine::models::Model;
 use crate::engine::ranking::{Ranking, Scores};
@@ -39,8 +39,7 @@ pub fn evaluate(
     let recipe = recipe_for(context, seeds);
     let (_, sampler) = sampling::sampler_of(&recipe)?;
     let set = CandidateSet { checkpoint, sampler };
-    sampling::fill(context, &set, model, &recipe, &images, &format!("{stage}: sampling"))?;
-    scoring::fill(context, &set, &recipe, &format!("{stage}: scoring"))?;
+    candidates::fill(context, &set, model, &recipe, &images, stage)?;
     let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe)?);
     let ranking = scores.rank(&recipe)?;
     if let Some(reason) = ranking.missing {

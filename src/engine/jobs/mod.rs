@@ -1,6 +1,7 @@
 //! The jobs, one file each.
 
 mod add;
+mod candidates;
 mod checkpoints;
 mod compare;
 mod curate;

@@ -3,24 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{compare, curate, sampling, scoring, sheet, train};
+use super::{candidates, compare, curate, sheet, train};
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::protocol::{Level, Outcome, RunReport};
 use crate::workspace::{ImageId, RunState};
 
-/// Samples and scores in turns, image by image, so that scores appear while candidates still come.
+/// Samples and scores; scores appear while candidates still come.
 pub fn generate(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outcome> {
-    let images: Vec<ImageId> = context.workspace()?.ledger().images()?.into_iter().map(|i| i.id).collect();
-    let (mut candidates, mut scores) = (0, 0);
-    if images.is_empty() {
-        sampling::sample(context, None)?;
-    }
-    for id in images.into_iter().filter(|id| only.is_none_or(|only| only.contains(id))) {
-        candidates += sampling::sample(context, Some(&[id]))?;
-        scores += scoring::score(context)?;
-    }
-    Ok(Outcome::Generated { candidates, scores })
+    let made = candidates::of_reference(context, only)?;
+    Ok(Outcome::Generated { candidates: made.candidates, scores: made.scores })
 }
 
 /// Sample, score, curate, train, compare: what is missing of each; then the image sheet.
@@ -31,10 +23,8 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
         clock = Instant::now();
         seconds
     };
-    sampling::sample(context, None)?;
-    let sample = lap();
-    scoring::score(context)?;
-    let score = lap();
+    let [sample, score] = candidates::of_reference(context, None)?.secs;
+    lap();
     let pairs = curate::curate(context)?.curation.pairs().len();
     let (name, ended) = train::rounds(context, None)?;
     if ended.state == RunState::Collapsed {

@@ -16,9 +16,6 @@ use crate::method::recipe::{ColourFix, Method, Recipe};
 use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey};
 use crate::{Error, Result};
 
-/// Pixels that go through the network at once where the recipe sets no memory budget: measured fastest around sixteen
-/// candidates of 128×128.
-const BATCH_PIXELS: usize = 16 * 128 * 128;
 /// Activations of the embedded backbone at their peak, per output pixel, as measured while sampling.
 const BYTES_PER_PIXEL: usize = 160;
 
@@ -27,13 +24,15 @@ const BYTES_PER_PIXEL: usize = 160;
 pub struct Sampling {
     pub sampler: Sampler,
     pub color_fix: ColorFix,
-    batch_pixels: usize,
+    /// Pixels that the recipe's memory budget allows at once; `None` without a budget.
+    budget_pixels: Option<usize>,
 }
 
 impl Sampling {
-    /// Seeds to draw at once for an output of this many pixels.
-    pub fn batch(&self, pixels: usize) -> usize {
-        (self.batch_pixels / pixels.max(1)).max(1)
+    /// Seeds to draw at once for an output of this many pixels: what the memory budget allows, without one what is
+    /// `fastest` (pixels at once) on the device.
+    pub fn batch(&self, pixels: usize, fastest: impl FnOnce() -> usize) -> usize {
+        (self.budget_pixels.unwrap_or_else(fastest) / pixels.max(1)).max(1)
     }
 
     /// The SR images of `seeds`, as they are saved: color-fixed and not yet rounded.
@@ -72,12 +71,12 @@ pub fn sampler_of(recipe: &Recipe) -> Result<(Sampling, SamplerKey)> {
         tiling = Tiling { tile_px: s.tile_px, overlap_px: s.tile_overlap_px };
         key.push_str(&format!("+tile{}.{}", s.tile_px, s.tile_overlap_px));
     }
-    let batch_pixels = match s.memory_budget_mib {
-        0 => BATCH_PIXELS,
-        mib => mib.saturating_mul(1 << 20) / BYTES_PER_PIXEL,
+    let budget_pixels = match s.memory_budget_mib {
+        0 => None,
+        mib => Some(mib.saturating_mul(1 << 20) / BYTES_PER_PIXEL),
     };
     let sampler = Sampler { solver, steps: s.steps, tiling };
-    Ok((Sampling { sampler, color_fix, batch_pixels }, SamplerKey::new(key)?))
+    Ok((Sampling { sampler, color_fix, budget_pixels }, SamplerKey::new(key)?))
 }
 
 /// The reference model and its candidates under the recipe's sampler.
@@ -94,16 +93,22 @@ pub fn reference(context: &mut Context) -> Result<(CandidateSet, Model)> {
 pub fn sample(context: &mut Context, only: Option<&[ImageId]>) -> Result<usize> {
     let (set, model) = reference(context)?;
     let recipe = context.recipe.clone();
+    let wanted = wanted(context, only)?;
+    fill(context, &set, &model, &recipe, &wanted, "sampling", &mut |_| Ok(()))
+}
+
+/// All images, or `only` some. Errors: there are none.
+pub fn wanted(context: &Context, only: Option<&[ImageId]>) -> Result<Vec<ImageRow>> {
     let images: Vec<ImageRow> = context.workspace()?.ledger().images()?;
     let wanted: Vec<ImageRow> = images.into_iter().filter(|i| only.is_none_or(|only| only.contains(&i.id))).collect();
     if wanted.is_empty() {
         return Err(Error::invalid("there are no images; add some first (`dp2o-studio add WS FILE…`)"));
     }
-    fill(context, &set, &model, &recipe, &wanted, "sampling")
+    Ok(wanted)
 }
 
-/// Samples what is missing of `set` for `images` and the recipe's seeds. An image that fails is reported and left out;
-/// it is an error only where all of them fail.
+/// Samples what is missing of `set` for `images` and the recipe's seeds; `done` is told of each image. An image that fails
+/// is reported and left out; it is an error only where all of them fail.
 pub fn fill(
     context: &Context,
     set: &CandidateSet,
@@ -111,6 +116,7 @@ pub fn fill(
     recipe: &Recipe,
     images: &[ImageRow],
     stage: &str,
+    done: &mut dyn FnMut(ImageId) -> Result<()>,
 ) -> Result<usize> {
     let ids: Vec<ImageId> = images.iter().map(|image| image.id).collect();
     let missing = context.workspace()?.ledger().missing_candidates(set, &ids, &recipe.seeds())?;
@@ -122,7 +128,10 @@ pub fn fill(
     for MissingSeeds { image, seeds } in missing {
         let Some(row) = images.iter().find(|row| row.id == image) else { continue };
         match group(context, set, model, &sampling, row, &seeds, &mut meter) {
-            Ok(count) => made += count,
+            Ok(count) => {
+                made += count;
+                done(image)?;
+            }
             Err(error @ (Error::Cancelled | Error::Ledger(_))) => return Err(error),
             Err(error) => {
                 context.log(Level::Warning, format!("{}: not sampled: {error}", row.name));
@@ -150,7 +159,8 @@ fn group(
     let workspace = context.workspace()?;
     let lr = decode::read(workspace.path(&row.lr_path))?;
     let pixels = lr.width() * lr.height() * SCALE * SCALE;
-    for batch in seeds.chunks(sampling.batch(pixels)) {
+    let at_once = sampling.batch(pixels, || context.models.fastest_pixels(model));
+    for batch in seeds.chunks(at_once) {
         let began = Instant::now();
         let images = sampling.draw(model, &lr, batch, &mut |_, _| context.checkpoint())?;
         let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;

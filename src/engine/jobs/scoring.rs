@@ -1,6 +1,7 @@
 //! Scoring candidates: what is missing of each metric, on all cores.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -11,7 +12,7 @@ use crate::engine::protocol::{Change, Level};
 use crate::imaging::decode;
 use crate::iqa::Scorer;
 use crate::method::recipe::Recipe;
-use crate::workspace::{CandidateSet, MissingScores, NewScore, Workspace};
+use crate::workspace::{CandidateSet, ImageId, MissingScores, NewScore, Workspace};
 use crate::{Error, Result};
 
 /// Scores what the reference's candidates lack; returns the number of scores computed.
@@ -32,17 +33,13 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
     let mut meter = Meter::new(stage, "scores", total);
     context.report(Some(meter.now()));
     let device = context.models.device_name();
-    // A ledger stays on its thread; the files do not.
-    let root = workspace.root();
     let at_once = 4 * rayon::current_num_threads();
     let mut made = 0;
-    for group in missing.chunk_by(|a, b| a.candidate.image == b.candidate.image) {
-        let image = group[0].candidate.image;
-        let scorers = prepare(workspace, &metrics, group)?;
-        for some in group.chunks(at_once) {
+    for missing in missing.chunk_by(|a, b| a.candidate.image == b.candidate.image) {
+        let group = Group::of(workspace, &metrics, missing.to_vec())?;
+        for some in group.missing.chunks(at_once) {
             context.checkpoint()?;
-            let scored: Vec<Result<Vec<NewScore>>> =
-                some.par_iter().map(|candidate| candidate_scores(root, &scorers, candidate)).collect();
+            let scored = group.scores_of(some, &AtomicBool::new(false));
             let mut new = Vec::new();
             for scores in scored {
                 match scores {
@@ -54,9 +51,39 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
             made += new.len();
             context.advance(&mut meter, some.iter().map(|c| c.requests.len()).sum());
         }
-        context.changed(Change::Scores(image));
+        context.changed(Change::Scores(group.image));
     }
     Ok(made)
+}
+
+/// Candidates of one image that lack scores, with what computing them takes: the ledger stays on its thread, this need
+/// not.
+pub struct Group {
+    pub image: ImageId,
+    missing: Vec<MissingScores>,
+    scorers: Vec<Option<Box<dyn Scorer>>>,
+    root: PathBuf,
+}
+
+impl Group {
+    /// From what candidates of one image lack; at least one does.
+    pub fn of(workspace: &Workspace, metrics: &MetricSet, missing: Vec<MissingScores>) -> Result<Self> {
+        let scorers = prepare(workspace, metrics, &missing)?;
+        Ok(Self { image: missing[0].candidate.image, missing, scorers, root: workspace.root().to_owned() })
+    }
+
+    /// The scores of all of them; once `stop` is set, of those begun.
+    pub fn scores(&self, stop: &AtomicBool) -> Vec<Result<Vec<NewScore>>> {
+        self.scores_of(&self.missing, stop)
+    }
+
+    fn scores_of(&self, some: &[MissingScores], stop: &AtomicBool) -> Vec<Result<Vec<NewScore>>> {
+        let scores = |candidate: &MissingScores| match stop.load(Ordering::Relaxed) {
+            true => Ok(Vec::new()),
+            false => candidate_scores(&self.root, &self.scorers, candidate),
+        };
+        some.par_iter().map(scores).collect()
+    }
 }
 
 /// The metrics that a group lacks, bound to its HR image.

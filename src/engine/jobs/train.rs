@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::round::{Ended, Round};
-use super::{checkpoints, curate, pairs, sampling, scoring};
+use super::{candidates, checkpoints, curate, pairs, sampling};
 use crate::engine::context::Context;
 use crate::engine::models::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
@@ -60,9 +60,7 @@ fn name_of(base: &str, round: u32) -> String {
 /// New candidates of the training images from the policy of the round before.
 fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -> Result<()> {
     let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| !i.held_out).collect();
-    let stage = format!("round {}", round + 1);
-    sampling::fill(context, set, policy, &context.recipe, &images, &format!("{stage}: sampling"))?;
-    scoring::fill(context, set, &context.recipe, &format!("{stage}: scoring")).map(drop)
+    candidates::fill(context, set, policy, &context.recipe, &images, &format!("round {}", round + 1)).map(drop)
 }
 
 /// The run to train: of the name asked for, or the last of this round, if recipe and pairs are the same; else a new one.

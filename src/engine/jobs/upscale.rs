@@ -33,7 +33,8 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
             let lr = decode::read(path)?;
             let pixels = lr.width() * lr.height() * SCALE * SCALE;
             let mut images = Vec::new();
-            for batch in seeds.chunks(sampling.batch(pixels)) {
+            let at_once = sampling.batch(pixels, || context.models.fastest_pixels(&model));
+            for batch in seeds.chunks(at_once) {
                 images.extend(sampling.draw(&model, &lr, batch, &mut |_, _| context.checkpoint())?);
                 context.advance(&mut meter, batch.len());
             }

@@ -117,32 +117,49 @@ impl Ledger {
 
     /// What is still to be scored so that every request is met for every candidate, by image and seed.
     pub fn missing_scores(&self, set: &CandidateSet, requests: &[ScoreRequest]) -> Result<Vec<MissingScores>> {
-        self.read(|conn| {
-            let ids = requests.iter().map(|request| request.scorer.find(conn)).collect::<Result<Vec<_>>>()?;
-            let key = (set.checkpoint, &set.sampler);
-            let sql =
-                format!("SELECT {COLUMNS}, images.hr_path IS NOT NULL AS has_hr FROM {USABLE} ORDER BY image_id, seed");
-            let candidates =
-                rows(conn, &sql, key, |row| Ok((CandidateRow::from_row(row)?, row.get::<_, bool>("has_hr")?)))?;
-            let width = requests.len();
-            let mut present = vec![false; candidates.len() * width];
-            for_each_score(
-                conn,
-                "",
-                key,
-                &ids,
-                candidates.iter().map(|(candidate, _)| candidate.id),
-                |row, column, _| present[row * width + column] = true,
-            )?;
-            let missing = candidates.into_iter().enumerate().filter_map(|(row, (candidate, has_hr))| {
-                let applies =
-                    |&column: &usize| !present[row * width + column] && (has_hr || !requests[column].needs_hr);
-                let requests: Vec<usize> = (0..width).filter(applies).collect();
-                (!requests.is_empty()).then_some(MissingScores { candidate, requests })
-            });
-            Ok(missing.collect())
-        })
+        self.read(|conn| read_missing(conn, "", (set.checkpoint, &set.sampler), requests))
     }
+
+    /// [`Ledger::missing_scores`] of the candidates of one image.
+    pub fn missing_scores_of(
+        &self,
+        set: &CandidateSet,
+        image: ImageId,
+        requests: &[ScoreRequest],
+    ) -> Result<Vec<MissingScores>> {
+        let params = (set.checkpoint, &set.sampler, image);
+        self.read(|conn| read_missing(conn, "AND image_id = ?3", params, requests))
+    }
+}
+
+fn read_missing(
+    conn: &Connection,
+    filter: &str,
+    params: impl Params + Clone,
+    requests: &[ScoreRequest],
+) -> Result<Vec<MissingScores>> {
+    let ids = requests.iter().map(|request| request.scorer.find(conn)).collect::<Result<Vec<_>>>()?;
+    let sql = format!(
+        "SELECT {COLUMNS}, images.hr_path IS NOT NULL AS has_hr FROM {USABLE} {filter} ORDER BY image_id, seed"
+    );
+    let candidates =
+        rows(conn, &sql, params.clone(), |row| Ok((CandidateRow::from_row(row)?, row.get::<_, bool>("has_hr")?)))?;
+    let width = requests.len();
+    let mut present = vec![false; candidates.len() * width];
+    for_each_score(
+        conn,
+        filter,
+        params,
+        &ids,
+        candidates.iter().map(|(candidate, _)| candidate.id),
+        |row, column, _| present[row * width + column] = true,
+    )?;
+    let missing = candidates.into_iter().enumerate().filter_map(|(row, (candidate, has_hr))| {
+        let applies = |&column: &usize| !present[row * width + column] && (has_hr || !requests[column].needs_hr);
+        let requests: Vec<usize> = (0..width).filter(applies).collect();
+        (!requests.is_empty()).then_some(MissingScores { candidate, requests })
+    });
+    Ok(missing.collect())
 }
 
 fn read_table(conn: &Connection, filter: &str, params: impl Params + Clone, scorers: &[Scorer]) -> Result<ScoreTable> {

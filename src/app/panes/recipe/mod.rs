@@ -28,7 +28,7 @@ const SECTIONS: [(&str, &str, bool); 6] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 14] = [
+const RARE: [&str; 15] = [
     "sampling.first_seed",
     "sampling.method",
     "sampling.guidance",
@@ -38,6 +38,7 @@ const RARE: [&str; 14] = [
     "sampling.tile_overlap_px",
     "sampling.memory_budget_mib",
     "training.warmup_steps",
+    "training.activations",
     "training.grad_clip",
     "training.weight_decay",
     "training.ema_decay",

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Builds with `--features cuda` on a machine with neither a GPU nor the CUDA toolkit: nvcc and the libraries come as
+# wheels from PyPI (about 1.5 GB), the driver's libcuda is a stub at link time. Further arguments go to cargo; by
+# default `build --release`. Where CUDA is installed this script is not needed: `cargo build --release --features cuda`.
+#
+# CUDA_COMPUTE_CAP is the GPU's compute capability times ten (default 90, Hopper). The GPU's driver must know CUDA
+# 13.0 (580 or newer). About 13 minutes on two cores.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools="${CUDA_TOOLS:-$PWD/target/cuda-tools}"
+if [ ! -x "$tools/venv/bin/pip" ]; then
+    mkdir -p "$tools"
+    python3 -m venv "$tools/venv"
+    "$tools/venv/bin/pip" install --quiet \
+        nvidia-cuda-nvcc==13.0.* nvidia-cuda-crt==13.0.* nvidia-cuda-runtime==13.0.* nvidia-cuda-nvrtc==13.0.* \
+        nvidia-cuda-cccl==13.0.* nvidia-nvvm==13.0.* nvidia-cublas==13.0.* nvidia-curand
+fi
+home="$(echo "$tools"/venv/lib/python3*/site-packages/nvidia/cu13)"
+# What nvcc and the linker look for: lib64, and libraries without a version.
+ln -sfn lib "$home/lib64"
+for library in "$home"/lib/*.so.*; do
+    ln -sf "$(basename "$library")" "${library%%.so.*}.so"
+done
+if [ ! -e "$home/lib/libcuda.so" ]; then
+    echo | cc -shared -x c - -o "$home/lib/libcuda.so" -Wl,-soname,libcuda.so.1
+fi
+export CUDA_HOME="$home" CUDA_PATH="$home" CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-90}" PATH="$home/bin:$PATH"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target/cuda}"
+export RUSTFLAGS="${RUSTFLAGS:-} -L $home/lib -C link-arg=-Wl,--unresolved-symbols=ignore-all"
+[ $# -gt 0 ] || set -- build --release
+exec cargo "$@" --features cuda

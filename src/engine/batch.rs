@@ -1,0 +1,111 @@
+//! How many pixels go through a network at once: what is fastest on the device, measured once and remembered.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use candle_core::Tensor;
+
+use super::models::Model;
+use crate::Result;
+use crate::nn::tape::Tape;
+use crate::random::Random;
+
+/// Side of the images measured with.
+const SIDE_PX: usize = 128;
+/// Most images tried at once.
+const MOST: usize = 256;
+/// A batch twice as large must be this much faster per image to be worth its memory.
+const WORTH: f64 = 0.98;
+/// What is taken where nothing can be measured.
+const FALLBACK: usize = 4;
+
+/// Pixels at once that are fastest for `model` on the device of this name. Found in the cache, or measured and put there.
+pub fn fastest_pixels(model: &Model, device: &str) -> usize {
+    let key = format!("{} on {device}", model.backbone.name());
+    let path = cache_path();
+    let mut known: BTreeMap<String, usize> = path
+        .as_ref()
+        .and_then(|path| std::fs::read(path).ok())
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    if let Some(&pixels) = known.get(&key)
+        && (SIDE_PX * SIDE_PX..=MOST * SIDE_PX * SIDE_PX).contains(&pixels)
+    {
+        return pixels;
+    }
+    let pixels = fastest_count(&measured(model)) * SIDE_PX * SIDE_PX;
+    known.insert(key, pixels);
+    // A cache that cannot be written is measured again next time.
+    if let (Some(path), Ok(bytes)) = (path, serde_json::to_vec_pretty(&known))
+        && let Some(dir) = path.parent()
+        && std::fs::create_dir_all(dir).is_ok()
+    {
+        let _ = std::fs::write(path, bytes);
+    }
+    pixels
+}
+
+/// Batch sizes, doubling, and the seconds an image takes in each; ends where a larger one does not pay, or fails.
+pub fn measured(model: &Model) -> Vec<(usize, f64)> {
+    let mut all: Vec<(usize, f64)> = Vec::new();
+    let mut count = FALLBACK;
+    while count <= MOST {
+        let Ok(seconds) = seconds_per_image(model, count) else { break };
+        let last = all.last().copied();
+        all.push((count, seconds));
+        if last.is_some_and(|(_, before)| seconds > before * WORTH) {
+            break;
+        }
+        count *= 2;
+    }
+    all
+}
+
+/// The smallest batch that is about as fast as the fastest.
+pub fn fastest_count(measured: &[(usize, f64)]) -> usize {
+    let best = measured.iter().map(|&(_, seconds)| seconds).fold(f64::INFINITY, f64::min);
+    measured.iter().find(|(_, seconds)| seconds * WORTH <= best).map_or(FALLBACK, |&(count, _)| count)
+}
+
+fn seconds_per_image(model: &Model, count: usize) -> Result<f64> {
+    let shape = (count, 3, SIDE_PX, SIDE_PX);
+    let values = Random::new(0, 0).normal_image(3 * count, SIDE_PX, SIDE_PX);
+    let x = Tensor::from_vec(values, shape, model.params.device())?;
+    let evaluate = || -> Result<f64> {
+        let began = Instant::now();
+        let y = model.backbone.predict(&Tape::inference(), &model.params, &x, &vec![0.5; count], &x)?;
+        // A device works while the program goes on: only a value that came back ends the measurement.
+        y.tensor().flatten_all()?.get(0)?.to_scalar::<f32>()?;
+        Ok(began.elapsed().as_secs_f64())
+    };
+    evaluate()?;
+    let mut times = [evaluate()?, evaluate()?, evaluate()?];
+    times.sort_by(f64::total_cmp);
+    Ok(times[0] / count as f64)
+}
+
+/// Where results are remembered; `None` without a home.
+fn cache_path() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let cache = if cfg!(windows) {
+        folder("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        folder("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))
+    };
+    cache.map(|cache| cache.join("dp2o-studio").join("batch.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_batch_that_is_fast_enough_is_taken() {
+        assert_eq!(fastest_count(&[(4, 2.0), (8, 1.5), (16, 1.49), (32, 1.6)]), 8);
+        assert_eq!(fastest_count(&[(4, 2.0), (8, 1.5), (16, 1.0)]), 16);
+        assert_eq!(fastest_count(&[]), FALLBACK);
+    }
+}

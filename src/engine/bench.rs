@@ -1,0 +1,96 @@
+//! What the device does with a model: batch sizes, a sampling pass, and a training step with its memory.
+
+use std::time::Instant;
+
+use super::batch;
+use super::jobs::sampling::sampler_of;
+use super::models::Models;
+use crate::Result;
+use crate::imaging::{Image, SCALE, resize};
+use crate::memory;
+use crate::method::recipe::{Activations, Recipe};
+use crate::method::trainer::{PairImages, Pairs, Trainer};
+use crate::random::Random;
+
+/// Training steps measured, after one that is not.
+const STEPS: usize = 5;
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bench {
+    pub device: String,
+    /// Images of 128×128 at once, and the seconds one evaluation takes for each of them.
+    pub batches: Vec<(usize, f64)>,
+    /// Seconds a candidate takes.
+    pub candidate_secs: f64,
+    /// With activations kept, then recomputed.
+    pub steps: [StepBench; 2],
+}
+
+/// A training step, measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepBench {
+    /// Median.
+    pub seconds: f64,
+    /// Memory that the step took on top of weights and optimizer; `None` where it cannot be told, as on a GPU.
+    pub peak_bytes: Option<usize>,
+}
+
+/// Measures a recipe's backbone at its crop size, number of seeds, steps and batch.
+pub fn bench(recipe: &Recipe) -> Result<Bench> {
+    let mut models = Models::default();
+    let model = models.reference(&recipe.sampling.backbone)?.model;
+    let side = (recipe.data.crop_px / SCALE).max(1) * SCALE;
+    let picture = |seed: u64| {
+        let noise = Random::new(seed, 3).normal_image(3, side, side);
+        Image::new(side, side, noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect())
+    };
+    let (sampling, _) = sampler_of(recipe)?;
+    let seeds = recipe.seeds();
+    let lr = resize::shrink_x4(&picture(0)?)?;
+    let at_once = sampling.batch(side * side, || models.fastest_pixels(&model)).min(seeds.len());
+    let began = Instant::now();
+    sampling.draw(&model, &lr, &seeds[..at_once], &mut |_, _| Ok(()))?;
+    let candidate_secs = began.elapsed().as_secs_f64() / at_once as f64;
+
+    let pair = |i: u64| -> Result<PairImages> {
+        let (winner, loser) = (picture(2 * i)?, picture(2 * i + 1)?);
+        Ok(PairImages { lr: resize::shrink_x4(&winner)?, winner, loser })
+    };
+    let mut pairs = InMemory((0..recipe.training.batch_pairs as u64).map(pair).collect::<Result<_>>()?);
+    let mut step = |activations| -> Result<StepBench> {
+        let mut settings = recipe.training.clone();
+        (settings.activations, settings.accumulation) = (activations, 1);
+        let backbone = model.backbone.as_ref();
+        let mut trainer = Trainer::new(backbone, &model.params, &model.params, settings, pairs.len())?;
+        trainer.step(&mut pairs, &mut || Ok(()))?;
+        let (mut seconds, mut peak_bytes) = (Vec::new(), None);
+        for _ in 0..STEPS {
+            let began = Instant::now();
+            let (result, peak) = memory::peak_of(|| trainer.step(&mut pairs, &mut || Ok(())));
+            result?;
+            seconds.push(began.elapsed().as_secs_f64());
+            peak_bytes = peak.filter(|_| model.params.device().is_cpu());
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(StepBench { seconds: seconds[STEPS / 2], peak_bytes })
+    };
+    let steps = [step(Activations::Keep)?, step(Activations::Recompute)?];
+    Ok(Bench { device: models.device_name(), batches: batch::measured(&model), candidate_secs, steps })
+}
+
+struct InMemory(Vec<PairImages>);
+
+impl Pairs for InMemory {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn weight(&self, _: usize) -> f64 {
+        1.0
+    }
+
+    fn load(&mut self, pair: usize) -> Result<PairImages> {
+        Ok(self.0[pair].clone())
+    }
+}

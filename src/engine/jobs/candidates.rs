@@ -1,0 +1,88 @@
+//! Candidates with their scores: while the device samples a group, the group before is scored on all cores.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Instant;
+
+use super::sampling;
+use super::scoring::{self, Group};
+use crate::engine::context::Context;
+use crate::engine::metrics::MetricSet;
+use crate::engine::models::Model;
+use crate::engine::protocol::Change;
+use crate::method::recipe::Recipe;
+use crate::workspace::{CandidateSet, ImageId, ImageRow, NewScore};
+use crate::{Error, Result};
+
+/// What was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Made {
+    pub candidates: usize,
+    pub scores: usize,
+    /// Seconds until the last candidate was there, and seconds of scoring after that.
+    pub secs: [f64; 2],
+}
+
+/// The reference's candidates of all images, or of `only` some, and their scores.
+pub fn of_reference(context: &mut Context, only: Option<&[ImageId]>) -> Result<Made> {
+    let (set, model) = sampling::reference(context)?;
+    let images = sampling::wanted(context, only)?;
+    fill(context, &set, &model, &context.recipe.clone(), &images, "")
+}
+
+/// Samples and scores what is missing of `set` for `images` and the recipe's seeds; `stage` says what for.
+pub fn fill(
+    context: &Context,
+    set: &CandidateSet,
+    model: &Model,
+    recipe: &Recipe,
+    images: &[ImageRow],
+    stage: &str,
+) -> Result<Made> {
+    let named = |part: &str| if stage.is_empty() { part.to_owned() } else { format!("{stage}: {part}") };
+    let workspace = context.workspace()?;
+    let metrics = MetricSet::of(recipe)?;
+    let requests = metrics.requests();
+    let stop = AtomicBool::new(false);
+    let began = Instant::now();
+    let (candidates, beside) = thread::scope(|scope| {
+        let (mut running, mut scores) = (None::<Running>, 0);
+        let mut next = |image: ImageId| {
+            // One group at a time: where scoring is slower, sampling waits for it.
+            scores += finish(context, &metrics, running.take())?;
+            let missing = workspace.ledger().missing_scores_of(set, image, &requests)?;
+            // A group that cannot be scored is reported when what is left is scored.
+            if !missing.is_empty()
+                && let Ok(group) = Group::of(workspace, &metrics, missing)
+            {
+                let stop = &stop;
+                running = Some((image, scope.spawn(move || group.scores(stop))));
+            }
+            Ok(())
+        };
+        let sampled = sampling::fill(context, set, model, recipe, images, &named("sampling"), &mut next);
+        // What was scored is kept, however the sampling ended.
+        stop.store(sampled.is_err(), Ordering::Relaxed);
+        scores += finish(context, &metrics, running)?;
+        Ok::<_, Error>((sampled?, scores))
+    })?;
+    let sampling_secs = began.elapsed().as_secs_f64();
+    let scores = beside + scoring::fill(context, set, recipe, &named("scoring"))?;
+    let secs = [sampling_secs, began.elapsed().as_secs_f64() - sampling_secs];
+    Ok(Made { candidates, scores, secs })
+}
+
+/// A group being scored.
+type Running<'s> = (ImageId, ScopedJoinHandle<'s, Vec<Result<Vec<NewScore>>>>);
+
+/// Waits for a group's scores and records them; returns how many there are. Those that failed are tried, and reported, once
+/// more at the end.
+fn finish(context: &Context, metrics: &MetricSet, running: Option<Running>) -> Result<usize> {
+    let Some((image, handle)) = running else { return Ok(0) };
+    let scored = handle.join().map_err(|_| Error::invalid("a metric failed on one of the candidates"))?;
+    let new: Vec<NewScore> = scored.into_iter().flatten().flatten().collect();
+    let device = context.models.device_name();
+    context.workspace()?.ledger().record_scores(&device, &metrics.scorers, &new)?;
+    context.changed(Change::Scores(image));
+    Ok(new.len())
+}

@@ -1,0 +1,64 @@
+//! The program's allocator, which counts what is in use: a tensor's memory is its buffer, so this is also how much a
+//! training step takes on the CPU.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use mimalloc::MiMalloc;
+
+/// Smaller allocations are not counted, so that counting costs nothing.
+const COUNTED_FROM_BYTES: usize = 16 << 10;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// mimalloc, which keeps freed memory for the next step, with large allocations counted.
+pub struct Counted;
+
+fn added(bytes: usize) {
+    if bytes >= COUNTED_FROM_BYTES {
+        PEAK.fetch_max(IN_USE.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+    }
+}
+
+fn removed(bytes: usize) {
+    if bytes >= COUNTED_FROM_BYTES {
+        IN_USE.fetch_sub(bytes, Relaxed);
+    }
+}
+
+// SAFETY: every call is mimalloc's, unchanged.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        added(layout.size());
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        added(layout.size());
+        unsafe { MiMalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        removed(layout.size());
+        unsafe { MiMalloc.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        added(size);
+        removed(layout.size());
+        unsafe { MiMalloc.realloc(pointer, layout, size) }
+    }
+}
+
+/// Runs `body`; also returns by how many bytes memory in use rose above where it was, at most. Other threads count too.
+/// `None` in a program whose allocator is another.
+pub fn peak_of<R>(body: impl FnOnce() -> R) -> (R, Option<usize>) {
+    let before = IN_USE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    // An allocation of a known size tells whether they are counted.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(COUNTED_FROM_BYTES)));
+    let counted = PEAK.load(Relaxed) >= before + COUNTED_FROM_BYTES;
+    let result = body();
+    (result, counted.then(|| PEAK.load(Relaxed).saturating_sub(before)))
+}
