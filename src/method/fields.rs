@@ -183,7 +183,8 @@ static FIELDS: &[Field] = &[
     field!(sampling.steps, ["sampling_steps"], "Sampling steps", "steps", count(1, 1000), NONE,
         "Integration steps from noise to image. The paper: 50 for C-SD2, 25 for C-FLUX."),
     field!(sampling.method, [], "Sampler", "", Accepted::Choice(Method::WORDS), NONE,
-        "Integrator. Heun evaluates the model twice a step and errs less at the same number of steps."),
+        "How noise becomes an image. Flow backbones: euler, or heun, which evaluates the model twice a step and errs less \
+         at the same number of steps. Diffusion backbones: ddim (deterministic) or ddpm (noise at every step)."),
     field!(sampling.guidance, ["guidance"], "Guidance", "", number(0.0, 100.0), NONE,
         "Classifier-free guidance scale; 1 is none. The paper: 3.5 for C-SD2, 2.5 for C-FLUX."),
     field!(sampling.negative_prompt, [], "Negative prompt", "", Accepted::Text { optional: true }, NONE,

@@ -12,8 +12,8 @@ use super::value::{Value, choices};
 use crate::{Error, Result};
 
 choices! {
-    /// How the flow or diffusion ODE is integrated.
-    pub enum Method { Euler = "euler", Heun = "heun" }
+    /// How the backbone's process is solved: Euler and Heun for flow, DDIM and DDPM for ε-prediction diffusion.
+    pub enum Method { Euler = "euler", Heun = "heun", Ddim = "ddim", Ddpm = "ddpm" }
 }
 choices! {
     /// What the output's colour is aligned to the LR image with.

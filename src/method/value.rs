@@ -173,11 +173,16 @@ macro_rules! choices {
         impl $name {
             /// The words, in order.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// Its word.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
         }
 
         impl $crate::method::value::Setting for $name {
             fn to_value(&self) -> $crate::method::value::Value {
-                $crate::method::value::Value::Choice(match self { $(Self::$variant => $word),+ })
+                $crate::method::value::Value::Choice(self.word())
             }
             fn from_value(value: $crate::method::value::Value) -> Option<Self> {
                 match value {

@@ -51,11 +51,13 @@ impl Sampling {
 /// The sampling a recipe asks for, and the key that tells its candidates from others.
 pub fn sampler_of(recipe: &Recipe) -> Result<(Sampling, SamplerKey)> {
     let s = &recipe.sampling;
-    let (solver, name) = match s.method {
-        Method::Euler => (Solver::Euler, "euler"),
-        Method::Heun => (Solver::Heun, "heun"),
+    let solver = match s.method {
+        Method::Euler => Solver::Euler,
+        Method::Heun => Solver::Heun,
+        Method::Ddim => Solver::Ddim,
+        Method::Ddpm => Solver::Ddpm,
     };
-    let mut key = format!("{name}/{}", s.steps);
+    let mut key = format!("{}/{}", s.method.word(), s.steps);
     let color_fix = match s.colour_fix {
         ColourFix::None => ColorFix::Off,
         ColourFix::Adain => ColorFix::AdaIn,

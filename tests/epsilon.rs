@@ -1,0 +1,288 @@
+//! ε-prediction diffusion: the trait, the samplers and the loss carry it as they carry flow. One network here is the exact
+//! answer for Gaussian images, so that DDIM and DDPM can be held to a known distribution; the other is small and trained.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use dp2o_studio::Result;
+use dp2o_studio::backbones::Backbone;
+use dp2o_studio::backbones::process::{Process, Schedule};
+use dp2o_studio::backbones::sampler::{Sampler, Solver};
+use dp2o_studio::backbones::tiles::Tiling;
+use dp2o_studio::imaging::{Image, resize};
+use dp2o_studio::method::recipe::Training;
+use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
+use dp2o_studio::nn::adamw::{AdamW, Settings};
+use dp2o_studio::nn::layers::{Conv, GroupNorm};
+use dp2o_studio::nn::ops;
+use dp2o_studio::nn::params::{Params, Specs};
+use dp2o_studio::nn::tape::{Tape, Var};
+use dp2o_studio::random::Random;
+
+fn process() -> Process {
+    Process::Diffusion(Schedule::scaled_linear(1000, 0.00085, 0.012).unwrap())
+}
+
+/// Predicts ε exactly for clean values that are normal with mean 2·condition − 1 and deviation `SIGMA`.
+struct Gaussian {
+    specs: Arc<Specs>,
+    process: Process,
+}
+
+const SIGMA: f64 = 0.3;
+
+impl Backbone for Gaussian {
+    fn name(&self) -> &'static str {
+        "gaussian"
+    }
+
+    fn specs(&self) -> &Arc<Specs> {
+        &self.specs
+    }
+
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn align_px(&self) -> usize {
+        1
+    }
+
+    fn predict<'a>(
+        &'a self,
+        _: &Tape<'a>,
+        _: &'a Params,
+        x_t: &Tensor,
+        times: &[f32],
+        condition: &Tensor,
+    ) -> Result<Var> {
+        let (a, b) = self.process.mix(times[0]);
+        let mean = (condition.affine(2.0, -1.0)? * a)?;
+        // E[ε | x_t] of a normal x₁: the share of the deviation from the mean that is noise.
+        let eps = ((x_t - mean)? * (b / (a * a * SIGMA * SIGMA + b * b)))?;
+        Ok(Var::constant(eps))
+    }
+
+    fn encode(&self, hr: &Tensor, _: &Tensor) -> Result<Tensor> {
+        Ok(hr.affine(2.0, -1.0)?)
+    }
+
+    fn decode(&self, clean: &Tensor, _: &Tensor) -> Result<Tensor> {
+        Ok(clean.affine(0.5, 0.5)?)
+    }
+}
+
+fn sample(net: &dyn Backbone, params: &Params, solver: Solver, steps: usize, lr: &Image, seeds: &[u64]) -> Vec<Image> {
+    let sampler = Sampler { solver, steps, tiling: Tiling::default() };
+    sampler.sample(net, params, lr, seeds, &mut |_, _| Ok(())).unwrap()
+}
+
+/// Mean and standard deviation.
+fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let n = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / n;
+    (mean, (values.map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt())
+}
+
+#[test]
+fn ddim_and_ddpm_draw_from_the_distribution_the_network_knows() {
+    let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
+    let params = Params::init(&net.specs, 0, &Device::Cpu).unwrap();
+    let lr = Image::new(16, 16, vec![0.6; 3 * 256]).unwrap();
+    for (solver, steps, tolerance) in [(Solver::Ddim, 100, 0.03), (Solver::Ddpm, 200, 0.03)] {
+        let images = sample(&net, &params, solver, steps, &lr, &[1, 2]);
+        let (mean, std) = moments(images.iter().flat_map(|i| i.data()).map(|&v| f64::from(v)));
+        // In [0, 1] the clean value 2·0.6 − 1 is 0.6 again, and the deviation halves. SD's schedule ends at ᾱ = 0.0047,
+        // not at 0: starting from pure noise shifts the mean by what is missing.
+        assert!((mean - 0.6).abs() < tolerance, "{solver:?}: mean {mean}");
+        assert!((std / (SIGMA / 2.0) - 1.0).abs() < tolerance, "{solver:?}: deviation {std}");
+    }
+}
+
+#[test]
+fn a_seed_is_the_same_alone_and_in_a_batch_and_ddpm_adds_noise_of_its_own() {
+    let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
+    let params = Params::init(&net.specs, 0, &Device::Cpu).unwrap();
+    let lr = Image::new(8, 8, vec![0.4; 3 * 64]).unwrap();
+    for solver in [Solver::Ddim, Solver::Ddpm] {
+        let batch = sample(&net, &params, solver, 10, &lr, &[5, 6]);
+        let alone = sample(&net, &params, solver, 10, &lr, &[6]);
+        assert_eq!(batch[1].data(), alone[0].data(), "{solver:?}");
+        assert_ne!(batch[0].data(), batch[1].data());
+    }
+    let [ddim, ddpm] = [Solver::Ddim, Solver::Ddpm].map(|s| sample(&net, &params, s, 10, &lr, &[5]));
+    let difference = ddim[0].data().iter().zip(ddpm[0].data()).map(|(a, b)| f64::from(a - b));
+    assert!(moments(difference).1 > 0.01);
+    let flow = Sampler { solver: Solver::Euler, steps: 4, tiling: Tiling::default() };
+    let refused = flow.sample(&net, &params, &lr, &[1], &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert!(refused.contains("ddim"), "{refused}");
+}
+
+/// Two convolutions at a quarter of the size, with the timestep as scale and shift.
+struct Small {
+    specs: Arc<Specs>,
+    process: Process,
+    time: Conv,
+    input: Conv,
+    norm: GroupNorm,
+    output: Conv,
+}
+
+const WIDTH: usize = 32;
+
+impl Small {
+    fn new() -> Self {
+        let mut s = Specs::default();
+        let time = Conv::linear(&mut s, "time", (8, 2 * WIDTH), 0.5);
+        let input = Conv::new(&mut s, "input", (96, WIDTH), 3, 1, 1.0);
+        let norm = GroupNorm::new(&mut s, "norm", WIDTH, 4);
+        let output = Conv::new(&mut s, "output", (WIDTH, 48), 3, 1, 0.0);
+        Self { specs: Arc::new(s), process: process(), time, input, norm, output }
+    }
+}
+
+impl Backbone for Small {
+    fn name(&self) -> &'static str {
+        "small"
+    }
+
+    fn specs(&self) -> &Arc<Specs> {
+        &self.specs
+    }
+
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn align_px(&self) -> usize {
+        4
+    }
+
+    fn predict<'a>(
+        &'a self,
+        tape: &Tape<'a>,
+        params: &'a Params,
+        x_t: &Tensor,
+        times: &[f32],
+        condition: &Tensor,
+    ) -> Result<Var> {
+        let waves = |&t: &f32| (0..4).flat_map(move |k| [(t * 0.003 * (1 << k) as f32).sin(), (t * 0.003).cos()]);
+        let embedding: Vec<f32> = times.iter().flat_map(waves).collect();
+        let embedding = Var::constant(Tensor::from_vec(embedding, (times.len(), 8), x_t.device())?);
+        let scale_shift = tape.linear(params, &self.time, &embedding)?;
+        let x = Var::constant(ops::unshuffle(x_t, 4)?);
+        let condition = Var::constant(ops::unshuffle(&condition.affine(2.0, -1.0)?, 4)?);
+        let h = tape.conv2d(params, &self.input, &tape.concat(&x, &condition)?, None)?;
+        let h = tape.group_norm(params, &self.norm, &h, Some(&scale_shift), true)?;
+        // Where there is little but noise, ε is nearly x_t: the network only has to say what is missing.
+        let noise: Vec<f32> = times.iter().map(|&t| self.process.mix(t).1 as f32).collect();
+        let noise = Tensor::from_vec(noise, (times.len(), 1, 1, 1), x_t.device())?;
+        let base = ops::unshuffle(&x_t.broadcast_mul(&noise)?, 4)?;
+        let y = tape.conv2d(params, &self.output, &h, Some(&Var::constant(base)))?;
+        tape.shuffle(&y, 4)
+    }
+
+    fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor> {
+        Ok(((hr - condition)? * 5.0)?)
+    }
+
+    fn decode(&self, clean: &Tensor, condition: &Tensor) -> Result<Tensor> {
+        Ok((condition + (clean / 5.0)?)?)
+    }
+}
+
+/// Stripes and a little noise: `sharp` of its own, and its LR image.
+fn picture(seed: u64) -> (Image, Image) {
+    let side = 32;
+    let noise = Random::new(seed, 3).normal_image(3, side, side);
+    let stripe = |i: usize| if (i % side + seed as usize).is_multiple_of(4) { 0.7 } else { 0.4 };
+    let data = noise.iter().enumerate().map(|(i, n)| (stripe(i) + 0.02 * n).clamp(0.0, 1.0)).collect();
+    let hr = Image::new(side, side, data).unwrap();
+    let lr = resize::shrink_x4(&hr).unwrap();
+    (hr, lr)
+}
+
+fn tensor(image: &Image) -> Tensor {
+    Tensor::from_slice(image.data(), (1, 3, image.height(), image.width()), &Device::Cpu).unwrap()
+}
+
+/// Trains ε-prediction on the pictures; returns the weights, the first and the last loss.
+fn pretrained(net: &Small, steps: u64) -> (Params, f64, f64) {
+    let mut params = Params::init(&net.specs, 1, &Device::Cpu).unwrap().trainable(true);
+    let mut optimizer = AdamW::new(Settings::default(), params.iter().map(|(_, t)| t)).unwrap();
+    let mut losses = Vec::new();
+    for step in 0..steps {
+        let (mut clean, mut conditions, mut noise, mut times) = (vec![], vec![], vec![], vec![]);
+        for i in 0..8 {
+            let (hr, lr) = picture(step * 8 + i);
+            let condition = tensor(&resize::enlarge_x4(&lr).unwrap()).clamp(0.0, 1.0).unwrap();
+            clean.push(net.encode(&tensor(&hr), &condition).unwrap());
+            conditions.push(condition);
+            noise.extend(Random::new(step * 8 + i, 77).normal_image(3, 32, 32));
+            let [u, ..] = Random::new(step * 8 + i, 78).uniforms([0, 0, 0]);
+            times.push(net.process.training_time(0.0, u));
+        }
+        let (clean, condition) = (Tensor::cat(&clean, 0).unwrap(), Tensor::cat(&conditions, 0).unwrap());
+        let noise = Tensor::from_vec(noise, clean.shape(), &Device::Cpu).unwrap();
+        let x_t = net.process.corrupt(&clean, &noise, &times).unwrap();
+        let target = net.process.target(&clean, &noise).unwrap();
+        let tape = Tape::recording();
+        let y = net.predict(&tape, &params, &x_t, &times, &condition).unwrap();
+        let error = (y.tensor() - &target).unwrap();
+        losses.push(f64::from(error.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap()));
+        let slope = (&error * (2.0 / error.elem_count() as f64)).unwrap();
+        let gradients = tape.backward(&y, slope).unwrap();
+        optimizer.step(&mut params, &gradients, 3e-3, 1.0).unwrap();
+    }
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let ends = (mean(&losses[..5]), mean(&losses[losses.len() - 20..]));
+    (params.trainable(false), ends.0, ends.1)
+}
+
+struct Synthetic(Vec<PairImages>);
+
+impl Pairs for Synthetic {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn weight(&self, _: usize) -> f64 {
+        1.0
+    }
+
+    fn load(&mut self, pair: usize) -> Result<PairImages> {
+        Ok(self.0[pair].clone())
+    }
+}
+
+#[test]
+fn a_small_noise_predicting_network_trains_samples_and_is_fine_tuned() {
+    let net = Small::new();
+    let (params, first, last) = pretrained(&net, 150);
+    assert!(first > 0.9 && last < 0.6 * first, "loss {first} → {last}");
+
+    // Its samples are nearer to the truth than the noise it started from would be, and seeds differ.
+    let (hr, lr) = picture(1000);
+    let images = sample(&net, &params, Solver::Ddim, 20, &lr, &[1, 2]);
+    let error = |image: &Image| {
+        moments(image.data().iter().zip(hr.data()).map(|(a, b)| f64::from(a - b))).1
+    };
+    assert!(images.iter().all(|image| error(image) < 0.15), "{} {}", error(&images[0]), error(&images[1]));
+    assert_ne!(images[0].data(), images[1].data());
+
+    // Diffusion-DPO on it: the same trainer, the same loss. Winners are the truth, losers its blur.
+    let pair = |seed: u64| {
+        let (winner, lr) = picture(seed);
+        PairImages { loser: resize::enlarge_x4(&lr).unwrap(), lr, winner }
+    };
+    let mut pairs = Synthetic((0..6).map(pair).collect());
+    let settings =
+        Training { beta: 100.0, learning_rate: 1e-3, warmup_steps: 0, batch_pairs: 4, ..Training::default() };
+    let mut trainer = Trainer::new(&net, &params, &params, settings, pairs.len()).unwrap();
+    let logs: Vec<_> = (0..30).map(|_| trainer.step(&mut pairs, &mut || Ok(())).unwrap()).collect();
+    assert_eq!((logs[0].loss.margin, logs[0].loss.accuracy), (0.0, 0.5));
+    let tail = &logs[20..];
+    let accuracy = tail.iter().map(|log| log.loss.accuracy).sum::<f64>() / tail.len() as f64;
+    assert!(accuracy > 0.7, "implicit accuracy {accuracy}");
+    assert!(tail.iter().map(|log| log.loss.margin).sum::<f64>() > 0.0);
+}
