@@ -89,8 +89,10 @@ fn ddim_and_ddpm_draw_from_the_distribution_the_network_knows() {
     let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
     let params = Params::init(&net.specs, 0, &Device::Cpu).unwrap();
     let lr = Image::new(16, 16, vec![0.6; 3 * 256]).unwrap();
-    for (solver, steps, tolerance) in [(Solver::Ddim, 100, 0.03), (Solver::Ddpm, 200, 0.03)] {
-        let images = sample(&net, &params, solver, steps, &lr, &[1, 2]);
+    // All timesteps: with fewer, the last step from a noisier image shrinks the deviation.
+    for solver in [Solver::Ddim, Solver::Ddpm] {
+        let images = sample(&net, &params, solver, 1000, &lr, &[1, 2]);
+        let tolerance = 0.02;
         let (mean, std) = moments(images.iter().flat_map(|i| i.data()).map(|&v| f64::from(v)));
         // In [0, 1] the clean value 2·0.6 − 1 is 0.6 again, and the deviation halves. SD's schedule ends at ᾱ = 0.0047,
         // not at 0: starting from pure noise shifts the mean by what is missing.
@@ -259,7 +261,7 @@ impl Pairs for Synthetic {
 fn a_small_noise_predicting_network_trains_samples_and_is_fine_tuned() {
     let net = Small::new();
     let (params, first, last) = pretrained(&net, 150);
-    assert!(first > 0.9 && last < 0.6 * first, "loss {first} → {last}");
+    assert!(last < 0.5 * first, "loss {first} → {last}");
 
     // Its samples are nearer to the truth than the noise it started from would be, and seeds differ.
     let (hr, lr) = picture(1000);

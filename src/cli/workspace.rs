@@ -77,6 +77,9 @@ pub struct Train {
     /// Name of the run; by default the last run goes on if its recipe and pairs are unchanged, else a new one begins.
     #[arg(long)]
     run: Option<String>,
+    /// Iterative rounds: each samples anew from the policy of the one before and goes on. The recipe's by default.
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
 }
 
 #[derive(clap::Args)]
@@ -106,6 +109,9 @@ pub struct Run {
     /// Changes a setting of the workspace's recipe and keeps it.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
+    /// Iterative rounds: each samples anew from the policy of the one before and goes on. The recipe's by default.
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
     /// Writes the comparison and timings to this JSON file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -192,7 +198,8 @@ pub fn curate(arguments: &Stage) -> Result<()> {
 }
 
 pub fn train(arguments: &Train) -> Result<()> {
-    let mut client = Client::open(&arguments.stage.workspace, &arguments.stage.set)?;
+    let set = with_rounds(&arguments.stage.set, arguments.rounds);
+    let mut client = Client::open(&arguments.stage.workspace, &set)?;
     if let Outcome::Trained { run, steps, state } = client.run(Job::Train { run: arguments.run.clone() })? {
         println!("{run}: {} at step {steps}", state.as_str());
     }
@@ -211,16 +218,17 @@ pub fn compare(arguments: &Compare) -> Result<()> {
 
 pub fn run(arguments: &Run) -> Result<()> {
     let dir = &arguments.workspace;
+    let set = with_rounds(&arguments.set, arguments.rounds);
     let mut client = if Workspace::open_read_only(dir).is_ok() || dir.join("workspace.ron").exists() {
         let mut client = Client::open(dir, &[])?;
         if let Some(preset) = &arguments.preset {
             client.replace_recipe(presets::preset_or_file(preset)?)?;
         }
-        client.change_recipe(&arguments.set)?;
+        client.change_recipe(&set)?;
         client
     } else {
         let mut recipe = presets::preset_or_file(arguments.preset.as_deref().unwrap_or(PRESET))?;
-        assign(&mut recipe, &arguments.set)?;
+        assign(&mut recipe, &set)?;
         let mut client = Client::start()?;
         client.run(Job::Create { dir: dir.clone(), recipe: Box::new(recipe), example: true })?;
         client
@@ -234,6 +242,11 @@ pub fn run(arguments: &Run) -> Result<()> {
         write_json(arguments.json.as_deref(), &RunJson::of(&report))?;
     }
     Ok(())
+}
+
+/// The settings given, and `--rounds` as the setting it stands for.
+fn with_rounds(set: &[String], rounds: Option<u16>) -> Vec<String> {
+    set.iter().cloned().chain(rounds.map(|rounds| format!("training.rounds={rounds}"))).collect()
 }
 
 pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {

@@ -139,8 +139,9 @@ impl Default for Sampling {
             backbone: "mini".into(),
             m: 16,
             first_seed: 0,
-            steps: 10,
-            method: Method::Euler,
+            // Measured on `mini` by ST-LPIPS: best at 8 steps of Heun; 7 cost less than 1 % of it, 10 of Euler 14 %.
+            steps: 7,
+            method: Method::Heun,
             guidance: 1.0,
             negative_prompt: String::new(),
             colour_fix: ColourFix::None,
@@ -152,14 +153,17 @@ impl Default for Sampling {
 }
 
 impl Default for Reward {
+    /// ST-LPIPS and BRISQUE: of the shipped metrics the pair that agreed best with what looks better among candidates of
+    /// `mini`. With NIQE in the reward training on some photographs lowered NIQE on others; MS-SSIM, like PSNR, prefers
+    /// the smoother candidate of a group. Those test what training did.
     fn default() -> Self {
-        let even = |names: [&str; 2]| names.map(|name| (name.to_owned(), 1.0)).into();
+        let one = |name: &str| BTreeMap::from([(name.to_owned(), 1.0)]);
         Self {
-            fr: even(["stlpips", "ms_ssim_s4"]),
-            nr: even(["niqe_b32", "brisque"]),
+            fr: one("stlpips"),
+            nr: one("brisque"),
             fr_balance: 0.5,
             scope: Scope::Frozen,
-            held_out: ["psnr", "ssim", "piqe"].map(str::to_owned).into(),
+            held_out: ["psnr", "ssim", "ms_ssim_s4", "niqe_b32", "piqe"].map(str::to_owned).into(),
         }
     }
 }
@@ -179,10 +183,10 @@ impl Default for Hpo {
 impl Default for Training {
     fn default() -> Self {
         Self {
-            beta: 1000.0,
-            learning_rate: 1e-5,
+            beta: 20_000.0,
+            learning_rate: 2.5e-6,
             warmup_steps: 10,
-            steps: 150,
+            steps: 60,
             batch_pairs: 16,
             accumulation: 1,
             activations: Activations::Keep,
@@ -193,10 +197,10 @@ impl Default for Training {
             lora_rank: 16,
             lora_alpha: 16.0,
             seed: 0,
-            eval_every: 25,
+            eval_every: 20,
             eval_seeds: 16,
             early_stop_evaluations: 3,
-            checkpoint_every: 25,
+            checkpoint_every: 20,
             rounds: 1,
             round_reference: RoundReference::Original,
         }
