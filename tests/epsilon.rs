@@ -266,9 +266,7 @@ fn a_small_noise_predicting_network_trains_samples_and_is_fine_tuned() {
     // Its samples are nearer to the truth than the noise it started from would be, and seeds differ.
     let (hr, lr) = picture(1000);
     let images = sample(&net, &params, Solver::Ddim, 20, &lr, &[1, 2]);
-    let error = |image: &Image| {
-        moments(image.data().iter().zip(hr.data()).map(|(a, b)| f64::from(a - b))).1
-    };
+    let error = |image: &Image| moments(image.data().iter().zip(hr.data()).map(|(a, b)| f64::from(a - b))).1;
     assert!(images.iter().all(|image| error(image) < 0.15), "{} {}", error(&images[0]), error(&images[1]));
     assert_ne!(images[0].data(), images[1].data());
 

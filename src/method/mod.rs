@@ -11,6 +11,7 @@
 //! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
 //! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed, with the weights of a [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared.
+//!    [`alarms`]: what in a run needs a look.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
 //! Super-Resolution", NeurIPS 2025, arXiv 2510.18851; Wallace et al., "Diffusion Model Alignment Using Direct
@@ -23,6 +24,7 @@
 //!   [`scores::ScoreTable::set`] enforces. Accessors that hand out single values return `Option`.
 //! * Every standard deviation is the population's (divided by the count, as `numpy.std` does).
 
+pub mod alarms;
 pub mod bounds;
 pub mod curation;
 pub mod evaluation;

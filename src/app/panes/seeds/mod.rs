@@ -4,6 +4,8 @@ mod cell;
 mod grid;
 mod overview;
 
+pub(super) use cell::paint_picture;
+
 use egui::{Align, ComboBox, Layout, RichText, Slider, Ui};
 
 use super::Pane;

@@ -1,0 +1,172 @@
+//! Runs: started, watched, stopped.
+//!
+//! * [`quantity`]: what is drawn. [`series`]: curves as they are drawn. [`plots`]: the plots.
+//! * [`runs`]: runs and checkpoints. [`previews`]: fixed seeds over the steps.
+
+mod plots;
+mod previews;
+mod quantity;
+mod runs;
+mod series;
+
+use egui::{Align, Layout, RichText, Slider, Ui, vec2};
+
+use super::Pane;
+use crate::app::actions::Cx;
+use crate::app::commands::CommandId;
+use crate::app::state::jobs::{Kind, Phase};
+use crate::app::state::{Stage, State};
+use crate::app::theme::space;
+use crate::app::widgets;
+use crate::engine::protocol::Level;
+use crate::method::alarms::{self, Alarm};
+use crate::workspace::{RunId, Split};
+
+/// Width of the list of runs, in points.
+const LIST: f32 = 268.0;
+
+/// The Training tab.
+#[derive(Default)]
+pub struct TrainingPane {
+    plots: plots::Plots,
+    previews: previews::Previews,
+    shown: Vec<RunId>,
+    selected: Option<RunId>,
+    /// Runs that were seen before; a new one is selected.
+    known: usize,
+    /// Alarms of a run, and the version of its curves they follow from.
+    alarms: Option<(RunId, u64, Vec<Alarm>)>,
+    /// Alarms that were said, each once.
+    said: Vec<(RunId, String)>,
+}
+
+impl Pane for TrainingPane {
+    fn ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        let library = cx.state.library.clone();
+        let Some(library) = library.filter(|library| !library.runs.is_empty()) else {
+            self.empty_ui(ui, cx);
+            return;
+        };
+        if library.runs.len() != self.known {
+            self.known = library.runs.len();
+            self.shown.retain(|id| library.runs.iter().any(|run| run.id == *id));
+            self.selected = library.runs.last().map(|run| run.id);
+            self.shown.extend(self.selected.filter(|id| !self.shown.contains(id)));
+        }
+        self.tools_ui(ui, cx);
+        self.alarms_ui(ui, cx);
+        ui.add_space(space::XS);
+        let size = ui.available_size();
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = space::M;
+            let list = vec2(LIST.min(size.x * 0.4), size.y);
+            ui.allocate_ui_with_layout(list, Layout::top_down(Align::Min), |ui| {
+                runs::ui(ui, cx, &library, &mut self.shown, &mut self.selected);
+            });
+            ui.vertical(|ui| {
+                let has_previews = library.set.is_some() && library.images.iter().any(|image| image.held_out);
+                let below = if has_previews { (size.y * 0.26).clamp(96.0, 260.0) } else { 0.0 };
+                let above = vec2(ui.available_width(), size.y - below - space::M);
+                ui.allocate_ui(above, |ui| self.plots.ui(ui, cx, &self.shown));
+                if let Some(run) = self.selected.filter(|_| has_previews) {
+                    ui.separator();
+                    self.previews.ui(ui, cx, &library, run);
+                }
+            });
+        });
+    }
+}
+
+impl TrainingPane {
+    fn empty_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        let text = "A run fine-tunes the policy on the pairs of the recipe. Its curves, its checkpoints and previews of \
+                    fixed seeds appear here while it goes on.";
+        let (text, button) = match cx.state.stage() {
+            Stage::Closed => ("Open a workspace first.", None),
+            Stage::Empty => (text, Some(CommandId::AddImages)),
+            Stage::Images => (text, Some(CommandId::Generate)),
+            Stage::Scored | Stage::Trained => (text, Some(CommandId::Train)),
+        };
+        let title = button.map(|id| crate::app::commands::command(id).title);
+        if widgets::empty_state(ui, "↗", "No runs yet", text, title)
+            && let Some(id) = button
+        {
+            cx.run(id);
+        }
+    }
+
+    fn tools_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        ui.horizontal(|ui| {
+            controls_ui(ui, cx);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.toggle_value(&mut self.plots.is_log, "log y")
+                    .on_hover_text("Logarithmic loss, gradient norm and learning rate");
+                ui.spacing_mut().slider_width = 96.0;
+                let slider = Slider::new(&mut self.plots.smoothing, 0.0..=0.99).fixed_decimals(2);
+                widgets::slider(ui, slider, "Smoothing")
+                    .on_hover_text("Weight of the past in a moving average; evaluations are not smoothed");
+                ui.label(RichText::new("Smoothing").color(cx.palette.text_weak));
+            });
+        });
+    }
+
+    /// What should be looked at in the selected run; said once as a toast too.
+    fn alarms_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        let Some(run) = self.selected else { return };
+        let version = cx.state.curves_of(run).version;
+        if self.alarms.as_ref().is_none_or(|(of, v, _)| (*of, *v) != (run, version)) {
+            self.alarms = Some((run, version, alarms_of(cx.state, run)));
+        }
+        let Some((_, _, alarms)) = &self.alarms else { return };
+        let is_training = cx.state.jobs.is_active(&[Kind::Train, Kind::Run]);
+        for alarm in alarms {
+            let text = alarm.text();
+            let color = if matches!(alarm, Alarm::Spike { .. }) { cx.palette.warning } else { cx.palette.error };
+            ui.label(RichText::new(format!("⚠ {text}")).color(color));
+            let said = (run, text);
+            if is_training && !self.said.contains(&said) {
+                cx.act(crate::app::actions::Action::Say(Level::Warning, said.1.clone()));
+                self.said.push(said);
+            }
+        }
+    }
+}
+
+/// Start, pause, resume, stop.
+fn controls_ui(ui: &mut Ui, cx: &mut Cx) {
+    let job = cx.state.jobs.active().find(|job| matches!(job.kind, Kind::Train | Kind::Run));
+    let Some((phase, progress)) = job.map(|job| (job.phase.clone(), job.progress.clone())) else {
+        if widgets::primary_button(ui, "Train").on_hover_text("Begins a run, or goes on with the last one").clicked() {
+            cx.run(CommandId::Train);
+        }
+        let text = "A run is never overwritten: another recipe or other pairs begin a new one.";
+        ui.label(RichText::new(text).small().color(cx.palette.text_faint));
+        return;
+    };
+    let is_paused = phase == Phase::Paused;
+    if ui.button(if is_paused { "Resume run" } else { "Pause run" }).clicked() {
+        cx.run(CommandId::PauseResume);
+    }
+    if ui.button("Stop run").on_hover_text("Within one step; the run can be resumed with Train").clicked() {
+        cx.run(CommandId::Cancel);
+    }
+    if let Some(progress) = progress {
+        let eta = progress.eta_secs.filter(|_| !is_paused).map(crate::app::format::duration);
+        let eta = eta.map_or(String::new(), |eta| format!(", {eta} left"));
+        let held = if is_paused { ", paused" } else { "" };
+        let text = format!("{} {}/{}{eta}{held}", progress.stage, progress.done, progress.total);
+        ui.label(RichText::new(text).color(cx.palette.text_weak));
+    }
+}
+
+fn alarms_of(state: &State, run: RunId) -> Vec<Alarm> {
+    let Some(curves) = state.curves.get(&run) else { return Vec::new() };
+    let losses: Vec<(u32, f64)> = curves.steps.iter().map(|row| (row.step, row.loss)).collect();
+    let norms: Vec<(u32, f64)> = curves.steps.iter().map(|row| (row.step, row.grad_norm)).collect();
+    let held_out = curves.evaluations.iter().filter(|e| e.split == Split::HeldOut);
+    let held_out: Vec<_> = held_out.map(|e| (e.step, &e.report)).collect();
+    let mut all = alarms::of_evaluations(&held_out);
+    all.extend(alarms::of_steps("the loss", &losses));
+    all.extend(alarms::of_steps("the gradient norm", &norms));
+    all
+}

@@ -1,0 +1,178 @@
+//! The curves of the runs shown, one plot for each quantity, all over the same steps.
+
+use std::collections::HashMap;
+
+use egui::accesskit::Role;
+use egui::{Align, Id, Label, Layout, RichText, ScrollArea, Ui, vec2};
+use egui_plot::{Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
+
+use super::quantity::{Chart, Quantity, charts};
+use super::runs::color_of;
+use super::series::Series;
+use crate::app::actions::Cx;
+use crate::app::theme::{Palette, space};
+use crate::app::{format, widgets};
+use crate::workspace::RunId;
+
+/// Smallest width of a plot, in points.
+const WIDTH: f32 = 250.0;
+const HEIGHT: f32 = 150.0;
+
+/// How curves are drawn.
+#[derive(Default)]
+pub struct Plots {
+    /// Weight of the past in the moving average, in [0, 1); evaluations are never smoothed.
+    pub smoothing: f32,
+    pub is_log: bool,
+    series: HashMap<(RunId, Quantity), Series>,
+    /// Range of steps the plots showed last; they are linked.
+    range: Option<[f64; 2]>,
+}
+
+/// A run drawn: its name and the version of its curves.
+struct Drawn {
+    id: RunId,
+    name: String,
+    version: u64,
+}
+
+impl Plots {
+    /// Draws the plots of the runs.
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx, shown: &[RunId]) {
+        let runs = cx.state.library.as_ref().map(|library| library.runs.clone()).unwrap_or_default();
+        let mut drawn = Vec::new();
+        let mut all: Vec<Chart> = Vec::new();
+        for run in runs.iter().filter(|run| shown.contains(&run.id)) {
+            let curves = cx.state.curves_of(run.id);
+            drawn.push(Drawn { id: run.id, name: run.name.clone(), version: curves.version });
+            for chart in charts(curves) {
+                if all.iter().all(|known| known.title != chart.title) {
+                    all.push(chart);
+                }
+            }
+        }
+        let columns = ((ui.available_width() + space::S) / (WIDTH + space::S)).floor().max(1.0);
+        let width = ((ui.available_width() - (columns - 1.0) * space::S - 10.0) / columns).floor();
+        ScrollArea::vertical().id_salt("plots").auto_shrink(false).show(ui, |ui| {
+            for row in all.chunks(columns as usize) {
+                ui.horizontal_top(|ui| {
+                    ui.spacing_mut().item_spacing.x = space::S;
+                    for chart in row {
+                        ui.allocate_ui_with_layout(vec2(width, HEIGHT + 26.0), Layout::top_down(Align::Min), |ui| {
+                            self.chart_ui(ui, cx, chart, &drawn, width)
+                        });
+                    }
+                });
+                ui.add_space(space::XS);
+            }
+        });
+    }
+
+    fn chart_ui(&mut self, ui: &mut Ui, cx: &Cx, chart: &Chart, drawn: &[Drawn], width: f32) {
+        let p = cx.palette;
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(&chart.title).color(p.text)).on_hover_text(&chart.hint);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| parts_ui(ui, p, chart));
+        });
+        // Quantities with a sign or that are zero at the start have no logarithm.
+        let is_log =
+            self.is_log && matches!(chart.quantities[0], Quantity::Loss | Quantity::GradNorm | Quantity::LearningRate);
+        let range = self.range.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        for run in drawn {
+            for quantity in &chart.quantities {
+                let series = self.series.entry((run.id, quantity.clone())).or_default();
+                let smoothing = if quantity.is_per_step() { self.smoothing } else { 0.0 };
+                let curves = cx.state.curves.get(&run.id);
+                let values = || curves.map(|curves| quantity.of(curves)).unwrap_or_default();
+                series.update(run.version, smoothing, is_log, values);
+                series.thin(range, width as usize);
+            }
+        }
+        let decimals = |value: f64| if is_log { format::brief(10f64.powf(value)) } else { format::brief(value) };
+        let plot = Plot::new(Id::unique(("training", &chart.title)))
+            .width(width)
+            .height(HEIGHT)
+            .link_axis(Id::unique("training steps"), [true, false])
+            .link_cursor(Id::unique("training steps"), [true, false])
+            .allow_scroll(false)
+            .allow_zoom([true, false])
+            .allow_drag([true, false])
+            .auto_bounds([true, true])
+            .y_axis_min_width(38.0)
+            .grid_color(p.line)
+            .set_margin_fraction(vec2(0.01, 0.08))
+            .y_axis_formatter(move |mark, _| decimals(mark.value))
+            .label_formatter(|_| None);
+        let series = &self.series;
+        let response = plot.show(ui, |plot| {
+            for run in drawn {
+                let color = color_of(p, run.id);
+                for quantity in &chart.quantities {
+                    let Some(series) = series.get(&(run.id, quantity.clone())) else { continue };
+                    let name = format!("{} {}", run.name, quantity.part());
+                    let points = || PlotPoints::Borrowed(&series.thinned);
+                    let line = Line::new(name.clone(), points()).color(color).width(1.6).style(style_of(quantity));
+                    plot.line(line.allow_hover(false));
+                    if !quantity.is_per_step() || series.thinned.len() == 1 {
+                        plot.points(Points::new(name, points()).color(color).radius(2.4).allow_hover(false));
+                    }
+                    for &step in &series.broken {
+                        plot.vline(VLine::new("not finite", step).color(p.error).width(1.5).allow_hover(false));
+                    }
+                }
+            }
+            let bounds = plot.plot_bounds();
+            let is_whole = plot.auto_bounds().x;
+            (plot.pointer_coordinate(), (!is_whole).then(|| [bounds.min()[0], bounds.max()[0]]))
+        });
+        widgets::name(&response.response, Role::Image, &chart.title);
+        let (pointer, range) = response.inner;
+        if self.range != range {
+            self.range = range;
+            ui.ctx().request_repaint();
+        }
+        if let Some(pointer) = pointer.filter(|_| response.response.hovered()) {
+            response.response.on_hover_ui_at_pointer(|ui| self.read_out_ui(ui, p, chart, drawn, &pointer, is_log));
+        }
+    }
+
+    /// The values under the pointer.
+    fn read_out_ui(&self, ui: &mut Ui, p: &Palette, chart: &Chart, drawn: &[Drawn], at: &PlotPoint, is_log: bool) {
+        ui.label(RichText::new(format!("step {:.0}", at.x.max(0.0))).small().color(p.text_weak));
+        for run in drawn {
+            for quantity in &chart.quantities {
+                let value = self.series.get(&(run.id, quantity.clone())).and_then(|s| s.at(at.x + 0.5));
+                let Some(value) = value.map(|v| if is_log { 10f64.powf(v) } else { v }) else { continue };
+                ui.horizontal(|ui| {
+                    ui.label(RichText::new("●").small().color(color_of(p, run.id)));
+                    let text = format!("{} {}  {}", run.name, quantity.part(), format::number(value));
+                    ui.add(Label::new(text).extend());
+                });
+            }
+        }
+    }
+}
+
+/// Strokes tell the quantities of one plot apart, colours the runs.
+fn style_of(quantity: &Quantity) -> LineStyle {
+    match quantity {
+        Quantity::Best | Quantity::LoserError => LineStyle::dashed_dense(),
+        Quantity::Worst => LineStyle::dotted_dense(),
+        _ => LineStyle::Solid,
+    }
+}
+
+/// What the strokes stand for, right to left.
+fn parts_ui(ui: &mut Ui, p: &Palette, chart: &Chart) {
+    if chart.quantities.len() < 2 {
+        return;
+    }
+    for quantity in chart.quantities.iter().rev() {
+        let mark = match style_of(quantity) {
+            LineStyle::Solid => "—",
+            LineStyle::Dashed { .. } => "- -",
+            LineStyle::Dotted { .. } => "···",
+        };
+        ui.label(RichText::new(format!("{mark} {}", quantity.part())).small().color(p.text_faint));
+    }
+}

@@ -1,0 +1,80 @@
+//! Candidates of fixed seeds over the steps of a run: one slider moves all of them.
+
+use egui::{Align, Label, Layout, Rect, RichText, ScrollArea, Sense, Slider, Ui, pos2, vec2};
+
+use crate::app::actions::Cx;
+use crate::app::panes::seeds::paint_picture;
+use crate::app::theme::space;
+use crate::app::{format, widgets};
+use crate::engine::protocol::{Library, Source};
+use crate::workspace::{CandidateSet, CheckpointId, ImageId, RunId};
+
+/// Seeds shown of each image.
+const SEEDS: usize = 2;
+const GAP: f32 = 4.0;
+
+/// The previews of a run.
+#[derive(Default)]
+pub struct Previews {
+    /// Place among the evaluated checkpoints; `None` follows the newest.
+    at: Option<usize>,
+}
+
+impl Previews {
+    /// Draws the previews in one row, all at the step of the slider.
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx, library: &Library, run: RunId) {
+        let Some(set) = &library.set else { return };
+        let steps = evaluated(library, set.checkpoint, run);
+        let last = steps.len() - 1;
+        let mut at = self.at.unwrap_or(last).min(last);
+        let (step, checkpoint) = steps[at];
+        ui.horizontal(|ui| {
+            widgets::section(ui, "Previews");
+            let hint = "Candidates of fixed seeds on held-out images, as each evaluated checkpoint draws them";
+            let text = RichText::new(if step == 0 { "reference".into() } else { format!("step {step}") });
+            ui.label(text.color(cx.palette.text_weak)).on_hover_text(hint);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.spacing_mut().slider_width = (ui.available_width() - space::L).clamp(60.0, 320.0);
+                let slider = Slider::new(&mut at, 0..=last).show_value(false);
+                if widgets::slider(ui, slider, "Step of the previews").changed() {
+                    self.at = (at < last).then_some(at);
+                }
+            });
+        });
+        let set = CandidateSet { checkpoint, sampler: set.sampler.clone() };
+        let seeds: Vec<u64> = cx.state.recipe.edited.seeds().into_iter().take(SEEDS).collect();
+        let images: Vec<(ImageId, String)> =
+            library.images.iter().filter(|i| i.held_out).map(|i| (i.id, i.name.clone())).collect();
+        let side = (ui.available_height() - 22.0).clamp(48.0, 256.0);
+        ScrollArea::horizontal().id_salt("previews").auto_shrink(false).show_viewport(ui, |ui, view| {
+            let each = seeds.len() as f32 * (side + GAP) + space::S;
+            ui.set_width(images.len() as f32 * each);
+            let (row, _) = ui.allocate_exact_size(vec2(images.len() as f32 * each, side + 18.0), Sense::hover());
+            let first = (view.left() / each).floor().max(0.0) as usize;
+            let shown = (view.width() / each).ceil() as usize + 1;
+            for (place, (image, name)) in images.iter().enumerate().skip(first).take(shown) {
+                let left = row.left() + place as f32 * each;
+                for (column, &seed) in seeds.iter().enumerate() {
+                    let min = pos2(left + column as f32 * (side + GAP), row.top());
+                    let square = Rect::from_min_size(min, vec2(side, side));
+                    let source = Source::Candidate { set: set.clone(), image: *image, seed };
+                    paint_picture(ui, cx, &source, square);
+                    let response = ui.interact(square, ui.scope_id().with((image.0, seed)), Sense::click());
+                    if response.on_hover_text(format!("{name}, seed {seed}")).clicked() {
+                        cx.state.selection.image = Some(*image);
+                        cx.state.selection.seed = Some(seed);
+                    }
+                }
+                let text = RichText::new(format::short(name, 24)).small().color(cx.palette.text_weak);
+                let caption = Rect::from_min_size(pos2(left, row.top() + side + 2.0), vec2(each - space::S, 16.0));
+                ui.put(caption, Label::new(text).truncate().halign(Align::Min));
+            }
+        });
+    }
+}
+
+/// The reference, then the evaluated checkpoints of a run by step.
+fn evaluated(library: &Library, reference: CheckpointId, run: RunId) -> Vec<(u32, CheckpointId)> {
+    let of_run = library.checkpoints.iter().filter(|c| c.run == Some(run) && c.held_out_reward.is_some());
+    std::iter::once((0, reference)).chain(of_run.map(|c| (c.step, c.id))).collect()
+}

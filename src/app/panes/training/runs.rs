@@ -1,0 +1,137 @@
+//! The runs with their state and best score, and the checkpoints of the selected one.
+
+use egui::accesskit::Role;
+use egui::{Align, Color32, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
+
+use crate::app::actions::{Action, Cx};
+use crate::app::panes::PaneKind;
+use crate::app::theme::{Palette, space};
+use crate::app::{format, widgets};
+use crate::engine::protocol::{Job, Library};
+use crate::workspace::{CheckpointRow, RunId, RunRow, RunState};
+
+/// The colour of a run: the same wherever it is drawn, by its number.
+pub fn color_of(p: &Palette, run: RunId) -> Color32 {
+    p.series[(run.0.unsigned_abs() as usize).wrapping_sub(1) % p.series.len()]
+}
+
+/// Draws the runs, newest first; `shown` are those whose curves are drawn, `selected` the one looked at.
+pub fn ui(ui: &mut Ui, cx: &mut Cx, library: &Library, shown: &mut Vec<RunId>, selected: &mut Option<RunId>) {
+    widgets::section(ui, "Runs");
+    let height = (ui.available_height() * 0.45).max(80.0);
+    ScrollArea::vertical().id_salt("runs").max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+        for run in library.runs.iter().rev() {
+            run_ui(ui, cx, library, run, shown, selected);
+        }
+    });
+    ui.add_space(space::S);
+    let Some(run) = library.runs.iter().find(|run| Some(run.id) == *selected) else { return };
+    ui.separator();
+    ui.horizontal(|ui| {
+        widgets::section(ui, "Checkpoints");
+        ui.label(RichText::new(&run.name).color(cx.palette.text_weak));
+    });
+    if let Some(message) = &run.message {
+        ui.add(Label::new(RichText::new(message).small().color(cx.palette.warning)).wrap());
+    }
+    let rows: Vec<&CheckpointRow> = library.checkpoints.iter().filter(|c| c.run == Some(run.id)).collect();
+    if rows.is_empty() {
+        ui.label(RichText::new("None yet; the recipe's checkpoint interval says when.").color(cx.palette.text_weak));
+    }
+    let best = rows.iter().filter_map(|c| c.held_out_reward).fold(f64::NEG_INFINITY, f64::max);
+    ScrollArea::vertical().id_salt("checkpoints").auto_shrink(false).show(ui, |ui| {
+        for row in rows.iter().rev() {
+            checkpoint_ui(ui, cx, run, row, row.held_out_reward == Some(best));
+        }
+    });
+}
+
+fn run_ui(
+    ui: &mut Ui,
+    cx: &mut Cx,
+    library: &Library,
+    run: &RunRow,
+    shown: &mut Vec<RunId>,
+    selected: &mut Option<RunId>,
+) {
+    let p = cx.palette;
+    let height = ui.spacing().interact_size.y * 1.7;
+    let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click());
+    widgets::name(&response, Role::Row, &run.name);
+    if *selected == Some(run.id) {
+        ui.painter().rect_filled(row, 4.0, p.selected);
+    } else if response.hovered() {
+        ui.painter().rect_filled(row, 4.0, p.raised);
+    }
+    if response.clicked() {
+        *selected = Some(run.id);
+        if !shown.contains(&run.id) {
+            shown.push(run.id);
+        }
+    }
+    let inside = row.shrink2(vec2(space::XS, 2.0));
+    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(inside).layout(Layout::left_to_right(Align::Center)));
+    let mut is_shown = shown.contains(&run.id);
+    let swatch = ui.checkbox(&mut is_shown, "").on_hover_text("Draw its curves");
+    widgets::name(&swatch, Role::CheckBox, &format!("Show {}", run.name));
+    if swatch.changed() {
+        shown.retain(|id| *id != run.id);
+        if is_shown {
+            shown.push(run.id);
+        }
+    }
+    let color = if is_shown { color_of(p, run.id) } else { p.text_faint };
+    let (mark, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
+    ui.painter().rect_filled(mark, 3.0, color);
+    ui.with_layout(Layout::top_down(Align::Min), |ui| {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        ui.add(Label::new(RichText::new(&run.name).color(p.text)).truncate().selectable(false));
+        let best = library.checkpoints.iter().filter(|c| c.run == Some(run.id)).filter_map(|c| c.held_out_reward);
+        let best = best.fold(f64::NAN, f64::max);
+        let steps = cx.state.curves.get(&run.id).and_then(|c| c.steps.last()).map(|row| row.step);
+        let steps = steps.map_or(String::new(), |step| format!(", step {step}"));
+        let score = if best.is_nan() { String::new() } else { format!(", best {}", format::reward(best)) };
+        let text = RichText::new(format!("{}{steps}{score}", run.state)).small().color(state_color(p, run.state));
+        ui.add(Label::new(text).truncate().selectable(false));
+    });
+}
+
+fn state_color(p: &Palette, state: RunState) -> Color32 {
+    match state {
+        RunState::Failed => p.error,
+        RunState::Collapsed => p.warning,
+        _ => p.text_weak,
+    }
+}
+
+fn checkpoint_ui(ui: &mut Ui, cx: &mut Cx, run: &RunRow, row: &CheckpointRow, is_best: bool) {
+    let p = cx.palette;
+    ui.horizontal(|ui| {
+        let text = format!("step {}", row.step);
+        ui.add_sized(vec2(64.0, ui.spacing().interact_size.y), Label::new(RichText::new(text).color(p.text)));
+        let score = row.held_out_reward.map_or_else(|| "–".into(), format::reward);
+        ui.label(RichText::new(score).color(if is_best { p.winner } else { p.text_weak }))
+            .on_hover_text("Mean reward on the held-out images");
+        if is_best {
+            widgets::badge(ui, "best", p.winner);
+        }
+        if row.file_missing {
+            widgets::badge(ui, "file missing", p.error);
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let root = cx.state.opened.as_ref().map(|opened| opened.root.clone());
+            if let Some((root, path)) = root.zip(row.path.as_ref())
+                && ui.small_button("Copy path").on_hover_text("Path of its safetensors file").clicked()
+            {
+                ui.ctx().copy_text(path.under(&root).display().to_string());
+            }
+            let compare = ui.small_button("Compare").on_hover_text("Sets it against the reference");
+            widgets::name(&compare, Role::Button, &format!("Compare step {}", row.step));
+            if compare.clicked() {
+                let b = format!("{}@{}", run.name, row.step);
+                cx.act(Action::Start(Job::Compare { a: "reference".into(), b, seeds: None }));
+                cx.act(Action::Show(PaneKind::Compare));
+            }
+        });
+    });
+}
