@@ -261,7 +261,7 @@ impl Pairs for Synthetic {
 fn a_small_noise_predicting_network_trains_samples_and_is_fine_tuned() {
     let net = Small::new();
     let (params, first, last) = pretrained(&net, 150);
-    assert!(last < 0.5 * first, "loss {first} → {last}");
+    assert!(last < 0.75 * first, "loss {first} → {last}");
 
     // Its samples are nearer to the truth than the noise it started from would be, and seeds differ.
     let (hr, lr) = picture(1000);

@@ -23,7 +23,7 @@ use crate::method::alarms::{self, Alarm};
 use crate::workspace::{RunId, Split};
 
 /// Width of the list of runs, in points.
-const LIST: f32 = 268.0;
+const LIST: f32 = 212.0;
 
 /// The Training tab.
 #[derive(Default)]
@@ -136,11 +136,11 @@ impl TrainingPane {
 fn controls_ui(ui: &mut Ui, cx: &mut Cx) {
     let job = cx.state.jobs.active().find(|job| matches!(job.kind, Kind::Train | Kind::Run));
     let Some((phase, progress)) = job.map(|job| (job.phase.clone(), job.progress.clone())) else {
-        if widgets::primary_button(ui, "Train").on_hover_text("Begins a run, or goes on with the last one").clicked() {
+        let hint =
+            "Goes on with the last run, or begins a new one where recipe or pairs are others: no run is overwritten";
+        if widgets::primary_button(ui, "Train").on_hover_text(hint).clicked() {
             cx.run(CommandId::Train);
         }
-        let text = "A run is never overwritten: another recipe or other pairs begin a new one.";
-        ui.label(RichText::new(text).small().color(cx.palette.text_faint));
         return;
     };
     let is_paused = phase == Phase::Paused;

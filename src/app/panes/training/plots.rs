@@ -15,8 +15,8 @@ use crate::app::{format, widgets};
 use crate::workspace::RunId;
 
 /// Smallest width of a plot, in points.
-const WIDTH: f32 = 250.0;
-const HEIGHT: f32 = 150.0;
+const WIDTH: f32 = 190.0;
+const HEIGHT: f32 = 136.0;
 
 /// How curves are drawn.
 #[derive(Default)]
@@ -100,6 +100,7 @@ impl Plots {
             .auto_bounds([true, true])
             .y_axis_min_width(38.0)
             .grid_color(p.line)
+            .grid_spacing(egui::Rangef::new(10.0, 60.0))
             .set_margin_fraction(vec2(0.01, 0.08))
             .y_axis_formatter(move |mark, _| decimals(mark.value))
             .label_formatter(|_| None);

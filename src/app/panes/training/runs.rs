@@ -106,25 +106,18 @@ fn state_color(p: &Palette, state: RunState) -> Color32 {
 
 fn checkpoint_ui(ui: &mut Ui, cx: &mut Cx, run: &RunRow, row: &CheckpointRow, is_best: bool) {
     let p = cx.palette;
-    ui.horizontal(|ui| {
-        let text = format!("step {}", row.step);
-        ui.add_sized(vec2(64.0, ui.spacing().interact_size.y), Label::new(RichText::new(text).color(p.text)));
+    let path = cx.state.opened.as_ref().zip(row.path.as_ref()).map(|(opened, path)| path.under(&opened.root));
+    let response = ui.horizontal(|ui| {
+        let text = Label::new(RichText::new(format!("step {}", row.step)).color(p.text));
+        ui.add_sized(vec2(60.0, ui.spacing().interact_size.y), text);
         let score = row.held_out_reward.map_or_else(|| "–".into(), format::reward);
-        ui.label(RichText::new(score).color(if is_best { p.winner } else { p.text_weak }))
-            .on_hover_text("Mean reward on the held-out images");
-        if is_best {
-            widgets::badge(ui, "best", p.winner);
-        }
-        if row.file_missing {
-            widgets::badge(ui, "file missing", p.error);
-        }
+        let (score, color) = match () {
+            () if row.file_missing => ("file missing".into(), p.error),
+            () if is_best => (format!("{score} best"), p.winner),
+            () => (score, p.text_weak),
+        };
+        ui.label(RichText::new(score).color(color)).on_hover_text("Mean reward on the held-out images");
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let root = cx.state.opened.as_ref().map(|opened| opened.root.clone());
-            if let Some((root, path)) = root.zip(row.path.as_ref())
-                && ui.small_button("Copy path").on_hover_text("Path of its safetensors file").clicked()
-            {
-                ui.ctx().copy_text(path.under(&root).display().to_string());
-            }
             let compare = ui.small_button("Compare").on_hover_text("Sets it against the reference");
             widgets::name(&compare, Role::Button, &format!("Compare step {}", row.step));
             if compare.clicked() {
@@ -134,4 +127,13 @@ fn checkpoint_ui(ui: &mut Ui, cx: &mut Cx, run: &RunRow, row: &CheckpointRow, is
             }
         });
     });
+    let Some(path) = path else { return };
+    response.response.interact(Sense::click()).on_hover_text("Right click: copy the path of its file").context_menu(
+        |ui| {
+            if ui.button("Copy path").clicked() {
+                ui.ctx().copy_text(path.display().to_string());
+                ui.close();
+            }
+        },
+    );
 }
