@@ -105,7 +105,7 @@ mod tests {
     use crate::method::evaluation::MetricReport;
 
     fn noisy(n: u32) -> Vec<(u32, f64)> {
-        (0..n).map(|i| (i + 1, 0.69 + 0.08 * f64::from(i * 7919 % 13 - 6) / 6.0)).collect()
+        (0..n).map(|i| (i + 1, 0.69 + 0.08 * (f64::from(i * 7919 % 13) / 6.0 - 1.0))).collect()
     }
 
     #[test]
