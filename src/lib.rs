@@ -7,6 +7,7 @@
 //! * [`iqa`]: image quality metrics, full-reference and no-reference.
 //! * [`backbones`]: generative super-resolution models and their samplers.
 //! * [`method`]: DP²O itself: reward, curation, HPO weights, loss, training, evaluation.
+//! * [`report`]: a comparison as tables, figures and a page, for papers and colleagues.
 //! * [`workspace`]: everything the product keeps on disk.
 //! * [`engine`]: the background thread that runs jobs; commands go in, events come out.
 //! * [`cli`]: the command line, and [`app`]: the studio; both are clients of the engine.
@@ -24,6 +25,7 @@ pub mod memory;
 pub mod method;
 pub mod nn;
 pub mod random;
+pub mod report;
 pub mod workspace;
 
 pub use error::{Error, Result};

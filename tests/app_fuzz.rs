@@ -24,7 +24,7 @@ const SIZE: [f32; 2] = [1280.0, 800.0];
 const GOAL: Duration = Duration::from_millis(50);
 
 /// Commands that leave the window: dialogs of the system, and the end.
-const LEAVES: [CommandId; 9] = [
+const LEAVES: [CommandId; 14] = [
     CommandId::NewWorkspace,
     CommandId::OpenWorkspace,
     CommandId::OpenExample,
@@ -33,6 +33,11 @@ const LEAVES: [CommandId; 9] = [
     CommandId::LoadRecipe,
     CommandId::SaveRecipe,
     CommandId::ExportPairs,
+    CommandId::ExportReport,
+    CommandId::ExportFigure,
+    CommandId::ExportCsv,
+    CommandId::ExportMarkdown,
+    CommandId::ExportLatex,
     CommandId::Quit,
 ];
 

@@ -1,14 +1,16 @@
 //! What a pane may ask for. Panes only note actions; [`super::studio`] carries them out after drawing.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::commands::CommandId;
 use super::panes::PaneKind;
 use super::state::State;
 use super::theme::Palette;
-use crate::engine::protocol::{AddImages, Job, JobId, Level};
+use crate::engine::protocol::{AddImages, Compared, Job, JobId, Level};
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
+use crate::report::Format;
 use crate::workspace::ImageId;
 
 /// Something to be done after drawing.
@@ -50,6 +52,11 @@ pub enum Action {
     },
     LoadRecipe(PathBuf),
     SaveRecipe(PathBuf),
+    /// Asks where to, then writes a comparison in one of its forms.
+    ExportComparison {
+        compared: Arc<Compared>,
+        format: Format,
+    },
     /// Brings a pane to the front.
     Show(PaneKind),
     Say(Level, String),

@@ -5,6 +5,8 @@ use std::path::Path;
 use egui::Context;
 
 use super::actions::Action;
+use super::commands::CommandId;
+use super::dialogs::Ask;
 use super::history::Edit;
 use super::layout;
 use super::panes::PaneKind;
@@ -58,6 +60,9 @@ impl Studio {
             Action::CreateWorkspace { dir, example } => self.create_workspace(&dir, example),
             Action::LoadRecipe(path) => self.load_recipe(&path),
             Action::SaveRecipe(path) => self.save_recipe_as(&path),
+            Action::ExportComparison { compared, format } => {
+                self.dialogs.open(Ask::ExportComparison { compared, format });
+            }
             Action::Show(kind) => self.show(kind),
             Action::Say(level, text) => self.say(level, text),
         }
@@ -176,8 +181,12 @@ impl Studio {
         self.act(Action::Start(Job::Generate { images: (!images.is_empty()).then_some(images) }));
     }
 
-    /// Goes to another image, in the order the library shows them.
+    /// Goes to another image, in the order the library shows them, or the comparison in front.
     pub(super) fn step_image(&mut self, by: isize) {
+        if self.front == PaneKind::Compare && self.panes.compare.has_shown() {
+            let id = if by < 0 { CommandId::PreviousImage } else { CommandId::NextImage };
+            return self.pane_command(id);
+        }
         let order = self.panes.library.order(&self.state);
         let at = order.iter().position(|id| Some(*id) == self.state.selection.image);
         let next = match at {

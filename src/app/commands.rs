@@ -60,6 +60,14 @@ pub enum CommandId {
     PairExclude,
     PairFlip,
     PairPin,
+    CompareSwap,
+    CompareNextSeed,
+    ComparePreviousSeed,
+    ExportReport,
+    ExportFigure,
+    ExportCsv,
+    ExportMarkdown,
+    ExportLatex,
     CommandPalette,
     ShortcutSheet,
 }
@@ -73,12 +81,23 @@ pub enum Menu {
     View,
     /// In the Pairs tab only.
     Pairs,
+    /// In the Compare tab only.
+    Compare,
     Help,
 }
 
 impl Menu {
     /// All of them, in the order they are shown.
-    pub const ALL: [Menu; 6] = [Menu::File, Menu::Edit, Menu::Run, Menu::View, Menu::Pairs, Menu::Help];
+    pub const ALL: [Menu; 7] = [Menu::File, Menu::Edit, Menu::Run, Menu::View, Menu::Pairs, Menu::Compare, Menu::Help];
+
+    /// The tab its single keys belong to.
+    fn tab(self) -> Option<PaneKind> {
+        match self {
+            Menu::Pairs => Some(PaneKind::Pairs),
+            Menu::Compare => Some(PaneKind::Compare),
+            Menu::File | Menu::Edit | Menu::Run | Menu::View | Menu::Help => None,
+        }
+    }
 
     /// Its name on the screen.
     pub fn title(self) -> &'static str {
@@ -88,6 +107,7 @@ impl Menu {
             Menu::Run => "Run",
             Menu::View => "View",
             Menu::Pairs => "Pairs",
+            Menu::Compare => "Compare",
             Menu::Help => "Help",
         }
     }
@@ -129,8 +149,8 @@ pub fn pressed(ctx: &Context, front: PaneKind) -> Option<CommandId> {
     ctx.input_mut(|input| {
         for (command, shortcut) in found {
             let plain = !shortcut.modifiers.command && !is_function_key(shortcut.logical_key);
-            let elsewhere = command.menu == Menu::Pairs && front != PaneKind::Pairs;
-            if (plain && is_typing) || elsewhere {
+            let elsewhere = command.menu.tab().is_some_and(|tab| tab != front);
+            if plain && (is_typing || elsewhere) {
                 continue;
             }
             if input.consume_shortcut(shortcut) {
@@ -206,6 +226,11 @@ fn needs_pairs(state: &State) -> Result<(), &'static str> {
     needs_images(state)?;
     let has_pairs = state.rewards.as_ref().is_some_and(|r| r.ranking.summary.pairs > 0);
     if has_pairs { Ok(()) } else { Err("there are no pairs yet: generate candidates first") }
+}
+
+fn needs_comparison(state: &State) -> Result<(), &'static str> {
+    needs_workspace(state)?;
+    if state.comparisons.is_empty() { Err("nothing was compared yet") } else { Ok(()) }
 }
 
 fn needs_job(state: &State) -> Result<(), &'static str> {
@@ -306,6 +331,23 @@ static COMMANDS: &[Command] = &[
         |s, _| s.pane_command(CommandId::PairFlip)),
     command!(PairPin, Pairs, "Pin the pair", "It is trained on whatever the selection", [plain(Key::P)], needs_pairs,
         |s, _| s.pane_command(CommandId::PairPin)),
+
+    command!(CompareSwap, Compare, "Exchange before and after", "", [plain(Key::S)], needs_comparison,
+        |s, _| s.compare_command(CommandId::CompareSwap)),
+    command!(CompareNextSeed, Compare, "Next seed", "", [plain(Key::Period)], needs_comparison,
+        |s, _| s.compare_command(CommandId::CompareNextSeed)),
+    command!(ComparePreviousSeed, Compare, "Previous seed", "", [plain(Key::Comma)], needs_comparison,
+        |s, _| s.compare_command(CommandId::ComparePreviousSeed)),
+    command!(ExportReport, Compare, "Export the report as HTML…", "One file with curves, pictures, recipe and provenance",
+        [ctrl_shift(Key::E)], needs_comparison, |s, _| s.compare_command(CommandId::ExportReport)),
+    command!(ExportFigure, Compare, "Export the figure as PNG…", "", [], needs_comparison,
+        |s, _| s.compare_command(CommandId::ExportFigure)),
+    command!(ExportCsv, Compare, "Export the table as CSV…", "", [], needs_comparison,
+        |s, _| s.compare_command(CommandId::ExportCsv)),
+    command!(ExportMarkdown, Compare, "Export the table as Markdown…", "", [], needs_comparison,
+        |s, _| s.compare_command(CommandId::ExportMarkdown)),
+    command!(ExportLatex, Compare, "Export the table as LaTeX…", "", [], needs_comparison,
+        |s, _| s.compare_command(CommandId::ExportLatex)),
 
     command!(CommandPalette, Help, "Command palette", "Every command by its name", [ctrl(Key::K)], always,
         |s, _| s.command_palette.toggle()),

@@ -11,12 +11,14 @@ use std::thread::Thread;
 use rfd::{AsyncFileDialog, FileHandle};
 
 use super::actions::Action;
+use crate::engine::protocol::{Compared, Job};
+use crate::report::Format;
 
 /// Image files offered.
 const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
 
 /// What a dialog is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     /// Images to add, several files.
     Images,
@@ -27,6 +29,10 @@ pub enum Ask {
     LoadRecipe,
     SaveRecipe,
     ExportPairs,
+    ExportComparison {
+        compared: Arc<Compared>,
+        format: Format,
+    },
 }
 
 /// Dialogs that are open, and what was chosen in them.
@@ -36,13 +42,15 @@ pub struct Dialogs {
     ctx: egui::Context,
     /// A second dialog does not open on top of the first.
     is_open: bool,
+    /// What the next dialog is answered with instead of being opened.
+    answer: Option<PathBuf>,
 }
 
 impl Dialogs {
     /// No dialog is open.
     pub fn new(ctx: &egui::Context) -> Self {
         let (sender, chosen) = channel();
-        Self { sender, chosen, ctx: ctx.clone(), is_open: false }
+        Self { sender, chosen, ctx: ctx.clone(), is_open: false, answer: None }
     }
 
     /// Opens a dialog. It must be made on this thread; it is waited for on another.
@@ -79,8 +87,20 @@ impl Dialogs {
             }
             Ask::ExportPairs => {
                 let folder = dialog.set_title("A folder for the pairs").pick_folder();
-                self.wait(folder, |dir| {
-                    vec![Action::Start(crate::engine::protocol::Job::ExportPairs { dir: path(&dir) })]
+                self.wait(folder, |dir| vec![Action::Start(Job::ExportPairs { dir: path(&dir) })]);
+            }
+            Ask::ExportComparison { compared, format } => {
+                if let Some(path) = self.answer.take() {
+                    let _ = self.sender.send(vec![Action::Start(Job::ExportComparison { compared, format, path })]);
+                    self.ctx.request_repaint();
+                    return;
+                }
+                let dialog = dialog.set_title(format.title().trim_end_matches('…'));
+                let dialog = dialog.add_filter(format.title().trim_end_matches('…'), &[format.extension()]);
+                let file = dialog.set_file_name(format.file_name(&compared.report.comparison)).save_file();
+                self.wait(file, move |file| {
+                    let path = with_extension(path(&file), format.extension());
+                    vec![Action::Start(Job::ExportComparison { compared, format, path })]
                 });
             }
         }
@@ -101,6 +121,11 @@ impl Dialogs {
         self.is_open = waiting.is_ok();
     }
 
+    /// Answers the next dialog that asks where to save.
+    pub fn answer_next(&mut self, path: PathBuf) {
+        self.answer = Some(path);
+    }
+
     /// egui's context, to wake it and to name the window.
     pub fn context(&self) -> &egui::Context {
         &self.ctx
@@ -112,6 +137,11 @@ impl Dialogs {
         self.is_open &= chosen.is_empty();
         chosen.into_iter().flatten().collect()
     }
+}
+
+/// The path with an extension, where a person typed none.
+fn with_extension(path: PathBuf, extension: &str) -> PathBuf {
+    if path.extension().is_some() { path } else { path.with_extension(extension) }
 }
 
 fn path(handle: &FileHandle) -> PathBuf {

@@ -154,6 +154,18 @@ impl Studio {
         self.panes.get(kind).command(id, &mut cx);
     }
 
+    /// Hands a command to the Compare tab and brings it to the front.
+    pub(super) fn compare_command(&mut self, id: CommandId) {
+        self.show(PaneKind::Compare);
+        self.front = PaneKind::Compare;
+        self.pane_command(id);
+    }
+
+    /// Answers the next dialog with a path instead of opening it: for scripts, which cannot reach the system's dialogs.
+    pub fn answer_next_dialog(&mut self, path: PathBuf) {
+        self.dialogs.answer_next(path);
+    }
+
     /// Opens a workspace, after the first frame.
     fn start(&mut self) {
         match self.start_with.take() {

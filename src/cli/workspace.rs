@@ -11,6 +11,7 @@ use crate::method::evaluation::Comparison;
 use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
+use crate::report::Format;
 use crate::workspace::Workspace;
 use crate::{Error, Result};
 
@@ -97,6 +98,21 @@ pub struct Compare {
     /// Writes the comparison to this JSON file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes the table as CSV.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Writes the table as Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Writes the table as LaTeX (booktabs).
+    #[arg(long, value_name = "FILE")]
+    latex: Option<PathBuf>,
+    /// Writes image sheet and curves as PNG.
+    #[arg(long, value_name = "FILE")]
+    figure: Option<PathBuf>,
+    /// Writes the whole report as one HTML file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -209,9 +225,20 @@ pub fn train(arguments: &Train) -> Result<()> {
 pub fn compare(arguments: &Compare) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &[])?;
     let Compare { a, b, seeds, .. } = arguments;
-    if let Outcome::Compared(comparison) = client.run(Job::Compare { a: a.clone(), b: b.clone(), seeds: *seeds })? {
-        println!("{}", comparison.to_text());
-        write_json(arguments.json.as_deref(), comparison.as_ref())?;
+    if let Outcome::Compared(compared) = client.run(Job::Compare { a: a.clone(), b: b.clone(), seeds: *seeds })? {
+        println!("{}", compared.report.comparison.to_text());
+        write_json(arguments.json.as_deref(), &compared.report.comparison)?;
+        for (format, path) in [
+            (Format::Csv, &arguments.csv),
+            (Format::Markdown, &arguments.markdown),
+            (Format::Latex, &arguments.latex),
+            (Format::Figure, &arguments.figure),
+            (Format::Html, &arguments.html),
+        ] {
+            if let Some(path) = path.clone() {
+                client.run(Job::ExportComparison { compared: compared.clone(), format, path })?;
+            }
+        }
     }
     Ok(())
 }
@@ -235,7 +262,7 @@ pub fn run(arguments: &Run) -> Result<()> {
     };
     if let Outcome::Ran(report) = client.run(Job::Run)? {
         let [sample, score, train, compare] = report.timings_secs;
-        println!("{}", report.comparison.to_text());
+        println!("{}", report.compared.report.comparison.to_text());
         println!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
         println!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
         println!("image sheet: {}", report.sheet.display());
@@ -292,7 +319,7 @@ impl<'a> RunJson<'a> {
     fn of(report: &'a RunReport) -> Self {
         let [sample, score, train, compare] = report.timings_secs;
         let timings_s = Timings { sample, score, train, compare };
-        Self { comparison: &report.comparison, timings_s, pairs: report.pairs, steps: report.steps }
+        Self { comparison: &report.compared.report.comparison, timings_s, pairs: report.pairs, steps: report.steps }
     }
 }
 

@@ -7,10 +7,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::method::evaluation::Comparison;
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
+use crate::report::{Format, Report};
 use crate::workspace::{
     CandidateSet, CheckpointRow, EvaluationRow, ImageId, ImageRow, RunId, RunRow, RunState, StepRow,
 };
@@ -81,6 +81,8 @@ pub enum Job {
     Upscale(Upscale),
     /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV.
     ExportPairs { dir: PathBuf },
+    /// Writes a comparison in one of the forms that leave the studio.
+    ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
 }
 
 /// What files given to the product are.
@@ -187,16 +189,44 @@ pub enum Outcome {
         steps: u32,
         state: RunState,
     },
-    Compared(Arc<Comparison>),
+    Compared(Arc<Compared>),
     Ran(Arc<RunReport>),
     /// Files written.
     Written(Vec<PathBuf>),
 }
 
+/// What [`Job::Compare`] found, and where its pictures are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    pub report: Report,
+    /// The images, in the order of the comparison.
+    pub images: Vec<ImageId>,
+    /// The candidates before and after.
+    pub sets: [CandidateSet; 2],
+}
+
+impl Compared {
+    /// The seed of a column.
+    pub fn seed(&self, column: usize) -> Option<u64> {
+        self.report.provenance.seeds.get(column).copied()
+    }
+
+    /// The same with before and after exchanged.
+    pub fn swapped(&self) -> Self {
+        let Report { comparison, changes, provenance } = &self.report;
+        let (mut provenance, mut sets) = (provenance.clone(), self.sets.clone());
+        provenance.weights.reverse();
+        sets.reverse();
+        let changes = changes.iter().rev().map(|change| change.swapped()).collect();
+        let report = Report { comparison: comparison.swapped(), changes, provenance };
+        Self { report, images: self.images.clone(), sets }
+    }
+}
+
 /// What [`Job::Run`] did.
 #[derive(Clone, Debug)]
 pub struct RunReport {
-    pub comparison: Comparison,
+    pub compared: Arc<Compared>,
     /// Name of the run.
     pub run: String,
     pub pairs: usize,

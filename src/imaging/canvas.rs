@@ -1,4 +1,4 @@
-//! A picture to draw on: rectangles, images and text, for the sheets that go to disk.
+//! A picture to draw on: rectangles, lines, images and text, for the sheets that go to disk.
 //!
 //! The letters are Ubuntu Light (Ubuntu Font Licence 1.0), the symbols Hack (MIT and Bitstream Vera licences), from the
 //! crate that ships egui's fonts; both licences allow embedding.
@@ -139,6 +139,47 @@ impl Canvas {
         }
     }
 
+    /// Draws a straight line of a width in pixels, its edges smooth.
+    pub fn line(&mut self, from: [f32; 2], to: [f32; 2], width: f32, color: Color) {
+        let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+        let length_squared = dx * dx + dy * dy;
+        self.cover(from, to, width * 0.5, color, |x, y| {
+            let along = ((x - from[0]) * dx + (y - from[1]) * dy) / length_squared.max(1e-9);
+            let along = along.clamp(0.0, 1.0);
+            (x - from[0] - along * dx).hypot(y - from[1] - along * dy)
+        });
+    }
+
+    /// Draws a filled circle.
+    pub fn dot(&mut self, center: [f32; 2], radius: f32, color: Color) {
+        self.cover(center, center, radius, color, |x, y| (x - center[0]).hypot(y - center[1]));
+    }
+
+    /// Covers the pixels nearer than `radius`, of a box around two corners that leaves the canvas or not.
+    fn cover(&mut self, a: [f32; 2], b: [f32; 2], radius: f32, color: Color, distance: impl Fn(f32, f32) -> f32) {
+        if ![a[0], a[1], b[0], b[1], radius].iter().all(|v| v.is_finite()) {
+            return;
+        }
+        let span = |a: f32, b: f32, side: usize| {
+            let low = (a.min(b) - radius - 1.0).max(0.0) as usize;
+            let high = (a.max(b) + radius + 2.0).clamp(0.0, side as f32) as usize;
+            low..high
+        };
+        let (xs, ys) = (span(a[0], b[0], self.width), span(a[1], b[1], self.height));
+        let size = self.width * self.height;
+        for y in ys {
+            for x in xs.clone() {
+                let cover = (radius + 0.5 - distance(x as f32 + 0.5, y as f32 + 0.5)).clamp(0.0, 1.0);
+                if cover > 0.0 {
+                    for (plane, value) in self.data.chunks_exact_mut(size).zip(color) {
+                        let pixel = &mut plane[y * self.width + x];
+                        *pixel += cover * (value - *pixel);
+                    }
+                }
+            }
+        }
+    }
+
     /// The finished picture.
     pub fn into_image(self) -> Result<Image> {
         Image::new(self.width, self.height, self.data)
@@ -169,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn lines_and_dots_cover_what_they_should() {
+        let mut canvas = Canvas::new(40, 40, [1.0; 3], Letters::new().unwrap());
+        canvas.line([5.0, 20.5], [35.0, 20.5], 1.0, [0.0; 3]);
+        canvas.dot([20.0, 8.0], 4.0, [0.0; 3]);
+        let image = canvas.into_image().unwrap();
+        let at = |x: usize, y: usize| image.plane(0)[y * 40 + x];
+        assert!(at(20, 20) < 0.01 && at(20, 22) > 0.99 && at(2, 20) > 0.99);
+        let area: f32 = (0..16).flat_map(|y| (0..40).map(move |x| (x, y))).map(|(x, y)| 1.0 - at(x, y)).sum();
+        assert!((area - 16.0 * std::f32::consts::PI).abs() < 1.0, "{area}");
+    }
+
+    #[test]
     fn drawing_beyond_the_edges_is_clipped() {
         let mut canvas = Canvas::new(20, 10, [1.0; 3], Letters::new().unwrap());
         canvas.fill(15, 5, 100, 100, [0.0; 3]);
@@ -176,6 +229,9 @@ mod tests {
         canvas.text(-5.0, 9.0, "clipped text", 14.0, [0.0; 3]);
         canvas.image(18, 8, &Image::new(4, 4, vec![0.25; 48]).unwrap());
         canvas.image(40, 40, &Image::new(4, 4, vec![0.25; 48]).unwrap());
+        canvas.line([-50.0, 2.0], [90.0, 2.0], 1.0, [1.0; 3]);
+        canvas.line([f32::NAN, 2.0], [9.0, 2.0], 1.0, [0.0; 3]);
+        canvas.dot([-3.0, 40.0], 2.0, [0.0; 3]);
         let image = canvas.into_image().unwrap();
         assert_eq!(image.plane(0)[5 * 20 + 15], 0.0);
         assert_eq!(image.plane(2)[9 * 20 + 19], 0.25);

@@ -1,7 +1,8 @@
-//! Images to files: lossless 8-bit PNG, always written whole.
+//! Images to files: lossless 8-bit PNG, always written whole; JPEG only for pages that are looked at.
 
 use super::{Image, atomic::write_atomic, quantize::to_rgb8};
 use crate::{Error, Result};
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use std::path::Path;
@@ -14,6 +15,18 @@ pub fn png_bytes(image: &Image) -> Result<Vec<u8>> {
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
         .write_image(&to_rgb8(image), width, height, ExtendedColorType::Rgb8)
         .map_err(|cause| Error::invalid(format!("cannot encode a PNG: {cause}")))?;
+    Ok(bytes)
+}
+
+/// The bytes of a JPEG of a quality from 1 to 100. Never for anything that is scored.
+pub fn jpeg_bytes(image: &Image, quality: u8) -> Result<Vec<u8>> {
+    let size =
+        |side: usize| u32::try_from(side).map_err(|_| Error::invalid(format!("{side} px is too large for JPEG")));
+    let (width, height) = (size(image.width())?, size(image.height())?);
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))
+        .write_image(&to_rgb8(image), width, height, ExtendedColorType::Rgb8)
+        .map_err(|cause| Error::invalid(format!("cannot encode a JPEG: {cause}")))?;
     Ok(bytes)
 }
 

@@ -5,10 +5,14 @@ use super::resize::{Filter, resize};
 use super::{Image, decode::MAX_MEGAPIXELS};
 use crate::{Error, Result};
 
-const BACKGROUND: Color = [0.953, 0.957, 0.965];
-const INK: Color = [0.110, 0.130, 0.165];
-const MUTED: Color = [0.320, 0.345, 0.395];
-const LINE: Color = [0.815, 0.830, 0.855];
+/// The ground of the sheet.
+pub const BACKGROUND: Color = [0.953, 0.957, 0.965];
+/// Its titles and labels.
+pub const INK: Color = [0.110, 0.130, 0.165];
+/// Its notes and captions.
+pub const MUTED: Color = [0.320, 0.345, 0.395];
+/// Its hairlines.
+pub const LINE: Color = [0.815, 0.830, 0.855];
 
 const MARGIN_PX: usize = 32;
 const GAP_PX: usize = 16;

@@ -10,8 +10,8 @@
 //! 5. [`hpo`]: weights of the pairs. [`summary`]: their histograms and the effect of an edit.
 //! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
 //! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed, with the weights of a [`policy`].
-//! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared.
-//!    [`alarms`]: what in a run needs a look.
+//! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
+//!    [`changes`]: candidate by candidate. [`alarms`]: what in a run needs a look.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
 //! Super-Resolution", NeurIPS 2025, arXiv 2510.18851; Wallace et al., "Diffusion Model Alignment Using Direct
@@ -26,6 +26,7 @@
 
 pub mod alarms;
 pub mod bounds;
+pub mod changes;
 pub mod curation;
 pub mod evaluation;
 pub mod fields;

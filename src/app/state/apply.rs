@@ -6,7 +6,9 @@ use super::maps::Maps;
 use super::rewards::RewardView;
 use super::{Asked, Selection, State, Wants};
 use crate::app::format;
-use crate::engine::protocol::{Answer, Change, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId};
+use crate::engine::protocol::{
+    Answer, Change, Compared, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId,
+};
 use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::workspace::RunId;
@@ -69,12 +71,13 @@ impl State {
             }
             Outcome::Curated(summary) => Some(format!("{} pairs", summary.pairs)),
             Outcome::Trained { run, steps, state } => Some(format!("run {run}: {steps} steps, {state}")),
-            Outcome::Compared(comparison) => {
-                self.comparisons.push(comparison.clone());
+            Outcome::Compared(compared) => {
+                self.add_comparison(compared.clone());
+                let comparison = &compared.report.comparison;
                 Some(format!("{} compared with {}", comparison.b, comparison.a))
             }
             Outcome::Ran(report) => {
-                self.comparisons.push(Arc::new(report.comparison.clone()));
+                self.add_comparison(report.compared.clone());
                 self.reports.push(report.clone());
                 Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
             }
@@ -90,6 +93,13 @@ impl State {
         } else if !self.jobs.is_quiet(id) {
             self.log.add(now, Level::Info, format!("{title}: done"));
         }
+    }
+
+    /// Keeps a comparison as the last one; an older one of the same checkpoints is no longer true.
+    fn add_comparison(&mut self, compared: Arc<Compared>) {
+        let names = |c: &Compared| (c.report.comparison.a.clone(), c.report.comparison.b.clone());
+        self.comparisons.retain(|other| names(other) != names(&compared));
+        self.comparisons.push(compared);
     }
 
     fn apply_opened(&mut self, opened: Arc<Opened>) {

@@ -50,6 +50,7 @@ pub enum Kind {
     Run,
     Upscale,
     Export,
+    ExportComparison,
 }
 
 impl Kind {
@@ -71,6 +72,7 @@ impl Kind {
             Job::Run => Kind::Run,
             Job::Upscale(_) => Kind::Upscale,
             Job::ExportPairs { .. } => Kind::Export,
+            Job::ExportComparison { .. } => Kind::ExportComparison,
         }
     }
 
@@ -92,6 +94,7 @@ impl Kind {
             Kind::Run => "Whole loop",
             Kind::Upscale => "Upscale",
             Kind::Export => "Export pairs",
+            Kind::ExportComparison => "Export comparison",
         }
     }
 

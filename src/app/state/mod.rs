@@ -16,8 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::progress::Progress;
-use crate::engine::protocol::{Library, Opened, QueryId, RunReport, Source};
-use crate::method::evaluation::Comparison;
+use crate::engine::protocol::{Compared, Library, Opened, QueryId, RunReport, Source};
 use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, RunId};
@@ -124,7 +123,7 @@ pub struct State {
     pub jobs: Jobs,
     pub log: Log,
     /// What was compared, last at the end.
-    pub comparisons: Vec<Arc<Comparison>>,
+    pub comparisons: Vec<Arc<Compared>>,
     pub reports: Vec<Arc<RunReport>>,
     pub selection: Selection,
     pub wants: Wants,

@@ -1,21 +1,26 @@
 //! Two checkpoints on the held-out images.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{checkpoints, curate, evaluate, sampling};
 use crate::Result;
 use crate::engine::context::Context;
-use crate::engine::protocol::Outcome;
+use crate::engine::metrics::MetricSet;
+use crate::engine::protocol::{Compared, Outcome};
 use crate::engine::ranking::Ranking;
 use crate::method::evaluation::{Comparison, ImageComparison};
+use crate::method::recipe::Recipe;
+use crate::report::{MetricSource, Provenance, Report};
+use crate::workspace::{CandidateSet, CheckpointId};
 
 /// Samples and scores what is missing and sets `b` against `a`.
 pub fn compare(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -> Result<Outcome> {
-    comparison(context, a, b, seeds).map(|comparison| Outcome::Compared(Arc::new(comparison)))
+    compared(context, a, b, seeds).map(|compared| Outcome::Compared(Arc::new(compared)))
 }
 
 /// The comparison of `b` with `a`; `seeds` defaults to the recipe's.
-pub fn comparison(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -> Result<Comparison> {
+pub fn compared(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -> Result<Compared> {
     let seeds = seeds.unwrap_or(context.recipe.training.eval_seeds);
     let before = checkpoints::load(context, a)?;
     let after = checkpoints::load(context, b)?;
@@ -33,7 +38,7 @@ pub fn comparison(context: &mut Context, a: &str, b: &str, seeds: Option<usize>)
         reference: rewards(&ranking_a, group),
         policy: rewards(&ranking_b, group),
     });
-    Ok(Comparison {
+    let comparison = Comparison {
         images: images.len(),
         seeds,
         a: before.name,
@@ -41,5 +46,38 @@ pub fn comparison(context: &mut Context, a: &str, b: &str, seeds: Option<usize>)
         reference,
         policy,
         by_image: by_image.collect(),
+    };
+    let recipe = evaluate::recipe_for(context, seeds);
+    let provenance = provenance(context, &recipe, [before.id, after.id])?;
+    let (_, sampler) = sampling::sampler_of(&recipe)?;
+    let sets = [before.id, after.id].map(|checkpoint| CandidateSet { checkpoint, sampler: sampler.clone() });
+    let report = Report { changes: comparison.changes(), comparison, provenance };
+    Ok(Compared { report, images: images.iter().map(|image| image.id).collect(), sets })
+}
+
+fn provenance(context: &Context, recipe: &Recipe, checkpoints: [CheckpointId; 2]) -> Result<Provenance> {
+    let workspace = context.workspace()?;
+    let ledger = workspace.ledger();
+    let weights = |id| ledger.checkpoint(id).map(|row| row.weights_hash);
+    let bounds = ledger.bounds()?;
+    let metrics = MetricSet::of(recipe)?.scorers.into_iter().map(|scorer| MetricSource {
+        bounds: bounds.iter().find(|b| b.scorer == scorer).map(|b| [b.min, b.max]),
+        name: scorer.metric,
+        version: scorer.version,
+        weights_hash: scorer.weights_hash,
+        crop_policy: scorer.crop_policy,
+    });
+    let (_, sampler) = sampling::sampler_of(recipe)?;
+    Ok(Provenance {
+        program: format!("DP²O Studio {}", env!("CARGO_PKG_VERSION")),
+        workspace: workspace.root().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        backbone: recipe.sampling.backbone.clone(),
+        sampler: sampler.to_string(),
+        device: context.models.device_name(),
+        weights: [weights(checkpoints[0])?, weights(checkpoints[1])?],
+        seeds: recipe.seeds(),
+        metrics: metrics.collect(),
+        recipe: context.recipe.to_ron()?,
+        made_at_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     })
 }

@@ -10,6 +10,7 @@ mod export;
 mod images;
 mod open;
 mod pairs;
+mod report;
 mod round;
 mod run;
 pub(super) mod sampling;
@@ -45,5 +46,6 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Run => run::run(context),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
         Job::ExportPairs { dir } => export::pairs(context, &dir),
+        Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
     }
 }

@@ -34,9 +34,9 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
         );
     }
     let train = lap();
-    let comparison = compare::comparison(context, "reference", &name, None)?;
-    let sheet = sheet::write(context, &comparison, &name)?;
+    let compared = Arc::new(compare::compared(context, "reference", &name, None)?);
+    let sheet = sheet::write(context, &compared, &name)?;
     let timings_secs = [sample, score, train, lap()];
-    let report = RunReport { comparison, run: name, pairs, steps: ended.steps, timings_secs, sheet };
+    let report = RunReport { compared, run: name, pairs, steps: ended.steps, timings_secs, sheet };
     Ok(Outcome::Ran(Arc::new(report)))
 }

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{checkpoints, evaluate, sampling};
 use crate::engine::context::Context;
+use crate::engine::protocol::Compared;
 use crate::imaging::resize::Filter;
 use crate::imaging::sheet::{Cell, Row, Sheet};
 use crate::imaging::{decode, encode};
-use crate::method::evaluation::Comparison;
-use crate::workspace::{CandidateSet, files};
+use crate::workspace::files;
 use crate::{Error, Result};
 
 /// Held-out images shown.
@@ -17,33 +16,36 @@ const ROWS: usize = 6;
 const SEEDS: usize = 3;
 const CELL_PX: usize = 256;
 
-/// Writes the sheet of a comparison whose candidates are in the workspace; returns its path.
-pub fn write(context: &mut Context, comparison: &Comparison, run: &str) -> Result<PathBuf> {
-    let recipe = evaluate::recipe_for(context, comparison.seeds);
-    let (_, sampler) = sampling::sampler_of(&recipe)?;
-    let sets = [&comparison.a, &comparison.b].map(|name| {
-        let checkpoint = checkpoints::load(context, name)?.id;
-        Ok::<_, Error>(CandidateSet { checkpoint, sampler: sampler.clone() })
-    });
-    let [before, after] = sets;
-    let (before, after) = (before?, after?);
+/// Writes the sheet of a comparison into the workspace; returns its path.
+pub fn write(context: &Context, compared: &Compared, run: &str) -> Result<PathBuf> {
+    let path = context.workspace()?.root().join(files::EXPORTS_DIR).join(format!("{run}-sheet.png"));
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
+    }
+    encode::write_png(&path, &sheet(context, compared)?.render()?)?;
+    Ok(path)
+}
+
+/// The sheet of a comparison whose candidates are in the workspace.
+pub fn sheet(context: &Context, compared: &Compared) -> Result<Sheet> {
+    let comparison = &compared.report.comparison;
     let workspace = context.workspace()?;
-    let images = evaluate::held_out(context)?;
-    let every = images.len().div_ceil(ROWS).max(1);
-    let seeds: Vec<u64> = recipe.seeds().into_iter().take(SEEDS).collect();
+    let every = compared.images.len().div_ceil(ROWS).max(1);
+    let seeds: Vec<u64> = compared.report.provenance.seeds.iter().copied().take(SEEDS).collect();
     let mut rows = Vec::new();
-    for (index, image) in images.iter().enumerate().step_by(every) {
+    for (index, &id) in compared.images.iter().enumerate().step_by(every) {
+        context.checkpoint()?;
+        let image = workspace.ledger().image(id)?;
         let read = |path| decode::read(workspace.path(path));
         let mut cells = vec![Some(Cell::new(read(&image.lr_path)?).enlarge(Filter::Nearest))];
         cells.push(image.hr_path.as_ref().map(|path| read(path).map(Cell::new)).transpose()?);
-        let groups = [&before, &after].map(|set| workspace.ledger().group(set, image.id));
-        let [group_before, group_after] = groups;
+        let [before, after] = &compared.sets;
+        let (group_before, group_after) = (workspace.ledger().group(before, id)?, workspace.ledger().group(after, id)?);
         let known = comparison.by_image.get(index);
         for (column, &seed) in seeds.iter().enumerate() {
             for (group, rewards) in
                 [(&group_before, known.map(|k| &k.reference)), (&group_after, known.map(|k| &k.policy))]
             {
-                let group = group.as_ref().map_err(|e| Error::invalid(e.to_string()))?;
                 let candidate = group.iter().find(|c| c.seed == seed);
                 let reward = rewards.and_then(|r| r.get(column).copied().flatten());
                 let caption = reward.map_or(String::new(), |r| format!("R {r:.3}"));
@@ -56,7 +58,7 @@ pub fn write(context: &mut Context, comparison: &Comparison, run: &str) -> Resul
     columns.extend(seeds.iter().flat_map(|seed| [format!("seed {seed}, before"), format!("seed {seed}, after")]));
     let (mean, worst) = comparison.gains_in_sigma();
     let m = comparison.seeds;
-    let sheet = Sheet {
+    Ok(Sheet {
         title: format!("{} → {}", comparison.a, comparison.b),
         notes: vec![format!(
             "Held-out images, never trained on. Mean@{m} {:.3} → {:.3} ({mean:+.2} σ), Worst@{m} {:.3} → {:.3} ({worst:+.2} σ)",
@@ -68,11 +70,5 @@ pub fn write(context: &mut Context, comparison: &Comparison, run: &str) -> Resul
         columns,
         rows,
         cell_px: CELL_PX,
-    };
-    let path = workspace.root().join(files::EXPORTS_DIR).join(format!("{run}-sheet.png"));
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
-    }
-    encode::write_png(&path, &sheet.render()?)?;
-    Ok(path)
+    })
 }

@@ -1,0 +1,93 @@
+//! Which two checkpoints are looked at.
+
+use std::sync::Arc;
+
+use crate::app::state::State;
+use crate::engine::protocol::{Compared, Library};
+use crate::workspace::CheckpointKind;
+
+/// The name of the reference in commands.
+pub const REFERENCE: &str = "reference";
+
+/// A checkpoint that can be chosen.
+pub struct Candidate {
+    /// As a command spells it: `reference`, `RUN@STEP`.
+    pub name: String,
+    /// Mean reward on the held-out images, once evaluated.
+    pub reward: Option<f64>,
+    /// The best of its run.
+    pub is_best: bool,
+}
+
+/// Two checkpoints by name.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Before.
+    pub a: String,
+    /// After.
+    pub b: String,
+    /// The comparison that was last at the end of the list.
+    last: Option<Arc<Compared>>,
+    /// Runs when the choice was last looked at.
+    runs: usize,
+}
+
+impl Choice {
+    /// Turns to a comparison that has just been made; chooses the reference and the best of the last run where nothing
+    /// is chosen yet, or nothing that exists.
+    pub fn follow(&mut self, state: &State) {
+        let Some(library) = &state.library else { return };
+        let last = state.comparisons.last();
+        let is_new = |last: &Arc<Compared>| self.last.as_ref().is_none_or(|known| !Arc::ptr_eq(known, last));
+        if let Some(new) = last.filter(|last| is_new(last)) {
+            let comparison = &new.report.comparison;
+            let is_shown_swapped = (&comparison.a, &comparison.b) == (&self.b, &self.a);
+            if !is_shown_swapped {
+                (self.a, self.b) = (comparison.a.clone(), comparison.b.clone());
+            }
+        }
+        self.last = last.cloned();
+        let known = candidates(library);
+        let exists = |name: &str| known.iter().any(|c| c.name == name);
+        let is_new_run = library.runs.len() > self.runs && self.last.is_none();
+        self.runs = library.runs.len();
+        if !exists(&self.a) {
+            self.a = REFERENCE.into();
+        }
+        if !exists(&self.b) || is_new_run {
+            let best = known.iter().rfind(|c| c.is_best).or(known.last());
+            self.b = best.map_or_else(String::new, |c| c.name.clone());
+        }
+    }
+
+    /// Exchanges before and after.
+    pub fn swap(&mut self) {
+        std::mem::swap(&mut self.a, &mut self.b);
+    }
+}
+
+/// The checkpoints that can be compared: the reference, then by run and step.
+pub fn candidates(library: &Library) -> Vec<Candidate> {
+    let mut found = vec![Candidate { name: REFERENCE.into(), reward: None, is_best: false }];
+    for run in &library.runs {
+        let first = found.len();
+        let of_run = library.checkpoints.iter().filter(|c| c.run == Some(run.id) && !c.file_missing);
+        for checkpoint in of_run {
+            let name = format!("{}@{}", run.name, checkpoint.step);
+            let is_ema = checkpoint.kind == CheckpointKind::Ema;
+            let reward = checkpoint.held_out_reward;
+            // Where a step has both, it is the moving average that its name stands for.
+            match found.iter_mut().find(|c| c.name == name) {
+                Some(known) if is_ema => known.reward = reward,
+                Some(_) => {}
+                None => found.push(Candidate { name, reward, is_best: false }),
+            }
+        }
+        let of_run = found.get_mut(first..).unwrap_or_default();
+        let best = of_run.iter().filter_map(|c| c.reward).fold(f64::NEG_INFINITY, f64::max);
+        if let Some(best) = of_run.iter_mut().find(|c| c.reward == Some(best)) {
+            best.is_best = true;
+        }
+    }
+    found
+}

@@ -1,0 +1,141 @@
+//! The table: every metric before and after, the better side marked.
+
+use egui::accesskit::Role;
+use egui::{Align2, FontId, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
+
+use super::shown::Shown;
+use crate::app::theme::{self, Palette};
+use crate::app::widgets;
+use crate::method::evaluation::Direction;
+use crate::report::rows::{Kind, Row, Side, signed, with_spread};
+
+/// Height of a row, in points.
+const ROW: f32 = 22.0;
+/// Height of the line above a kind's rows, in points.
+const HEAD: f32 = 24.0;
+
+/// Where the columns lie, as distances from the right edge; the name takes the rest.
+struct Columns {
+    a: f32,
+    b: f32,
+    change: f32,
+    /// The change in the metric's own unit is left out where there is no room.
+    sigma: f32,
+}
+
+impl Columns {
+    fn of(width: f32) -> Self {
+        // Shares that keep "27.53 ± 0.52" whole down to the narrowest pane.
+        let figure = (width * 0.235).clamp(82.0, 132.0);
+        let sigma = 54.0;
+        let change = if width > 430.0 { 66.0 } else { 0.0 };
+        Self { a: 2.0 * figure + change + sigma, b: figure + change + sigma, change: change + sigma, sigma }
+    }
+}
+
+/// Draws it.
+pub fn ui(ui: &mut Ui, p: &Palette, shown: &Shown) {
+    let width = ui.available_width();
+    let columns = Columns::of(width);
+    let comparison = &shown.compared.report.comparison;
+    let small = TextStyle::Small.resolve(ui.style());
+    let (head, response) = ui.allocate_exact_size(vec2(width, HEAD), Sense::hover());
+    let sides = [(columns.a, columns.b, &comparison.a), (columns.b, columns.change, &comparison.b)];
+    for (from, to, name) in sides {
+        let rect = column(head, from, to);
+        widgets::paint_text(ui, rect, Align2::RIGHT_CENTER, name, small.clone(), p.text_weak);
+    }
+    let pairs = [(columns.change, columns.sigma, "change"), (columns.sigma, 0.0, "in σ")];
+    for (from, to, name) in pairs.into_iter().filter(|(from, to, _)| from > to) {
+        widgets::paint_text(ui, column(head, from, to), Align2::RIGHT_CENTER, name, small.clone(), p.text_faint);
+    }
+    let text = format!("{} images × {} seeds", comparison.images, comparison.seeds);
+    let left = Rect::from_min_max(head.min, pos2(head.right() - columns.a, head.bottom()));
+    widgets::paint_text(ui, left, Align2::LEFT_CENTER, &text, small, p.text_faint);
+    response.on_hover_text(format!(
+        "{} and {}: mean ± standard deviation over the seeds of an image, averaged over images.\nσ is that spread before.",
+        comparison.a, comparison.b
+    ));
+    ui.painter().hline(head.x_range(), head.bottom(), egui::Stroke::new(1.0, p.line));
+    ui.spacing_mut().item_spacing.y = 0.0;
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        let mut kind = Kind::Reward;
+        for row in &shown.rows {
+            if row.kind != kind {
+                kind = row.kind;
+                let (line, _) = ui.allocate_exact_size(vec2(width, 7.0), Sense::hover());
+                ui.painter().hline(line.x_range(), line.center().y, egui::Stroke::new(1.0, p.line));
+            }
+            row_ui(ui, p, row, &columns, width);
+        }
+    });
+}
+
+/// The part of a line between two distances from its right edge.
+fn column(line: Rect, from: f32, to: f32) -> Rect {
+    Rect::from_min_max(pos2(line.right() - from + 6.0, line.top()), pos2(line.right() - to, line.bottom()))
+}
+
+fn row_ui(ui: &mut Ui, p: &Palette, row: &Row, columns: &Columns, width: f32) {
+    let (line, response) = ui.allocate_exact_size(vec2(width, ROW), Sense::hover());
+    widgets::name(&response, Role::Row, &spoken(row));
+    if response.hovered() {
+        ui.painter().rect_filled(line, 3.0, p.raised);
+    }
+    let body = TextStyle::Body.resolve(ui.style());
+    let small = TextStyle::Small.resolve(ui.style());
+    let strong = theme::strong(body.size);
+    let name = Rect::from_min_max(line.min, pos2(line.right() - columns.a, line.bottom()));
+    let kind_width = if row.kind == Kind::HeldOut && name.width() > 130.0 { 54.0 } else { 0.0 };
+    let text = format!("{} {}", row.name, row.arrow());
+    let color = if row.kind == Kind::HeldOut { p.held_out } else { p.text };
+    let (text_rect, kind_rect) = name.split_left_right_at_x(name.right() - kind_width);
+    widgets::paint_text(ui, text_rect, Align2::LEFT_CENTER, &text, body.clone(), color);
+    if kind_width > 0.0 {
+        widgets::paint_text(ui, kind_rect, Align2::RIGHT_CENTER, "held out", small, p.text_faint);
+    }
+    let better = row.better();
+    for (side, figure, from, to) in
+        [(Side::A, row.a, columns.a, columns.b), (Side::B, row.b, columns.b, columns.change)]
+    {
+        let is_better = better == Some(side);
+        let (font, color) = if is_better { (strong.clone(), p.text) } else { (body.clone(), p.text_weak) };
+        figure_ui(ui, column(line, from, to), &with_spread(figure), font, color);
+    }
+    let color = match better {
+        Some(Side::B) => p.winner,
+        Some(Side::A) => p.loser,
+        None => p.text_faint,
+    };
+    if columns.change > columns.sigma {
+        let text = signed(row.change(), row.a.mean);
+        figure_ui(ui, column(line, columns.change, columns.sigma), &text, body.clone(), color);
+    }
+    let sigma = row.change_in_sigma().map_or("–".into(), |sigma| format!("{sigma:+.2}").replace('-', "−"));
+    figure_ui(ui, column(line, columns.sigma, 0.0), &sigma, body, color);
+    response.on_hover_text(explanation(row));
+}
+
+fn figure_ui(ui: &Ui, rect: Rect, text: &str, font: FontId, color: egui::Color32) {
+    widgets::paint_text(ui, rect, Align2::RIGHT_CENTER, text, font, color);
+}
+
+fn explanation(row: &Row) -> String {
+    let direction = if row.direction == Direction::Higher { "higher is better" } else { "lower is better" };
+    let what = match row.kind {
+        Kind::Reward => "Reward of the best, of all, of the worst of the seeds, averaged over images",
+        Kind::Trained => "Part of the reward that was trained on",
+        Kind::HeldOut => "Never trained on: rises only where quality does",
+    };
+    let verdict = match row.better() {
+        Some(Side::A) => "before is better",
+        Some(Side::B) => "after is better",
+        None => "no side is better",
+    };
+    format!("{}: {direction}; {verdict}\n{what}", row.name)
+}
+
+/// The row as a screen reader says it.
+fn spoken(row: &Row) -> String {
+    format!("{}, {}: {} before, {} after", row.name, row.kind.title(), with_spread(row.a), with_spread(row.b))
+}

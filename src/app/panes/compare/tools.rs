@@ -1,0 +1,97 @@
+//! The line on top: which checkpoints, the job that compares them, and the way out.
+
+use egui::{Align, ComboBox, Layout, RichText, Ui, vec2};
+
+use super::choice::{self, Candidate, Choice};
+use super::shown::Shown;
+use crate::app::actions::{Action, Cx};
+use crate::app::commands::{self, CommandId};
+use crate::app::theme::space;
+use crate::app::{format, widgets};
+use crate::engine::protocol::Job;
+use crate::report::Format;
+
+/// Draws it.
+pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) {
+    let Some(library) = cx.state.library.clone() else { return };
+    let known = choice::candidates(&library);
+    let line = vec2(ui.available_width(), ui.spacing().interact_size.y);
+    ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
+        export_ui(ui, cx, shown);
+        compare_ui(ui, cx, choice, shown);
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
+            let width = ((ui.available_width() - 44.0) * 0.5).clamp(84.0, 220.0);
+            picker_ui(ui, "Before", &mut choice.a, &known, width);
+            let swap = ui.button("⇄").on_hover_text("Exchange before and after  S");
+            widgets::name(&swap, egui::accesskit::Role::Button, "Exchange before and after");
+            if swap.clicked() {
+                choice.swap();
+            }
+            picker_ui(ui, "After", &mut choice.b, &known, width);
+        });
+    });
+    if let Some(cause) = shown.and_then(|shown| shown.is_outdated(cx.state)) {
+        let text = format!("Made before a change: {cause}. Compare again to see what holds now.");
+        ui.add(egui::Label::new(RichText::new(text).small().color(cx.palette.warning)).truncate());
+    }
+}
+
+fn picker_ui(ui: &mut Ui, title: &str, chosen: &mut String, known: &[Candidate], width: f32) {
+    let text = format::short(chosen, ((width - 30.0) / 7.0).max(6.0) as usize);
+    let combo = ComboBox::from_id_salt(title).width(width).height(420.0).selected_text(text);
+    let response = combo.show_ui(ui, |ui| {
+        let p = crate::app::theme::palette(ui);
+        for candidate in known {
+            let mut row = egui::text::LayoutJob::default();
+            let font = egui::TextStyle::Body.resolve(ui.style());
+            row.append(&candidate.name, 0.0, egui::TextFormat::simple(font.clone(), p.text));
+            if let Some(reward) = candidate.reward {
+                let score = format!("R {}", format::reward(reward));
+                row.append(&score, 14.0, egui::TextFormat::simple(font.clone(), p.text_weak));
+            }
+            if candidate.is_best {
+                row.append("best", 10.0, egui::TextFormat::simple(font, p.winner));
+            }
+            if ui.selectable_label(*chosen == candidate.name, row).clicked() {
+                chosen.clone_from(&candidate.name);
+            }
+        }
+    });
+    widgets::name(&response.response, egui::accesskit::Role::ComboBox, &format!("{title}: {chosen}"));
+    response.response.on_hover_text(format!("{title}: {chosen}\nR is the mean reward on the held-out images"));
+}
+
+fn compare_ui(ui: &mut Ui, cx: &mut Cx, choice: &Choice, shown: Option<&Shown>) {
+    let refusal = match (commands::command(CommandId::Compare).enabled)(cx.state) {
+        Ok(()) if choice.a == choice.b => Some("both sides are the same checkpoint"),
+        Ok(()) => None,
+        Err(cause) => Some(cause),
+    };
+    let title = if shown.is_some() { "Compare again" } else { "Compare" };
+    let response = ui.add_enabled(refusal.is_none(), egui::Button::new(title));
+    let response = response.on_hover_text("Samples and scores what is missing on the held-out images");
+    if let Some(refusal) = refusal {
+        response.on_disabled_hover_text(refusal);
+    } else if response.clicked() {
+        cx.act(Action::Start(Job::Compare { a: choice.a.clone(), b: choice.b.clone(), seeds: None }));
+    }
+}
+
+fn export_ui(ui: &mut Ui, cx: &mut Cx, shown: Option<&Shown>) {
+    ui.add_enabled_ui(shown.is_some(), |ui| {
+        let menu = ui.menu_button("Export", |ui| {
+            ui.set_min_width(220.0);
+            for format in Format::ALL {
+                if format == Format::Csv {
+                    ui.separator();
+                }
+                let response = ui.button(format.title()).on_hover_text(format.hint());
+                if let Some(shown) = shown.filter(|_| response.clicked()) {
+                    cx.act(Action::ExportComparison { compared: shown.compared.clone(), format });
+                }
+            }
+        });
+        menu.response.on_disabled_hover_text("There is nothing to export yet: compare first");
+    });
+}

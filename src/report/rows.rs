@@ -1,0 +1,151 @@
+//! The table of a comparison, the same in every form: rewards, then metrics trained on, then metrics held out.
+
+use crate::method::evaluation::{Comparison, Direction, MetricReport};
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Best, Mean, Worst@M of the reward.
+    Reward,
+    /// A metric the reward is made of.
+    Trained,
+    /// A metric never trained on.
+    HeldOut,
+}
+
+impl Kind {
+    /// Its name.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Reward => "reward",
+            Kind::Trained => "trained",
+            Kind::HeldOut => "held out",
+        }
+    }
+}
+
+/// A mean and its spread.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// Over seeds, averaged over images; NaN where there is none.
+    pub mean: f64,
+    /// Standard deviation over the seeds of an image, averaged over images; `None` where it means nothing.
+    pub std: Option<f64>,
+}
+
+/// Which checkpoint of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    A,
+    B,
+}
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub name: String,
+    pub kind: Kind,
+    pub direction: Direction,
+    /// Before.
+    pub a: Figure,
+    /// After.
+    pub b: Figure,
+    /// What a change is measured against: σ over seeds before.
+    sigma: f64,
+}
+
+impl Row {
+    /// The better side; `None` where they are equal or one is absent.
+    pub fn better(&self) -> Option<Side> {
+        let (a, b) = match self.direction {
+            Direction::Higher => (self.a.mean, self.b.mean),
+            Direction::Lower => (self.b.mean, self.a.mean),
+        };
+        match b.partial_cmp(&a)? {
+            std::cmp::Ordering::Greater => Some(Side::B),
+            std::cmp::Ordering::Less => Some(Side::A),
+            std::cmp::Ordering::Equal => None,
+        }
+    }
+
+    /// After − before, in the metric's own unit; NaN where one is absent.
+    pub fn change(&self) -> f64 {
+        self.b.mean - self.a.mean
+    }
+
+    /// The change in units of σ over seeds before; `None` without a spread.
+    pub fn change_in_sigma(&self) -> Option<f64> {
+        let change = self.change() / self.sigma;
+        change.is_finite().then_some(change)
+    }
+
+    /// "↑" where higher is better, else "↓".
+    pub fn arrow(&self) -> &'static str {
+        match self.direction {
+            Direction::Higher => "↑",
+            Direction::Lower => "↓",
+        }
+    }
+}
+
+/// The rows of a comparison. A metric that only one side has is a row with the other side absent.
+pub fn rows(comparison: &Comparison) -> Vec<Row> {
+    let (a, b) = (&comparison.reference, &comparison.policy);
+    let m = comparison.seeds;
+    let reward = |name: &str, before: f64, after: f64, std: Option<[f64; 2]>| Row {
+        name: format!("{name}@{m}"),
+        kind: Kind::Reward,
+        direction: Direction::Higher,
+        a: Figure { mean: before, std: std.map(|s| s[0]) },
+        b: Figure { mean: after, std: std.map(|s| s[1]) },
+        sigma: a.std,
+    };
+    let mut rows = vec![
+        reward("Best", a.best_reward(), b.best_reward(), None),
+        reward("Mean", a.mean_reward(), b.mean_reward(), Some([a.std, b.std])),
+        reward("Worst", a.worst_reward(), b.worst_reward(), None),
+    ];
+    let figure = |report: Option<&MetricReport>| match report {
+        Some(report) => Figure { mean: report.mean, std: Some(report.std) },
+        None => Figure { mean: f64::NAN, std: None },
+    };
+    let names = a.metrics.keys().chain(b.metrics.keys().filter(|name| !a.metrics.contains_key(*name)));
+    let metrics = names.filter_map(|name| {
+        let (before, after) = (a.metrics.get(name), b.metrics.get(name));
+        let known = before.or(after)?;
+        let kind = if known.held_out { Kind::HeldOut } else { Kind::Trained };
+        let sigma = before.map_or(f64::NAN, |report| report.std);
+        Some(Row { name: name.clone(), kind, direction: known.direction, a: figure(before), b: figure(after), sigma })
+    });
+    rows.extend(metrics);
+    rows.sort_by_key(|row| row.kind);
+    rows
+}
+
+/// A figure as tables print it: four significant digits, "–" where there is none.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".into();
+    }
+    let magnitude = value.abs();
+    let decimals = if magnitude > 0.0 { (3.0 - magnitude.log10().floor()).clamp(0.0, 6.0) as usize } else { 3 };
+    format!("{value:.decimals$}").replace('-', "−")
+}
+
+/// The same with a sign, rounded to as many decimals as the figures it is the difference of.
+pub fn signed(change: f64, of: f64) -> String {
+    if !change.is_finite() {
+        return "–".into();
+    }
+    let magnitude = of.abs();
+    let decimals = if magnitude > 0.0 { (3.0 - magnitude.log10().floor()).clamp(0.0, 6.0) as usize } else { 3 };
+    format!("{change:+.decimals$}").replace('-', "−")
+}
+
+/// Mean ± std with the decimals of the mean; the mean alone where there is no spread.
+pub fn with_spread(figure: Figure) -> String {
+    match figure.std.filter(|std| std.is_finite() && figure.mean.is_finite()) {
+        Some(std) => format!("{} ± {}", number(figure.mean), signed(std, figure.mean).trim_start_matches('+')),
+        None => number(figure.mean),
+    }
+}

@@ -1,0 +1,213 @@
+//! The forms against the comparison they are made from, with names and numbers that want to break them.
+
+use std::collections::BTreeMap;
+
+use super::rows::{Kind, Side, rows};
+use super::*;
+use crate::imaging::sheet::{self, Cell, Sheet};
+use crate::method::evaluation::{Direction, Evaluation, ImageComparison, MetricReport};
+
+const HOSTILE: &str = "=a,\"b\"|c_<script>alert(1)</script>&\\100%{x}$#~^*`@[y]";
+
+fn evaluation(shift: f64, lost: f64) -> Evaluation {
+    let metric = |mean: f64, std: f64, direction, held_out| MetricReport { mean, std, direction, held_out };
+    let metrics = [
+        ("brisque", metric(31.0 / 3.0 - shift, 1.25, Direction::Lower, false)),
+        ("psnr", metric(27.5 - shift, 0.5, Direction::Higher, true)),
+        ("broken", metric(lost, 0.0, Direction::Higher, true)),
+        (HOSTILE, metric(0.1 + shift, 0.01, Direction::Higher, false)),
+    ];
+    Evaluation {
+        m: vec![1, 2, 4],
+        best: vec![0.5 + shift, 0.55 + shift, 0.6 + shift],
+        mean: vec![0.5 + shift; 3],
+        worst: vec![0.5 + shift, 0.45 + shift, 0.4 + shift],
+        std: 1.0 / 7.0,
+        metrics: metrics.map(|(name, report)| (name.to_owned(), report)).into(),
+    }
+}
+
+fn report() -> Report {
+    let image = |name: &str, shift: f64| ImageComparison {
+        name: name.into(),
+        reference: vec![Some(0.4), Some(0.5), None, Some(0.6)],
+        policy: vec![Some(0.4 + shift), Some(0.5 + shift * 2.0), Some(0.9), None],
+    };
+    let comparison = Comparison {
+        images: 2,
+        seeds: 4,
+        a: "reference".into(),
+        b: HOSTILE.into(),
+        reference: evaluation(0.0, f64::NAN),
+        policy: evaluation(0.1, f64::NAN),
+        by_image: vec![image(HOSTILE, 0.1), image("plain", -0.2)],
+    };
+    let provenance = Provenance {
+        program: "DP²O Studio".into(),
+        workspace: HOSTILE.into(),
+        seeds: vec![7, 8, 9, 10],
+        recipe: format!("( // {HOSTILE}\n)"),
+        metrics: vec![MetricSource { name: "psnr".into(), bounds: Some([20.0, 30.5]), ..MetricSource::default() }],
+        made_at_secs: 951_782_399,
+        ..Provenance::default()
+    };
+    Report { changes: comparison.changes(), comparison, provenance }
+}
+
+/// A reader of CSV that knows nothing of the writer.
+fn parse_csv(text: &str) -> Vec<Vec<String>> {
+    let (mut rows, mut row, mut field) = (Vec::new(), Vec::new(), String::new());
+    let mut quoted = false;
+    let mut letters = text.chars().peekable();
+    while let Some(c) = letters.next() {
+        match c {
+            '"' if quoted && letters.peek() == Some(&'"') => field.extend(letters.next()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(std::mem::take(&mut field)),
+            '\n' if !quoted => {
+                row.push(std::mem::take(&mut field));
+                rows.push(std::mem::take(&mut row));
+            }
+            '\r' if !quoted => {}
+            c => field.push(c),
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_rows_are_the_comparisons_numbers_and_name_the_better_side() {
+    let report = report();
+    let rows = rows(&report.comparison);
+    let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
+    let (a, b) = (&report.comparison.reference, &report.comparison.policy);
+    assert_eq!((row("Best@4").a.mean, row("Best@4").b.mean), (a.best_reward(), b.best_reward()));
+    assert_eq!((row("Mean@4").a.std, row("Worst@4").b.mean), (Some(a.std), b.worst_reward()));
+    assert_eq!(row("brisque").b.mean, b.metrics["brisque"].mean);
+    // Lower is better, and it fell.
+    assert_eq!((row("brisque").better(), row("psnr").better()), (Some(Side::B), Some(Side::A)));
+    assert_eq!((row("broken").better(), row("broken").change_in_sigma()), (None, None));
+    assert_eq!((row("brisque").kind, row("psnr").kind), (Kind::Trained, Kind::HeldOut));
+    assert!(rows.is_sorted_by_key(|row| row.kind));
+    assert!((row("psnr").change_in_sigma().unwrap() + 0.2).abs() < 1e-9);
+}
+
+#[test]
+fn csv_reads_back_as_the_same_numbers() {
+    let report = report();
+    let parsed = parse_csv(&csv::table(&report));
+    let rows = rows(&report.comparison);
+    assert_eq!(parsed.len(), rows.len() + 1);
+    assert!(parsed.iter().all(|line| line.len() == 10), "{parsed:?}");
+    for (line, row) in parsed[1..].iter().zip(&rows) {
+        for (text, value) in [(&line[3], row.a.mean), (&line[5], row.b.mean), (&line[7], row.change())] {
+            match value.is_nan() {
+                true => assert_eq!(text, ""),
+                false => assert_eq!(text.parse::<f64>().unwrap(), value),
+            }
+        }
+    }
+    // A name that would be a formula is text, and otherwise itself.
+    let hostile = parsed.iter().find(|line| line[0].contains("script")).unwrap();
+    assert_eq!(hostile[0], format!("'{HOSTILE}"));
+
+    let seeds = parse_csv(&csv::seeds(&report));
+    assert_eq!(seeds.len(), 9);
+    assert_eq!(seeds[2][1..4], ["8", "0.5", "0.7"]);
+    assert_eq!(seeds[3][2..], ["", "0.9", ""]);
+}
+
+#[test]
+fn markdown_has_one_line_a_row_whatever_the_names() {
+    let report = report();
+    let text = markdown::table(&report);
+    let unescaped = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(lines.len(), rows(&report.comparison).len() + 2);
+    assert!(lines.iter().all(|line| unescaped(line) == 7), "{text}");
+    assert!(!text.contains("<script") && text.contains("&lt;script&gt;"));
+    assert!(text.contains("**9.233 ± 1.250**") && text.contains("| –"), "{text}");
+}
+
+#[test]
+fn latex_is_balanced_and_escaped() {
+    let text = latex::table(&report());
+    let body: String = text.lines().skip(1).collect::<Vec<_>>().join("\n");
+    // What is left once escaped characters are taken out must balance.
+    let bare = ["\\\\", "\\{", "\\}", "\\%", "\\$", "\\#", "\\&", "\\_"].iter().fold(body, |t, e| t.replace(e, " "));
+    assert_eq!(bare.matches('{').count(), bare.matches('}').count(), "{text}");
+    assert_eq!(bare.matches('$').count() % 2, 0, "{text}");
+    assert!(!bare.contains(['%', '#', '_', '~', '<', '>', '"']), "{text}");
+    for line in bare.lines().filter(|line| line.contains(" & ")) {
+        assert_eq!(line.matches(" & ").count(), 4, "{line}");
+    }
+    assert!(text.contains("brisque $\\downarrow$ & $10.33 \\pm 1.25$ & $\\mathbf{9.233 \\pm 1.250}$"), "{text}");
+    assert!(text.contains("-- & --"), "{text}");
+    assert_eq!(text.matches("rule").count(), 5);
+}
+
+#[test]
+fn html_is_whole_escaped_and_needs_no_network() {
+    let report = report();
+    let gray = |side: usize| Image::new(side, side, vec![0.5; 3 * side * side]).unwrap();
+    let shown =
+        |change: Change| Pictures { change, lr: gray(8), hr: Some(gray(32)), before: gray(32), after: gray(700) };
+    let improved: Vec<_> = report.changes[..1].iter().map(|&c| shown(c)).collect();
+    let page = html::page(&report, &improved, &[]).unwrap();
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
+    for foreign in ["http:", "https:", "url(", "@import", "<link", "srcset"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    let count = |what: &str| page.matches(what).count();
+    assert_eq!((count("data:image/png"), count("data:image/jpeg")), (3, 1));
+    for tag in ["section", "table", "tbody", "tr", "svg", "figure", "div", "article", "details", "pre", "g", "span"] {
+        let closed = count(&format!("</{tag}>"));
+        assert_eq!(count(&format!("<{tag}>")) + count(&format!("<{tag} ")), closed, "{tag}");
+    }
+    for row in rows(&report.comparison) {
+        assert!(page.contains(&super::rows::with_spread(row.b)), "{}", row.name);
+    }
+    assert!(page.contains("2000-02-28 23:59 UTC") && page.contains("20.00 … 30.50"));
+    assert!(page.contains("prefers-color-scheme") && !page.contains("NaN"));
+}
+
+#[test]
+fn base64_is_that_of_the_standard() {
+    let encoded = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| html::base64(text.as_bytes()));
+    assert_eq!(encoded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
+}
+
+#[test]
+fn the_figure_has_pictures_and_plots() {
+    let report = report();
+    let gray = Image::new(8, 8, vec![0.25; 192]).unwrap();
+    let row = sheet::Row { label: HOSTILE.into(), cells: vec![Some(Cell::new(gray))] };
+    let sheet = Sheet { columns: vec!["LR".into()], rows: vec![row], cell_px: 64, ..Sheet::default() };
+    let pictures = sheet.render().unwrap();
+    let figure = figure::render(&report, &sheet).unwrap();
+    assert!(figure.height() > pictures.height() + 300);
+    // Below the pictures something of the colour of Mean was drawn.
+    let is_blue = |i: usize| figure.plane(2)[i] > 0.8 && figure.plane(0)[i] < 0.2;
+    assert!((pictures.height() * figure.width()..figure.plane(0).len()).any(is_blue));
+}
+
+#[test]
+fn an_empty_comparison_has_forms_too() {
+    let empty =
+        Evaluation { m: vec![], best: vec![], mean: vec![], worst: vec![], std: f64::NAN, metrics: BTreeMap::new() };
+    let comparison = Comparison {
+        images: 0,
+        seeds: 0,
+        a: String::new(),
+        b: String::new(),
+        reference: empty.clone(),
+        policy: empty,
+        by_image: Vec::new(),
+    };
+    let report = Report { changes: comparison.changes(), comparison, provenance: Provenance::default() };
+    let page = html::page(&report, &[], &[]).unwrap();
+    assert!(!page.contains("NaN") && !page.contains("inf"));
+    assert!(csv::table(&report).lines().count() == 4 && !latex::table(&report).contains("NaN"));
+    assert!(!markdown::table(&report).contains("NaN"));
+    assert_eq!(Format::Html.file_name(&report.comparison), "-to-.html");
+}
