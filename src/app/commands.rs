@@ -68,6 +68,7 @@ pub enum CommandId {
     ExportCsv,
     ExportMarkdown,
     ExportLatex,
+    PairUndo,
     CommandPalette,
     ShortcutSheet,
 }
@@ -331,6 +332,8 @@ static COMMANDS: &[Command] = &[
         |s, _| s.pane_command(CommandId::PairFlip)),
     command!(PairPin, Pairs, "Pin the pair", "It is trained on whatever the selection", [plain(Key::P)], needs_pairs,
         |s, _| s.pane_command(CommandId::PairPin)),
+    command!(PairUndo, Pairs, "Undo the last verdict", "Or whatever was done last", [plain(Key::U)], needs_pairs,
+        |s, _| s.undo()),
 
     command!(CompareSwap, Compare, "Exchange before and after", "", [plain(Key::S)], needs_comparison,
         |s, _| s.compare_command(CommandId::CompareSwap)),

@@ -7,6 +7,7 @@
 //! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`dialogs`], [`toasts`]: what opens on top.
 //! * [`history`]: undo and redo. [`layout`]: the tiles. [`session`]: what is remembered from start to start.
 //! * [`theme`], [`widgets`], [`format`]: how things look, in one place each.
+//! * [`viewer`]: pictures side by side, with maps on top, for panes to use.
 //! * [`panes`]: one file a pane. A pane knows egui, [`state`] and the engine's protocol, nothing below.
 //!
 //! The thread that draws never computes and never waits: rankings, pictures and maps are questions to the engine.
@@ -29,6 +30,7 @@ pub mod state;
 pub mod studio;
 pub mod theme;
 pub mod toasts;
+pub mod viewer;
 pub mod widgets;
 
 pub use studio::{Options, Studio, run};

@@ -371,6 +371,8 @@ pub struct MapPicture {
     pub height: usize,
     /// `height · width` values in the metric's own unit; larger is more distorted.
     pub values: Arc<[f32]>,
+    /// Smallest and largest finite value.
+    pub range: [f32; 2],
     /// The metric's score of the whole picture.
     pub score: f64,
 }

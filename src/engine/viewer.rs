@@ -203,7 +203,9 @@ impl Viewer {
         let map = scorer.map(&image)?.ok_or_else(|| Error::invalid(format!("{metric} has no map")))?;
         let score = scorer.score(&image)?;
         let (width, height) = (map.width, map.height);
-        Ok(MapPicture { source, metric, width, height, values: map.data.into(), score })
+        let finite = map.data.iter().copied().filter(|value| value.is_finite());
+        let range = finite.fold([f32::INFINITY, f32::NEG_INFINITY], |[min, max], v| [min.min(v), max.max(v)]);
+        Ok(MapPicture { source, metric, width, height, values: map.data.into(), range, score })
     }
 }
 

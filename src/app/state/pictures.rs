@@ -110,6 +110,20 @@ impl Pictures {
         self.atlases.iter_mut().rev().find_map(|atlas| atlas.get(source, clock))
     }
 
+    /// The pixels of a picture at full size and its width and height; asks for it if it is not there.
+    pub fn pixels(&mut self, source: &Source) -> Option<(Arc<[u8]>, [usize; 2])> {
+        match self.full.get_mut(source) {
+            Some(full) => {
+                full.used = self.clock;
+                Some((full.rgb8.clone(), full.full_size_px))
+            }
+            None => {
+                self.want(source, None);
+                None
+            }
+        }
+    }
+
     /// The color of a pixel of a picture that is there at full size.
     pub fn pixel(&self, source: &Source, x: usize, y: usize) -> Option<[u8; 3]> {
         let full = self.full.get(source)?;

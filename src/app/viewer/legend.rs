@@ -1,0 +1,44 @@
+//! The colour bar of a scale.
+
+use egui::{Align2, Mesh, Rect, TextStyle, Ui, pos2};
+
+use super::gpu::Heat;
+use crate::app::actions::Cx;
+use crate::app::{format, widgets};
+
+/// Strips a bar is made of.
+const STRIPS: usize = 48;
+
+/// Paints a bar with the ends of its scale beside it; `mark` is a value pointed at.
+pub fn paint_bar(ui: &Ui, cx: &Cx, rect: Rect, heat: &Heat, mark: Option<f32>) {
+    let font = TextStyle::Small.resolve(ui.style());
+    let end = 46.0;
+    let left = Rect::from_min_max(rect.min, pos2(rect.left() + end, rect.bottom()));
+    let right = Rect::from_min_max(pos2(rect.right() - end, rect.top()), rect.max);
+    let text = |value: f32| format::brief(f64::from(value));
+    widgets::paint_text(ui, left, Align2::RIGHT_CENTER, &text(heat.range[0]), font.clone(), cx.palette.text_weak);
+    widgets::paint_text(ui, right, Align2::LEFT_CENTER, &text(heat.range[1]), font, cx.palette.text_weak);
+    let bar = Rect::from_min_max(
+        pos2(left.right() + 6.0, rect.center().y - 5.0),
+        pos2(right.left() - 6.0, rect.center().y + 5.0),
+    );
+    let mut mesh = Mesh::default();
+    for strip in 0..=STRIPS {
+        let share = strip as f32 / STRIPS as f32;
+        let (x, color) = (bar.left() + bar.width() * share, heat.colormap.color(share));
+        mesh.colored_vertex(pos2(x, bar.top()), color);
+        mesh.colored_vertex(pos2(x, bar.bottom()), color);
+        if strip > 0 {
+            let i = strip as u32 * 2;
+            mesh.add_triangle(i - 2, i - 1, i);
+            mesh.add_triangle(i - 1, i, i + 1);
+        }
+    }
+    ui.painter().add(mesh);
+    if let Some(value) = mark {
+        let share = (value - heat.range[0]) / (heat.range[1] - heat.range[0]).max(f32::MIN_POSITIVE);
+        let x = bar.left() + bar.width() * share.clamp(0.0, 1.0);
+        let tick = Rect::from_center_size(pos2(x, bar.center().y), egui::vec2(2.0, 16.0));
+        ui.painter().rect_filled(tick, 1.0, cx.palette.text);
+    }
+}
