@@ -75,7 +75,7 @@ impl Forward {
     pub fn new(weight: &[f32], shape: ConvShape) -> Self {
         match shape.is_winograd() {
             true => Self::Winograd(winograd::Weights::forward(weight, shape.c_out, shape.c_in)),
-            false => Self::Im2col(im2col::Weights::new(weight, shape)),
+            false => Self::Im2col(im2col::Weights::forward(weight, shape)),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Backward {
     pub fn new(weight: &[f32], shape: ConvShape) -> Self {
         match shape.is_winograd() {
             true => Self::Winograd(winograd::Weights::backward(weight, shape.c_out, shape.c_in)),
-            false => Self::Im2col(im2col::Weights::new(weight, shape)),
+            false => Self::Im2col(im2col::Weights::backward(weight, shape)),
         }
     }
 }

@@ -15,29 +15,38 @@ use super::simd::{self, SendPtr, Simd, WithSimd};
 /// Patch values gathered at once by one thread (512 KB).
 const BLOCK_VALUES: usize = 128 << 10;
 
-/// Weights as a `k·k·c_in × c_out` matrix and its transpose, from OIHW.
-pub struct Weights {
-    /// Row `(ky·k + kx)·c_in + ci`, column `co`.
-    forward: Vec<f32>,
-    /// The transpose.
-    backward: Vec<f32>,
-}
+/// Weights in the order in which one of the passes reads them.
+pub struct Weights(Vec<f32>);
 
 impl Weights {
-    /// Reorders OIHW weights.
-    pub fn new(weight: &[f32], shape: ConvShape) -> Self {
+    /// For the forward pass, from OIHW: row `(ky·k + kx)·c_in + ci`, column `co`.
+    pub fn forward(weight: &[f32], shape: ConvShape) -> Self {
         let (taps, c_in, c_out) = (shape.kernel * shape.kernel, shape.c_in, shape.c_out);
-        let (mut forward, mut backward) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);
-        for co in 0..c_out {
-            for ci in 0..c_in {
-                for tap in 0..taps {
-                    let w = weight[(co * c_in + ci) * taps + tap];
-                    forward[(tap * c_in + ci) * c_out + co] = w;
-                    backward[co * taps * c_in + tap * c_in + ci] = w;
+        let mut matrix = vec![0.0; weight.len()];
+        let out = SendPtr(matrix.as_mut_ptr());
+        (0..c_in).into_par_iter().with_min_len(8).for_each(|ci| {
+            for co in 0..c_out {
+                for (tap, &w) in weight[(co * c_in + ci) * taps..][..taps].iter().enumerate() {
+                    // SAFETY: the rows of input channel `ci` belong to this thread.
+                    unsafe { *out.add((tap * c_in + ci) * c_out + co) = w };
                 }
             }
-        }
-        Self { forward, backward }
+        });
+        Self(matrix)
+    }
+
+    /// For the input gradient: the transpose of [`Weights::forward`].
+    pub fn backward(weight: &[f32], shape: ConvShape) -> Self {
+        let (taps, c_in, depth) = (shape.kernel * shape.kernel, shape.c_in, shape.patch_len());
+        let mut matrix = vec![0.0; weight.len()];
+        matrix.par_chunks_exact_mut(depth).zip(weight.par_chunks_exact(depth)).with_min_len(8).for_each(|(row, w)| {
+            for (ci, w) in w.chunks_exact(taps).enumerate() {
+                for (tap, &w) in w.iter().enumerate() {
+                    row[tap * c_in + ci] = w;
+                }
+            }
+        });
+        Self(matrix)
     }
 }
 
@@ -73,7 +82,7 @@ pub fn forward(
             simd::dispatch(Product {
                 dims: (pixels.len(), c_out, depth),
                 lhs: Lhs { ptr: patches.as_ptr(), row: depth, depth: 1 },
-                rhs: Rhs { ptr: weights.forward.as_ptr(), depth: c_out },
+                rhs: Rhs { ptr: weights.0.as_ptr(), depth: c_out },
                 out: Out { ptr: y.as_mut_ptr(), row: c_out },
                 accumulate,
             });
@@ -88,7 +97,7 @@ pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut 
         simd::dispatch(Product {
             dims: (pixels.len(), depth, c_out),
             lhs: Lhs { ptr: dy[pixels.start * c_out..].as_ptr(), row: c_out, depth: 1 },
-            rhs: Rhs { ptr: weights.backward.as_ptr(), depth },
+            rhs: Rhs { ptr: weights.0.as_ptr(), depth },
             out: Out { ptr: out, row: depth },
             accumulate: false,
         });
