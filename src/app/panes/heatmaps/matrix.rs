@@ -1,18 +1,222 @@
-//! Seeds × metrics as a matrix of normalized scores.
+//! Seeds × metrics as a matrix of normalized scores, or images × metrics with each group's means.
 
-use egui::Ui;
+use std::sync::Arc;
+
+use egui::accesskit::Role;
+use egui::epaint::{Mesh, Vertex, WHITE_UV};
+use egui::{Align2, Rect, RichText, ScrollArea, Sense, Shape, TextStyle, Ui, pos2, vec2};
 
 use crate::app::actions::Cx;
+use crate::app::commands::CommandId;
+use crate::app::format;
+use crate::app::panes::seeds::{Side, scores_ui};
+use crate::app::state::rewards::RewardView;
+use crate::app::viewer::colormap::Colormap;
 use crate::app::widgets;
+use crate::method::reward::normalized_row;
+use crate::workspace::ImageId;
+
+const NAME: f32 = 118.0;
+const ROW: f32 = 22.0;
+/// Columns before the metrics: the reward and its halves.
+const REWARDS: [&str; 3] = ["R", "FR", "NR"];
+
+/// A row: a candidate, or an image with the means of its group.
+#[derive(Debug)]
+struct Row {
+    label: String,
+    image: ImageId,
+    /// Seed and its column in the tables.
+    seed: Option<(u64, usize)>,
+    side: Side,
+    /// R, FR, NR, then s̄ of each metric; NaN where absent.
+    values: Vec<f64>,
+}
+
+/// What the rows were made of.
+type Key = (usize, Option<ImageId>, usize, bool);
 
 /// The matrix of seeds × metrics.
 #[derive(Default)]
-pub struct MatrixView {}
+pub struct MatrixView {
+    shows_all: bool,
+    sort_by: usize,
+    ascending: bool,
+    made_of: Option<Key>,
+    heads: Vec<String>,
+    rows: Vec<Row>,
+}
 
 impl MatrixView {
     /// Draws it.
-    pub fn ui(&mut self, ui: &mut Ui, _cx: &mut Cx) {
-        let text = "This view is being built. It will show seeds × metrics as a matrix of normalized scores.";
-        widgets::empty_state(ui, "▤", "Matrix", text, None);
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        let Some(rewards) = cx.state.rewards.clone().filter(|r| !r.ranking.scores.seeds.is_empty()) else {
+            let text = "Each candidate's scores appear here side by side once there are some.";
+            if widgets::empty_state(ui, "▤", "No scores yet", text, Some("Generate")) {
+                cx.run(CommandId::Generate);
+            }
+            return;
+        };
+        ui.horizontal(|ui| {
+            ui.selectable_value(&mut self.shows_all, false, "This image").on_hover_text("Its candidates");
+            ui.selectable_value(&mut self.shows_all, true, "All images").on_hover_text("Means over each image's seeds");
+            if let Some(image) = cx.state.selected_image().filter(|_| !self.shows_all) {
+                ui.label(RichText::new(&image.name).color(cx.palette.text_weak));
+            }
+        });
+        self.update(cx, &rewards);
+        if self.rows.is_empty() {
+            ui.label(RichText::new("Select an image that has scores.").color(cx.palette.text_weak));
+            return;
+        }
+        let room = (ui.available_width() - NAME - 12.0) / self.heads.len().max(1) as f32;
+        let width = room.clamp(48.0, 120.0);
+        ScrollArea::horizontal().id_salt("matrix across").auto_shrink(false).show(ui, |ui| {
+            ui.set_min_width(NAME + width * self.heads.len() as f32);
+            self.heads_ui(ui, cx, width);
+            let count = self.rows.len();
+            ui.spacing_mut().item_spacing.y = 0.0;
+            ScrollArea::vertical().id_salt("matrix down").auto_shrink(false).show_rows(ui, ROW, count, |ui, shown| {
+                self.rows_ui(ui, cx, &rewards, shown, width);
+            });
+        });
     }
+
+    /// Makes the rows anew if what they follow from has changed.
+    fn update(&mut self, cx: &Cx, rewards: &Arc<RewardView>) {
+        let image = cx.state.selection.image.filter(|_| !self.shows_all);
+        let key = (Arc::as_ptr(rewards) as usize, image, self.sort_by, self.ascending);
+        if self.made_of == Some(key) {
+            return;
+        }
+        self.made_of = Some(key);
+        let metrics = rewards.ranking.scores.train.table.columns().iter().map(|m| m.name.clone());
+        self.heads = REWARDS.iter().map(|&name| name.to_owned()).chain(metrics).collect();
+        self.rows.clear();
+        for known in cx.state.library.iter().flat_map(|library| &library.images) {
+            if self.shows_all || image == Some(known.id) {
+                self.rows.extend(rows_of(rewards, known.id, &known.name, self.shows_all));
+            }
+        }
+        let (by, ascending) = (self.sort_by.min(self.heads.len().saturating_sub(1)), self.ascending);
+        self.rows.sort_by(|a, b| match (a.values[by], b.values[by]) {
+            (a, b) if a.is_nan() || b.is_nan() => a.is_nan().cmp(&b.is_nan()),
+            (a, b) if ascending => a.total_cmp(&b),
+            (a, b) => b.total_cmp(&a),
+        });
+    }
+
+    fn heads_ui(&mut self, ui: &mut Ui, cx: &Cx, width: f32) {
+        let (row, _) = ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, ROW + 4.0), Sense::hover());
+        let font = TextStyle::Small.resolve(ui.style());
+        for (index, head) in self.heads.iter().enumerate() {
+            let min = pos2(row.left() + NAME + index as f32 * width, row.top());
+            let cell = Rect::from_min_size(min, vec2(width, row.height()));
+            let response = ui.interact(cell, ui.scope_id().with(("head", index)), Sense::click());
+            widgets::name(&response, Role::ColumnHeader, head);
+            let is_sorted = self.sort_by == index;
+            let arrow = if self.ascending { "▲" } else { "▼" };
+            let text = if is_sorted { format!("{head} {arrow}") } else { head.clone() };
+            let color = if is_sorted || response.hovered() { cx.palette.text } else { cx.palette.text_weak };
+            widgets::paint_text(ui, cell.shrink2(vec2(3.0, 0.0)), Align2::CENTER_CENTER, &text, font.clone(), color);
+            let hint = if index < REWARDS.len() { "Reward, and its halves" } else { "Normalized: 1 is best" };
+            if response.on_hover_text(format!("{head}\n{hint}; a click sorts")).clicked() {
+                self.ascending = is_sorted && !self.ascending;
+                self.sort_by = index;
+            }
+        }
+    }
+
+    fn rows_ui(&self, ui: &mut Ui, cx: &mut Cx, rewards: &RewardView, shown: std::ops::Range<usize>, width: f32) {
+        let p = cx.palette;
+        let font = TextStyle::Small.resolve(ui.style());
+        // One mesh for all cells: one draw, however many there are.
+        let mut mesh = Mesh::default();
+        let mut texts = Vec::new();
+        for row in &self.rows[shown] {
+            let (line, response) =
+                ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, ROW), Sense::click());
+            widgets::name(&response, Role::Row, &row.label);
+            let is_selected = match row.seed {
+                Some((seed, _)) => cx.state.selection.seed == Some(seed),
+                None => cx.state.selection.image == Some(row.image),
+            };
+            if is_selected {
+                ui.painter().rect_filled(line, 3.0, p.selected);
+            } else if response.hovered() {
+                ui.painter().rect_filled(line, 3.0, p.raised);
+            }
+            if response.clicked() {
+                cx.state.selection.image = Some(row.image);
+                cx.state.selection.images = [row.image].into();
+                cx.state.selection.seed = row.seed.map(|(seed, _)| seed);
+            }
+            let name = Rect::from_min_size(line.min, vec2(NAME - 8.0, ROW)).translate(vec2(4.0, 0.0));
+            let color = if row.side == Side::Middle { p.text } else { row.side.color(p) };
+            let label = format!("{} {}", row.side.mark(), row.label);
+            widgets::paint_text(ui, name, Align2::LEFT_CENTER, label.trim_start(), font.clone(), color);
+            for (index, &value) in row.values.iter().enumerate() {
+                let gap = if index >= REWARDS.len() { 6.0 } else { 0.0 };
+                let min = pos2(line.left() + NAME + index as f32 * width + gap, line.top());
+                let cell = Rect::from_min_size(min, vec2(width - 1.0, ROW - 1.0));
+                let fill = if value.is_nan() { p.well } else { Colormap::Viridis.color(value as f32) };
+                add_cell(&mut mesh, cell, fill);
+                if !value.is_nan() {
+                    let light = 0.3 * f32::from(fill.r()) + 0.59 * f32::from(fill.g()) + 0.11 * f32::from(fill.b());
+                    let ink = if light > 130.0 { egui::Color32::BLACK } else { egui::Color32::WHITE };
+                    texts.push((cell, format!("{value:.2}"), ink));
+                }
+            }
+            if let Some((place, (_, column))) = rewards.place(row.image).zip(row.seed) {
+                let (rank, side) = (rewards.order(place).iter().position(|&c| usize::from(c) == column), row.side);
+                response.on_hover_ui_at_pointer(|ui| scores_ui(ui, rewards, place, column, side, rank));
+            }
+        }
+        ui.painter().add(Shape::mesh(mesh));
+        for (cell, text, ink) in texts {
+            ui.painter().text(cell.center(), Align2::CENTER_CENTER, text, font.clone(), ink);
+        }
+    }
+}
+
+fn add_cell(mesh: &mut Mesh, cell: Rect, color: egui::Color32) {
+    let first = mesh.vertices.len() as u32;
+    for pos in [cell.left_top(), cell.right_top(), cell.right_bottom(), cell.left_bottom()] {
+        mesh.vertices.push(Vertex { pos, uv: WHITE_UV, color });
+    }
+    mesh.indices.extend([0, 1, 2, 0, 2, 3].map(|i| first + i));
+}
+
+/// The candidates of an image, or the one row of their means.
+fn rows_of(rewards: &RewardView, image: ImageId, name: &str, is_mean: bool) -> Vec<Row> {
+    let Some(place) = rewards.place(image) else { return Vec::new() };
+    let part = rewards.part(place);
+    let halves = if place.held_out { &rewards.ranking.held_out } else { &rewards.ranking.rewards };
+    let mut columns: Vec<Vec<f64>> =
+        vec![rewards.rewards(place).to_vec(), halves.fr(place.group).to_vec(), halves.nr(place.group).to_vec()];
+    for (index, metric) in part.table.columns().iter().enumerate() {
+        columns.push(normalized_row(&part.table, place.group, index, rewards.ranking.bounds.get(&metric.name)));
+    }
+    if is_mean {
+        let mean = |values: &Vec<f64>| {
+            let (sum, n) = values.iter().filter(|v| !v.is_nan()).fold((0.0, 0), |(s, n), v| (s + v, n + 1));
+            if n > 0 { sum / f64::from(n) } else { f64::NAN }
+        };
+        let values = columns.iter().map(mean).collect();
+        return vec![Row { label: format::short(name, 18), image, seed: None, side: Side::Middle, values }];
+    }
+    let (winners, losers) = rewards.winners_losers(place);
+    let holds = |list: &[u16], column: usize| list.iter().any(|&c| usize::from(c) == column);
+    let row = |(column, &seed): (usize, &u64)| Row {
+        label: format!("seed {seed}"),
+        image,
+        seed: Some((seed, column)),
+        side: match () {
+            () if holds(winners, column) => Side::Winner,
+            () if holds(losers, column) => Side::Loser,
+            () => Side::Middle,
+        },
+        values: columns.iter().map(|values| values.get(column).copied().unwrap_or(f64::NAN)).collect(),
+    };
+    rewards.ranking.scores.seeds.iter().enumerate().map(row).collect()
 }

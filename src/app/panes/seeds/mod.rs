@@ -4,7 +4,7 @@ mod cell;
 mod grid;
 mod overview;
 
-pub(super) use cell::paint_picture;
+pub(super) use cell::{Side, paint_picture, scores_ui};
 
 use egui::{Align, ComboBox, Layout, RichText, Slider, Ui};
 

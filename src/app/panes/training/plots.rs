@@ -72,7 +72,10 @@ impl Plots {
         let p = cx.palette;
         ui.horizontal(|ui| {
             ui.label(RichText::new(&chart.title).color(p.text)).on_hover_text(&chart.hint);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| parts_ui(ui, p, chart));
+            // Where there is no room beside the title, the values under the pointer name the strokes.
+            if width > 300.0 {
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| parts_ui(ui, p, chart));
+            }
         });
         // Quantities with a sign or that are zero at the start have no logarithm.
         let is_log =
