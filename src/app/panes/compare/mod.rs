@@ -15,6 +15,7 @@ use crate::app::actions::{Action, Cx};
 use crate::app::commands::CommandId;
 use crate::app::state::jobs::Kind;
 use crate::app::theme::{self, space};
+use crate::app::viewer::{Item, Viewer};
 use crate::app::{format, widgets};
 use crate::engine::protocol::{Job, Source};
 use crate::report::Format;
@@ -37,6 +38,7 @@ pub struct ComparePane {
     shown: Option<Shown>,
     changes: changes::ChangeList,
     plots: plots::Plots,
+    viewer: Viewer,
 }
 
 impl Pane for ComparePane {
@@ -69,7 +71,7 @@ impl Pane for ComparePane {
         let list_width = if rest.width() > 560.0 { LIST_WIDTH } else { 0.0 };
         let (left, right) = rest.split_left_right_at_x(rest.right() - list_width);
         let mut pictures = ui.new_child(egui::UiBuilder::new().max_rect(left.shrink2(vec2(0.0, space::XS))));
-        pictures_ui(&mut pictures, cx, shown);
+        pictures_ui(&mut pictures, cx, shown, &mut self.viewer);
         if list_width > 0.0 {
             let right = right.with_min_x(right.left() + space::M);
             let mut list = ui.new_child(egui::UiBuilder::new().max_rect(right.shrink2(vec2(0.0, space::XS))));
@@ -243,17 +245,19 @@ fn scores_ui(ui: &mut Ui, cx: &mut Cx, shown: &mut Shown, plots: &mut plots::Plo
 }
 
 /// The candidate before and after.
-fn pictures_ui(ui: &mut Ui, cx: &mut Cx, shown: &mut Shown) {
+fn pictures_ui(ui: &mut Ui, cx: &mut Cx, shown: &mut Shown, viewer: &mut Viewer) {
     candidate_ui(ui, cx, shown);
     let Some((image, seed)) = shown.candidate() else { return };
-    let [before, after] = shown.compared.sets.clone().map(|set| Source::Candidate { set, image, seed });
-    let room = ui.available_rect_before_wrap();
-    let (left, right) = room.split_left_right_at_fraction(0.5);
-    for (rect, source) in [(left, before), (right, after)] {
-        let side = rect.width().min(rect.height()) - space::S;
-        let square = egui::Rect::from_center_size(rect.center(), vec2(side, side));
-        super::seeds::paint_picture(ui, cx, &source, square);
-    }
+    let p = cx.palette;
+    let comparison = &shown.compared.report.comparison;
+    let names = [(&comparison.a, p.text_weak), (&comparison.b, p.accent)];
+    let sets = shown.compared.sets.iter().cloned();
+    let item = |(set, (name, color)): (_, (&String, _))| {
+        Item::new(Source::Candidate { set, image, seed }, format::short(name, 26), color)
+    };
+    let items: Vec<Item> = sets.zip(names).map(item).collect();
+    let metrics = super::pairs::metrics_of(cx, image);
+    viewer.ui(ui, cx, &items, &metrics);
 }
 
 /// Which candidate it is, what it gained, and the way to its neighbours.
