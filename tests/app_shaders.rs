@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use dp2o_studio::app::viewer::colormap::Colormap;
-use dp2o_studio::app::viewer::gpu::{Draw, Field, Gpu, Heat, Pixels, Show};
+use dp2o_studio::app::gpu::Gpu;
+use dp2o_studio::app::gpu::colormap::Colormap;
+use dp2o_studio::app::gpu::matrix::Cells;
+use dp2o_studio::app::gpu::view::{Draw, Field, Heat, Pixels, Show};
 use dp2o_studio::random::Random;
 use egui::Color32;
 
@@ -49,10 +51,15 @@ fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
 }
 
 /// The target's pixels, RGBA.
-fn rendered(device: &wgpu::Device, queue: &wgpu::Queue, draw: &Draw) -> Vec<u8> {
+fn rendered(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    prepare: impl FnOnce(&mut Gpu) -> wgpu::BindGroup,
+    paint: impl FnOnce(&Gpu, &mut wgpu::RenderPass<'_>, &wgpu::BindGroup),
+) -> Vec<u8> {
     let format = wgpu::TextureFormat::Rgba8Unorm;
     let mut gpu = Gpu::new(device, format);
-    let bound = gpu.prepare(device, queue, draw);
+    let bound = prepare(&mut gpu);
     let size = wgpu::Extent3d { width: SIDE as u32, height: SIDE as u32, depth_or_array_layers: 1 };
     let target = device.create_texture(&wgpu::TextureDescriptor {
         label: None,
@@ -83,7 +90,7 @@ fn rendered(device: &wgpu::Device, queue: &wgpu::Queue, draw: &Draw) -> Vec<u8> 
             color_attachments: &[Some(attachment)],
             ..Default::default()
         });
-        gpu.paint(&mut pass, &bound);
+        paint(&gpu, &mut pass, &bound);
     }
     let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(SIDE as u32 * 4), rows_per_image: None };
     encoder.copy_texture_to_buffer(target.as_image_copy(), wgpu::TexelCopyBufferInfo { buffer: &buffer, layout }, size);
@@ -167,7 +174,7 @@ fn colours_on_the_graphics_card_are_those_of_the_cpu() {
             heat,
             ground: Color32::from_rgb(10, 20, 30),
         };
-        let got = rendered(&device, &queue, &draw);
+        let got = rendered(&device, &queue, |gpu| gpu.prepare_view(&device, &queue, &draw), Gpu::paint_view);
         let mut worst = 0;
         for y in 0..SIDE {
             for x in 0..SIDE {
@@ -180,5 +187,64 @@ fn colours_on_the_graphics_card_are_those_of_the_cpu() {
         }
         println!("{show:?}, {heat:?}: off by {worst} of 255 at most");
         assert!(worst <= TOLERANCE, "{show:?} {heat:?}: {worst}");
+    }
+}
+
+/// What the CPU says of a pixel of the screen: a cell's colour, or nothing between cells.
+fn expected_cell(cells: &Cells, x: usize, y: usize) -> [f32; 4] {
+    let [pitch_x, pitch_y] = cells.pitch;
+    let mut at_x = cells.viewport[0] + (x as f32 + 0.5) * cells.viewport[2] / SIDE as f32;
+    let at_y = cells.viewport[1] + (y as f32 + 0.5) * cells.viewport[3] / SIDE as f32;
+    let gap = cells.gap.0 as f32 * pitch_x;
+    if at_x >= gap {
+        at_x -= cells.gap.1;
+        if at_x < gap {
+            return [0.0; 4];
+        }
+    }
+    let (column, row) = ((at_x / pitch_x).floor(), (at_y / pitch_y).floor());
+    let is_between =
+        at_x - column * pitch_x >= pitch_x - cells.spacing || at_y - row * pitch_y >= pitch_y - cells.spacing;
+    let is_outside = column < 0.0 || row < 0.0 || column >= cells.columns as f32;
+    let value = cells.values.get(row.max(0.0) as usize * cells.columns + column.max(0.0) as usize);
+    let Some(value) = value.filter(|_| !is_between && !is_outside) else { return [0.0; 4] };
+    let color = if value.is_nan() { cells.absent } else { cells.colormap.color(*value) };
+    [color.r(), color.g(), color.b(), 255].map(f32::from)
+}
+
+#[test]
+fn cells_on_the_graphics_card_are_those_of_the_cpu() {
+    let Some((device, queue)) = device() else {
+        eprintln!("SKIPPED: there is no graphics adapter");
+        return;
+    };
+    let mut values: Vec<f32> = (0..35).map(|i| i as f32 / 34.0).collect();
+    values[9] = f32::NAN;
+    for colormap in [Colormap::Viridis, Colormap::Diverging] {
+        let cells = Cells {
+            columns: 5,
+            values: values.clone(),
+            pitch: [11.0, 9.0],
+            spacing: 1.0,
+            gap: (3, 4.0),
+            // Begins left of and above the first cell and ends beyond the last.
+            viewport: [-3.0, -2.0, 70.0, 70.0],
+            colormap,
+            absent: Color32::from_rgb(10, 20, 30),
+        };
+        let got = rendered(&device, &queue, |gpu| gpu.prepare_matrix(&device, &queue, &cells), Gpu::paint_matrix);
+        let mut colored = 0;
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                let wanted = expected_cell(&cells, x, y);
+                colored += usize::from(wanted[3] > 0.0);
+                for channel in 0..4 {
+                    let got = got[(y * SIDE + x) * 4 + channel];
+                    let off = got.abs_diff(wanted[channel].round() as u8);
+                    assert!(off <= TOLERANCE, "{colormap:?} at {x}, {y}: {got} is not {wanted:?}");
+                }
+            }
+        }
+        assert!(colored > SIDE * SIDE / 2, "{colored} pixels belong to cells");
     }
 }

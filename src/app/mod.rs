@@ -7,7 +7,7 @@
 //! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`dialogs`], [`toasts`]: what opens on top.
 //! * [`history`]: undo and redo. [`layout`]: the tiles. [`session`]: what is remembered from start to start.
 //! * [`theme`], [`widgets`], [`format`]: how things look, in one place each.
-//! * [`viewer`]: pictures side by side, with maps on top, for panes to use.
+//! * [`gpu`]: what the shaders in `shaders/` draw. [`viewer`]: pictures side by side, with maps on top, for panes to use.
 //! * [`panes`]: one file a pane. A pane knows egui, [`state`] and the engine's protocol, nothing below.
 //!
 //! The thread that draws never computes and never waits: rankings, pictures and maps are questions to the engine.
@@ -22,6 +22,7 @@ pub mod commands;
 pub mod dialogs;
 pub mod fonts;
 pub mod format;
+pub mod gpu;
 pub mod history;
 pub mod layout;
 pub mod panes;

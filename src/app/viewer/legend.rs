@@ -2,8 +2,8 @@
 
 use egui::{Align2, Mesh, Rect, TextStyle, Ui, pos2};
 
-use super::gpu::Heat;
 use crate::app::actions::Cx;
+use crate::app::gpu::view::Heat;
 use crate::app::{format, widgets};
 
 /// Strips a bar is made of.

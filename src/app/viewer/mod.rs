@@ -6,8 +6,6 @@
 //! self.viewer.ui(ui, cx, &items, &metrics);
 //! ```
 
-pub mod colormap;
-pub mod gpu;
 pub mod legend;
 pub mod paint;
 mod tools;
@@ -20,9 +18,9 @@ use egui::{Align2, Color32, CursorIcon, Key, Rect, Sense, Stroke, TextStyle, Ui,
 use super::actions::Cx;
 use super::theme::space;
 use super::widgets;
+use crate::app::gpu::colormap::Colormap;
+use crate::app::gpu::view::{Heat, Show};
 use crate::engine::protocol::{MapPicture, Source};
-use colormap::Colormap;
-use gpu::{Heat, Show};
 use paint::Painting;
 
 /// Zooms from one picture pixel on a fourth of a point to 64 points.

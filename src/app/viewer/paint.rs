@@ -1,10 +1,11 @@
 //! Painting a part of one or two pictures into a rectangle: by the shader, or plainly where there is no graphics device.
 
-use eframe::egui_wgpu::{Callback as Painted, RenderState};
+use eframe::egui_wgpu::Callback as Painted;
 use egui::{Color32, Rect, Ui, pos2, vec2};
 
-use super::gpu::{Callback, Draw, Field, Gpu, Heat, Pixels, Show};
 use crate::app::actions::Cx;
+use crate::app::gpu::make_ready;
+use crate::app::gpu::view::{Callback, Draw, Field, Heat, Pixels, Show};
 use crate::engine::protocol::{MapPicture, Source};
 
 /// What is painted.
@@ -16,17 +17,6 @@ pub struct Painting<'a> {
     pub part: [f32; 4],
     pub show: Show,
     pub heat: Option<Heat>,
-}
-
-/// Makes the pipeline where it is not made yet; false without a graphics device.
-pub fn make_ready(gpu: Option<&RenderState>) -> bool {
-    let Some(gpu) = gpu else { return false };
-    let is_known = gpu.renderer.read().callback_resources.get::<Gpu>().is_some();
-    if !is_known {
-        let made = Gpu::new(&gpu.device, gpu.target_format);
-        gpu.renderer.write().callback_resources.insert(made);
-    }
-    true
 }
 
 /// Paints; false while a picture is not there yet.

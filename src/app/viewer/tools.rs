@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use egui::{Align2, ComboBox, Rect, RichText, Slider, TextStyle, Ui, Vec2, pos2, vec2};
 
-use super::colormap::Colormap;
-use super::gpu::Heat;
 use super::{Item, Mode, Viewer, legend};
 use crate::app::actions::Cx;
+use crate::app::gpu::colormap::Colormap;
+use crate::app::gpu::view::Heat;
 use crate::app::{format, widgets};
 use crate::engine::protocol::MapPicture;
 

@@ -10,11 +10,11 @@ use egui::{
 
 use crate::app::actions::Cx;
 use crate::app::commands::CommandId;
+use crate::app::gpu::view::{Heat, Show};
 use crate::app::panes::pairs::metrics_of;
 use crate::app::state::Stage;
 use crate::app::state::pictures::fit;
 use crate::app::theme::space;
-use crate::app::viewer::gpu::{Heat, Show};
 use crate::app::viewer::paint::{self, Painting};
 use crate::app::viewer::{Item, Viewer, joined_range};
 use crate::app::{format, widgets};

@@ -2,22 +2,27 @@
 
 use std::sync::Arc;
 
+use eframe::egui_wgpu::Callback as Painted;
 use egui::accesskit::Role;
-use egui::epaint::{Mesh, Vertex, WHITE_UV};
-use egui::{Align2, Rect, RichText, ScrollArea, Sense, Shape, TextStyle, Ui, pos2, vec2};
+use egui::{Align2, Color32, Pos2, Rect, RichText, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 
 use crate::app::actions::Cx;
 use crate::app::commands::CommandId;
 use crate::app::format;
+use crate::app::gpu::colormap::Colormap;
+use crate::app::gpu::make_ready;
+use crate::app::gpu::matrix::{Callback, Cells};
 use crate::app::panes::seeds::{Side, scores_ui};
 use crate::app::state::rewards::RewardView;
-use crate::app::viewer::colormap::Colormap;
 use crate::app::widgets;
 use crate::method::reward::normalized_row;
 use crate::workspace::ImageId;
 
 const NAME: f32 = 118.0;
 const ROW: f32 = 22.0;
+/// Between the rewards and the metrics.
+const GAP: f32 = 6.0;
+const COLORMAP: Colormap = Colormap::Viridis;
 /// Columns before the metrics: the reward and its halves.
 const REWARDS: [&str; 3] = ["R", "FR", "NR"];
 
@@ -127,12 +132,34 @@ impl MatrixView {
         }
     }
 
+    /// Hands the cells of the rows shown to the shader.
+    fn paint_cells(&self, ui: &Ui, cx: &Cx, values: Vec<f32>, first: Pos2, [width, height]: [f32; 2]) {
+        let all = Rect::from_min_size(first, vec2(width * self.heads.len() as f32 + GAP, height));
+        let seen = all.intersect(ui.clip_rect());
+        if !seen.is_positive() {
+            return;
+        }
+        let cells = Cells {
+            columns: self.heads.len(),
+            values,
+            pitch: [width, ROW],
+            spacing: 1.0,
+            gap: (REWARDS.len(), GAP),
+            viewport: [seen.left() - first.x, seen.top() - first.y, seen.width(), seen.height()],
+            colormap: COLORMAP,
+            absent: cx.palette.well,
+        };
+        ui.painter().add(Painted::new_paint_callback(seen, Callback::new(cells)));
+    }
+
     fn rows_ui(&self, ui: &mut Ui, cx: &mut Cx, rewards: &RewardView, shown: std::ops::Range<usize>, width: f32) {
         let p = cx.palette;
         let font = TextStyle::Small.resolve(ui.style());
-        // One mesh for all cells: one draw, however many there are.
-        let mut mesh = Mesh::default();
+        let top = ui.next_widget_position();
+        let count = shown.len();
+        let mut values = Vec::with_capacity(count * self.heads.len());
         let mut texts = Vec::new();
+        let is_painted = make_ready(cx.gpu);
         for row in &self.rows[shown] {
             let (line, response) =
                 ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, ROW), Sense::click());
@@ -156,14 +183,12 @@ impl MatrixView {
             let label = format!("{} {}", row.side.mark(), row.label);
             widgets::paint_text(ui, name, Align2::LEFT_CENTER, label.trim_start(), font.clone(), color);
             for (index, &value) in row.values.iter().enumerate() {
-                let gap = if index >= REWARDS.len() { 6.0 } else { 0.0 };
+                let gap = if index >= REWARDS.len() { GAP } else { 0.0 };
                 let min = pos2(line.left() + NAME + index as f32 * width + gap, line.top());
                 let cell = Rect::from_min_size(min, vec2(width - 1.0, ROW - 1.0));
-                let fill = if value.is_nan() { p.well } else { Colormap::Viridis.color(value as f32) };
-                add_cell(&mut mesh, cell, fill);
+                values.push(value as f32);
                 if !value.is_nan() {
-                    let light = 0.3 * f32::from(fill.r()) + 0.59 * f32::from(fill.g()) + 0.11 * f32::from(fill.b());
-                    let ink = if light > 130.0 { egui::Color32::BLACK } else { egui::Color32::WHITE };
+                    let ink = if is_painted { ink_on(COLORMAP.color(value as f32)) } else { p.text };
                     texts.push((cell, format!("{value:.2}"), ink));
                 }
             }
@@ -172,19 +197,19 @@ impl MatrixView {
                 response.on_hover_ui_at_pointer(|ui| scores_ui(ui, rewards, place, column, side, rank));
             }
         }
-        ui.painter().add(Shape::mesh(mesh));
+        if is_painted {
+            self.paint_cells(ui, cx, values, pos2(top.x + NAME, top.y), [width, count as f32 * ROW]);
+        }
         for (cell, text, ink) in texts {
             ui.painter().text(cell.center(), Align2::CENTER_CENTER, text, font.clone(), ink);
         }
     }
 }
 
-fn add_cell(mesh: &mut Mesh, cell: Rect, color: egui::Color32) {
-    let first = mesh.vertices.len() as u32;
-    for pos in [cell.left_top(), cell.right_top(), cell.right_bottom(), cell.left_bottom()] {
-        mesh.vertices.push(Vertex { pos, uv: WHITE_UV, color });
-    }
-    mesh.indices.extend([0, 1, 2, 0, 2, 3].map(|i| first + i));
+/// Black or white, whichever is read better on a colour.
+fn ink_on(fill: Color32) -> Color32 {
+    let light = 0.3 * f32::from(fill.r()) + 0.59 * f32::from(fill.g()) + 0.11 * f32::from(fill.b());
+    if light > 130.0 { Color32::BLACK } else { Color32::WHITE }
 }
 
 /// The candidates of an image, or the one row of their means.

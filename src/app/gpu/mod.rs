@@ -1,0 +1,46 @@
+//! What the graphics card draws beside egui's own shapes, by the shaders in `shaders/`.
+//!
+//! * [`view`]: one or two pictures with a metric's map on top. [`matrix`]: cells coloured by their values.
+//! * [`colormap`]: the colours of both. `pipeline` and `textures`: what both are made of.
+
+pub mod colormap;
+pub mod matrix;
+mod pipeline;
+mod textures;
+pub mod view;
+
+use eframe::egui_wgpu::RenderState;
+
+use pipeline::Pipeline;
+use textures::Textures;
+
+/// Pipelines and textures, kept in egui's callback resources.
+pub struct Gpu {
+    view: Pipeline,
+    matrix: Pipeline,
+    textures: Textures,
+    encodes_srgb: bool,
+}
+
+impl Gpu {
+    /// Makes the pipelines for a target.
+    pub fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
+        Self {
+            view: Pipeline::new(device, target, "view", view::SHADER, view::TEXTURES),
+            matrix: Pipeline::new(device, target, "matrix", matrix::SHADER, matrix::TEXTURES),
+            textures: Textures::default(),
+            encodes_srgb: target.is_srgb(),
+        }
+    }
+}
+
+/// Makes the pipelines where they are not made yet; false without a graphics device.
+pub fn make_ready(gpu: Option<&RenderState>) -> bool {
+    let Some(gpu) = gpu else { return false };
+    let is_known = gpu.renderer.read().callback_resources.get::<Gpu>().is_some();
+    if !is_known {
+        let made = Gpu::new(&gpu.device, gpu.target_format);
+        gpu.renderer.write().callback_resources.insert(made);
+    }
+    true
+}
