@@ -130,7 +130,7 @@ fn a_wrong_value_names_the_accepted_range() {
         ("reward.fr", "stlpips,stlpips", "metric names with weights"),
         ("reward.fr.stlpips", "NaN", "metric names with weights"),
         ("reward.fr.stlpips", "x", "not a weight"),
-        ("reward.held_out", "psnr,psnr", "different metric names"),
+        ("reward.held_out", "psnr,psnr", "different names"),
         ("sampling.backbone", "", "not empty"),
     ] {
         let error = error_of(key, text);

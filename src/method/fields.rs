@@ -247,6 +247,8 @@ static FIELDS: &[Field] = &[
         "Rank of the additions in mode lora."),
     field!(training.lora_alpha, ["lora_alpha"], "LoRA alpha", "", Accepted::Positive { max: 1e6 }, NONE,
         "The additions are scaled by alpha / rank."),
+    field!(training.frozen, ["frozen"], "Frozen weights", "", Accepted::Names, "§6 only the ControlNet is trained",
+        "Weights whose names begin so stay as they are, such as `output` of mini. None by default."),
     field!(training.seed, ["seed"], "Training seed", "", SEED, NONE,
         "Seeds the order of the pairs, the noise ε and the timesteps t."),
     field!(training.eval_every, ["eval_every"], "Evaluate every", "steps", count(0, MANY), NONE,

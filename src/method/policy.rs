@@ -45,7 +45,11 @@ struct Header {
 impl<'m> Policy<'m> {
     /// Starts as a copy of `start`.
     pub fn new(start: &'m Params, settings: &Training) -> Result<Self> {
-        let weights = start.duplicate()?.trainable(true);
+        let is_frozen = |name: &str| settings.frozen.iter().any(|start| name.starts_with(start.as_str()));
+        let weights = start.duplicate()?.trainable_where(|name| !is_frozen(name));
+        if !weights.is_any_trainable() {
+            return Err(Error::invalid("training.frozen: every weight is frozen, so there is nothing to train"));
+        }
         let additions = match settings.mode {
             Mode::Full => None,
             Mode::Lora => {

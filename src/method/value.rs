@@ -96,7 +96,7 @@ impl fmt::Display for Accepted {
             Self::Weights => {
                 write!(f, "metric names with weights from 0 to {MAX_WEIGHT}, such as stlpips:1,ms_ssim:0.5")
             }
-            Self::Names => write!(f, "different metric names, such as psnr,ssim"),
+            Self::Names => write!(f, "different names, such as psnr,ssim"),
         }
     }
 }

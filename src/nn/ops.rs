@@ -35,7 +35,7 @@ impl<'a> Tape<'a> {
         } else {
             reference::conv2d(x.tensor(), weight, bias, residual.map(Var::tensor), kernel, stride)?
         };
-        let trains = self.trains(params);
+        let trains = self.trains(params, layer.weight) || self.trains(params, layer.bias);
         let wanted = trains || x.wants_gradient() || residual.is_some_and(Var::wants_gradient);
         Ok(self.push(y, wanted, || {
             let (x, residual) = (x.clone(), residual.cloned());
@@ -106,7 +106,7 @@ impl<'a> Tape<'a> {
         } else {
             (reference::group_norm(x.tensor(), weight, bias, scale_shift.map(Var::tensor), groups, silu)?, None)
         };
-        let trains = self.trains(params);
+        let trains = self.trains(params, layer.weight) || self.trains(params, layer.bias);
         let wanted = trains || x.wants_gradient() || scale_shift.is_some_and(Var::wants_gradient);
         Ok(self.push(y, wanted, || {
             let (x, scale_shift) = (x.clone(), scale_shift.cloned());

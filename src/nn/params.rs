@@ -62,14 +62,15 @@ pub struct Params {
     forward: Vec<Mutex<Option<Arc<conv::Forward>>>>,
     backward: Vec<Mutex<Option<Arc<conv::Backward>>>>,
     /// Whether a gradient is wanted, per weight.
-    trainable: bool,
+    trainable: Vec<bool>,
 }
 
 impl Params {
     fn from_tensors(specs: Arc<Specs>, device: &Device, tensors: Vec<Tensor>) -> Self {
         let caches = || tensors.iter().map(|_| Mutex::new(None)).collect();
         let (forward, backward) = (caches(), tensors.iter().map(|_| Mutex::new(None)).collect());
-        Self { specs, device: device.clone(), tensors, forward, backward, trainable: false }
+        let trainable = vec![false; tensors.len()];
+        Self { specs, device: device.clone(), tensors, forward, backward, trainable }
     }
 
     /// Fresh weights, a function of the seed alone.
@@ -156,18 +157,28 @@ impl Params {
     /// A deep copy: later updates of one do not touch the other.
     pub fn duplicate(&self) -> Result<Self> {
         let tensors = self.tensors.iter().map(|t| Ok(t.copy()?)).collect::<Result<_>>()?;
-        Ok(Self { trainable: self.trainable, ..Self::from_tensors(self.specs.clone(), &self.device, tensors) })
+        Ok(Self { trainable: self.trainable.clone(), ..Self::from_tensors(self.specs.clone(), &self.device, tensors) })
     }
 
     /// The same weights with gradients wanted (`true`) or frozen.
-    pub fn trainable(mut self, trainable: bool) -> Self {
-        self.trainable = trainable;
+    pub fn trainable(self, trainable: bool) -> Self {
+        self.trainable_where(|_| trainable)
+    }
+
+    /// The same weights with gradients wanted for those whose name says so.
+    pub fn trainable_where(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        self.trainable = self.specs.0.iter().map(|spec| wanted(&spec.name)).collect();
         self
     }
 
-    /// Whether gradients are wanted.
-    pub fn is_trainable(&self) -> bool {
-        self.trainable
+    /// Whether a gradient is wanted for a weight.
+    pub fn is_trainable(&self, id: ParamId) -> bool {
+        self.trainable[id.0]
+    }
+
+    /// Whether a gradient is wanted for any weight.
+    pub fn is_any_trainable(&self) -> bool {
+        self.trainable.contains(&true)
     }
 
     /// Names and shapes.

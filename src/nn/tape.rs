@@ -131,9 +131,9 @@ impl<'a> Tape<'a> {
         Self { nodes: RefCell::default(), recording: false, recomputing: false }
     }
 
-    /// Whether gradients for these weights will be wanted.
-    pub fn trains(&self, params: &Params) -> bool {
-        self.recording && params.is_trainable()
+    /// Whether the gradient of a weight will be wanted.
+    pub fn trains(&self, params: &Params, id: ParamId) -> bool {
+        self.recording && params.is_trainable(id)
     }
 
     /// An input whose gradient is wanted.
@@ -180,7 +180,7 @@ impl<'a> Tape<'a> {
     where
         F: Fn(&Tape<'a>, &[Var]) -> Result<Var> + 'a,
     {
-        let wanted = self.trains(params) || inputs.iter().any(|v| v.wants_gradient());
+        let wanted = (self.recording && params.is_any_trainable()) || inputs.iter().any(|v| v.wants_gradient());
         let inputs: Vec<Var> = inputs.iter().map(|&v| v.clone()).collect();
         let constants: Vec<Var> = inputs.iter().map(|v| Var::constant(v.tensor.clone())).collect();
         let result = body(&Tape::inference(), &constants)?;

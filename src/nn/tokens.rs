@@ -70,7 +70,7 @@ impl<'a> Tape<'a> {
         } else {
             reference::row_norm(x.tensor(), w, b, norm)?
         };
-        let trains = self.trains(params);
+        let trains = self.trains(params, weight);
         Ok(self.push(y, trains || x.wants_gradient(), || {
             let x = x.clone();
             move |dy: &Tensor, sink: &mut Gradients| {

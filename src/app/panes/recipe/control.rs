@@ -1,7 +1,7 @@
 //! The control of one setting: a slider, a number, a choice or a text, as its accepted values ask for.
 
 use egui::accesskit::Role;
-use egui::{Align, ComboBox, DragValue, Layout, Slider, TextEdit, Ui};
+use egui::{Align, ComboBox, DragValue, Id, Layout, Slider, TextEdit, Ui};
 
 use super::{explain, label_ui};
 use crate::app::widgets;
@@ -54,6 +54,7 @@ fn control_ui(ui: &mut Ui, field: &Field, value: Value, preset: &Recipe) -> Opti
         (Accepted::Number { .. } | Accepted::Positive { .. }, Value::Number(v)) => number_ui(ui, field, v, preset),
         (Accepted::Choice(words), Value::Choice(word)) => choice_ui(ui, field, words, word, preset),
         (Accepted::Text { .. }, Value::Text(text)) => text_ui(ui, field, text, preset),
+        (Accepted::Names, Value::Names(names)) => names_ui(ui, field, &names, preset),
         _ => None,
     }
 }
@@ -152,6 +153,22 @@ fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe) -> Opt
     let response = response.on_hover_ui(|ui| explain(ui, field, preset));
     widgets::name(&response, Role::TextInput, field.label);
     response.changed().then_some(Value::Text(text))
+}
+
+/// Names with commas between them. What is typed is kept while it is: a comma at its end names nothing yet.
+fn names_ui(ui: &mut Ui, field: &Field, names: &[String], preset: &Recipe) -> Option<Value> {
+    let typed = Id::unique(field.key);
+    let mut text = ui.data(|data| data.get_temp(typed)).unwrap_or_else(|| names.join(","));
+    let edit = TextEdit::singleline(&mut text).hint_text("none");
+    let response = ui.add_sized([112.0, ui.spacing().interact_size.y], edit);
+    let response = response.on_hover_ui(|ui| explain(ui, field, preset));
+    widgets::name(&response, Role::TextInput, field.label);
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    ui.data_mut(|data| match response.has_focus() {
+        true => drop(data.insert_temp(typed, text)),
+        false => data.remove::<String>(typed),
+    });
+    response.changed().then_some(Value::Names(names))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ const SECTIONS: [(&str, &str, bool); 6] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 15] = [
+const RARE: [&str; 16] = [
     "sampling.first_seed",
     "sampling.method",
     "sampling.guidance",
@@ -42,6 +42,7 @@ const RARE: [&str; 15] = [
     "training.grad_clip",
     "training.weight_decay",
     "training.ema_decay",
+    "training.frozen",
     "training.seed",
     "training.round_reference",
 ];
