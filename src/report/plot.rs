@@ -81,7 +81,7 @@ pub fn curves(comparison: &Comparison) -> Plot {
         x: [0.0, if last > 0.0 { last } else { 1.0 }],
         y,
         x_ticks: m.iter().map(|&m| ((m.max(1) as f64).log2(), m.to_string())).collect(),
-        y_ticks: ticks(y),
+        y_ticks: labelled_ticks(y),
         lines,
         points: Vec::new(),
         has_diagonal: false,
@@ -104,8 +104,8 @@ pub fn scatter(report: &Report) -> Plot {
         y_label: format!("reward of {}", report.comparison.b),
         x: both,
         y: both,
-        x_ticks: ticks(both),
-        y_ticks: ticks(both),
+        x_ticks: labelled_ticks(both),
+        y_ticks: labelled_ticks(both),
         lines: Vec::new(),
         points,
         has_diagonal: true,
@@ -125,14 +125,21 @@ fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
 }
 
 /// Round numbers within a range, about five.
-fn ticks([low, high]: [f64; 2]) -> Vec<(f64, String)> {
-    let rough = (high - low) / 5.0;
+fn labelled_ticks(range: [f64; 2]) -> Vec<(f64, String)> {
+    let all = ticks(range, 5.0);
+    let step = all.get(1).zip(all.first()).map_or(1.0, |(b, a)| b - a);
+    let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
+    all.into_iter().map(|at| (at, format!("{at:.decimals$}"))).collect()
+}
+
+/// Round values within a range, about `count` of them.
+pub fn ticks([low, high]: [f64; 2], count: f64) -> Vec<f64> {
+    let rough = (high - low) / count;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|step| *step >= rough).unwrap_or(rough);
     if !(step.is_finite() && step > 0.0) {
         return Vec::new();
     }
-    let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
-    (first..=last).map(|n| n as f64 * step).map(|at| (at, format!("{at:.decimals$}"))).collect()
+    (first..=last).map(|n| n as f64 * step).collect()
 }

@@ -122,13 +122,22 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
     rows
 }
 
-/// A figure as tables print it: four significant digits, "–" where there is none.
+/// Decimals of a figure: four significant digits, but no more than four decimals unless it is below 0.01.
+fn decimals_of(value: f64) -> usize {
+    let magnitude = value.abs();
+    if magnitude == 0.0 {
+        return 3;
+    }
+    let most = if magnitude < 0.01 { 6.0 } else { 4.0 };
+    (3.0 - magnitude.log10().floor()).clamp(0.0, most) as usize
+}
+
+/// A figure as tables print it, "–" where there is none.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
     }
-    let magnitude = value.abs();
-    let decimals = if magnitude > 0.0 { (3.0 - magnitude.log10().floor()).clamp(0.0, 6.0) as usize } else { 3 };
+    let decimals = decimals_of(value);
     format!("{value:.decimals$}").replace('-', "−")
 }
 
@@ -137,8 +146,7 @@ pub fn signed(change: f64, of: f64) -> String {
     if !change.is_finite() {
         return "–".into();
     }
-    let magnitude = of.abs();
-    let decimals = if magnitude > 0.0 { (3.0 - magnitude.log10().floor()).clamp(0.0, 6.0) as usize } else { 3 };
+    let decimals = decimals_of(of);
     format!("{change:+.decimals$}").replace('-', "−")
 }
 

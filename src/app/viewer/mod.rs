@@ -13,7 +13,7 @@ mod tools;
 use std::sync::Arc;
 
 use egui::accesskit::Role;
-use egui::{Align2, Color32, CursorIcon, Key, Rect, Sense, Stroke, TextStyle, Ui, Vec2, pos2, vec2};
+use egui::{Align, Align2, Color32, CursorIcon, Key, Layout, Rect, Sense, Stroke, TextStyle, Ui, Vec2, pos2, vec2};
 
 use super::actions::Cx;
 use super::theme::space;
@@ -26,7 +26,9 @@ use paint::Painting;
 /// Zooms from one picture pixel on a fourth of a point to 64 points.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.05..=64.0;
 /// Height of the line below the pictures, in points.
-const FOOT: f32 = 22.0;
+const FOOT: f32 = 26.0;
+/// Width of the zoom's controls on it.
+const ZOOM_WIDTH: f32 = 126.0;
 /// How near the divider it is taken hold of, in points.
 const GRIP: f32 = 8.0;
 
@@ -161,6 +163,9 @@ impl Viewer {
             self.view_ui(ui, cx, views, size, items, &maps, show, heat);
         }
         let foot = Rect::from_min_max(pos2(room.left(), views.bottom()), pos2(room.right(), views.bottom() + FOOT));
+        let (zoom, foot) = foot.split_left_right_at_x(foot.left() + ZOOM_WIDTH);
+        let line = Layout::left_to_right(Align::Center);
+        self.zoom_ui(&mut ui.new_child(egui::UiBuilder::new().max_rect(zoom).layout(line)));
         self.foot_ui(ui, cx, foot, items, &maps, heat, size);
         ui.allocate_rect(room, Sense::hover());
     }

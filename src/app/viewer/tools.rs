@@ -12,7 +12,7 @@ use crate::app::{format, widgets};
 use crate::engine::protocol::MapPicture;
 
 /// Width of the colour bar with its figures, in points.
-const BAR: f32 = 240.0;
+const BAR: f32 = 220.0;
 
 impl Viewer {
     pub(super) fn tools_ui(&mut self, ui: &mut Ui, cx: &Cx, pictures: usize, metrics: &[String]) {
@@ -40,8 +40,6 @@ impl Viewer {
                 ui.separator();
             }
             ui.add_enabled_ui(has_gpu, |ui| self.heat_ui(ui, metrics, pictures));
-            ui.separator();
-            self.zoom_ui(ui);
             if !has_gpu {
                 let text = "no graphics device: no differences, no maps";
                 ui.label(RichText::new(text).small().color(cx.palette.warning));
@@ -82,8 +80,11 @@ impl Viewer {
         }
     }
 
-    fn zoom_ui(&mut self, ui: &mut Ui) {
+    pub(super) fn zoom_ui(&mut self, ui: &mut Ui) {
         let ppp = ui.ctx().pixels_per_point();
+        ui.spacing_mut().item_spacing.x = 2.0;
+        ui.spacing_mut().interact_size.y = 20.0;
+        ui.spacing_mut().button_padding = vec2(6.0, 2.0);
         if ui.selectable_label(self.zoom.is_none(), "Fit").on_hover_text("Double click").clicked() {
             self.fit();
         }

@@ -16,8 +16,6 @@ const ROW: f32 = 40.0;
 pub struct ChangeList {
     /// The most worsened come first.
     worst_first: bool,
-    /// The candidate the list was last scrolled to.
-    scrolled_to: Option<(usize, usize)>,
 }
 
 impl ChangeList {
@@ -79,7 +77,6 @@ impl ChangeList {
                 response.on_hover_text(name);
             }
         });
-        self.scrolled_to = Some(shown.at());
         if let Some((image, seed)) = chosen {
             shown.go(image, seed);
             shown.select(&mut cx.state.selection);

@@ -224,7 +224,7 @@ fn invitation_ui(ui: &mut Ui, cx: &mut Cx, choice: &Choice) {
 fn scores_ui(ui: &mut Ui, cx: &mut Cx, shown: &mut Shown, plots: &mut plots::Plots) {
     let room = ui.available_rect_before_wrap();
     let is_wide = room.width() >= WIDE;
-    let table_share = if is_wide { 0.40 } else { 0.58 };
+    let table_share = if is_wide { 0.40 } else { 0.60 };
     let (left, right) = room.split_left_right_at_fraction(table_share);
     let mut side = ui.new_child(egui::UiBuilder::new().max_rect(left.with_max_x(left.right() - space::M)));
     table::ui(&mut side, cx.palette, shown);
@@ -275,9 +275,12 @@ fn candidate_ui(ui: &mut Ui, cx: &mut Cx, shown: &mut Shown) {
             } else {
                 p.text_weak
             };
-            ui.label(RichText::new(shown::signed(gain)).font(theme::strong(14.0)).color(color));
             let text = format!("R {} → {}", format::reward(before), format::reward(after));
-            ui.label(RichText::new(text).color(p.text_weak)).on_hover_text("Reward before and after");
+            let figure = ui.label(RichText::new(shown::signed(gain)).font(theme::strong(14.0)).color(color));
+            figure.on_hover_text(format!("Reward before and after: {text}"));
+            if size.x > 480.0 {
+                ui.label(RichText::new(text).color(p.text_weak)).on_hover_text("Reward before and after");
+            }
         }
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = space::XS;

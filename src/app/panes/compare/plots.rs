@@ -143,10 +143,9 @@ fn legend_ui(ui: &mut Ui, p: &Palette, a: &str, b: &str) {
             stroke_ui(ui, color_of(p, tone), false, 10.0);
             ui.label(small(tone.title()));
         }
-        let each = ((ui.available_width() - 56.0) * 0.5 / 6.0).max(4.0) as usize;
-        for (name, is_dashed) in [(a, true), (b, false)] {
+        for (side, name, is_dashed) in [("before", a, true), ("after", b, false)] {
             stroke_ui(ui, p.text_weak, is_dashed, 18.0);
-            ui.add(egui::Label::new(small(&format::short(name, each))).truncate()).on_hover_text(name);
+            ui.add(egui::Label::new(small(side)).truncate()).on_hover_text(name);
         }
     });
 }

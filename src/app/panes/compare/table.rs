@@ -25,10 +25,10 @@ struct Columns {
 
 impl Columns {
     fn of(width: f32) -> Self {
-        // Shares that keep "27.53 ± 0.52" whole down to the narrowest pane.
-        let figure = (width * 0.235).clamp(82.0, 132.0);
-        let sigma = 54.0;
-        let change = if width > 430.0 { 66.0 } else { 0.0 };
+        // "0.04853 ± 0.00281" is whole down to the narrowest pane.
+        let figure = (width * 0.3).clamp(118.0, 134.0);
+        let sigma = 48.0;
+        let change = if width > 460.0 { 66.0 } else { 0.0 };
         Self { a: 2.0 * figure + change + sigma, b: figure + change + sigma, change: change + sigma, sigma }
     }
 }
@@ -83,17 +83,11 @@ fn row_ui(ui: &mut Ui, p: &Palette, row: &Row, columns: &Columns, width: f32) {
         ui.painter().rect_filled(line, 3.0, p.raised);
     }
     let body = TextStyle::Body.resolve(ui.style());
-    let small = TextStyle::Small.resolve(ui.style());
     let strong = theme::strong(body.size);
     let name = Rect::from_min_max(line.min, pos2(line.right() - columns.a, line.bottom()));
-    let kind_width = if row.kind == Kind::HeldOut && name.width() > 130.0 { 54.0 } else { 0.0 };
     let text = format!("{} {}", row.name, row.arrow());
     let color = if row.kind == Kind::HeldOut { p.held_out } else { p.text };
-    let (text_rect, kind_rect) = name.split_left_right_at_x(name.right() - kind_width);
-    widgets::paint_text(ui, text_rect, Align2::LEFT_CENTER, &text, body.clone(), color);
-    if kind_width > 0.0 {
-        widgets::paint_text(ui, kind_rect, Align2::RIGHT_CENTER, "held out", small, p.text_faint);
-    }
+    widgets::paint_text(ui, name, Align2::LEFT_CENTER, &text, body.clone(), color);
     let better = row.better();
     for (side, figure, from, to) in
         [(Side::A, row.a, columns.a, columns.b), (Side::B, row.b, columns.b, columns.change)]

@@ -45,11 +45,15 @@ type Key = (usize, Option<ImageId>, usize, bool);
 #[derive(Default)]
 pub struct MatrixView {
     shows_all: bool,
+    /// Colours each column by its own range: within a group values differ little.
+    is_stretched: bool,
     sort_by: usize,
     ascending: bool,
     made_of: Option<Key>,
     heads: Vec<String>,
     rows: Vec<Row>,
+    /// Lowest and highest value of each column.
+    ranges: Vec<[f64; 2]>,
 }
 
 impl MatrixView {
@@ -65,6 +69,9 @@ impl MatrixView {
         ui.horizontal(|ui| {
             ui.selectable_value(&mut self.shows_all, false, "This image").on_hover_text("Its candidates");
             ui.selectable_value(&mut self.shows_all, true, "All images").on_hover_text("Means over each image's seeds");
+            ui.separator();
+            ui.toggle_value(&mut self.is_stretched, "Stretch")
+                .on_hover_text("Colours run from the lowest to the highest value of each column");
             if let Some(image) = cx.state.selected_image().filter(|_| !self.shows_all) {
                 ui.label(RichText::new(&image.name).color(cx.palette.text_weak));
             }
@@ -103,6 +110,11 @@ impl MatrixView {
                 self.rows.extend(rows_of(rewards, known.id, &known.name, self.shows_all));
             }
         }
+        let range = |column: usize| {
+            let values = self.rows.iter().filter_map(|row| row.values.get(column)).filter(|v| !v.is_nan());
+            values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)])
+        };
+        self.ranges = (0..self.heads.len()).map(range).collect();
         let (by, ascending) = (self.sort_by.min(self.heads.len().saturating_sub(1)), self.ascending);
         self.rows.sort_by(|a, b| match (a.values[by], b.values[by]) {
             (a, b) if a.is_nan() || b.is_nan() => a.is_nan().cmp(&b.is_nan()),
@@ -160,6 +172,7 @@ impl MatrixView {
         let mut values = Vec::with_capacity(count * self.heads.len());
         let mut texts = Vec::new();
         let is_painted = make_ready(cx.gpu);
+        let ranges = if self.is_stretched { self.ranges.as_slice() } else { &[] };
         for row in &self.rows[shown] {
             let (line, response) =
                 ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, ROW), Sense::click());
@@ -186,9 +199,11 @@ impl MatrixView {
                 let gap = if index >= REWARDS.len() { GAP } else { 0.0 };
                 let min = pos2(line.left() + NAME + index as f32 * width + gap, line.top());
                 let cell = Rect::from_min_size(min, vec2(width - 1.0, ROW - 1.0));
-                values.push(value as f32);
+                let share =
+                    ranges.get(index).map_or(value, |[low, high]| (value - low) / (high - low).max(1e-12)) as f32;
+                values.push(share);
                 if !value.is_nan() {
-                    let ink = if is_painted { ink_on(COLORMAP.color(value as f32)) } else { p.text };
+                    let ink = if is_painted { ink_on(COLORMAP.color(share)) } else { p.text };
                     texts.push((cell, format!("{value:.2}"), ink));
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use egui::accesskit::Role;
 use egui::{Align, Id, Label, Layout, RichText, ScrollArea, Ui, vec2};
-use egui_plot::{Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
+use egui_plot::{AxisHints, GridMark, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
 
 use super::quantity::{Chart, Quantity, charts};
 use super::runs::color_of;
@@ -12,6 +12,7 @@ use super::series::Series;
 use crate::app::actions::Cx;
 use crate::app::theme::{Palette, space};
 use crate::app::{format, widgets};
+use crate::report::plot::ticks;
 use crate::workspace::RunId;
 
 /// Smallest width of a plot, in points.
@@ -101,11 +102,18 @@ impl Plots {
             .allow_zoom([true, false])
             .allow_drag([true, false])
             .auto_bounds([true, true])
-            .y_axis_min_width(38.0)
             .grid_color(p.line)
-            .grid_spacing(egui::Rangef::new(10.0, 60.0))
+            .x_grid_spacer(|input| marks(input.bounds, 4.0))
+            .y_grid_spacer(|input| marks(input.bounds, 4.0))
+            .grid_spacing(egui::Rangef::new(4.0, 8.0))
+            .custom_x_axes(vec![AxisHints::new_x().label_spacing(egui::Rangef::new(16.0, 20.0))])
+            .custom_y_axes(vec![
+                AxisHints::new_y()
+                    .min_thickness(38.0)
+                    .label_spacing(egui::Rangef::new(12.0, 14.0))
+                    .formatter(move |mark, _| decimals(mark.value)),
+            ])
             .set_margin_fraction(vec2(0.01, 0.08))
-            .y_axis_formatter(move |mark, _| decimals(mark.value))
             .label_formatter(|_| None);
         let series = &self.series;
         let response = plot.show(ui, |plot| {
@@ -155,6 +163,13 @@ impl Plots {
             }
         }
     }
+}
+
+/// About `count` marks at round values.
+fn marks((low, high): (f64, f64), count: f64) -> Vec<GridMark> {
+    let values = ticks([low, high], count);
+    let step_size = values.get(1).zip(values.first()).map_or(high - low, |(b, a)| b - a);
+    values.into_iter().map(|value| GridMark { value, step_size }).collect()
 }
 
 /// Strokes tell the quantities of one plot apart, colours the runs.
