@@ -166,7 +166,7 @@ fn random_input_neither_panics_nor_blocks() {
     let home = tempfile::tempdir().unwrap();
     let root = home.path().join("ws");
     workspace(&root);
-    let options = Options { workspace: Some(root.clone()) };
+    let options = Options { workspace: Some(root.clone()), ..Options::default() };
     let mut harness = Harness::builder()
         .with_size(SIZE)
         .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")));

@@ -105,7 +105,7 @@ fn lines(studio: &Studio) -> Vec<Line> {
 fn pairs_are_judged_by_keys_and_training_follows() {
     let home = tempfile::tempdir().unwrap();
     let root = workspace(home.path());
-    let options = Options { workspace: Some(root) };
+    let options = Options { workspace: Some(root), ..Options::default() };
     let mut harness = Harness::builder()
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")));

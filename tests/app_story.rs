@@ -69,7 +69,7 @@ fn workspace(dir: &Path) {
 }
 
 fn studio(dir: &Path) -> Harness<'static, Studio> {
-    let options = Options { workspace: Some(dir.into()) };
+    let options = Options { workspace: Some(dir.into()), ..Options::default() };
     Harness::builder()
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")))

@@ -35,6 +35,8 @@ const SAVE_AFTER_SECS: f64 = 0.8;
 pub struct Options {
     /// The workspace to open instead of the last one.
     pub workspace: Option<PathBuf>,
+    /// Opens none, not even the example: for tests and benches, which bring a workspace of their own making.
+    pub is_idle: bool,
 }
 
 /// Opens the window and returns once it is closed.
@@ -121,7 +123,7 @@ impl Studio {
             add_window: AddWindow::default(),
             gpu: cc.wgpu_render_state.clone(),
             began: Instant::now(),
-            start_with: Some(start_with),
+            start_with: (!options.is_idle).then_some(start_with),
             frames: 0,
         })
     }

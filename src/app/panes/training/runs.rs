@@ -113,11 +113,11 @@ fn checkpoint_ui(ui: &mut Ui, cx: &mut Cx, run: &RunRow, row: &CheckpointRow, is
         let score = row.held_out_reward.map_or_else(|| "–".into(), format::reward);
         let (score, color) = match () {
             () if row.file_missing => ("file missing".into(), p.error),
-            () if is_best => (format!("{score} ★"), p.winner),
+            () if is_best => (format!("{score} ◆"), p.winner),
             () => (score, p.text_weak),
         };
         ui.label(RichText::new(score).color(color))
-            .on_hover_text("Mean reward on the held-out images; ★ the best of the run");
+            .on_hover_text("Mean reward on the held-out images; ◆ the best of the run");
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let compare = ui.small_button("Compare").on_hover_text("Sets it against the reference");
             widgets::name(&compare, Role::Button, &format!("Compare step {}", row.step));

@@ -1,0 +1,297 @@
+//! A studio that knows a workspace no engine has: images, candidates, scores, runs, a comparison, all made up by rule,
+//! so that what is drawn is the same everywhere and costs only the drawing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dp2o_studio::app::state::Asked;
+use dp2o_studio::app::state::curves::Curves;
+use dp2o_studio::app::{Options, Studio};
+use dp2o_studio::engine::protocol::{
+    Answer, Compared, Event, JobId, JobState, Library, MapPicture, Opened, Outcome, Picture, QueryId, Source,
+};
+use dp2o_studio::engine::ranking::{Part, Scores};
+use dp2o_studio::method::evaluation::{Comparison, Direction, Evaluation, ImageComparison, MetricReport};
+use dp2o_studio::method::overrides::Overrides;
+use dp2o_studio::method::recipe::Recipe;
+use dp2o_studio::method::scores::{MetricColumn, ScoreTable};
+use dp2o_studio::random::Random;
+use dp2o_studio::report::{Provenance, Report};
+use dp2o_studio::workspace::{
+    CandidateSet, CheckpointId, CheckpointKind, CheckpointRow, EvaluationRow, ImageId, ImageRow, RelPath, RunId,
+    RunRow, RunState, SamplerKey, Split, StepRow,
+};
+use eframe::CreationContext;
+
+/// How much of everything there is.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub images: usize,
+    pub seeds: usize,
+    pub runs: usize,
+    pub steps: u32,
+}
+
+const LOWER_IS_BETTER: [&str; 4] = ["stlpips", "niqe_b32", "brisque", "piqe"];
+/// Every so many steps a run is evaluated.
+const EVALUATIONS: u32 = 4;
+
+/// The studio, as if all of this had come from an engine.
+pub fn studio(cc: &CreationContext<'_>, size: Size) -> Studio {
+    let mut studio = Studio::new(cc, Options { is_idle: true, ..Options::default() }).unwrap_or_else(|e| panic!("{e}"));
+    let mut recipe = Recipe::default();
+    recipe.sampling.m = size.seeds;
+    recipe.training.eval_seeds = size.seeds;
+    let images: Vec<ImageRow> = (1..=size.images as i64).map(image).collect();
+    let set = CandidateSet { checkpoint: CheckpointId(1), sampler: SamplerKey::new("heun/7").unwrap() };
+    let ranking = scores(&set, &images, &recipe).rank(&recipe).unwrap();
+    let opened =
+        Opened { root: "/data/example".into(), recipe: recipe.clone(), findings: Vec::new(), device: "CPU".into() };
+    let library = Library {
+        sampled: vec![size.seeds as u32; size.images],
+        checkpoints: checkpoints(size),
+        runs: (1..=size.runs as i64).map(run).collect(),
+        set: Some(set.clone()),
+        images: images.clone(),
+    };
+    let state = &mut studio.state;
+    state.apply(Event::Opened(Arc::new(opened)));
+    state.asked.insert(QueryId(1), Asked::Library);
+    state.apply(Event::Answer { id: QueryId(1), answer: Ok(Answer::Library(Arc::new(library))) });
+    state.asked.insert(QueryId(2), Asked::Ranking);
+    state.apply(Event::Answer { id: QueryId(2), answer: Ok(Answer::Ranking(Arc::new(ranking))) });
+    for id in 1..=size.images as i64 {
+        state.groups.insert(ImageId(id), Arc::new(recipe.seeds()));
+    }
+    for id in 1..=size.runs as i64 {
+        curves(state.curves.entry(RunId(id)).or_default(), id, size.steps);
+    }
+    if size.runs > 0 {
+        let compared = Arc::new(compared(&set, &images, size));
+        state.apply(Event::Job { id: JobId(1), state: JobState::Done(Outcome::Compared(compared)) });
+    }
+    state.wants = Default::default();
+    studio
+}
+
+fn image(id: i64) -> ImageRow {
+    ImageRow {
+        id: ImageId(id),
+        dir: format!("image-{id}"),
+        name: format!("a photograph with a long name {id}.png"),
+        lr_path: RelPath::new(format!("images/{id}/lr.png")).unwrap(),
+        hr_path: Some(RelPath::new(format!("images/{id}/hr.png")).unwrap()),
+        lr_width_px: 32,
+        lr_height_px: 32,
+        held_out: id % 5 == 0,
+        removed: false,
+        degradation: None,
+        source: "made up".into(),
+        source_hash: String::new(),
+        variant: String::new(),
+        added_at_secs: 0,
+        file_missing: false,
+    }
+}
+
+/// The ranking's input, made of noise.
+pub fn scores(set: &CandidateSet, images: &[ImageRow], recipe: &Recipe) -> Arc<Scores> {
+    let seeds = recipe.sampling.m;
+    let columns: Vec<MetricColumn> = recipe
+        .scored_metrics()
+        .into_iter()
+        .map(|name| MetricColumn {
+            name: name.into(),
+            higher_is_better: !LOWER_IS_BETTER.contains(&name),
+            is_fr: recipe.reward.fr.contains_key(name) || ["psnr", "ssim", "ms_ssim_s4"].contains(&name),
+        })
+        .collect();
+    let part = |held_out: bool| {
+        let images: Vec<ImageId> = images.iter().filter(|i| i.held_out == held_out).map(|i| i.id).collect();
+        let mut table = ScoreTable::new(vec![true; images.len()], seeds, columns.clone()).unwrap();
+        for group in 0..images.len() {
+            for column in 0..columns.len() {
+                let noise = Random::new(group as u64, column as u32).normal_image(1, seeds, 1);
+                for (seed, n) in noise.iter().enumerate() {
+                    table.set(group, seed, column, f64::from(*n)).unwrap();
+                }
+            }
+        }
+        Part { images, table }
+    };
+    Arc::new(Scores {
+        set: set.clone(),
+        seeds: recipe.seeds(),
+        train: part(false),
+        held_out: part(true),
+        frozen: None,
+        overrides: Overrides::default(),
+    })
+}
+
+fn run(id: i64) -> RunRow {
+    RunRow {
+        id: RunId(id),
+        name: format!("run-{id}"),
+        dir: format!("run-{id}"),
+        recipe: String::new(),
+        seed: 0,
+        state: RunState::Done,
+        message: None,
+        parent: None,
+        round: 0,
+        started_at_secs: 0,
+        ended_at_secs: Some(60),
+    }
+}
+
+fn checkpoints(size: Size) -> Vec<CheckpointRow> {
+    let row = |id, run: Option<i64>, step| CheckpointRow {
+        id: CheckpointId(id),
+        name: run.map_or("reference".into(), |run| format!("run-{run}-{step:06}")),
+        backbone: "mini".into(),
+        kind: if run.is_some() { CheckpointKind::Policy } else { CheckpointKind::Reference },
+        run: run.map(RunId),
+        step,
+        path: None,
+        state_path: None,
+        weights_hash: String::new(),
+        held_out_reward: run.map(|run| reward_at(run, step, size.steps)),
+        added_at_secs: 0,
+        file_missing: false,
+        state_missing: false,
+    };
+    let mut rows = vec![row(1, None, 0)];
+    for run in 1..=size.runs as i64 {
+        for n in 1..=EVALUATIONS {
+            rows.push(row(rows.len() as i64 + 1, Some(run), n * size.steps / EVALUATIONS));
+        }
+    }
+    rows
+}
+
+fn reward_at(run: i64, step: u32, steps: u32) -> f64 {
+    0.55 + 0.08 * f64::from(step) / f64::from(steps) - 0.01 * run as f64
+}
+
+fn curves(curves: &mut Curves, run: i64, steps: u32) {
+    let noise = Random::new(run as u64, 9).normal_image(1, steps as usize, 1);
+    for (step, n) in (1..=steps).zip(noise) {
+        let (t, n) = (f64::from(step) / f64::from(steps), f64::from(n));
+        curves.steps.push(StepRow {
+            step,
+            loss: 0.69 - 0.2 * t + 0.03 * n,
+            implicit_accuracy: (0.5 + 0.3 * t + 0.05 * n).clamp(0.0, 1.0),
+            margin: 1.5 * t + 0.1 * n,
+            policy_winner_error: 0.4 + 0.001 * t + 1e-4 * n,
+            policy_loser_error: 0.4 + 0.0015 * t + 1e-4 * n,
+            reference_winner_error: 0.4,
+            reference_loser_error: 0.4,
+            grad_norm: 200.0 + 40.0 * n,
+            learning_rate: 1e-5 * (10.0 * t).min(1.0),
+            seconds: 1.0,
+            extra: None,
+        });
+    }
+    for n in 0..=EVALUATIONS {
+        let step = n * steps / EVALUATIONS;
+        let report = serde_json::to_string(&evaluation(reward_at(run, step, steps), f64::from(n), 8)).unwrap();
+        curves.evaluated(EvaluationRow { step, split: Split::HeldOut, report, seconds: 1.0 });
+    }
+    curves.is_whole = true;
+    curves.version += 1;
+}
+
+/// Best, Mean and Worst around a mean reward; `at` moves the metrics.
+fn evaluation(mean: f64, at: f64, seeds: usize) -> Evaluation {
+    let m: Vec<usize> = std::iter::successors(Some(1), |m| (m * 2 <= seeds).then_some(m * 2)).collect();
+    let spread = |sign: f64| m.iter().map(|&m| mean + sign * 0.02 * (m as f64).log2()).collect();
+    let metric = |mean: f64, std: f64, direction, held_out| MetricReport { mean, std, direction, held_out };
+    let metrics = BTreeMap::from([
+        ("brisque".to_owned(), metric(38.0 - 2.0 * at, 4.0, Direction::Lower, false)),
+        ("ms_ssim_s4".to_owned(), metric(0.96 - 0.0005 * at, 0.0026, Direction::Higher, true)),
+        ("psnr".to_owned(), metric(36.9 - 0.1 * at, 0.35, Direction::Higher, true)),
+        ("stlpips".to_owned(), metric(0.048 - 0.001 * at, 0.0028, Direction::Lower, false)),
+    ]);
+    Evaluation { best: spread(1.0), mean: vec![mean; m.len()], worst: spread(-1.0), std: 0.02, metrics, m }
+}
+
+fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
+    let held_out: Vec<&ImageRow> = images.iter().filter(|image| image.held_out).collect();
+    let rewards = |image: ImageId, shift: f64| {
+        let noise = Random::new(image.0 as u64, 3).normal_image(1, size.seeds, 1);
+        let noise = noise.iter().enumerate();
+        noise.map(|(seed, n)| Some(0.55 + 0.02 * f64::from(*n) + shift * (1.0 + 0.1 * seed as f64))).collect()
+    };
+    let by_image = |image: &&ImageRow| ImageComparison {
+        name: image.name.clone(),
+        reference: rewards(image.id, 0.0),
+        policy: rewards(image.id, if image.id.0 % 10 == 0 { 0.02 } else { -0.004 }),
+    };
+    let comparison = Comparison {
+        images: held_out.len(),
+        seeds: size.seeds,
+        a: "reference".into(),
+        b: format!("run-1@{}", size.steps),
+        reference: evaluation(0.55, 0.0, size.seeds),
+        policy: evaluation(0.62, 4.0, size.seeds),
+        by_image: held_out.iter().map(by_image).collect(),
+    };
+    let changes = comparison.changes();
+    let provenance = Provenance { seeds: (0..size.seeds as u64).collect(), ..Provenance::default() };
+    let after = CandidateSet { checkpoint: CheckpointId(1 + i64::from(EVALUATIONS)), sampler: set.sampler.clone() };
+    Compared {
+        report: Report { comparison, changes, provenance },
+        images: held_out.iter().map(|image| image.id).collect(),
+        sets: [set.clone(), after],
+    }
+}
+
+/// Answers every picture and map that was asked for, as an engine that takes no time would.
+pub fn answer(studio: &mut Studio) {
+    let asked = |(id, asked): (&QueryId, &Asked)| match asked {
+        Asked::Picture(_) | Asked::Map(..) => Some((*id, asked.clone())),
+        _ => None,
+    };
+    let asked: Vec<_> = studio.state.asked.iter().filter_map(asked).collect();
+    for (id, asked) in asked {
+        let answer = match asked {
+            Asked::Picture(request) => {
+                let side = request.max_side_px.unwrap_or(128).min(128);
+                let rgb8 = pixels(&request.source, side).into();
+                Answer::Picture(Picture {
+                    source: request.source,
+                    width: side,
+                    height: side,
+                    rgb8,
+                    full_size: [128; 2],
+                })
+            }
+            Asked::Map(source, metric) => {
+                let side = 64;
+                let values: Arc<[f32]> = (0..side * side).map(|i| (i % side) as f32 / side as f32).collect();
+                let range = [0.0, 1.0];
+                Answer::Map(MapPicture { source, metric, width: side, height: side, values, range, score: 0.5 })
+            }
+            _ => continue,
+        };
+        studio.state.apply(Event::Answer { id, answer: Ok(answer) });
+    }
+}
+
+/// A flat ground, and a disc whose place is the seed's.
+fn pixels(source: &Source, side: usize) -> Vec<u8> {
+    let (hue, at) = match source {
+        Source::Lr(image) | Source::Hr(image) => (image.0, 0),
+        Source::Candidate { image, seed, .. } => (image.0, *seed),
+    };
+    let center = [(at * 37 % 100) as f32 / 100.0, (at * 61 % 100) as f32 / 100.0];
+    let pixel = |i: usize| {
+        let (x, y) = ((i % side) as f32 / side as f32, (i / side) as f32 / side as f32);
+        let is_disc = (x - center[0]).powi(2) + (y - center[1]).powi(2) < 0.03;
+        let base = (60 + hue * 29 % 120) as f32;
+        let shade = if is_disc { 60.0 } else { 0.0 };
+        [base + shade, 200.0 - base + shade, 90.0 + shade].map(|v| v.clamp(0.0, 255.0) as u8)
+    };
+    (0..side * side).flat_map(pixel).collect()
+}
