@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dp2o_studio::app::actions::Action;
+use dp2o_studio::app::commands::CommandId;
+use dp2o_studio::app::panes::PaneKind;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::protocol::{Event, Job, JobState, Level};
@@ -181,6 +183,27 @@ fn the_newcomers_story() {
     press(&mut harness, Modifiers::COMMAND, Key::R);
     until(&mut harness, "a comparison", 120, |s| !s.state.comparisons.is_empty());
 
+    // Everything that leaves the Compare tab.
+    for (id, name, holds) in [
+        (CommandId::ExportCsv, "table.csv", "stlpips"),
+        (CommandId::ExportMarkdown, "table.md", "| stlpips"),
+        (CommandId::ExportLatex, "table.tex", "\\toprule"),
+        (CommandId::ExportReport, "report.html", "</html>"),
+    ] {
+        let path = home.path().join(name);
+        harness.state_mut().answer_next_dialog(path.clone());
+        harness.state_mut().act(Action::Command(id));
+        until(&mut harness, name, 60, |_| path.is_file());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(holds), "{name}: {text}");
+    }
+    let figure = home.path().join("figure.png");
+    harness.state_mut().answer_next_dialog(figure.clone());
+    harness.state_mut().act(Action::Command(CommandId::ExportFigure));
+    until(&mut harness, "the figure", 60, |_| figure.is_file());
+    let figure = dp2o_studio::imaging::decode::read(&figure).unwrap();
+    assert!(figure.width() > 400 && figure.height() > 300, "{}×{}", figure.width(), figure.height());
+
     let exported = home.path().join("pairs");
     harness.state_mut().act(Action::Start(Job::ExportPairs { dir: exported.clone() }));
     until(&mut harness, "pairs written", 30, |_| exported.join("w").is_dir());
@@ -216,5 +239,59 @@ fn closing_the_window_in_the_middle_of_a_job_leaves_a_workspace_that_goes_on() {
     until(&mut harness, "all candidates", 120, |s| {
         s.state.candidates_done() == (8, 8) && s.state.jobs.current().is_none()
     });
+    assert_eq!(errors(harness.state()), Vec::<&str>::new());
+}
+
+#[test]
+fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
+    let home = tempfile::tempdir().unwrap();
+    let (root, photo) = (home.path().join("ws"), home.path().join("one.png"));
+    workspace(&root);
+    picture(&photo, 1);
+    let mut harness = studio(&root);
+    until(&mut harness, "the workspace is open", 20, |s| s.state.library.is_some());
+    let mut recipe = tiny_recipe();
+    recipe.set_assignment("training.steps=12").unwrap();
+    recipe.set_assignment("training.checkpoint_every=2").unwrap();
+    harness.state_mut().act(Action::EditRecipe { recipe: Box::new(recipe), what: "twelve steps".into() });
+    let request = dp2o_studio::engine::protocol::AddImages {
+        paths: vec![photo],
+        crops: 1,
+        crop_px: 128,
+        degradation: "bicubic_x4".into(),
+        ..Default::default()
+    };
+    harness.state_mut().act(Action::Add(request));
+    until(&mut harness, "an image", 30, |s| s.state.images_count() == 1);
+    press(&mut harness, Modifiers::COMMAND, Key::G);
+    until(&mut harness, "all candidates", 120, |s| {
+        s.state.candidates_done() == (4, 4) && s.state.jobs.current().is_none() && s.state.rewards.is_some()
+    });
+
+    let steps = |s: &Studio| s.state.curves.values().next().map_or(0, |curves| curves.steps.len());
+    harness.state_mut().act(Action::Show(PaneKind::Training));
+    harness.run_steps(3);
+    harness.get_all_by_role_and_label(Role::Button, "Train").last().unwrap().click();
+    until(&mut harness, "a step", 120, |s| steps(s) > 0);
+    harness.get_by_label("Pause run").click();
+    until(&mut harness, "paused", 60, |s| s.state.paused);
+    // What was under way when it was asked to pause may still arrive.
+    std::thread::sleep(Duration::from_millis(300));
+    harness.run_steps(5);
+    let held = steps(harness.state());
+    std::thread::sleep(Duration::from_millis(700));
+    harness.run_steps(5);
+    assert_eq!(steps(harness.state()), held, "a paused run goes on");
+
+    harness.get_by_label("Resume run").click();
+    until(&mut harness, "another step", 60, |s| steps(s) > held);
+    harness.get_by_label("Stop run").click();
+    until(&mut harness, "stopped", 60, |s| s.state.jobs.active().next().is_none());
+    assert!(steps(harness.state()) < 12, "the run was over before it could be stopped");
+
+    // Train goes on with the same run, from its last checkpoint.
+    press(&mut harness, Modifiers::COMMAND, Key::T);
+    until(&mut harness, "twelve steps", 120, |s| steps(s) == 12 && s.state.jobs.current().is_none());
+    assert_eq!(harness.state().state.library.as_ref().unwrap().runs.len(), 1);
     assert_eq!(errors(harness.state()), Vec::<&str>::new());
 }

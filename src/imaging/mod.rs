@@ -2,7 +2,7 @@
 //!
 //! [`Image`] is what every other room works on. Files come in by [`decode`] and go out by [`encode`], always through
 //! [`atomic`]; [`quantize`] is the one place that says how f32 becomes the 8 bits of a file and back. [`resize`],
-//! [`crop`], [`color`] and [`color_fix`] compute on images; [`sheet`] draws contact sheets with [`canvas`].
+//! [`crop`], [`turn`], [`color`] and [`color_fix`] compute on images; [`sheet`] draws contact sheets with [`canvas`].
 //! [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
 
 pub mod atomic;
@@ -20,6 +20,7 @@ pub mod quantize;
 pub mod resize;
 mod resize_weights;
 pub mod sheet;
+pub mod turn;
 
 use crate::{Error, Result};
 

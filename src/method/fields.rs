@@ -4,7 +4,7 @@
 //! here: [`Field::default_value`] takes them from `Recipe::default()`. A new setting is one line in
 //! [`super::recipe`] and one entry here; a test fails if either is missing.
 
-use super::recipe::{Activations, ColourFix, Method, Mode, Recipe, RoundReference, Scope};
+use super::recipe::{Activations, Augmentation, ColourFix, Method, Mode, Recipe, RoundReference, Scope};
 use super::value::{Accepted, Setting, Value};
 use crate::{Error, Result};
 
@@ -235,6 +235,9 @@ static FIELDS: &[Field] = &[
     field!(training.activations, ["activations"], "Activations", "", Accepted::Choice(Activations::WORDS), NONE,
         "keep: as fast as can be. recompute: each block's are computed again in the backward pass, which costs a quarter \
          more time and a fraction of the memory. `info --bench` measures both."),
+    field!(training.augmentation, ["augmentation"], "Augmentation", "", Accepted::Choice(Augmentation::WORDS), NONE,
+        "turns: each pair in one of the eight ways a square can be turned and mirrored, drawn anew each time. Helps where \
+         groups are few. none: as sampled, as in the paper."),
     field!(training.grad_clip, ["grad_clip"], "Gradient clip", "norm", number(0.0, 1e9), NONE,
         "Longest gradient; a longer one is scaled down to it. 0 never clips."),
     field!(training.weight_decay, [], "Weight decay", "", number(0.0, 10.0), NONE,

@@ -32,6 +32,10 @@ choices! {
     pub enum Activations { Keep = "keep", Recompute = "recompute" }
 }
 choices! {
+    /// Whether pairs are trained on in all eight ways that a square can be turned and mirrored, drawn at random.
+    pub enum Augmentation { None = "none", Turns = "turns" }
+}
+choices! {
     /// Which model is π_ref in the rounds after the first.
     pub enum RoundReference { Original = "original", Last = "last" }
 }
@@ -112,6 +116,7 @@ pub struct Training {
     pub batch_pairs: usize,
     pub accumulation: usize,
     pub activations: Activations,
+    pub augmentation: Augmentation,
     pub grad_clip: f64,
     pub weight_decay: f64,
     pub ema_decay: f64,
@@ -191,6 +196,7 @@ impl Default for Training {
             batch_pairs: 16,
             accumulation: 1,
             activations: Activations::Keep,
+            augmentation: Augmentation::Turns,
             grad_clip: 1.0,
             weight_decay: 0.01,
             ema_decay: 0.0,

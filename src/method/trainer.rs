@@ -8,9 +8,9 @@ use candle_core::{Device, Tensor};
 use super::loss::{LossSums, PairErrors, StepLoss};
 use super::order::Order;
 use super::policy::Policy;
-use super::recipe::{Activations, Training};
+use super::recipe::{Activations, Augmentation, Training};
 use crate::backbones::Backbone;
-use crate::imaging::{Image, crop, resize};
+use crate::imaging::{Image, crop, resize, turn};
 use crate::nn::params::Params;
 use crate::nn::tape::{Gradients, Tape};
 use crate::random::Random;
@@ -152,10 +152,15 @@ impl<'m> Trainer<'m> {
         let enlarged = resize::enlarge_x4(&lr)?;
         let condition = crop::cut(&enlarged, 0, 0, winner.width(), winner.height())?;
         let key = self.settings.seed.wrapping_add((position + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let ([z, ..], [u, ..]) = {
+        let ([z, ..], [u, way, ..]) = {
             let random = Random::new(key, stream::TIME);
             (random.normals([0, 0, 0]), random.uniforms([1, 0, 0]))
         };
+        let way = match self.settings.augmentation {
+            Augmentation::None => 0,
+            Augmentation::Turns => ((way * turn::WAYS as f32) as usize).min(turn::WAYS - 1),
+        };
+        let [winner, loser, condition] = [winner, loser, condition].map(|image| turn::turned(&image, way));
         Ok(Item { winner, loser, condition, weight: pairs.weight(pair), key, z, u })
     }
 

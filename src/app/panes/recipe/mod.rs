@@ -28,7 +28,7 @@ const SECTIONS: [(&str, &str, bool); 6] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 16] = [
+const RARE: [&str; 17] = [
     "sampling.first_seed",
     "sampling.method",
     "sampling.guidance",
@@ -39,6 +39,7 @@ const RARE: [&str; 16] = [
     "sampling.memory_budget_mib",
     "training.warmup_steps",
     "training.activations",
+    "training.augmentation",
     "training.grad_clip",
     "training.weight_decay",
     "training.ema_decay",
