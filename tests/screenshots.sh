@@ -15,7 +15,7 @@ sizes=("${@:-1280x800}")
 home=$(mktemp -d)
 export XDG_DATA_HOME=$home XDG_RUNTIME_DIR=$home
 workspace=$home/dp2o-studio/example
-candidates=960 # 60 crops × 16 seeds
+candidates=1728 # 108 crops × 16 seeds
 app='' screen=''
 
 finish() {
@@ -70,8 +70,17 @@ for size in "${sizes[@]}"; do
         keys ctrl+g
         until_found 60 '*/candidates/*.png' 120
         shot 02-candidates-appear
-        until_found "$candidates" '*/candidates/*.png' 600
+        shot 03-scores-and-pairs
+        until_found "$candidates" '*/candidates/*.png' 900
         sleep 6
+        keys ctrl+t
+        keys ctrl+5
+        until_found 1 '*/runs/*/checkpoints/*.safetensors' 300
+        shot 04-training
+        until_found 3 '*/runs/*/checkpoints/*.safetensors' 600
+        sleep 20
+        keys ctrl+r
+        sleep 30
     else
         sleep 6
     fi
@@ -83,8 +92,13 @@ for size in "${sizes[@]}"; do
         import -window root "$out/$name-11-seeds-scores.png"
         for tab in 3 4 5 6; do
             keys "ctrl+$tab"
+            sleep 2
             shot "2$tab-tab"
         done
+        keys ctrl+4
+        keys j j j
+        shot 27-fourth-pair
+        keys ctrl+3
         keys ctrl+2
         keys ctrl+k
         xdotool type --delay 60 'gen'
