@@ -161,14 +161,13 @@ impl Default for Sampling {
 impl Default for Reward {
     /// ST-LPIPS and BRISQUE: of the shipped metrics the pair that agreed best with what looks better among candidates of
     /// `mini`. With NIQE in the reward training on some photographs lowered NIQE on others; MS-SSIM, like PSNR, prefers
-    /// the smoother candidate of a group. Those test what training did. BRISQUE alone decides at equal halves, because more
-    /// detail always pleases it; at 0.7 both do.
+    /// the smoother candidate of a group. Those test what training did.
     fn default() -> Self {
         let one = |name: &str| BTreeMap::from([(name.to_owned(), 1.0)]);
         Self {
             fr: one("stlpips"),
             nr: one("brisque"),
-            fr_balance: 0.7,
+            fr_balance: 0.5,
             scope: Scope::Frozen,
             held_out: ["psnr", "ssim", "ms_ssim_s4", "niqe_b32", "piqe"].map(str::to_owned).into(),
         }
@@ -193,7 +192,7 @@ impl Default for Training {
             beta: 20_000.0,
             learning_rate: 1e-5,
             warmup_steps: 10,
-            steps: 36,
+            steps: 80,
             batch_pairs: 16,
             accumulation: 1,
             activations: Activations::Keep,
@@ -206,10 +205,10 @@ impl Default for Training {
             lora_alpha: 16.0,
             frozen: Vec::new(),
             seed: 0,
-            eval_every: 12,
+            eval_every: 20,
             eval_seeds: 16,
             early_stop_evaluations: 3,
-            checkpoint_every: 12,
+            checkpoint_every: 20,
             rounds: 1,
             round_reference: RoundReference::Original,
         }

@@ -14,6 +14,9 @@ use super::simd::{self, SendPtr, Simd, WithSimd};
 
 /// Patch values gathered at once by one thread (512 KB).
 const BLOCK_VALUES: usize = 128 << 10;
+/// Columns of the patches that the weight gradient copies together before it multiplies them: where they lie a whole
+/// patch apart, they fall on few lines of the cache.
+const PACKED_ROWS: usize = 32;
 
 /// Weights in the order in which one of the passes reads them.
 pub struct Weights(Vec<f32>);
@@ -155,13 +158,21 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
                 let rows = depth.div_ceil(rayon::current_num_threads() * 2).next_multiple_of(8);
                 (0..depth.div_ceil(rows)).into_par_iter().for_each(|i| {
                     let range = i * rows..((i + 1) * rows).min(depth);
-                    simd::dispatch(Product {
-                        dims: (range.len(), c_out, end - start),
-                        lhs: Lhs { ptr: patches[range.start..].as_ptr(), row: 1, depth },
-                        rhs: Rhs { ptr: dy[start * c_out..].as_ptr(), depth: c_out },
-                        // SAFETY: each thread owns some rows of the sum.
-                        out: Out { ptr: unsafe { sum_ptr.add(range.start * c_out) }, row: c_out },
-                        accumulate: start > 0,
+                    scratch::with(PACKED_ROWS * (end - start), |packed| {
+                        for first in range.clone().step_by(PACKED_ROWS) {
+                            let count = PACKED_ROWS.min(range.end - first);
+                            for (patch, packed) in patches.chunks_exact(depth).zip(packed.chunks_exact_mut(count)) {
+                                packed.copy_from_slice(&patch[first..first + count]);
+                            }
+                            simd::dispatch(Product {
+                                dims: (count, c_out, end - start),
+                                lhs: Lhs { ptr: packed.as_ptr(), row: 1, depth: count },
+                                rhs: Rhs { ptr: dy[start * c_out..].as_ptr(), depth: c_out },
+                                // SAFETY: each thread owns some rows of the sum.
+                                out: Out { ptr: unsafe { sum_ptr.add(first * c_out) }, row: c_out },
+                                accumulate: start > 0,
+                            });
+                        }
                     });
                 });
             };
