@@ -115,9 +115,9 @@ pub fn names_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe
     let mut changed = label_ui(ui, field, recipe, preset, ui.available_width());
     let trained: Vec<String> = recipe.trained_metrics().into_iter().map(str::to_owned).collect();
     let p = theme::palette(ui);
-    ui.horizontal_wrapped(|ui| {
+    let indented = egui::Frame::new().inner_margin(egui::Margin { left: 12, ..egui::Margin::ZERO });
+    let chips = |ui: &mut Ui| {
         ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
-        ui.add_space(12.0);
         let free = iqa::all().iter().map(|metric| metric.info()).filter(|info| !trained.iter().any(|t| t == info.name));
         for info in free {
             let at = recipe.reward.held_out.iter().position(|name| name == info.name);
@@ -133,7 +133,8 @@ pub fn names_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe
                 changed = true;
             }
         }
-    });
+    };
+    indented.show(ui, |ui| ui.horizontal_wrapped(chips));
     changed
 }
 
