@@ -10,7 +10,7 @@ use dp2o_studio::backbones::process::{Process, Schedule};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
 use dp2o_studio::imaging::{Image, resize};
-use dp2o_studio::method::recipe::Training;
+use dp2o_studio::method::recipe::{Augmentation, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
 use dp2o_studio::nn::adamw::{AdamW, Settings};
 use dp2o_studio::nn::layers::{Conv, GroupNorm};
@@ -281,8 +281,15 @@ fn a_small_noise_predicting_network_trains_samples_and_is_fine_tuned() {
         PairImages { loser: resize::enlarge_x4(&lr).unwrap(), lr, winner }
     };
     let mut pairs = Synthetic((0..6).map(pair).collect());
-    let settings =
-        Training { beta: 100.0, learning_rate: 1e-3, warmup_steps: 0, batch_pairs: 4, ..Training::default() };
+    // The network has seen no picture turned.
+    let settings = Training {
+        beta: 100.0,
+        learning_rate: 1e-3,
+        warmup_steps: 0,
+        batch_pairs: 4,
+        augmentation: Augmentation::None,
+        ..Training::default()
+    };
     let mut trainer = Trainer::new(&net, &params, &params, settings, pairs.len()).unwrap();
     let logs: Vec<_> = (0..30).map(|_| trainer.step(&mut pairs, &mut || Ok(())).unwrap()).collect();
     assert_eq!((logs[0].loss.margin, logs[0].loss.accuracy), (0.0, 0.5));
