@@ -85,6 +85,8 @@ for size in "${sizes[@]}"; do
         sleep 30
     else
         sleep 6
+        keys ctrl+r
+        sleep 20
     fi
     for theme in dark light; do
         name=$size-$theme

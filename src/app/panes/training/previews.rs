@@ -36,7 +36,8 @@ impl Previews {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.spacing_mut().slider_width = (ui.available_width() - space::L).clamp(60.0, 320.0);
                 let slider = Slider::new(&mut at, 0..=last).show_value(false);
-                if widgets::slider(ui, slider, "Step of the previews").changed() {
+                // One checkpoint leaves nothing to choose.
+                if last > 0 && widgets::slider(ui, slider, "Step of the previews").changed() {
                     self.at = (at < last).then_some(at);
                 }
             });
