@@ -102,9 +102,9 @@ fn main() {
     let times = drawn.scroll(pos2(900.0, 600.0), frames);
     report("200 images × 64 seeds, the grid scrolling", times, 4.0);
 
-    let mut drawn = Drawn::new(size(40, 16, 10, 20_000), PaneKind::Training);
+    let mut drawn = Drawn::new(size(40, 16, 1, 20_000), PaneKind::Training);
     let times = drawn.scroll(pos2(1100.0, 500.0), frames);
-    report("10 curves of 20,000 points in every chart", times, 6.0);
+    report("a run of 20,000 steps, all its charts", times, 6.0);
 
     let mut drawn = Drawn::new(size(200, 64, 0, 0), PaneKind::Pairs);
     report("200 images × 64 seeds, the pairs scrolling", drawn.scroll(pos2(900.0, 900.0), frames), 4.0);
