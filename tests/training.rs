@@ -155,3 +155,22 @@ fn nan_stops_before_it_reaches_the_weights() {
     assert!(matches!(cancelled, Err(Error::Cancelled)));
     assert!(trainer.policy().weights().to_flat().unwrap() == before);
 }
+
+#[test]
+fn frozen_weights_stay_and_the_others_are_trained() {
+    let net = Mini::new();
+    let reference = weights(&net);
+    // A weight alone, the bias beside it alone, and a layer as a whole.
+    let frozen = ["output.weight", "input.bias", "norm."];
+    let settings = Training { frozen: frozen.map(str::to_owned).into(), ema_decay: 0.0, ..settings(Mode::Full) };
+    let mut pairs = Synthetic::new(&[32, 32]);
+    let mut trainer = Trainer::new(&net, &reference, &reference, settings, pairs.len()).unwrap();
+    steps(&mut trainer, &mut pairs, 2);
+    for ((name, before), (_, after)) in reference.iter().zip(trainer.policy().weights().iter()) {
+        let values = |t: &candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let is_frozen = frozen.iter().any(|start| name.starts_with(start));
+        assert_eq!(values(before) == values(after), is_frozen, "{name}");
+    }
+    let everything = Training { frozen: vec![String::new()], ..self::settings(Mode::Full) };
+    assert!(Trainer::new(&net, &reference, &reference, everything, 1).is_err());
+}

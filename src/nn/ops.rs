@@ -35,7 +35,8 @@ impl<'a> Tape<'a> {
         } else {
             reference::conv2d(x.tensor(), weight, bias, residual.map(Var::tensor), kernel, stride)?
         };
-        let trains = self.trains(params, layer.weight) || self.trains(params, layer.bias);
+        let [trains_weight, trains_bias] = [layer.weight, layer.bias].map(|id| self.trains(params, id));
+        let trains = trains_weight || trains_bias;
         let wanted = trains || x.wants_gradient() || residual.is_some_and(Var::wants_gradient);
         Ok(self.push(y, wanted, || {
             let (x, residual) = (x.clone(), residual.cloned());
@@ -48,18 +49,20 @@ impl<'a> Tape<'a> {
                     let weight = params.get(layer.weight);
                     let (dx, weights) = reference::conv2d_gradients(x.tensor(), weight, dy, (kernel, stride), wanted)?;
                     if let Some([dw, db]) = weights {
-                        sink.add_param(layer.weight, dw)?;
-                        sink.add_param(layer.bias, db)?;
+                        sink.add_wanted(layer.weight, dw, trains_weight)?;
+                        sink.add_wanted(layer.bias, db, trains_bias)?;
                     }
                     return dx.map_or(Ok(()), |dx| sink.add(&x, dx));
                 }
                 let dy = cpu::values(dy)?;
-                if trains {
+                if trains_weight {
                     let values = cpu::values(x.tensor())?;
                     let dw = cpu::accumulated(params.get(layer.weight).shape(), |dw| {
                         conv::weight_gradient(shape, &values, &dy, dw)
                     })?;
                     sink.add_param(layer.weight, dw)?;
+                }
+                if trains_bias {
                     sink.add_param(layer.bias, cpu::accumulated(c_out, |db| conv::bias_gradient(c_out, &dy, db))?)?;
                 }
                 if x.wants_gradient() {
@@ -106,7 +109,8 @@ impl<'a> Tape<'a> {
         } else {
             (reference::group_norm(x.tensor(), weight, bias, scale_shift.map(Var::tensor), groups, silu)?, None)
         };
-        let trains = self.trains(params, layer.weight) || self.trains(params, layer.bias);
+        let [trains_weight, trains_bias] = [layer.weight, layer.bias].map(|id| self.trains(params, id));
+        let trains = trains_weight || trains_bias;
         let wanted = trains || x.wants_gradient() || scale_shift.is_some_and(Var::wants_gradient);
         Ok(self.push(y, wanted, || {
             let (x, scale_shift) = (x.clone(), scale_shift.cloned());
@@ -124,10 +128,8 @@ impl<'a> Tape<'a> {
                         sink.add(&scale_shift, gradient)?;
                     }
                     let [dx, dw, db] = reference::take(all)?;
-                    if trains {
-                        sink.add_param(layer.weight, dw)?;
-                        sink.add_param(layer.bias, db)?;
-                    }
+                    sink.add_wanted(layer.weight, dw, trains_weight)?;
+                    sink.add_wanted(layer.bias, db, trains_bias)?;
                     return sink.add(&x, dx);
                 };
                 let (values, dy) = (cpu::values(x.tensor())?, cpu::values(dy)?);
@@ -149,8 +151,8 @@ impl<'a> Tape<'a> {
                             }
                         })
                     };
-                    sink.add_param(layer.weight, fold(&dgain)?)?;
-                    sink.add_param(layer.bias, fold(&dshift)?)?;
+                    sink.add_wanted(layer.weight, fold(&dgain)?, trains_weight)?;
+                    sink.add_wanted(layer.bias, fold(&dshift)?, trains_bias)?;
                 }
                 if let Some(scale_shift) = &scale_shift {
                     let gradient = cpu::build((batch, 2 * channels), |out| {

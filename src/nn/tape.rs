@@ -69,6 +69,11 @@ impl Gradients {
         add_to(&mut self.params, id.0, gradient)
     }
 
+    /// Adds to the gradient of a weight that came out beside others, if it is `wanted`.
+    pub fn add_wanted(&mut self, id: ParamId, gradient: Tensor, wanted: bool) -> Result<()> {
+        if wanted { self.add_param(id, gradient) } else { Ok(()) }
+    }
+
     /// Takes the gradient of a value, if any reached it.
     pub fn take(&mut self, var: &Var) -> Option<Tensor> {
         self.nodes.get_mut(var.node?)?.take()

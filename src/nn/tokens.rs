@@ -70,8 +70,9 @@ impl<'a> Tape<'a> {
         } else {
             reference::row_norm(x.tensor(), w, b, norm)?
         };
-        let trains = self.trains(params, weight);
-        Ok(self.push(y, trains || x.wants_gradient(), || {
+        let trains_weight = self.trains(params, weight);
+        let trains_bias = bias.is_some_and(|bias| self.trains(params, bias));
+        Ok(self.push(y, trains_weight || trains_bias || x.wants_gradient(), || {
             let x = x.clone();
             move |dy: &Tensor, sink: &mut Gradients| {
                 let w = params.get(weight);
@@ -91,11 +92,9 @@ impl<'a> Tape<'a> {
                     let [dx, dw] = reference::take(all)?;
                     (dx, dw, dy.reshape(((), width))?.sum(0)?)
                 };
-                if trains {
-                    sink.add_param(weight, dw)?;
-                    if let Some(bias) = bias {
-                        sink.add_param(bias, db)?;
-                    }
+                sink.add_wanted(weight, dw, trains_weight)?;
+                if let Some(bias) = bias {
+                    sink.add_wanted(bias, db, trains_bias)?;
                 }
                 sink.add(&x, dx)
             }
