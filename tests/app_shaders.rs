@@ -1,10 +1,12 @@
 //! Every shader is validated in any case; where there is a graphics adapter its colours are compared with what the CPU
 //! says they should be. Without one the comparison is skipped, and says so.
 
+mod adapter;
+
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use dp2o_studio::app::gpu::Gpu;
+use dp2o_studio::app::gpu::callback::Drawing;
 use dp2o_studio::app::gpu::colormap::Colormap;
 use dp2o_studio::app::gpu::matrix::Cells;
 use dp2o_studio::app::gpu::view::{Draw, Field, Heat, Pixels, Show};
@@ -33,33 +35,15 @@ fn every_shader_is_valid() {
     assert!(count > 0, "no shader was found");
 }
 
-/// Waits for a future of wgpu's, which are ready at once outside of browsers.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return value;
-        }
-        std::thread::yield_now();
-    }
-}
-
 fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = now(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()?;
-    now(adapter.request_device(&wgpu::DeviceDescriptor::default())).ok()
+    adapter::now(adapter::adapter()?.request_device(&wgpu::DeviceDescriptor::default())).ok()
 }
 
 /// The target's pixels, RGBA.
-fn rendered(
-    device: &wgpu::Device,
-    queue: &wgpu::Queue,
-    prepare: impl FnOnce(&mut Gpu) -> wgpu::BindGroup,
-    paint: impl FnOnce(&Gpu, &mut wgpu::RenderPass<'_>, &wgpu::BindGroup),
-) -> Vec<u8> {
+fn rendered<D: Drawing>(device: &wgpu::Device, queue: &wgpu::Queue, drawing: &D) -> Vec<u8> {
     let format = wgpu::TextureFormat::Rgba8Unorm;
     let mut gpu = Gpu::new(device, format);
-    let bound = prepare(&mut gpu);
+    let bound = drawing.prepare(&mut gpu, device, queue);
     let size = wgpu::Extent3d { width: SIDE as u32, height: SIDE as u32, depth_or_array_layers: 1 };
     let target = device.create_texture(&wgpu::TextureDescriptor {
         label: None,
@@ -90,7 +74,7 @@ fn rendered(
             color_attachments: &[Some(attachment)],
             ..Default::default()
         });
-        paint(&gpu, &mut pass, &bound);
+        D::paint(&gpu, &mut pass, &bound);
     }
     let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(SIDE as u32 * 4), rows_per_image: None };
     encoder.copy_texture_to_buffer(target.as_image_copy(), wgpu::TexelCopyBufferInfo { buffer: &buffer, layout }, size);
@@ -174,7 +158,7 @@ fn colours_on_the_graphics_card_are_those_of_the_cpu() {
             heat,
             ground: Color32::from_rgb(10, 20, 30),
         };
-        let got = rendered(&device, &queue, |gpu| gpu.prepare_view(&device, &queue, &draw), Gpu::paint_view);
+        let got = rendered(&device, &queue, &draw);
         let mut worst = 0;
         for y in 0..SIDE {
             for x in 0..SIDE {
@@ -232,7 +216,7 @@ fn cells_on_the_graphics_card_are_those_of_the_cpu() {
             colormap,
             absent: Color32::from_rgb(10, 20, 30),
         };
-        let got = rendered(&device, &queue, |gpu| gpu.prepare_matrix(&device, &queue, &cells), Gpu::paint_matrix);
+        let got = rendered(&device, &queue, &cells);
         let mut colored = 0;
         for y in 0..SIDE {
             for x in 0..SIDE {

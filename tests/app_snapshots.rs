@@ -3,6 +3,7 @@
 //!
 //!     UPDATE_SNAPSHOTS=1 cargo test --release --test app_snapshots
 
+mod adapter;
 mod made_up;
 
 use dp2o_studio::app::Studio;
@@ -36,21 +37,9 @@ impl App for Still {
     }
 }
 
-fn has_adapter() -> bool {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let mut adapter = std::pin::pin!(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        match adapter.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(adapter) => return adapter.is_ok(),
-            std::task::Poll::Pending => std::thread::yield_now(),
-        }
-    }
-}
-
 #[test]
 fn every_tab_looks_as_it_did_in_both_themes() {
-    if !has_adapter() {
+    if adapter::adapter().is_none() {
         eprintln!("SKIPPED: there is no graphics adapter");
         return;
     }

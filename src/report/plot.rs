@@ -126,20 +126,19 @@ fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
 
 /// Round numbers within a range, about five.
 fn labelled_ticks(range: [f64; 2]) -> Vec<(f64, String)> {
-    let all = ticks(range, 5.0);
-    let step = all.get(1).zip(all.first()).map_or(1.0, |(b, a)| b - a);
+    let (step, all) = ticks(range, 5.0);
     let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
     all.into_iter().map(|at| (at, format!("{at:.decimals$}"))).collect()
 }
 
-/// Round values within a range, about `count` of them.
-pub fn ticks([low, high]: [f64; 2], count: f64) -> Vec<f64> {
+/// Round values within a range, about `count` of them, and the step from one to the next.
+pub fn ticks([low, high]: [f64; 2], count: f64) -> (f64, Vec<f64>) {
     let rough = (high - low) / count;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|step| *step >= rough).unwrap_or(rough);
     if !(step.is_finite() && step > 0.0) {
-        return Vec::new();
+        return (step, Vec::new());
     }
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
-    (first..=last).map(|n| n as f64 * step).collect()
+    (step, (first..=last).map(|n| n as f64 * step).collect())
 }

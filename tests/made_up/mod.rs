@@ -95,7 +95,7 @@ fn image(id: i64) -> ImageRow {
 }
 
 /// The ranking's input, made of noise.
-pub fn scores(set: &CandidateSet, images: &[ImageRow], recipe: &Recipe) -> Arc<Scores> {
+fn scores(set: &CandidateSet, images: &[ImageRow], recipe: &Recipe) -> Arc<Scores> {
     let seeds = recipe.sampling.m;
     let columns: Vec<MetricColumn> = recipe
         .scored_metrics()

@@ -1,8 +1,10 @@
 //! What the graphics card draws beside egui's own shapes, by the shaders in `shaders/`.
 //!
 //! * [`view`]: one or two pictures with a metric's map on top. [`matrix`]: cells coloured by their values.
-//! * [`colormap`]: the colours of both. `pipeline` and `textures`: what both are made of.
+//! * [`colormap`]: the colours of both. [`callback`], `pipeline` and `textures`: what
+//!   both are made of.
 
+pub mod callback;
 pub mod colormap;
 pub mod matrix;
 mod pipeline;

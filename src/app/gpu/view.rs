@@ -1,16 +1,14 @@
 //! One or two pictures with a map on top.
 
-use std::sync::{Arc, OnceLock};
-
-use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
-use egui::PaintCallbackInfo;
+use std::sync::Arc;
 
 use super::Gpu;
+use super::callback::Drawing;
 use super::colormap::Colormap;
 use super::textures::Device;
 
-/// The shader, for the pipeline and for tests.
-pub const SHADER: &str = include_str!("../../../shaders/view.wgsl");
+/// The shader.
+pub(super) const SHADER: &str = include_str!("../../../shaders/view.wgsl");
 /// Textures it reads: two pictures, their maps, the colormap's table.
 pub(super) const TEXTURES: u32 = 5;
 
@@ -66,78 +64,42 @@ pub struct Draw {
     pub ground: egui::Color32,
 }
 
-/// A view on its way through a frame.
-pub struct Callback {
-    draw: Draw,
-    bound: OnceLock<wgpu::BindGroup>,
-}
-
-impl Callback {
-    /// A view to be drawn in this frame.
-    pub fn new(draw: Draw) -> Self {
-        Self { draw, bound: OnceLock::new() }
-    }
-}
-
-impl Gpu {
-    /// Uploads what a view reads and binds it.
-    pub fn prepare_view(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, draw: &Draw) -> wgpu::BindGroup {
+impl Drawing for Draw {
+    fn prepare(&self, gpu: &mut Gpu, device: &wgpu::Device, queue: &wgpu::Queue) -> wgpu::BindGroup {
         let on = Device { device, queue };
-        self.textures.begin();
-        let second = draw.second.as_ref().unwrap_or(&draw.first);
-        let colormap = draw.heat.map_or_else(Colormap::default, |heat| heat.colormap);
+        gpu.textures.begin();
+        let second = self.second.as_ref().unwrap_or(&self.first);
+        let colormap = self.heat.map_or_else(Colormap::default, |heat| heat.colormap);
         let views = [
-            self.textures.pixels(on, &draw.first),
-            self.textures.pixels(on, second),
-            self.textures.field(on, draw.maps[0].as_ref()),
-            self.textures.field(on, draw.maps[1].as_ref()),
-            self.textures.table(on, colormap),
+            gpu.textures.pixels(on, &self.first),
+            gpu.textures.pixels(on, second),
+            gpu.textures.field(on, self.maps[0].as_ref()),
+            gpu.textures.field(on, self.maps[1].as_ref()),
+            gpu.textures.table(on, colormap),
         ];
-        self.view.bind(device, &self.uniform(draw), &views)
+        gpu.view.bind(device, &self.uniform(gpu.encodes_srgb), &views)
     }
 
-    /// Draws a view that was prepared.
-    pub fn paint_view(&self, pass: &mut wgpu::RenderPass<'_>, bound: &wgpu::BindGroup) {
-        self.view.paint(pass, bound);
+    fn paint(gpu: &Gpu, pass: &mut wgpu::RenderPass<'_>, bound: &wgpu::BindGroup) {
+        gpu.view.paint(pass, bound);
     }
+}
 
-    fn uniform(&self, draw: &Draw) -> [f32; 16] {
-        let [mode, wipe, amplify] = match draw.show {
+impl Draw {
+    fn uniform(&self, encodes_srgb: bool) -> [f32; 16] {
+        let [mode, wipe, amplify] = match self.show {
             Show::First => [0.0, 0.0, 0.0],
             Show::Second => [1.0, 0.0, 0.0],
             Show::Difference(factor) => [2.0, 0.0, factor],
             Show::Wipe(share) => [3.0, share, 0.0],
         };
-        let heat = draw.heat.filter(|heat| draw.maps[usize::from(mode == 1.0)].is_some() || heat.is_difference);
+        let heat = self.heat.filter(|heat| self.maps[usize::from(mode == 1.0)].is_some() || heat.is_difference);
         let heat = heat.map_or([0.0; 4], |heat| {
             [if heat.is_difference { 2.0 } else { 1.0 }, heat.opacity, heat.range[0], heat.range[1]]
         });
-        let [r, g, b, _] = draw.ground.to_array().map(|v| f32::from(v) / 255.0);
-        let (p, q) = (draw.part, heat);
-        let srgb = if self.encodes_srgb { 1.0 } else { 0.0 };
+        let [r, g, b, _] = self.ground.to_array().map(|v| f32::from(v) / 255.0);
+        let (p, q) = (self.part, heat);
+        let srgb = if encodes_srgb { 1.0 } else { 0.0 };
         [p[0], p[1], p[2], p[3], mode, wipe, amplify, srgb, q[0], q[1], q[2], q[3], r, g, b, 1.0]
-    }
-}
-
-impl CallbackTrait for Callback {
-    fn prepare(
-        &self,
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        _: &ScreenDescriptor,
-        _: &mut wgpu::CommandEncoder,
-        resources: &mut CallbackResources,
-    ) -> Vec<wgpu::CommandBuffer> {
-        if let Some(gpu) = resources.get_mut::<Gpu>() {
-            // A callback is prepared once; a second time would bind the same.
-            let _ = self.bound.set(gpu.prepare_view(device, queue, &self.draw));
-        }
-        Vec::new()
-    }
-
-    fn paint(&self, _: PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
-        if let (Some(gpu), Some(bound)) = (resources.get::<Gpu>(), self.bound.get()) {
-            gpu.paint_view(pass, bound);
-        }
     }
 }

@@ -4,8 +4,9 @@ use eframe::egui_wgpu::Callback as Painted;
 use egui::{Color32, Rect, Ui, pos2, vec2};
 
 use crate::app::actions::Cx;
+use crate::app::gpu::callback::Callback;
 use crate::app::gpu::make_ready;
-use crate::app::gpu::view::{Callback, Draw, Field, Heat, Pixels, Show};
+use crate::app::gpu::view::{Draw, Field, Heat, Pixels, Show};
 use crate::engine::protocol::{MapPicture, Source};
 
 /// What is painted.

@@ -9,9 +9,10 @@ use egui::{Align2, Color32, Pos2, Rect, RichText, ScrollArea, Sense, TextStyle, 
 use crate::app::actions::Cx;
 use crate::app::commands::CommandId;
 use crate::app::format;
+use crate::app::gpu::callback::Callback;
 use crate::app::gpu::colormap::Colormap;
 use crate::app::gpu::make_ready;
-use crate::app::gpu::matrix::{Callback, Cells};
+use crate::app::gpu::matrix::Cells;
 use crate::app::panes::seeds::{Side, scores_ui};
 use crate::app::state::rewards::RewardView;
 use crate::app::widgets;

@@ -167,8 +167,7 @@ impl Plots {
 
 /// About `count` marks at round values.
 fn marks((low, high): (f64, f64), count: f64) -> Vec<GridMark> {
-    let values = ticks([low, high], count);
-    let step_size = values.get(1).zip(values.first()).map_or(high - low, |(b, a)| b - a);
+    let (step_size, values) = ticks([low, high], count);
     values.into_iter().map(|value| GridMark { value, step_size }).collect()
 }
 
