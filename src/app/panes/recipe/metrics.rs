@@ -111,7 +111,7 @@ fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe) -> Option<String> {
 }
 
 /// The held-out metrics as check boxes; true if one was changed.
-pub fn names_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
+pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
     let mut changed = label_ui(ui, field, recipe, preset, ui.available_width());
     let trained: Vec<String> = recipe.trained_metrics().into_iter().map(str::to_owned).collect();
     let p = theme::palette(ui);

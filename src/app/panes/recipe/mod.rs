@@ -159,7 +159,7 @@ impl RecipePane {
             for field in shown {
                 let edited = match field.accepted {
                     Accepted::Weights => metrics::weights_ui(ui, field, recipe, &preset),
-                    Accepted::Names => metrics::names_ui(ui, field, recipe, &preset),
+                    _ if field.key == "reward.held_out" => metrics::held_out_ui(ui, field, recipe, &preset),
                     _ if field.key == "curation.ratio" => ratio::ui(ui, field, recipe, &preset),
                     _ => control::ui(ui, field, recipe, &preset),
                 };
