@@ -265,7 +265,11 @@ fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
     until(&mut harness, "an image", 30, |s| s.state.images_count() == 1);
     press(&mut harness, Modifiers::COMMAND, Key::G);
     until(&mut harness, "all candidates", 120, |s| {
-        s.state.candidates_done() == (4, 4) && s.state.jobs.current().is_none() && s.state.rewards.is_some()
+        s.state.candidates_done() == (4, 4) && s.state.jobs.active().next().is_none()
+    });
+    // Until the ranking says that there are pairs, no Train button can be pressed.
+    until(&mut harness, "a group of pairs", 20, |s| {
+        s.state.rewards.as_ref().is_some_and(|r| r.ranking.summary.groups_with_pairs == 1)
     });
 
     let steps = |s: &Studio| s.state.curves.values().next().map_or(0, |curves| curves.steps.len());
