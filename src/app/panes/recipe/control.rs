@@ -164,7 +164,9 @@ fn names_ui(ui: &mut Ui, field: &Field, names: &[String], preset: &Recipe) -> Op
     let response = response.on_hover_ui(|ui| explain(ui, field, preset));
     widgets::name(&response, Role::TextInput, field.label);
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    ui.data_mut(|data| match response.has_focus() {
+    // Asked before the data are locked: it reads them too.
+    let is_typing = response.has_focus();
+    ui.data_mut(|data| match is_typing {
         true => drop(data.insert_temp(typed, text)),
         false => data.remove::<String>(typed),
     });
