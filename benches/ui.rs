@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use dp2o_studio::app::Studio;
 use dp2o_studio::app::actions::Action;
+use dp2o_studio::app::commands::CommandId;
 use dp2o_studio::app::panes::PaneKind;
 use dp2o_studio::app::state::Asked;
 use dp2o_studio::engine::protocol::{Answer, Event as EngineEvent, QueryId};
@@ -105,6 +106,11 @@ fn main() {
     let mut drawn = Drawn::new(size(40, 16, 1, 20_000), PaneKind::Training);
     let times = drawn.scroll(pos2(1100.0, 500.0), frames);
     report("a run of 20,000 steps, all its charts", times, 6.0);
+    let mut drawn = Drawn::new(size(40, 16, 10, 20_000), PaneKind::Training);
+    drawn.frame(Vec::new());
+    drawn.studio.act(Action::Command(CommandId::OverlayRuns));
+    let times = drawn.scroll(pos2(1100.0, 500.0), frames);
+    report("ten runs of 20,000 steps overlaid, all their charts", times, 6.0);
 
     let mut drawn = Drawn::new(size(200, 64, 0, 0), PaneKind::Pairs);
     report("200 images × 64 seeds, the pairs scrolling", drawn.scroll(pos2(900.0, 900.0), frames), 4.0);

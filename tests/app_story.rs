@@ -1,6 +1,7 @@
 //! The newcomer's story through the window's accessibility tree, against the real engine on tiny images: add images,
 //! generate, look, tweak, train, compare, export.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use dp2o_studio::engine::protocol::{Event, Job, JobState, Level};
 use dp2o_studio::imaging::{Image, encode};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::random::Random;
+use eframe::App;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
@@ -71,10 +73,36 @@ fn workspace(dir: &Path) {
 }
 
 fn studio(dir: &Path) -> Harness<'static, Studio> {
+    studio_after(dir, Kept::default())
+}
+
+/// The studio as it is started after a session that kept something.
+fn studio_after(dir: &Path, kept: Kept) -> Harness<'static, Studio> {
     let options = Options { workspace: Some(dir.into()), ..Options::default() };
-    Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")))
+    Harness::builder().with_size([1280.0, 800.0]).build_eframe(move |cc| {
+        cc.storage = Some(Box::leak(Box::new(kept)));
+        Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}"))
+    })
+}
+
+/// What a session keeps, in memory.
+#[derive(Default)]
+struct Kept(HashMap<String, String>);
+
+impl eframe::Storage for Kept {
+    fn get_string(&self, key: &str) -> Option<String> {
+        self.0.get(key).cloned()
+    }
+
+    fn set_string(&mut self, key: &str, value: String) {
+        self.0.insert(key.into(), value);
+    }
+
+    fn remove_string(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
+    fn flush(&mut self) {}
 }
 
 /// Draws frames until something is the case.
@@ -209,6 +237,16 @@ fn the_newcomers_story() {
     until(&mut harness, "pairs written", 30, |_| exported.join("w").is_dir());
     until(&mut harness, "nothing left to do", 30, |s| s.state.jobs.active().next().is_none());
     assert_eq!(errors(harness.state()), Vec::<&str>::new());
+
+    // The next start brings the comparison back.
+    let rewards = |s: &Studio| s.state.comparisons.last().unwrap().report.comparison.policy.mean.clone();
+    let before = rewards(harness.state());
+    let mut kept = Kept::default();
+    harness.state_mut().save(&mut kept);
+    drop(harness);
+    let mut harness = studio_after(&root, kept);
+    until(&mut harness, "the comparison is back", 60, |s| !s.state.comparisons.is_empty());
+    assert_eq!(rewards(harness.state()), before);
 }
 
 #[test]

@@ -205,6 +205,12 @@ impl Studio {
         self.act(Action::Start(Job::Train { run: None }));
     }
 
+    pub(super) fn overlay_runs(&mut self) {
+        self.show(PaneKind::Training);
+        self.front = PaneKind::Training;
+        self.pane_command(CommandId::OverlayRuns);
+    }
+
     pub(super) fn compare_last(&mut self) {
         let run = self.state.library.as_ref().and_then(|l| l.runs.last()).map(|run| run.name.clone());
         if let Some(run) = run {

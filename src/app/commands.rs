@@ -55,6 +55,7 @@ pub enum CommandId {
     ZoomReset,
     LargerCells,
     SmallerCells,
+    OverlayRuns,
     PairNext,
     PairPrevious,
     PairExclude,
@@ -229,6 +230,11 @@ fn needs_pairs(state: &State) -> Result<(), &'static str> {
     if has_pairs { Ok(()) } else { Err("there are no pairs yet: generate candidates first") }
 }
 
+fn needs_runs(state: &State) -> Result<(), &'static str> {
+    needs_workspace(state)?;
+    if state.library.as_ref().is_some_and(|l| !l.runs.is_empty()) { Ok(()) } else { Err("there is no run yet") }
+}
+
 fn needs_comparison(state: &State) -> Result<(), &'static str> {
     needs_workspace(state)?;
     if state.comparisons.is_empty() { Err("nothing was compared yet") } else { Ok(()) }
@@ -315,6 +321,8 @@ static COMMANDS: &[Command] = &[
         |s, _| s.scale_cells(1.15)),
     command!(SmallerCells, View, "Smaller cells", "In the Seeds tab", [plain(Key::Minus)], always,
         |s, _| s.scale_cells(1.0 / 1.15)),
+    command!(OverlayRuns, View, "Overlay all runs", "In the Training tab; once more for the selected run alone", [],
+        needs_runs, |s, _| s.overlay_runs()),
     command!(ToggleTheme, View, "Dark or light", "", [ctrl_shift(Key::L)], always, |s, ctx| s.toggle_theme(ctx)),
     command!(LargerFont, View, "Larger font", "", [ctrl_shift(Key::Period)], always, |s, ctx| s.change_font(ctx, 1.0)),
     command!(SmallerFont, View, "Smaller font", "", [ctrl_shift(Key::Comma)], always, |s, ctx| s.change_font(ctx, -1.0)),

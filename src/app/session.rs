@@ -28,6 +28,22 @@ pub struct Session {
     pub unsaved_recipe: Option<String>,
     /// Side of a cell of the Seeds grid in points; 0 fits all candidates of an image.
     pub cell_points: f32,
+    /// What was compared last, to be compared again at the next start: by then all of it is in the workspace.
+    pub compared: Option<LastComparison>,
+}
+
+/// A comparison that was on the screen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastComparison {
+    /// The workspace.
+    pub root: PathBuf,
+    /// Before, as a command spells it.
+    pub a: String,
+    /// After.
+    pub b: String,
+    pub seeds: usize,
+    /// Held-out images compared. Where there are others now, comparing again would sample, which no start is to do.
+    pub images: usize,
 }
 
 impl Default for Session {
@@ -39,6 +55,7 @@ impl Default for Session {
             zoom: 1.0,
             unsaved_recipe: None,
             cell_points: 0.0,
+            compared: None,
         }
     }
 }

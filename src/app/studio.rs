@@ -17,10 +17,11 @@ use super::commands::{self, CommandId};
 use super::dialogs::Dialogs;
 use super::history::History;
 use super::panes::{PaneKind, Panes, Tiled};
-use super::session::{self, Session};
+use super::session::{self, LastComparison, Session};
 use super::state::State;
 use super::{chrome, fonts, layout, theme, toasts};
 use crate::engine::protocol::{Job, Level};
+use crate::method::evaluation::Comparison;
 use crate::{Error, Result};
 
 /// Names the studio to the system, and its directory below the user's data directory.
@@ -256,6 +257,24 @@ impl Studio {
         }
     }
 
+    /// Brings back the comparison of the last session once it is known that all of it is still there.
+    fn compare_again(&mut self) {
+        let Some(library) = self.state.library.as_ref().filter(|_| self.session.compared.is_some()) else { return };
+        let held_out = library.images.iter().filter(|image| image.held_out).count();
+        let root = self.state.opened.as_ref().map(|opened| &opened.root);
+        let is_there = |last: &LastComparison| root == Some(&last.root) && held_out == last.images;
+        if let Some(LastComparison { a, b, seeds, .. }) = self.session.compared.take().filter(is_there) {
+            self.start_job(Job::Compare { a, b, seeds: Some(seeds) });
+        }
+    }
+
+    /// What is on the screen of the Compare tab, or would be.
+    fn last_comparison(&self) -> Option<LastComparison> {
+        let (opened, last) = self.state.opened.as_ref().zip(self.state.comparisons.last())?;
+        let Comparison { a, b, seeds, images, .. } = &last.report.comparison;
+        Some(LastComparison { root: opened.root.clone(), a: a.clone(), b: b.clone(), seeds: *seeds, images: *images })
+    }
+
     fn take_drops(&mut self, ctx: &Context) {
         let dropped: Vec<PathBuf> =
             ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
@@ -310,6 +329,7 @@ impl eframe::App for Studio {
             ctx.request_repaint();
         }
         self.note_opened(root);
+        self.compare_again();
         let chosen = self.dialogs.take();
         self.actions.extend(chosen);
         self.carry_out(ctx);
@@ -351,6 +371,8 @@ impl eframe::App for Studio {
         let unsaved = self.has_unsaved_recipe().then(|| self.state.recipe.edited.to_ron().ok()).flatten();
         self.session.unsaved_recipe = unsaved;
         self.session.cell_points = self.panes.seeds.chosen_cell_points();
+        // One that is still to be brought back is not forgotten by a save in between.
+        self.session.compared = self.last_comparison().or(self.session.compared.take());
         self.session.save(storage);
         layout::save(&self.tree, storage);
     }

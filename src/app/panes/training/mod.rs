@@ -18,7 +18,7 @@ use crate::app::state::jobs::{Kind, Phase};
 use crate::app::state::{Stage, State};
 use crate::app::theme::space;
 use crate::app::widgets;
-use crate::engine::protocol::Level;
+use crate::engine::protocol::{Level, Library};
 use crate::method::alarms::{self, Alarm};
 use crate::workspace::{RunId, Split};
 
@@ -75,6 +75,20 @@ impl Pane for TrainingPane {
             });
         });
     }
+
+    fn command(&mut self, id: CommandId, cx: &mut Cx) {
+        if id == CommandId::OverlayRuns
+            && let Some(library) = &cx.state.library
+        {
+            overlay(library, &mut self.shown, self.selected);
+        }
+    }
+}
+
+/// Shows the curves of all runs, or where they are shown those of the selected one alone.
+fn overlay(library: &Library, shown: &mut Vec<RunId>, selected: Option<RunId>) {
+    let all = library.runs.iter().map(|run| run.id);
+    *shown = if shown.len() < library.runs.len() { all.collect() } else { selected.into_iter().collect() };
 }
 
 impl TrainingPane {

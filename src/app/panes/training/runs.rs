@@ -17,7 +17,21 @@ pub fn color_of(p: &Palette, run: RunId) -> Color32 {
 
 /// Draws the runs, newest first; `shown` are those whose curves are drawn, `selected` the one looked at.
 pub fn ui(ui: &mut Ui, cx: &mut Cx, library: &Library, shown: &mut Vec<RunId>, selected: &mut Option<RunId>) {
-    widgets::section(ui, "Runs");
+    ui.horizontal(|ui| {
+        widgets::section(ui, "Runs");
+        if library.runs.len() > 1 {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let is_all = shown.len() == library.runs.len();
+                let hint =
+                    if is_all { "Draw the curves of the selected run alone" } else { "Draw the curves of all runs" };
+                let button = ui.small_button(if is_all { "One" } else { "All" }).on_hover_text(hint);
+                widgets::name(&button, Role::Button, "Overlay all runs");
+                if button.clicked() {
+                    super::overlay(library, shown, *selected);
+                }
+            });
+        }
+    });
     let height = (ui.available_height() * 0.45).max(80.0);
     ScrollArea::vertical().id_salt("runs").max_height(height).auto_shrink([false, true]).show(ui, |ui| {
         for run in library.runs.iter().rev() {
