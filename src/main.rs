@@ -6,5 +6,6 @@ use std::process::ExitCode;
 static ALLOCATOR: dp2o_studio::memory::Counted = dp2o_studio::memory::Counted;
 
 fn main() -> ExitCode {
+    dp2o_studio::memory::keep_freed();
     dp2o_studio::cli::main()
 }

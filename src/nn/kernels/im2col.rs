@@ -113,29 +113,38 @@ pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut 
     }
     let (out_h, out_w) = shape.out_size();
     let ConvShape { height, width, c_in, kernel, stride, pad, .. } = shape;
-    scratch::with(shape.batch * out_h * out_w * depth, |patches| {
-        let out = SendPtr(patches.as_mut_ptr());
-        blocks(shape).for_each(|pixels| product(pixels.clone(), unsafe { out.add(pixels.start * depth) }));
-        let patches = &*patches;
-        // Each input row collects what every patch row that covers it holds: no two threads write one value.
-        dx.par_chunks_exact_mut(width * c_in).enumerate().for_each(|(row, dx)| {
-            let (image, y) = (row / height, row % height);
-            dx.fill(0.0);
-            for ky in 0..kernel {
-                let Some(above) = (y + pad).checked_sub(ky) else { continue };
-                if above % stride != 0 || above / stride >= out_h {
-                    continue;
-                }
-                let row = (image * out_h + above / stride) * out_w;
-                for ox in 0..out_w {
-                    for kx in 0..kernel {
-                        let x = (ox * stride + kx).wrapping_sub(pad);
-                        if x < width {
-                            let patch = &patches[(row + ox) * depth + (ky * kernel + kx) * c_in..][..c_in];
-                            for (dx, p) in dx[x * c_in..(x + 1) * c_in].iter_mut().zip(patch) {
-                                *dx += p;
-                            }
-                        }
+    // Bands of input rows whose patches stay in cache until they are summed up. A band computes all patches that reach into
+    // it, those on its border a second time: no two threads write one value.
+    let patch_rows = (BLOCK_VALUES / (out_w * depth).max(1)).clamp(1, out_h);
+    let band = (patch_rows * stride).min((shape.batch * height).div_ceil(rayon::current_num_threads())).max(stride);
+    let bands = height.div_ceil(band);
+    let out = SendPtr(dx.as_mut_ptr());
+    (0..shape.batch * bands).into_par_iter().for_each(|i| {
+        let (image, top) = (i / bands, i % bands * band);
+        let bottom = (top + band).min(height);
+        let first = (top + pad + 1).saturating_sub(kernel).div_ceil(stride).min(out_h);
+        let last = ((bottom - 1 + pad) / stride + 1).clamp(first, out_h);
+        let rows = (image * height + top) * width * c_in..(image * height + bottom) * width * c_in;
+        // SAFETY: the bands are disjoint.
+        let dx = unsafe { std::slice::from_raw_parts_mut(out.add(rows.start), rows.len()) };
+        dx.fill(0.0);
+        scratch::with((last - first) * out_w * depth, |patches| {
+            let pixel = (image * out_h + first) * out_w;
+            product(pixel..pixel + (last - first) * out_w, patches.as_mut_ptr());
+            for (n, patch) in patches.chunks_exact(depth).enumerate() {
+                let (oy, ox) = (first + n / out_w, n % out_w);
+                for (ky, taps) in patch.chunks_exact(kernel * c_in).enumerate() {
+                    let y = (oy * stride + ky).wrapping_sub(pad);
+                    if !(top..bottom).contains(&y) {
+                        continue;
+                    }
+                    let dx = &mut dx[(y - top) * width * c_in..][..width * c_in];
+                    // The part of the patch that lies within the row, all its columns in one run.
+                    let left = ox * stride;
+                    let (skip, end) = (pad.saturating_sub(left), kernel.min((width + pad).saturating_sub(left)));
+                    if skip < end {
+                        let dx = &mut dx[(left + skip - pad) * c_in..(left + end - pad) * c_in];
+                        dx.iter_mut().zip(&taps[skip * c_in..end * c_in]).for_each(|(dx, p)| *dx += p);
                     }
                 }
             }
