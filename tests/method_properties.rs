@@ -256,6 +256,20 @@ fn equal_rewards_are_ranked_by_seed_and_absent_ones_left_out() {
 }
 
 #[test]
+fn without_any_hr_the_reward_is_the_nr_half_and_fr_metrics_need_no_bounds() {
+    let columns = table(&mut Random(1), 1, 2, 0.0).columns().to_vec();
+    let mut table = ScoreTable::new(vec![false], 2, columns).unwrap();
+    for (seed, score) in [(0, 1.0), (1, 3.0)] {
+        (2..4).for_each(|column| table.set(0, seed, column, score).unwrap());
+    }
+    let bounds = Bounds::fit(&table);
+    assert_eq!(bounds.0.len(), 2);
+    let rewards = rewards_of(&table, &reward(), &bounds);
+    assert!(rewards.get(0, 0).is_some() && rewards.get(0, 1).is_some());
+    assert_ne!(rewards.get(0, 0), rewards.get(0, 1));
+}
+
+#[test]
 fn incomplete_groups_work_and_nan_never_comes_out() {
     let mut random = Random(5);
     for _ in 0..60 {
@@ -265,6 +279,10 @@ fn incomplete_groups_work_and_nan_never_comes_out() {
         let bounds = Bounds::fit(&table);
         if bounds.0.len() < 4 {
             let refused = RewardPlan::new(&table, &reward(), &bounds);
+            if !table.has_any_hr() && (2..4).all(|c| bounds.get(&table.columns()[c].name).is_some()) {
+                assert!(refused.is_ok());
+                continue;
+            }
             assert!(refused.unwrap_err().to_string().contains("no frozen bounds"));
             continue;
         }

@@ -52,6 +52,15 @@ pub fn brief(value: f64) -> String {
     }
 }
 
+/// A value on an axis whose marks lie `step` apart: as many decimals as tell them apart.
+pub fn mark(value: f64, step: f64) -> String {
+    let decimals = -step.log10().floor();
+    match decimals <= 4.0 && value.abs() < 1e5 {
+        true => format!("{value:.*}", decimals.max(0.0) as usize),
+        false => brief(value),
+    }
+}
+
 /// A shortcut as it is printed on the keys.
 pub fn shortcut(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
     let mut text = ctx.format_shortcut(shortcut);
@@ -110,6 +119,11 @@ mod tests {
         assert_eq!(number(f64::NAN), "–");
         assert_eq!(number(0.0), "0");
         assert_eq!((brief(0.012_345), brief(1.0749), brief(f64::NAN)), ("0.0123".into(), "1.07".into(), "–".into()));
+        assert_eq!(
+            (mark(0.001, 5e-4), mark(0.7, 0.05), mark(20.0, 10.0)),
+            ("0.0010".into(), "0.70".into(), "20".into())
+        );
+        assert_eq!(mark(2e-5, 1e-5), "2.0e-5");
         assert_eq!(count(1_234_567), "1\u{2009}234\u{2009}567");
         assert_eq!(short("a long name.png", 6), "a lon…");
         assert_eq!(duration(3600.0), "60 min");

@@ -120,8 +120,12 @@ impl Scores {
 
     /// Whether a metric counts that has no frozen bounds.
     pub fn lacks_bounds(&self, recipe: &Recipe) -> bool {
-        let known = |name: &&str| self.frozen.as_ref().is_some_and(|b| b.get(name).is_some());
-        recipe.reward.scope == Scope::Frozen && !recipe.trained_metrics().iter().all(known)
+        let table = &self.train.table;
+        // Without any HR the FR metrics have no scores to fit bounds on, nor need they any.
+        let counts = |name: &str| table.has_any_hr() || table.column_of(name).is_none_or(|c| !table.columns()[c].is_fr);
+        let known = |name: &str| self.frozen.as_ref().is_some_and(|b| b.get(name).is_some());
+        recipe.reward.scope == Scope::Frozen
+            && !recipe.trained_metrics().iter().all(|name| known(name) || !counts(name))
     }
 
     /// The frozen bounds, completed by what would be frozen now.

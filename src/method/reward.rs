@@ -40,6 +40,8 @@ pub struct RewardPlan {
 impl RewardPlan {
     /// Resolves the metrics of the recipe. `bounds` are needed for [`Scope::Frozen`] only.
     ///
+    /// A table without any HR has no FR half; its metrics need no bounds then.
+    ///
     /// Errors: a metric with a weight has no column, is in the wrong half, or has no frozen bounds.
     pub fn new(table: &ScoreTable, recipe: &Reward, bounds: &Bounds) -> Result<Self> {
         let half = |weights: &std::collections::BTreeMap<String, f64>, is_fr: bool| {
@@ -77,7 +79,8 @@ impl RewardPlan {
             let balance = recipe.fr_balance;
             return Err(Error::invalid(format!("reward.fr_balance: {balance} is not between 0 and 1")));
         }
-        Ok(Self { fr: half(&recipe.fr, true)?, nr: half(&recipe.nr, false)?, fr_balance: recipe.fr_balance })
+        let fr = if table.has_any_hr() { half(&recipe.fr, true)? } else { Vec::new() };
+        Ok(Self { fr, nr: half(&recipe.nr, false)?, fr_balance: recipe.fr_balance })
     }
 
     /// Shares of the FR and the NR half in the reward of a group; both 0 where it has no reward.

@@ -68,6 +68,11 @@ impl ScoreTable {
         self.columns.iter().position(|column| column.name == metric)
     }
 
+    /// Whether any group has a ground truth.
+    pub fn has_any_hr(&self) -> bool {
+        self.has_hr.contains(&true)
+    }
+
     /// Whether the group's LR image has an HR image, so that FR metrics exist for it.
     pub fn has_hr(&self, group: usize) -> bool {
         self.has_hr.get(group).copied().unwrap_or(false)

@@ -213,3 +213,15 @@ fn a_reader_writes_nothing() {
         assert!(text.contains("open for reading only"), "{text}");
     }
 }
+
+#[test]
+fn an_image_to_train_on_does_not_become_held_out_by_being_added_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ws = small_workspace(&dir.path().join("ws"));
+    let image = new_image("dog");
+    let id = ws.add_image(&image, b"lr", None).unwrap();
+    assert_eq!(ws.add_image(&image, b"lr", None).unwrap(), id);
+    let refused = message(ws.add_image(&NewImage { held_out: true, ..image.clone() }, b"lr", None));
+    assert!(refused.contains("dog is here already, to train on"), "{refused}");
+    assert!(!ws.ledger().image(id).unwrap().held_out);
+}

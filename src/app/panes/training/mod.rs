@@ -149,7 +149,7 @@ impl TrainingPane {
 /// Start, pause, resume, stop.
 fn controls_ui(ui: &mut Ui, cx: &mut Cx) {
     let job = cx.state.jobs.active().find(|job| matches!(job.kind, Kind::Train | Kind::Run));
-    let Some((phase, progress)) = job.map(|job| (job.phase.clone(), job.progress.clone())) else {
+    let Some(phase) = job.map(|job| job.phase.clone()) else {
         let hint =
             "Goes on with the last run, or begins a new one where recipe or pairs are others: no run is overwritten";
         if widgets::primary_button(ui, "Train").on_hover_text(hint).clicked() {
@@ -163,13 +163,6 @@ fn controls_ui(ui: &mut Ui, cx: &mut Cx) {
     }
     if ui.button("Stop run").on_hover_text("Within one step; the run can be resumed with Train").clicked() {
         cx.run(CommandId::Cancel);
-    }
-    if let Some(progress) = progress {
-        let eta = progress.eta_secs.filter(|_| !is_paused).map(crate::app::format::duration);
-        let eta = eta.map_or(String::new(), |eta| format!(", {eta} left"));
-        let held = if is_paused { ", paused" } else { "" };
-        let text = format!("{} {}/{}{eta}{held}", progress.stage, progress.done, progress.total);
-        ui.label(RichText::new(text).color(cx.palette.text_weak));
     }
 }
 

@@ -92,7 +92,7 @@ impl Plots {
                 series.thin(range, width as usize);
             }
         }
-        let decimals = |value: f64| if is_log { format::brief(10f64.powf(value)) } else { format::brief(value) };
+        let steps = drawn.iter().filter_map(|run| cx.state.curves.get(&run.id)?.steps.last()).map(|row| row.step);
         let plot = Plot::new(Id::unique(("training", &chart.title)))
             .width(width)
             .height(HEIGHT)
@@ -102,16 +102,21 @@ impl Plots {
             .allow_zoom([true, false])
             .allow_drag([true, false])
             .auto_bounds([true, true])
+            // One range for all, also where there is only one evaluation yet.
+            .include_x(0.0)
+            .include_x(f64::from(steps.max().unwrap_or(1)))
             .grid_color(p.line)
             .x_grid_spacer(|input| marks(input.bounds, 4.0))
             .y_grid_spacer(|input| marks(input.bounds, 4.0))
             .grid_spacing(egui::Rangef::new(4.0, 8.0))
             .custom_x_axes(vec![AxisHints::new_x().label_spacing(egui::Rangef::new(16.0, 20.0))])
             .custom_y_axes(vec![
-                AxisHints::new_y()
-                    .min_thickness(38.0)
-                    .label_spacing(egui::Rangef::new(12.0, 14.0))
-                    .formatter(move |mark, _| decimals(mark.value)),
+                AxisHints::new_y().min_thickness(38.0).label_spacing(egui::Rangef::new(12.0, 14.0)).formatter(
+                    move |mark, _| match is_log {
+                        true => format::brief(10f64.powf(mark.value)),
+                        false => format::mark(mark.value, mark.step_size),
+                    },
+                ),
             ])
             .set_margin_fraction(vec2(0.01, 0.08))
             .label_formatter(|_| None);
