@@ -79,7 +79,7 @@ for size in "${sizes[@]}"; do
         keys ctrl+5
         until_found 1 '*/runs/*/checkpoints/*.safetensors' 300
         shot 04-training
-        until_found 3 '*/runs/*/checkpoints/*.safetensors' 600
+        until_found 2 '*/runs/*/checkpoints/*.safetensors' 600
         sleep 20
         keys ctrl+r
         sleep 30

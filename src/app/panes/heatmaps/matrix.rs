@@ -74,7 +74,8 @@ impl MatrixView {
             ui.toggle_value(&mut self.is_stretched, "Stretch")
                 .on_hover_text("Colours run from the lowest to the highest value of each column");
             if let Some(image) = cx.state.selected_image().filter(|_| !self.shows_all) {
-                ui.label(RichText::new(&image.name).color(cx.palette.text_weak));
+                let name = RichText::new(&image.name).color(cx.palette.text_weak);
+                ui.add(egui::Label::new(name).truncate()).on_hover_text(&image.name);
             }
         });
         self.update(cx, &rewards);

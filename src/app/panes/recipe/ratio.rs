@@ -1,6 +1,6 @@
 //! The selection ratio: a slider over N, with the usual fractions to jump to.
 
-use egui::{Align, Layout, RichText, Slider, Ui};
+use egui::{Align, Layout, RichText, Slider, Ui, vec2};
 
 use super::control::LABEL_WIDTH;
 use super::{explain, label_ui};
@@ -30,12 +30,12 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
             }
         });
     });
-    ui.horizontal(|ui| {
-        ui.add_space(LABEL_WIDTH + 8.0);
+    // From the right, so that six of them reach under the label instead of out of the pane.
+    let line = vec2(ui.available_width(), ui.spacing().interact_size.y);
+    ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         ui.spacing_mut().button_padding.x = 5.0;
-        let fractions = std::iter::successors(Some(2usize), |d| Some(d * 2)).take_while(|d| *d <= m).take(6);
-        for divisor in fractions {
+        for divisor in (1..=6).rev().map(|power| 1usize << power).filter(|divisor| *divisor <= m) {
             let ratio = 1.0 / divisor as f64;
             let is_on = (recipe.curation.ratio - ratio).abs() < 1e-9;
             let text = RichText::new(format!("1/{divisor}")).small();

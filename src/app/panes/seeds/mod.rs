@@ -6,14 +6,13 @@ mod overview;
 
 pub(super) use cell::{Side, paint_picture, scores_ui};
 
-use egui::{Align, ComboBox, Layout, RichText, Slider, Ui};
+use egui::{Align, ComboBox, Label, Layout, RichText, Slider, Ui};
 
 use super::Pane;
 use crate::app::actions::Cx;
 use crate::app::commands::CommandId;
 use crate::app::state::Stage;
-use crate::app::theme;
-use crate::app::{format, widgets};
+use crate::app::{theme, widgets};
 
 /// Sides a cell can have, in points.
 const CELL_POINTS: std::ops::RangeInclusive<f32> = 48.0..=640.0;
@@ -155,11 +154,11 @@ impl SeedsPane {
             cx.run(CommandId::NextImage);
         }
         let Some(image) = cx.state.selected_image() else { return };
-        let name = format::short(&image.name, 26);
-        ui.label(RichText::new(name).font(theme::strong(14.0))).on_hover_text(&image.name);
         if image.held_out {
             widgets::badge(ui, "held out", p.held_out).on_hover_text("Never trained on: makes no pairs");
         }
+        let name = RichText::new(&image.name).font(theme::strong(14.0));
+        ui.add(Label::new(name).truncate()).on_hover_text(&image.name);
     }
 
     fn order_ui(&mut self, ui: &mut Ui, cx: &Cx) {
