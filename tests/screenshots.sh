@@ -80,9 +80,10 @@ for size in "${sizes[@]}"; do
         until_found 1 '*/runs/*/checkpoints/*.safetensors' 300
         shot 04-training
         until_found 2 '*/runs/*/checkpoints/*.safetensors' 600
-        sleep 20
+        until_found 384 '*/candidates/*/run-1-*.png' 600 # both checkpoints, 12 crops × 16 seeds
+        sleep 10
         keys ctrl+r
-        sleep 30
+        sleep 15
     else
         sleep 6
         keys ctrl+r

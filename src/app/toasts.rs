@@ -60,6 +60,10 @@ fn toast_ui(ui: &mut egui::Ui, toast: &Toast, actions: &mut Vec<Action>) -> bool
         ui.horizontal_top(|ui| {
             ui.colored_label(color, level_mark(toast.level));
             ui.vertical(|ui| {
+                if toast.level != Level::Info {
+                    // One width for all that stay until they are dismissed.
+                    ui.set_min_width(ui.available_width());
+                }
                 ui.add(Label::new(RichText::new(&toast.text).color(p.text)).wrap());
                 if toast.level == Level::Info && toast.offer.is_none() {
                     return;

@@ -2,7 +2,9 @@
 
 use egui::accesskit::Role;
 use egui::{Align, Color32, Layout, RichText, Sense, Stroke, Ui, pos2, vec2};
-use egui_plot::{GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, Points};
+use egui_plot::{
+    AxisHints, GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, Points,
+};
 
 use super::shown::{Shown, signed};
 use crate::app::actions::Cx;
@@ -89,6 +91,8 @@ fn still<'a>(ui: &Ui, id: &str, p: &'static Palette) -> Plot<'a> {
         .allow_axis_zoom_drag(false)
         .allow_double_click_reset(false)
         .show_crosshair(false)
+        // Few marks, all of which are to be named.
+        .custom_x_axes(vec![AxisHints::new_x().label_spacing(egui::Rangef::new(14.0, 18.0))])
         .set_margin_fraction(vec2(0.03, 0.05))
         .y_axis_min_width(34.0)
         .grid_color(p.line)

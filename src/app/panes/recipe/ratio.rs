@@ -46,8 +46,7 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
         }
     });
     let n = n_from_ratio(recipe.curation.ratio, m);
-    ui.horizontal(|ui| {
-        ui.add_space(LABEL_WIDTH + 8.0);
+    ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
         let text = format!("{n}² = {} a group", format::counted(n * n, "pair"));
         ui.label(RichText::new(text).small().color(p.text_faint));
     });
