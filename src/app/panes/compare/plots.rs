@@ -93,7 +93,7 @@ fn still<'a>(ui: &Ui, id: &str, p: &'static Palette) -> Plot<'a> {
         .show_crosshair(false)
         // Few marks, all of which are to be named.
         .custom_x_axes(vec![AxisHints::new_x().label_spacing(egui::Rangef::new(14.0, 18.0))])
-        .set_margin_fraction(vec2(0.03, 0.05))
+        .set_margin_fraction(vec2(0.05, 0.05))
         .y_axis_min_width(34.0)
         .grid_color(p.line)
 }
