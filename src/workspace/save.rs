@@ -12,12 +12,14 @@ use crate::{Error, Result};
 impl Workspace {
     /// Adds an image with its encoded PNG files. The same source and variant again adds nothing: the image that is there
     /// is returned, brought back if it was removed, given its files if they were lost and its HR image if it had none.
-    /// Errors: it is there, but held out where the new one is not, or the other way round.
+    /// Errors: it is there and not removed, but held out where the new one is not, or the other way round.
     pub fn add_image(&self, new: &NewImage, lr_png: &[u8], hr_png: Option<&[u8]>) -> Result<ImageId> {
         self.require_writable()?;
         if let Some(known) = self.ledger.image_of_source(&new.source_hash, &new.variant)? {
             // Taken silently, a picture meant to be held out would be trained on.
-            if known.held_out != new.held_out {
+            if known.held_out != new.held_out && known.removed {
+                self.ledger.set_held_out(known.id, new.held_out)?;
+            } else if known.held_out != new.held_out {
                 let there = if known.held_out { "held out" } else { "to train on" };
                 return Err(Error::invalid(format!(
                     "{} is here already, {there}; the library can change that",

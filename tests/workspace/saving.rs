@@ -224,4 +224,10 @@ fn an_image_to_train_on_does_not_become_held_out_by_being_added_again() {
     let refused = message(ws.add_image(&NewImage { held_out: true, ..image.clone() }, b"lr", None));
     assert!(refused.contains("dog is here already, to train on"), "{refused}");
     assert!(!ws.ledger().image(id).unwrap().held_out);
+
+    // Removed, nobody sees it in the library: it comes back as it is added.
+    ws.ledger().set_removed(id, true).unwrap();
+    assert_eq!(ws.add_image(&NewImage { held_out: true, ..image }, b"lr", None).unwrap(), id);
+    let back = ws.ledger().image(id).unwrap();
+    assert!(back.held_out && !back.removed);
 }
