@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use dp2o_studio::backbones::mini;
 use dp2o_studio::imaging::encode;
@@ -63,6 +63,19 @@ fn noise() -> Vec<u8> {
     let random = Random::new(5, 0);
     let values = random.normal_image(3, 160, 160).iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect();
     encode::png_bytes(&dp2o_studio::imaging::Image::new(160, 160, values).unwrap()).unwrap()
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_panic() {
+    let bench = Bench::new();
+    bench.write("noise.png", &noise());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+    command.args(["iqa", "--metric", "piqe", "noise.png", "--json", "scores.json"]).current_dir(bench.dir.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(bench.path("scores.json").exists());
 }
 
 /// What lies in a workspace, without what every opening touches.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::out;
 use crate::engine::Engine;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Event, Job, JobState, Level, Opened, Outcome};
@@ -155,7 +156,7 @@ impl Bar {
         };
         if due && p.total > 0 {
             let note = if self.note.is_empty() { String::new() } else { format!(", {}", self.note) };
-            eprintln!("{} {}/{} {rate}{note}", p.stage, p.done, p.total);
+            out::note(format_args!("{} {}/{} {rate}{note}", p.stage, p.done, p.total));
             self.shown = Some((p.stage.clone(), Instant::now()));
         }
     }
@@ -166,8 +167,8 @@ impl Bar {
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| out::note(format_args!("{text}"))),
+            None => out::note(format_args!("{text}")),
         }
     }
 

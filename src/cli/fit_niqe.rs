@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::out::say;
 use crate::imaging::decode;
 use crate::iqa::niqe_fit;
 use crate::{Error, Result};
@@ -32,6 +33,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let view = |shape, data| TensorView::new(Dtype::F64, shape, data).map_err(|cause| Error::file(out, cause));
     let tensors = [("mean", view(vec![n], &mean)?), ("cov", view(vec![n, n], &cov)?)];
     safetensors::serialize_to_file(tensors, None, out).map_err(|cause| Error::file(out, cause))?;
-    println!("{}: {} sharp blocks of {} photographs", out.display(), fit.blocks, images.len());
+    say!("{}: {} sharp blocks of {} photographs", out.display(), fit.blocks, images.len());
     Ok(())
 }

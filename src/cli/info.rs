@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::out::say;
 use crate::engine::bench::{self, Bench};
 use crate::method::recipe::Recipe;
 use crate::workspace::{Summary, Workspace};
@@ -32,12 +33,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn print_bench(recipe: &Recipe, bench: &Bench) {
     let ms = |seconds: f64| 1e3 * seconds;
-    println!("device       {}", bench.device);
+    say!("device       {}", bench.device);
     for (count, seconds) in &bench.batches {
-        println!("evaluation   {count} images of 128×128 at once: {:.2} ms each", ms(*seconds));
+        say!("evaluation   {count} images of 128×128 at once: {:.2} ms each", ms(*seconds));
     }
     let side = recipe.data.crop_px;
-    println!(
+    say!(
         "sampling     {:.1} ms a candidate of {side}×{side}, {} steps",
         ms(bench.candidate_secs),
         recipe.sampling.steps
@@ -47,7 +48,7 @@ fn print_bench(recipe: &Recipe, bench: &Bench) {
             Some(bytes) => format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64),
             None => "not known on this device".into(),
         };
-        println!(
+        say!(
             "DPO step     {} pairs, activations = {name}: {:.0} ms, peak memory {peak}",
             recipe.training.batch_pairs,
             ms(step.seconds)
@@ -59,21 +60,21 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
     let recipe: Recipe = workspace.recipe()?;
     let Summary { counts, ledger_bytes, images_bytes, candidates_bytes, runs_bytes, exports_bytes } =
         workspace.summary()?;
-    println!("{}", workspace.root().display());
-    println!("images       {} ({} held out, {} with HR)", counts.images, counts.held_out_images, counts.images_with_hr);
-    println!("candidates   {} (M = {})", counts.candidates, recipe.sampling.m);
-    println!("scores       {}", counts.scores);
-    println!("overrides    {}", counts.overrides);
-    println!("checkpoints  {}", counts.checkpoints);
+    say!("{}", workspace.root().display());
+    say!("images       {} ({} held out, {} with HR)", counts.images, counts.held_out_images, counts.images_with_hr);
+    say!("candidates   {} (M = {})", counts.candidates, recipe.sampling.m);
+    say!("scores       {}", counts.scores);
+    say!("overrides    {}", counts.overrides);
+    say!("checkpoints  {}", counts.checkpoints);
     for run in workspace.ledger().runs()? {
         let steps = workspace.ledger().steps_since(run.id, 0)?.len();
         let best = workspace.ledger().best_checkpoint(run.id)?;
         let best =
             best.and_then(|c| Some(format!(", best held-out reward {:.4} at step {}", c.held_out_reward?, c.step)));
-        println!("run          {}: {}, {steps} steps{}", run.name, run.state.as_str(), best.unwrap_or_default());
+        say!("run          {}: {}, {steps} steps{}", run.name, run.state.as_str(), best.unwrap_or_default());
     }
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
-    println!(
+    say!(
         "on disk      ledger {:.1} MiB, images {:.1} MiB, candidates {:.1} MiB, runs {:.1} MiB, exports {:.1} MiB",
         mib(ledger_bytes),
         mib(images_bytes),
@@ -82,7 +83,7 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
         mib(exports_bytes)
     );
     for finding in workspace.check()? {
-        println!("finding      {finding}");
+        say!("finding      {finding}");
     }
     Ok(())
 }

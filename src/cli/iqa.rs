@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::out::say;
 use crate::imaging::{Image, atomic, decode, encode};
 use crate::iqa::{self, Kind, Map, Scorer};
 use crate::{Error, Result};
@@ -59,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let image = decode::read(file)?;
         for (metric, compares, scorer) in &scorers {
             let score = scorer.score(&image).map_err(|e| Error::file(file, e))?;
-            println!("{metric}\t{score:.6}\t{}", file.display());
+            say!("{metric}\t{score:.6}\t{}", file.display());
             rows.push(Row { file, r#ref: reference_path.filter(|_| *compares), metric, score });
             if let (Some(folder), Some(map)) = (&arguments.map, map_of(arguments, scorer.as_ref(), &image, file)?) {
                 let stem = file.file_stem().unwrap_or_default().to_string_lossy();

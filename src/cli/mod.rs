@@ -4,6 +4,7 @@ mod client;
 mod fit_niqe;
 mod info;
 mod iqa;
+mod out;
 mod pretrain;
 mod workspace;
 
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dp2o-studio: {error}");
+            out::note(format_args!("dp2o-studio: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use candle_core::Device;
-
+use super::out::say;
 use crate::backbones::pretrain::{self, Options, Progress};
+use crate::engine::best_device;
 use crate::{Error, Result};
 
 #[derive(clap::Args)]
@@ -13,6 +13,12 @@ pub struct Arguments {
     /// Folder of photographs to train on.
     #[arg(long)]
     data: PathBuf,
+    /// Folder of photographs that are not trained on; the loss on them is printed, to see by whether it still gets better.
+    #[arg(long, value_name = "DIR")]
+    held_out: Option<PathBuf>,
+    /// Weights to start from (safetensors) instead of random ones.
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
     /// Training time in hours, those of interrupted runs included.
     #[arg(long)]
     hours: f64,
@@ -37,6 +43,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let options = Options {
         data: arguments.data.clone(),
+        held_out: arguments.held_out.clone(),
+        init: arguments.init.clone(),
         hours: arguments.hours,
         out: arguments.out.clone(),
         batch: arguments.batch,
@@ -46,13 +54,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         save_every: Duration::from_secs(120),
     };
     let total_secs = options.hours * 3600.0;
-    let last = pretrain::pretrain(&options, &Device::Cpu, |p| {
+    let last = pretrain::pretrain(&options, &best_device(), |p| {
         if p.step % 50 == 0 {
-            let Progress { step, seconds, loss, gradient_norm } = p;
-            println!("step {step} loss {loss:.4} gradient {gradient_norm:.3}, {seconds:.0} of {total_secs:.0} s");
+            let Progress { step, seconds, loss, gradient_norm, held_out_loss } = p;
+            let held_out = held_out_loss.map(|loss| format!(", held-out loss {loss:.5}")).unwrap_or_default();
+            say!("step {step} loss {loss:.4} gradient {gradient_norm:.3}{held_out}, {seconds:.0} of {total_secs:.0} s");
         }
         true
     })?;
-    println!("{} steps, loss {:.4}, written to {}", last.step, last.loss, options.out.display());
+    say!("{} steps, loss {:.4}, written to {}", last.step, last.loss, options.out.display());
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::client::{Client, assign, setting};
+use super::out::say;
 use crate::engine::protocol::{AddImages, Job, Outcome, Role, RunReport, Upscale};
 use crate::imaging::atomic;
 use crate::method::evaluation::Comparison;
@@ -160,9 +161,9 @@ pub fn new(arguments: &New) -> Result<()> {
     assign(&mut recipe, &arguments.set)?;
     let job = Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
     if let Outcome::Added { images, .. } = Client::start()?.run(job)? {
-        println!("{images} images added");
+        say!("{images} images added");
     }
-    println!("workspace made: {}", arguments.workspace.display());
+    say!("workspace made: {}", arguments.workspace.display());
     Ok(())
 }
 
@@ -181,7 +182,7 @@ pub fn add(arguments: &Add) -> Result<()> {
         degradation: arguments.degrade.clone().unwrap_or(data.degradation),
     };
     if let Outcome::Added { images, refused } = client.run(Job::Add(images))? {
-        println!("{images} images added, {} files refused", refused.len());
+        say!("{images} images added, {} files refused", refused.len());
     }
     Ok(())
 }
@@ -189,7 +190,7 @@ pub fn add(arguments: &Add) -> Result<()> {
 pub fn sample(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
     if let Outcome::Sampled { candidates } = client.run(Job::Sample { images: None })? {
-        println!("{candidates} candidates sampled");
+        say!("{candidates} candidates sampled");
     }
     Ok(())
 }
@@ -197,7 +198,7 @@ pub fn sample(arguments: &Stage) -> Result<()> {
 pub fn score(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
     if let Outcome::Scored { scores } = client.run(Job::Score)? {
-        println!("{scores} scores computed");
+        say!("{scores} scores computed");
     }
     Ok(())
 }
@@ -206,7 +207,7 @@ pub fn curate(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
     if let Outcome::Curated(summary) = client.run(Job::Curate)? {
         let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, .. } = *summary;
-        println!(
+        say!(
             "{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1}"
         );
     }
@@ -217,7 +218,7 @@ pub fn train(arguments: &Train) -> Result<()> {
     let set = with_rounds(&arguments.stage.set, arguments.rounds);
     let mut client = Client::open(&arguments.stage.workspace, &set)?;
     if let Outcome::Trained { run, steps, state } = client.run(Job::Train { run: arguments.run.clone() })? {
-        println!("{run}: {} at step {steps}", state.as_str());
+        say!("{run}: {} at step {steps}", state.as_str());
     }
     Ok(())
 }
@@ -226,7 +227,7 @@ pub fn compare(arguments: &Compare) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &[])?;
     let Compare { a, b, seeds, .. } = arguments;
     if let Outcome::Compared(compared) = client.run(Job::Compare { a: a.clone(), b: b.clone(), seeds: *seeds })? {
-        println!("{}", compared.report.comparison.to_text());
+        say!("{}", compared.report.comparison.to_text());
         write_json(arguments.json.as_deref(), &compared.report.comparison)?;
         for (format, path) in [
             (Format::Csv, &arguments.csv),
@@ -262,10 +263,10 @@ pub fn run(arguments: &Run) -> Result<()> {
     };
     if let Outcome::Ran(report) = client.run(Job::Run)? {
         let [sample, score, train, compare] = report.timings_secs;
-        println!("{}", report.compared.report.comparison.to_text());
-        println!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
-        println!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
-        println!("image sheet: {}", report.sheet.display());
+        say!("{}", report.compared.report.comparison.to_text());
+        say!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
+        say!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
+        say!("image sheet: {}", report.sheet.display());
         write_json(arguments.json.as_deref(), &RunJson::of(&report))?;
     }
     Ok(())
@@ -292,7 +293,7 @@ pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
         recipe: Box::new(recipe),
     });
     if let Outcome::Written(files) = Client::start()?.run(job)? {
-        files.iter().for_each(|file| println!("{}", file.display()));
+        files.iter().for_each(|file| say!("{}", file.display()));
     }
     Ok(())
 }

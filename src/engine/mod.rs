@@ -29,6 +29,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{Error, Result};
 use control::Control;
+pub use models::best_device;
 use protocol::{Command, Event, Job, JobId, JobState, Query, QueryId};
 
 /// Events that may wait for a client before the engine waits for it.

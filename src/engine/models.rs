@@ -43,7 +43,7 @@ impl Default for Models {
 }
 
 /// The first CUDA or Metal device if the program was built for it and there is one, else the CPU.
-fn best_device() -> Device {
+pub fn best_device() -> Device {
     Device::cuda_if_available(0)
         .ok()
         .filter(|d| !d.is_cpu())

@@ -21,6 +21,8 @@ use crate::workspace::ImageId;
 
 const NAME: f32 = 118.0;
 const ROW: f32 = 22.0;
+/// Two lines: a metric's name, then its variant and the arrow of the order.
+const HEAD: f32 = 32.0;
 /// Between the rewards and the metrics.
 const GAP: f32 = 6.0;
 const COLORMAP: Colormap = Colormap::Viridis;
@@ -126,7 +128,7 @@ impl MatrixView {
     }
 
     fn heads_ui(&mut self, ui: &mut Ui, cx: &Cx, width: f32) {
-        let (row, _) = ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, ROW + 4.0), Sense::hover());
+        let (row, _) = ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, HEAD), Sense::hover());
         let font = TextStyle::Small.resolve(ui.style());
         for (index, head) in self.heads.iter().enumerate() {
             let min = pos2(row.left() + NAME + index as f32 * width, row.top());
@@ -134,10 +136,17 @@ impl MatrixView {
             let response = ui.interact(cell, ui.scope_id().with(("head", index)), Sense::click());
             widgets::name(&response, Role::ColumnHeader, head);
             let is_sorted = self.sort_by == index;
-            let arrow = if self.ascending { "▲" } else { "▼" };
-            let text = if is_sorted { format!("{head} {arrow}") } else { head.clone() };
+            let arrow = match (is_sorted, self.ascending) {
+                (false, _) => "",
+                (true, true) => " ▲",
+                (true, false) => " ▼",
+            };
+            let (name, variant) = name_and_variant(head);
             let color = if is_sorted || response.hovered() { cx.palette.text } else { cx.palette.text_weak };
-            widgets::paint_text(ui, cell.shrink2(vec2(3.0, 0.0)), Align2::CENTER_CENTER, &text, font.clone(), color);
+            let (upper, lower) = cell.shrink2(vec2(1.0, 1.0)).split_top_bottom_at_fraction(0.5);
+            widgets::paint_text(ui, upper, Align2::CENTER_CENTER, name, font.clone(), color);
+            let second = format!("{variant}{arrow}");
+            widgets::paint_text(ui, lower, Align2::CENTER_CENTER, second.trim_start(), font.clone(), color);
             let hint = if index < REWARDS.len() { "Reward, and its halves" } else { "Normalized: 1 is best" };
             if response.on_hover_text(format!("{head}\n{hint}; a click sorts")).clicked() {
                 self.ascending = is_sorted && !self.ascending;
@@ -220,6 +229,14 @@ impl MatrixView {
         for (cell, text, ink) in texts {
             ui.painter().text(cell.center(), Align2::CENTER_CENTER, text, font.clone(), ink);
         }
+    }
+}
+
+/// `ms_ssim_s4` as `ms_ssim` and `s4`: whole, names like this are wider than a column can be.
+fn name_and_variant(metric: &str) -> (&str, &str) {
+    match metric.rsplit_once('_') {
+        Some((name, variant)) if variant.ends_with(|c: char| c.is_ascii_digit()) => (name, variant),
+        _ => (metric, ""),
     }
 }
 

@@ -1,31 +1,21 @@
 //! Trains the embedded backbone from photographs: what made the weights in `assets/`.
 
+mod patches;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use self::patches::{Batch, Photo};
 use super::Backbone;
-use super::mini::{DETAIL_GAIN, Mini};
+use super::mini::Mini;
 use crate::nn::adamw::{AdamW, Settings};
 use crate::nn::params::Params;
-use crate::nn::tape::Tape;
-use crate::random::Random;
+use crate::nn::tape::{Tape, Var};
 use crate::{Error, Result};
 
-/// Streams of [`Random`], one per use.
-mod stream {
-    pub const CROP: u32 = 1;
-    pub const TIME: u32 = 2;
-    pub const NOISE: u32 = 3;
-}
-
-/// Side of the training patches in pixels.
-const PATCH_PX: usize = 64;
-/// Photographs are also used at these scales, which multiplies the detail of a given size.
-const SCALES: [f64; 2] = [1.0, 0.5];
 /// Steps over which the learning rate rises at the start.
 const WARMUP: u64 = 200;
 /// Share of the run over which the learning rate falls to zero at the end; before it, a run can be prolonged.
@@ -37,12 +27,20 @@ const CLIP: f64 = 1.5;
 const NORM_DECAY: f64 = 0.99;
 /// The average of the weights forgets faster during the first steps: its decay is (1 + step) / (this + step) there.
 const EMA_WARMUP: u64 = 10;
+/// What the held-out loss is averaged over.
+const HELD_OUT_BATCHES: u64 = 24;
+const HELD_OUT_BATCH: usize = 32;
+const HELD_OUT_SEED: u64 = 0x5EED;
 
 /// What a training run is asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Folder of photographs.
     pub data: PathBuf,
+    /// Folder of photographs that are never trained on, to see by whether it still gets better.
+    pub held_out: Option<PathBuf>,
+    /// Weights to start from instead of random ones.
+    pub init: Option<PathBuf>,
     /// Training time, this run and those it resumes together.
     pub hours: f64,
     /// The weights, f16 safetensors. The state to resume from lies beside it, as `OUT.state`.
@@ -66,94 +64,9 @@ pub struct Progress {
     pub loss: f64,
     /// Running mean of the (shortened) gradients' norms.
     pub gradient_norm: f64,
-}
-
-/// A photograph at one scale: HR planar 8-bit values, and the bicubic image made from its LR.
-struct Photo {
-    width: usize,
-    height: usize,
-    hr: Vec<u8>,
-    bicubic: Vec<u8>,
-}
-
-fn photos(folder: &Path) -> Result<Vec<Photo>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(|e| Error::file(folder, e))?
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.is_file())
-        .collect();
-    paths.sort();
-    let jobs: Vec<(PathBuf, f64)> = paths.iter().flat_map(|p| SCALES.map(|s| (p.clone(), s))).collect();
-    let photo = |(path, scale): &(PathBuf, f64)| -> Result<Photo> {
-        use image::imageops::{FilterType, resize};
-        let image = image::open(path).map_err(|e| Error::file(path, e))?.into_rgb32f();
-        let align = |n: u32| ((n as f64 * scale) as u32 / 4 * 4).max(4);
-        let (width, height) = (align(image.width()), align(image.height()));
-        // Catmull-Rom is the cubic with a = −0.5: the usual "bicubic".
-        let hr = resize(&image, width, height, FilterType::CatmullRom);
-        let lr = resize(&hr, width / 4, height / 4, FilterType::CatmullRom);
-        let lr = image::DynamicImage::from(image::DynamicImage::from(lr).into_rgb8()).into_rgb32f();
-        let bicubic = resize(&lr, width, height, FilterType::CatmullRom);
-        let planar = |image: &image::Rgb32FImage| {
-            let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
-            (0..3).flat_map(|c| image.pixels().map(move |p| byte(p.0[c]))).collect()
-        };
-        Ok(Photo { width: width as usize, height: height as usize, hr: planar(&hr), bicubic: planar(&bicubic) })
-    };
-    let photos: Vec<Photo> = jobs.par_iter().map(photo).collect::<Result<_>>()?;
-    let photos: Vec<Photo> = photos.into_iter().filter(|p| p.width.min(p.height) >= PATCH_PX).collect();
-    if photos.is_empty() {
-        return Err(Error::file(folder, format!("no photograph of at least {PATCH_PX} px in this folder")));
-    }
-    Ok(photos)
-}
-
-/// One batch: clean target x₁ and condition, planar `[batch, 3, 64, 64]`.
-struct Batch {
-    target: Vec<f32>,
-    condition: Vec<f32>,
-}
-
-fn batch(photos: &[Photo], size: usize, seed: u64, step: u64) -> Batch {
-    let values = 3 * PATCH_PX * PATCH_PX;
-    let mut batch = Batch { target: vec![0.0; size * values], condition: vec![0.0; size * values] };
-    let area: Vec<f64> = photos
-        .iter()
-        .scan(0.0, |sum, p| {
-            *sum += (p.width * p.height) as f64;
-            Some(*sum)
-        })
-        .collect();
-    let total = area.last().copied().unwrap_or_default();
-    let random = Random::new(seed, stream::CROP);
-    let items = batch.target.par_chunks_exact_mut(values).zip(batch.condition.par_chunks_exact_mut(values));
-    items.enumerate().for_each(|(i, (target, condition))| {
-        // A patch without detail teaches nothing: of up to four places the first with enough contrast is taken.
-        for attempt in 0..4 {
-            let at = |n| random.uniforms([step as u32, (step >> 32) as u32, (i * 16 + attempt * 2 + n) as u32]);
-            let ([photo, x, y, _], [turn, ..]) = (at(0), at(1));
-            let photo = &photos[area.partition_point(|&a| a < photo as f64 * total).min(photos.len() - 1)];
-            let place =
-                |u: f32, n: usize| ((u * (n / 4 - PATCH_PX / 4 + 1) as f32) as usize).min(n / 4 - PATCH_PX / 4) * 4;
-            let (x0, y0) = (place(x, photo.width), place(y, photo.height));
-            let turn = (turn * 8.0) as usize % 8;
-            let mut contrast = 0.0;
-            for (k, (t, c)) in target.iter_mut().zip(condition.iter_mut()).enumerate() {
-                let (channel, y, x) = (k / (PATCH_PX * PATCH_PX), k / PATCH_PX % PATCH_PX, k % PATCH_PX);
-                let (y, x) = if turn & 1 == 1 { (x, y) } else { (y, x) };
-                let y = if turn & 2 == 2 { PATCH_PX - 1 - y } else { y };
-                let x = if turn & 4 == 4 { PATCH_PX - 1 - x } else { x };
-                let at = (channel * photo.height + y0 + y) * photo.width + x0 + x;
-                *c = photo.bicubic[at] as f32 / 255.0;
-                *t = DETAIL_GAIN * (photo.hr[at] as f32 / 255.0 - *c);
-                contrast += t.abs();
-            }
-            if contrast / values as f32 > 0.04 {
-                break;
-            }
-        }
-    });
-    batch
+    /// Loss of the averaged weights on the held-out photographs at the last save.
+    #[serde(default)]
+    pub held_out_loss: Option<f64>,
 }
 
 /// State to resume from, beside the weights: policy and optimizer in full precision.
@@ -172,7 +85,11 @@ impl State {
     }
 
     fn start(net: &Mini, options: &Options, device: &Device) -> Result<Self> {
-        let params = Params::init(net.specs(), options.seed, device)?.trainable(true);
+        let params = match &options.init {
+            Some(weights) => Params::load(net.specs(), weights, device)?,
+            None => Params::init(net.specs(), options.seed, device)?,
+        };
+        let params = params.trainable(true);
         let optimizer = AdamW::new(
             Settings { beta2: 0.99, weight_decay: 0.0, ..Settings::default() },
             params.iter().map(|(_, t)| t),
@@ -239,12 +156,18 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Trains until the time is used up, resuming from the state beside `out` if there is one. `report` is called after each
 /// step; its `false` stops the run, saved.
 pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progress) -> bool) -> Result<Progress> {
-    let photos = photos(&options.data)?;
+    let photos = patches::photos(&options.data)?;
+    let held_out = options.held_out.as_deref().map(patches::photos).transpose()?;
     let net = Mini::new();
     let mut state = match State::path(&options.out).exists() {
         true => State::resume(&net, options, device)?,
         false => State::start(&net, options, device)?,
     };
+    let judge = |average: &Params| held_out.as_deref().map(|p| held_out_loss(&net, average, p, device)).transpose();
+    if state.progress.held_out_loss.is_none() {
+        state.progress.held_out_loss = judge(&state.average)?;
+        report(state.progress);
+    }
     let (mut clock, mut saved) = (Instant::now(), Instant::now());
     let total = options.hours * 3600.0;
     while state.progress.seconds < total {
@@ -260,6 +183,7 @@ pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progr
         clock = Instant::now();
         let go_on = report(state.progress);
         if !go_on || saved.elapsed() > options.save_every || state.progress.seconds >= total {
+            state.progress.held_out_loss = judge(&state.average)?;
             state.save(options)?;
             saved = Instant::now();
         }
@@ -272,31 +196,10 @@ pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progr
 
 fn train_step(net: &Mini, photos: &[Photo], options: &Options, state: &mut State, device: &Device) -> Result<f64> {
     let step = state.progress.step;
-    let n = options.batch;
-    let shape = (n, 3, PATCH_PX, PATCH_PX);
-    let Batch { target, condition } = batch(photos, n, options.seed, step);
-    let key = options.seed.wrapping_add(step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let noise = Random::new(key, stream::NOISE).normal_image(n * 3, PATCH_PX, PATCH_PX);
-    let times: Vec<f32> = (0..n)
-        .map(|i| {
-            let [z, ..] = Random::new(key, stream::TIME).normals([i as u32, 0, 0]);
-            1.0 / (1.0 + (-z).exp())
-        })
-        .collect();
-    let per_image = 3 * PATCH_PX * PATCH_PX;
-    let at = |i: usize| {
-        let t = times[i / per_image];
-        (1.0 - t) * noise[i] + t * target[i]
-    };
-    let x_t: Vec<f32> = (0..noise.len()).map(at).collect();
-    let velocity: Vec<f32> = target.iter().zip(&noise).map(|(x, e)| x - e).collect();
-
+    let batch = patches::batch(photos, options.batch, options.seed, step, device)?;
     let tape = Tape::recording();
-    let x_t = Tensor::from_vec(x_t, shape, device)?;
-    let condition = Tensor::from_vec(condition, shape, device)?;
-    let y = net.predict(&tape, &state.params, &x_t, &times, &condition)?;
-    let error = (y.tensor() - Tensor::from_vec(velocity, shape, device)?)?;
-    let loss = error.sqr()?.mean_all()?.to_scalar::<f32>()? as f64;
+    let (y, error) = prediction(net, &tape, &state.params, &batch)?;
+    let loss = mean_square(&error)?;
     let count = error.elem_count() as f64;
     let gradients = tape.backward(&y, (error * (2.0 / count))?)?;
 
@@ -313,4 +216,73 @@ fn train_step(net: &Mini, photos: &[Photo], options: &Options, state: &mut State
     let decay = options.ema.min((1 + step) as f64 / (EMA_WARMUP + step) as f64);
     state.average.average_with(&state.params, decay)?;
     Ok(loss)
+}
+
+/// The predicted velocity of a batch, and its error.
+fn prediction<'a>(net: &'a Mini, tape: &Tape<'a>, params: &'a Params, batch: &Batch) -> Result<(Var, Tensor)> {
+    let y = net.predict(tape, params, &batch.x_t, &batch.times, &batch.condition)?;
+    let error = (y.tensor() - &batch.velocity)?;
+    Ok((y, error))
+}
+
+fn mean_square(error: &Tensor) -> Result<f64> {
+    Ok(error.sqr()?.mean_all()?.to_scalar::<f32>()?.into())
+}
+
+/// Loss over batches that are the same each time, so that two states compare without the noise of drawing.
+fn held_out_loss(net: &Mini, params: &Params, photos: &[Photo], device: &Device) -> Result<f64> {
+    let mut sum = 0.0;
+    for step in 0..HELD_OUT_BATCHES {
+        let batch = patches::batch(photos, HELD_OUT_BATCH, HELD_OUT_SEED, step, device)?;
+        sum += mean_square(&prediction(net, &Tape::inference(), params, &batch)?.1)?;
+    }
+    Ok(sum / HELD_OUT_BATCHES as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    #[test]
+    fn it_gets_better_on_photographs_not_trained_on_and_goes_on_from_what_it_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, name) in [("train", "gravel"), ("held-out", "grass")] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+            let photo = example::photos().iter().find(|p| p.name == name).unwrap();
+            std::fs::write(dir.path().join(folder).join(photo.file_name), photo.bytes).unwrap();
+        }
+        let options = Options {
+            data: dir.path().join("train"),
+            held_out: Some(dir.path().join("held-out")),
+            init: None,
+            hours: 1.0,
+            out: dir.path().join("a.safetensors"),
+            batch: 4,
+            learning_rate: 1e-3,
+            ema: 0.9,
+            seed: 0,
+            save_every: Duration::from_secs(3600),
+        };
+        let run = |options: &Options, steps: u64| {
+            let mut losses = Vec::new();
+            let last = pretrain(options, &Device::Cpu, |p| {
+                losses.extend(p.held_out_loss);
+                p.step < steps
+            });
+            (losses[0], last.unwrap())
+        };
+        let (before, first) = run(&options, 30);
+        let after = first.held_out_loss.unwrap();
+        assert!(after < 0.9 * before, "{before} → {after}");
+
+        let (_, resumed) = run(&options, 32);
+        assert_eq!(resumed.step, 32);
+        assert_ne!(resumed.held_out_loss, first.held_out_loss);
+
+        // f16 rounds the weights; nothing else may differ.
+        let (from_file, _) = run(&Options { init: Some(options.out.clone()), out: dir.path().join("b"), ..options }, 1);
+        let written = resumed.held_out_loss.unwrap();
+        assert!((from_file / written - 1.0).abs() < 1e-3, "{written}, from the file {from_file}");
+    }
 }

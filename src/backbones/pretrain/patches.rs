@@ -1,0 +1,141 @@
+//! The patches that pretraining draws from photographs, and what the network is asked for on them.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+use crate::backbones::mini::DETAIL_GAIN;
+use crate::random::Random;
+use crate::{Error, Result};
+
+/// Streams of [`Random`], one per use.
+mod stream {
+    pub const CROP: u32 = 1;
+    pub const TIME: u32 = 2;
+    pub const NOISE: u32 = 3;
+}
+
+/// Side of the training patches in pixels.
+const PATCH_PX: usize = 64;
+/// Photographs are also used at these scales, which multiplies the detail of a given size.
+const SCALES: [f64; 2] = [1.0, 0.5];
+
+/// A photograph at one scale: HR planar 8-bit values, and the bicubic image made from its LR.
+pub struct Photo {
+    width: usize,
+    height: usize,
+    hr: Vec<u8>,
+    bicubic: Vec<u8>,
+}
+
+/// Reads every photograph of a folder at all scales. Errors: a file that is no image, no photograph large enough.
+pub fn photos(folder: &Path) -> Result<Vec<Photo>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(|e| Error::file(folder, e))?
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.is_file())
+        .collect();
+    paths.sort();
+    let jobs: Vec<(PathBuf, f64)> = paths.iter().flat_map(|p| SCALES.map(|s| (p.clone(), s))).collect();
+    let photo = |(path, scale): &(PathBuf, f64)| -> Result<Photo> {
+        use image::imageops::{FilterType, resize};
+        let image = image::open(path).map_err(|e| Error::file(path, e))?.into_rgb32f();
+        let align = |n: u32| ((n as f64 * scale) as u32 / 4 * 4).max(4);
+        let (width, height) = (align(image.width()), align(image.height()));
+        // Catmull-Rom is the cubic with a = −0.5: the usual "bicubic".
+        let hr = resize(&image, width, height, FilterType::CatmullRom);
+        let lr = resize(&hr, width / 4, height / 4, FilterType::CatmullRom);
+        let lr = image::DynamicImage::from(image::DynamicImage::from(lr).into_rgb8()).into_rgb32f();
+        let bicubic = resize(&lr, width, height, FilterType::CatmullRom);
+        let planar = |image: &image::Rgb32FImage| {
+            let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
+            (0..3).flat_map(|c| image.pixels().map(move |p| byte(p.0[c]))).collect()
+        };
+        Ok(Photo { width: width as usize, height: height as usize, hr: planar(&hr), bicubic: planar(&bicubic) })
+    };
+    let photos: Vec<Photo> = jobs.par_iter().map(photo).collect::<Result<_>>()?;
+    let photos: Vec<Photo> = photos.into_iter().filter(|p| p.width.min(p.height) >= PATCH_PX).collect();
+    if photos.is_empty() {
+        return Err(Error::file(folder, format!("no photograph of at least {PATCH_PX} px in this folder")));
+    }
+    Ok(photos)
+}
+
+/// One batch, planar `[size, 3, 64, 64]`: clean target x₁ and condition.
+struct Clean {
+    target: Vec<f32>,
+    condition: Vec<f32>,
+}
+
+fn clean(photos: &[Photo], size: usize, seed: u64, step: u64) -> Clean {
+    let values = 3 * PATCH_PX * PATCH_PX;
+    let mut clean = Clean { target: vec![0.0; size * values], condition: vec![0.0; size * values] };
+    let area: Vec<f64> = photos
+        .iter()
+        .scan(0.0, |sum, p| {
+            *sum += (p.width * p.height) as f64;
+            Some(*sum)
+        })
+        .collect();
+    let total = area.last().copied().unwrap_or_default();
+    let random = Random::new(seed, stream::CROP);
+    let items = clean.target.par_chunks_exact_mut(values).zip(clean.condition.par_chunks_exact_mut(values));
+    items.enumerate().for_each(|(i, (target, condition))| {
+        // A patch without detail teaches nothing: of up to four places the first with enough contrast is taken.
+        for attempt in 0..4 {
+            let at = |n| random.uniforms([step as u32, (step >> 32) as u32, (i * 16 + attempt * 2 + n) as u32]);
+            let ([photo, x, y, _], [turn, ..]) = (at(0), at(1));
+            let photo = &photos[area.partition_point(|&a| a < photo as f64 * total).min(photos.len() - 1)];
+            let place =
+                |u: f32, n: usize| ((u * (n / 4 - PATCH_PX / 4 + 1) as f32) as usize).min(n / 4 - PATCH_PX / 4) * 4;
+            let (x0, y0) = (place(x, photo.width), place(y, photo.height));
+            let turn = (turn * 8.0) as usize % 8;
+            let mut contrast = 0.0;
+            for (k, (t, c)) in target.iter_mut().zip(condition.iter_mut()).enumerate() {
+                let (channel, y, x) = (k / (PATCH_PX * PATCH_PX), k / PATCH_PX % PATCH_PX, k % PATCH_PX);
+                let (y, x) = if turn & 1 == 1 { (x, y) } else { (y, x) };
+                let y = if turn & 2 == 2 { PATCH_PX - 1 - y } else { y };
+                let x = if turn & 4 == 4 { PATCH_PX - 1 - x } else { x };
+                let at = (channel * photo.height + y0 + y) * photo.width + x0 + x;
+                *c = photo.bicubic[at] as f32 / 255.0;
+                *t = DETAIL_GAIN * (photo.hr[at] as f32 / 255.0 - *c);
+                contrast += t.abs();
+            }
+            if contrast / values as f32 > 0.04 {
+                break;
+            }
+        }
+    });
+    clean
+}
+
+/// One batch of flow matching: the network is to predict `velocity` from the rest. Tensors are `[size, 3, 64, 64]`.
+pub struct Batch {
+    pub x_t: Tensor,
+    pub times: Vec<f32>,
+    pub condition: Tensor,
+    pub velocity: Tensor,
+}
+
+/// The batch of a step: patches, noise and times (t = sigmoid of a normal) follow from `seed` and `step` alone.
+pub fn batch(photos: &[Photo], size: usize, seed: u64, step: u64, device: &Device) -> Result<Batch> {
+    let Clean { target, condition } = clean(photos, size, seed, step);
+    let key = seed.wrapping_add(step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let noise = Random::new(key, stream::NOISE).normal_image(size * 3, PATCH_PX, PATCH_PX);
+    let times: Vec<f32> = (0..size)
+        .map(|i| {
+            let [z, ..] = Random::new(key, stream::TIME).normals([i as u32, 0, 0]);
+            1.0 / (1.0 + (-z).exp())
+        })
+        .collect();
+    let per_image = 3 * PATCH_PX * PATCH_PX;
+    let at = |i: usize| {
+        let t = times[i / per_image];
+        (1.0 - t) * noise[i] + t * target[i]
+    };
+    let x_t: Vec<f32> = (0..noise.len()).map(at).collect();
+    let velocity: Vec<f32> = target.iter().zip(&noise).map(|(x, e)| x - e).collect();
+    let tensor = |values| Tensor::from_vec(values, (size, 3, PATCH_PX, PATCH_PX), device);
+    Ok(Batch { x_t: tensor(x_t)?, condition: tensor(condition)?, velocity: tensor(velocity)?, times })
+}

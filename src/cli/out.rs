@@ -1,0 +1,27 @@
+//! Printing that outlives its reader: `println!` panics once a pipe is closed (`… | head`).
+
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write, stderr, stdout};
+
+/// Prints a line of results. A reader that has gone is no reason to stop; any other failure (a full disk) ends the
+/// process, as results would be missing.
+pub fn result(line: Arguments) {
+    match writeln!(stdout(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            note(format_args!("dp2o-studio: standard output: {error}"));
+            std::process::exit(1);
+        }
+        _ => {}
+    }
+}
+
+/// Prints a line of what goes on; nothing depends on its being read.
+pub fn note(line: Arguments) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+/// [`result`] with the syntax of `println!`.
+macro_rules! say {
+    ($($format:tt)*) => { $crate::cli::out::result(format_args!($($format)*)) };
+}
+pub(crate) use say;
