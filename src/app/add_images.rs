@@ -11,6 +11,7 @@ use super::theme::{self, space};
 use super::widgets;
 use crate::degrade::PRESETS;
 use crate::engine::protocol::{AddImages, Role};
+use crate::method::recipe::Data;
 
 /// The window: closed, or with a request that is being filled in.
 #[derive(Debug, Default)]
@@ -93,7 +94,7 @@ fn options_ui(ui: &mut Ui, request: &mut AddImages) {
             let side = DragValue::new(&mut request.crop_px).range(0..=8192).suffix(" px").speed(8.0);
             ui.add_enabled(!whole, side).on_hover_text("Side of the square HR crops");
             if ui.add(Checkbox::new(&mut whole, "whole images")).changed() {
-                request.crop_px = if whole { 0 } else { 128 };
+                request.crop_px = if whole { 0 } else { Data::default().crop_px };
             }
         });
         ui.end_row();

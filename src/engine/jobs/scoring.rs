@@ -9,11 +9,15 @@ use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level};
-use crate::imaging::decode;
+use crate::imaging::{SCALE, decode};
+
 use crate::iqa::Scorer;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, ImageId, MissingScores, NewScore, Workspace};
 use crate::{Error, Result};
+
+/// One for each metric, `None` where it is not wanted or not defined.
+type Scorers = Vec<Option<Box<dyn Scorer>>>;
 
 /// Scores what the reference's candidates lack; returns the number of scores computed.
 pub fn score(context: &mut Context) -> Result<usize> {
@@ -37,6 +41,9 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
     let mut made = 0;
     for missing in missing.chunk_by(|a, b| a.candidate.image == b.candidate.image) {
         let group = Group::of(workspace, &metrics, missing.to_vec())?;
+        if let Some(warning) = &group.too_small {
+            context.log(Level::Warning, warning.clone());
+        }
         for some in group.missing.chunks(at_once) {
             context.checkpoint()?;
             let scored = group.scores_of(some, &AtomicBool::new(false));
@@ -61,15 +68,17 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
 pub struct Group {
     pub image: ImageId,
     missing: Vec<MissingScores>,
-    scorers: Vec<Option<Box<dyn Scorer>>>,
+    scorers: Scorers,
+    /// Says which metrics the image is too small for, if any.
+    too_small: Option<String>,
     root: PathBuf,
 }
 
 impl Group {
     /// From what candidates of one image lack; at least one does.
     pub fn of(workspace: &Workspace, metrics: &MetricSet, missing: Vec<MissingScores>) -> Result<Self> {
-        let scorers = prepare(workspace, metrics, &missing)?;
-        Ok(Self { image: missing[0].candidate.image, missing, scorers, root: workspace.root().to_owned() })
+        let (scorers, too_small) = prepare(workspace, metrics, &missing)?;
+        Ok(Self { image: missing[0].candidate.image, missing, scorers, too_small, root: workspace.root().to_owned() })
     }
 
     /// The scores of all of them; once `stop` is set, of those begun.
@@ -86,20 +95,30 @@ impl Group {
     }
 }
 
-/// The metrics that a group lacks, bound to its HR image.
-fn prepare(
-    workspace: &Workspace,
-    metrics: &MetricSet,
-    group: &[MissingScores],
-) -> Result<Vec<Option<Box<dyn Scorer + 'static>>>> {
+/// The metrics that a group lacks, bound to its HR image; without those that its candidates are too small for, which the
+/// text names.
+fn prepare(workspace: &Workspace, metrics: &MetricSet, group: &[MissingScores]) -> Result<(Scorers, Option<String>)> {
     let row = workspace.ledger().image(group[0].candidate.image)?;
+    let [width, height] = [row.lr_width_px, row.lr_height_px].map(|side| side as usize * SCALE);
     let hr = row.hr_path.map(|path| decode::read(workspace.path(&path))).transpose()?;
     let wanted = |index: usize| group.iter().any(|candidate| candidate.requests.contains(&index));
-    let scorer = |(index, metric): (usize, &&'static dyn crate::iqa::Metric)| match wanted(index) {
-        true => metric.prepare(hr.as_ref()).map(Some).map_err(|e| Error::invalid(format!("{}: {e}", row.name))),
-        false => Ok(None),
-    };
-    metrics.metrics.iter().enumerate().map(scorer).collect()
+    let mut too_small = Vec::new();
+    let mut scorers = Scorers::new();
+    for (index, metric) in metrics.metrics.iter().enumerate() {
+        let info = metric.info();
+        let is_wanted = wanted(index);
+        let fits = width.min(height) >= info.min_size_px;
+        if is_wanted && !fits {
+            too_small.push(format!("{} ({} px)", info.name, info.min_size_px));
+        }
+        let prepare = || metric.prepare(hr.as_ref()).map_err(|e| Error::invalid(format!("{}: {e}", row.name)));
+        scorers.push((is_wanted && fits).then(prepare).transpose()?);
+    }
+    let warning = (!too_small.is_empty()).then(|| {
+        let names = too_small.join(", ");
+        format!("{}: {width}×{height} px are too few for {names}; add larger crops or choose other metrics", row.name)
+    });
+    Ok((scorers, warning))
 }
 
 fn candidate_scores(
