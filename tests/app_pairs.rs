@@ -28,7 +28,7 @@ fn picture(path: &Path, seed: u64) {
 fn workspace(home: &Path) -> std::path::PathBuf {
     let root = home.join("ws");
     let mut recipe = Recipe::default();
-    for setting in ["m=4", "sampling_steps=2", "ratio=0.5"] {
+    for setting in ["m=4", "sampling_steps=2", "ratio=0.5", "crop=128", "fr=stlpips", "nr=brisque"] {
         recipe.set_assignment(setting).unwrap();
     }
     let files: Vec<_> = (0..2).map(|seed| home.join(format!("picture {seed}.png"))).collect();

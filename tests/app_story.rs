@@ -49,9 +49,9 @@ fn picture(path: &Path, seed: u64) {
 
 fn tiny_recipe() -> Recipe {
     let mut recipe = Recipe::default();
-    for setting in
-        ["m=4", "sampling_steps=2", "steps=3", "batch=2", "eval_every=0", "training.eval_seeds=4", "warmup=0"]
-    {
+    let small = ["crop=128", "fr=stlpips", "nr=brisque"];
+    let short = ["m=4", "sampling_steps=2", "steps=3", "batch=2", "eval_every=0", "training.eval_seeds=4", "warmup=0"];
+    for setting in small.into_iter().chain(short) {
         recipe.set_assignment(setting).unwrap();
     }
     recipe

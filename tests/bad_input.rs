@@ -66,6 +66,21 @@ fn noise() -> Vec<u8> {
 }
 
 #[test]
+fn an_image_too_small_for_a_metric_is_said_once_and_scored_by_the_others() {
+    let bench = Bench::new();
+    bench.write("noise.png", &noise());
+    bench.done("new ws --set m=3 --set sampling.steps=1 --set crop=0 --set fr=stlpips,ms_ssim --set nr=niqe,brisque");
+    bench.done("add ws noise.png --crop 0");
+    bench.done("sample ws");
+    let output = bench.run("score ws --set held_out=psnr");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    let warning = "noise: 160×160 px are too few for ms_ssim (161 px), niqe (192 px)";
+    assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
+    assert!(stdout.contains("9 scores computed"), "{stdout}");
+}
+
+#[test]
 fn a_reader_that_has_gone_is_no_panic() {
     let bench = Bench::new();
     bench.write("noise.png", &noise());
@@ -125,7 +140,7 @@ fn bad_images_are_named_and_the_good_ones_taken() {
     bench.write("cut.png", &png[..png.len() / 2]);
     bench.write("words.png", b"not pixels");
     bench.write("good.png", &png);
-    bench.done("new ws");
+    bench.done("new ws --set crop=128 --set nr=brisque --set fr=stlpips");
     bench.fails("add ws cut.png", 1, &["cut.png", "truncated"]);
     bench.fails("add ws words.png", 1, &["words.png", "not an image"]);
     bench.fails("add ws gone.png", 1, &["gone.png", "no such file"]);

@@ -104,7 +104,8 @@ fn check(image: &Image, size_px: usize) -> Result<()> {
     }
     if size_px > image.width() || size_px > image.height() {
         let (width, height) = (image.width(), image.height());
-        return Err(Error::invalid(format!("crops of {size_px} px do not fit into {width}×{height} px")));
+        let hint = "take smaller crops, or the whole image (0)";
+        return Err(Error::invalid(format!("crops of {size_px} px do not fit into {width}×{height} px; {hint}")));
     }
     Ok(())
 }
