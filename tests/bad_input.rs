@@ -9,6 +9,9 @@ use dp2o_studio::backbones::mini;
 use dp2o_studio::imaging::encode;
 use dp2o_studio::random::Random;
 
+/// A workspace for small pictures, with metrics that these have.
+const NEW: &str = "new ws --set crop=128 --set nr=brisque --set fr=stlpips";
+
 /// A directory with a workspace of two sampled and scored images in it, and bad files beside.
 struct Bench {
     dir: tempfile::TempDir,
@@ -52,7 +55,7 @@ impl Bench {
     /// A small workspace that has been sampled and scored.
     fn workspace(&self) {
         self.write("noise.png", &noise());
-        self.done("new ws --set m=2 --set sampling.steps=1 --set crop=128 --set nr=brisque --set fr=stlpips");
+        self.done(&format!("{NEW} --set m=2 --set sampling.steps=1"));
         self.done("add ws noise.png --crops 1");
         self.done("sample ws");
         self.done("score ws");
@@ -63,34 +66,6 @@ fn noise() -> Vec<u8> {
     let random = Random::new(5, 0);
     let values = random.normal_image(3, 160, 160).iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect();
     encode::png_bytes(&dp2o_studio::imaging::Image::new(160, 160, values).unwrap()).unwrap()
-}
-
-#[test]
-fn an_image_too_small_for_a_metric_is_said_once_and_scored_by_the_others() {
-    let bench = Bench::new();
-    bench.write("noise.png", &noise());
-    bench.done("new ws --set m=3 --set sampling.steps=1 --set crop=0 --set fr=stlpips,ms_ssim --set nr=niqe,brisque");
-    bench.done("add ws noise.png --crop 0");
-    bench.done("sample ws");
-    let output = bench.run("score ws --set held_out=psnr");
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{stderr}");
-    let warning = "noise: 160×160 px are too few for ms_ssim (161 px), niqe (192 px)";
-    assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
-    assert!(stdout.contains("9 scores computed"), "{stdout}");
-}
-
-#[test]
-fn a_reader_that_has_gone_is_no_panic() {
-    let bench = Bench::new();
-    bench.write("noise.png", &noise());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
-    command.args(["iqa", "--metric", "piqe", "noise.png", "--json", "scores.json"]).current_dir(bench.dir.path());
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(bench.path("scores.json").exists());
 }
 
 /// What lies in a workspace, without what every opening touches.
@@ -140,7 +115,7 @@ fn bad_images_are_named_and_the_good_ones_taken() {
     bench.write("cut.png", &png[..png.len() / 2]);
     bench.write("words.png", b"not pixels");
     bench.write("good.png", &png);
-    bench.done("new ws --set crop=128 --set nr=brisque --set fr=stlpips");
+    bench.done(NEW);
     bench.fails("add ws cut.png", 1, &["cut.png", "truncated"]);
     bench.fails("add ws words.png", 1, &["words.png", "not an image"]);
     bench.fails("add ws gone.png", 1, &["gone.png", "no such file"]);
@@ -216,4 +191,32 @@ fn verbs_before_their_time_say_what_comes_first() {
     bench.fails("compare ws --b run-9", 1, &["run-9"]);
     bench.fails("sample nowhere", 1, &["nowhere", "no such directory"]);
     bench.fails("frobnicate", 2, &["frobnicate"]);
+}
+
+#[test]
+fn an_image_too_small_for_a_metric_is_said_once_and_scored_by_the_others() {
+    let bench = Bench::new();
+    bench.write("noise.png", &noise());
+    bench.done("new ws --set m=3 --set sampling.steps=1 --set crop=0 --set fr=stlpips,ms_ssim --set nr=niqe,brisque");
+    bench.done("add ws noise.png --crop 0");
+    bench.done("sample ws");
+    let output = bench.run("score ws --set held_out=psnr");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    let warning = "noise: 160×160 px are too few for ms_ssim (161 px), niqe (192 px)";
+    assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
+    assert!(stdout.contains("9 scores computed"), "{stdout}");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_panic() {
+    let bench = Bench::new();
+    bench.write("noise.png", &noise());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+    command.args(["iqa", "--metric", "piqe", "noise.png", "--json", "scores.json"]).current_dir(bench.dir.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(bench.path("scores.json").exists());
 }

@@ -56,6 +56,13 @@ pub struct Info {
     pub paper: &'static str,
 }
 
+impl Info {
+    /// Whether an image of this size in pixels is large enough.
+    pub fn is_defined_on(&self, width: usize, height: usize) -> bool {
+        width.min(height) >= self.min_size_px
+    }
+}
+
 /// A value for every pixel of an image; larger is more distorted, [`Info::map`] says in which unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
@@ -204,7 +211,7 @@ impl<M: NoReference> Scorer for NrScorer<'_, M> {
 /// Refuses an image that is too small or not finite.
 fn check(info: &Info, what: &str, image: &Image) -> Result<()> {
     let (name, min, w, h) = (info.name, info.min_size_px, image.width(), image.height());
-    if w.min(h) < min {
+    if !info.is_defined_on(w, h) {
         return Err(Error::invalid(format!("{name} needs at least {min}×{min} pixels, {what} has {w}×{h}")));
     }
     // No early exit within a chunk, so that the test is vectorised.

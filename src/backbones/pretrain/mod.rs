@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use self::patches::{Batch, Photo};
 use super::Backbone;
 use super::mini::Mini;
+use crate::imaging::atomic::write_atomic;
 use crate::nn::adamw::{AdamW, Settings};
 use crate::nn::params::Params;
 use crate::nn::tape::{Tape, Var};
@@ -39,7 +40,7 @@ pub struct Options {
     pub data: PathBuf,
     /// Folder of photographs that are never trained on, to see by whether it still gets better.
     pub held_out: Option<PathBuf>,
-    /// Weights to start from instead of random ones.
+    /// Weights to start from instead of random ones; a run that is resumed goes on from its state.
     pub init: Option<PathBuf>,
     /// Training time, this run and those it resumes together.
     pub hours: f64,
@@ -64,8 +65,8 @@ pub struct Progress {
     pub loss: f64,
     /// Running mean of the (shortened) gradients' norms.
     pub gradient_norm: f64,
-    /// Loss of the averaged weights on the held-out photographs at the last save.
-    #[serde(default)]
+    /// Loss of the averaged weights on the held-out photographs, at the start and at each save.
+    #[serde(skip)]
     pub held_out_loss: Option<f64>,
 }
 
@@ -106,13 +107,13 @@ impl State {
         put(&self.average.to_flat()?);
         moments.iter().for_each(|[first, _]| put(first));
         moments.iter().for_each(|[_, second]| put(second));
-        write_whole(&Self::path(&options.out), &bytes)?;
+        write_atomic(Self::path(&options.out), &bytes)?;
         let about = [
             ("backbone", "mini".to_owned()),
             ("steps", self.progress.step.to_string()),
             ("hours", format!("{:.2}", self.progress.seconds / 3600.0)),
         ];
-        write_whole(&options.out, &self.average.to_safetensors(true, &about)?)
+        write_atomic(&options.out, &self.average.to_safetensors(true, &about)?)
     }
 
     fn resume(net: &Mini, options: &Options, device: &Device) -> Result<Self> {
@@ -147,14 +148,8 @@ impl State {
     }
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("part");
-    std::fs::write(&temporary, bytes).map_err(|e| Error::file(&temporary, e))?;
-    std::fs::rename(&temporary, path).map_err(|e| Error::file(path, e))
-}
-
 /// Trains until the time is used up, resuming from the state beside `out` if there is one. `report` is called after each
-/// step; its `false` stops the run, saved.
+/// step, where its `false` stops the run, saved; with held-out photographs also before the first.
 pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progress) -> bool) -> Result<Progress> {
     let photos = patches::photos(&options.data)?;
     let held_out = options.held_out.as_deref().map(patches::photos).transpose()?;
@@ -164,8 +159,8 @@ pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progr
         false => State::start(&net, options, device)?,
     };
     let judge = |average: &Params| held_out.as_deref().map(|p| held_out_loss(&net, average, p, device)).transpose();
-    if state.progress.held_out_loss.is_none() {
-        state.progress.held_out_loss = judge(&state.average)?;
+    state.progress.held_out_loss = judge(&state.average)?;
+    if held_out.is_some() {
         report(state.progress);
     }
     let (mut clock, mut saved) = (Instant::now(), Instant::now());

@@ -10,7 +10,6 @@ use crate::engine::metrics::MetricSet;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level};
 use crate::imaging::{SCALE, decode};
-
 use crate::iqa::Scorer;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, ImageId, MissingScores, NewScore, Workspace};
@@ -107,7 +106,7 @@ fn prepare(workspace: &Workspace, metrics: &MetricSet, group: &[MissingScores]) 
     for (index, metric) in metrics.metrics.iter().enumerate() {
         let info = metric.info();
         let is_wanted = wanted(index);
-        let fits = width.min(height) >= info.min_size_px;
+        let fits = info.is_defined_on(width, height);
         if is_wanted && !fits {
             too_small.push(format!("{} ({} px)", info.name, info.min_size_px));
         }

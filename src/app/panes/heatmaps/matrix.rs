@@ -138,15 +138,15 @@ impl MatrixView {
             let is_sorted = self.sort_by == index;
             let arrow = match (is_sorted, self.ascending) {
                 (false, _) => "",
-                (true, true) => " ▲",
-                (true, false) => " ▼",
+                (true, true) => "▲",
+                (true, false) => "▼",
             };
             let (name, variant) = name_and_variant(head);
             let color = if is_sorted || response.hovered() { cx.palette.text } else { cx.palette.text_weak };
-            let (upper, lower) = cell.shrink2(vec2(1.0, 1.0)).split_top_bottom_at_fraction(0.5);
+            let (upper, lower) = cell.shrink(1.0).split_top_bottom_at_fraction(0.5);
             widgets::paint_text(ui, upper, Align2::CENTER_CENTER, name, font.clone(), color);
-            let second = format!("{variant}{arrow}");
-            widgets::paint_text(ui, lower, Align2::CENTER_CENTER, second.trim_start(), font.clone(), color);
+            let second = format!("{variant} {arrow}");
+            widgets::paint_text(ui, lower, Align2::CENTER_CENTER, second.trim(), font.clone(), color);
             let hint = if index < REWARDS.len() { "Reward, and its halves" } else { "Normalized: 1 is best" };
             if response.on_hover_text(format!("{head}\n{hint}; a click sorts")).clicked() {
                 self.ascending = is_sorted && !self.ascending;
