@@ -14,6 +14,12 @@ pub enum Error {
     /// A value given by the user is out of range or contradicts another.
     #[error("{0}")]
     Invalid(String),
+    /// The disk is full: no later file will fit either, so the job ends.
+    #[error("{}: the disk is full; what was saved before is kept", path.display())]
+    DiskFull { path: PathBuf },
+    /// Not done unless it is asked for; the cause ends with what else to do.
+    #[error("{cause}")]
+    Refused { cause: String, permit: Permit },
     /// The job was cancelled by the user; what was finished before is kept.
     #[error("cancelled")]
     Cancelled,
@@ -28,7 +34,39 @@ pub enum Error {
     Ledger(#[from] rusqlite::Error),
 }
 
+/// What a person may ask for that is refused otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// To go on with groups that lack some of the recipe's seeds.
+    Partial,
+    /// To write into a folder that has files already.
+    Overwrite,
+}
+
+impl Permit {
+    /// How it is asked for on the command line.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Permit::Partial => "--allow-partial",
+            Permit::Overwrite => "--overwrite",
+        }
+    }
+
+    /// How it is asked for in the studio.
+    pub fn title(self) -> &'static str {
+        match self {
+            Permit::Partial => "Go on with what is there",
+            Permit::Overwrite => "Overwrite",
+        }
+    }
+}
+
 impl Error {
+    /// Whether a job ends with it. Other errors are of one item; the next may succeed.
+    pub fn ends_job(&self) -> bool {
+        matches!(self, Error::Cancelled | Error::Ledger(_) | Error::DiskFull { .. })
+    }
+
     /// An error about a file, from any displayable cause.
     pub fn file(path: impl AsRef<Path>, cause: impl std::fmt::Display) -> Self {
         Error::File { path: path.as_ref().to_owned(), cause: cause.to_string() }

@@ -28,4 +28,4 @@ pub mod random;
 pub mod report;
 pub mod workspace;
 
-pub use error::{Error, Result};
+pub use error::{Error, Permit, Result};

@@ -233,7 +233,11 @@ fn the_newcomers_story() {
     assert!(figure.width() > 400 && figure.height() > 300, "{}×{}", figure.width(), figure.height());
 
     let exported = home.path().join("pairs");
-    harness.state_mut().act(Action::Start(Job::ExportPairs { dir: exported.clone() }));
+    harness.state_mut().act(Action::Start(Job::ExportPairs {
+        dir: exported.clone(),
+        allow_partial: false,
+        overwrite: false,
+    }));
     until(&mut harness, "pairs written", 30, |_| exported.join("w").is_dir());
     until(&mut harness, "nothing left to do", 30, |s| s.state.jobs.active().next().is_none());
     assert_eq!(errors(harness.state()), Vec::<&str>::new());

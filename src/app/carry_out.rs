@@ -202,7 +202,7 @@ impl Studio {
 
     pub(super) fn train(&mut self) {
         self.show(PaneKind::Training);
-        self.act(Action::Start(Job::Train { run: None }));
+        self.act(Action::Start(Job::Train { run: None, allow_partial: false }));
     }
 
     pub(super) fn overlay_runs(&mut self) {

@@ -87,7 +87,10 @@ impl Dialogs {
             }
             Ask::ExportPairs => {
                 let folder = dialog.set_title("A folder for the pairs").pick_folder();
-                self.wait(folder, |dir| vec![Action::Start(Job::ExportPairs { dir: path(&dir) })]);
+                self.wait(folder, |dir| {
+                    let dir = path(&dir);
+                    vec![Action::Start(Job::ExportPairs { dir, allow_partial: false, overwrite: false })]
+                });
             }
             Ask::ExportComparison { compared, format } => {
                 if let Some(path) = self.answer.take() {

@@ -69,7 +69,11 @@ fn toast_ui(ui: &mut egui::Ui, toast: &Toast, actions: &mut Vec<Action>) -> bool
                     return;
                 }
                 ui.horizontal(|ui| {
-                    match toast.offer {
+                    match &toast.offer {
+                        Some(Offer::Permit(job, permit)) if ui.small_button(permit.title()).clicked() => {
+                            actions.push(Action::Start((**job).clone()));
+                            done = true;
+                        }
                         Some(Offer::Undo) if ui.small_button("Undo").clicked() => {
                             actions.push(Action::Command(CommandId::Undo));
                             done = true;

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::out;
 use crate::engine::Engine;
+use crate::engine::failures::Failures;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Event, Job, JobState, Level, Opened, Outcome};
 use crate::method::evaluation::Evaluation;
@@ -63,6 +64,13 @@ impl Client {
         Ok(())
     }
 
+    /// Runs a job to its end and has `say` print what it made; fails after that if something of it failed.
+    pub fn finish(&mut self, job: Job, say: impl FnOnce(&Outcome) -> Result<()>) -> Result<()> {
+        let outcome = self.run(job)?;
+        say(&outcome)?;
+        outcome.failed().map_or(Ok(()), Failures::check)
+    }
+
     /// Runs a job to its end.
     pub fn run(&mut self, job: Job) -> Result<Outcome> {
         let id = self.engine.run(job)?;
@@ -78,6 +86,10 @@ impl Client {
                     JobState::Failed(cause) => {
                         self.bar.clear();
                         return Err(Error::invalid(cause));
+                    }
+                    JobState::Refused { cause, permit } => {
+                        self.bar.clear();
+                        return Err(Error::invalid(format!("{cause}, or {}", permit.flag())));
                     }
                     JobState::Cancelled => return Err(Error::Cancelled),
                     JobState::Started | JobState::Paused | JobState::Resumed => {}

@@ -181,31 +181,37 @@ pub fn add(arguments: &Add) -> Result<()> {
         crops: arguments.crops,
         degradation: arguments.degrade.clone().unwrap_or(data.degradation),
     };
-    if let Outcome::Added { images, refused } = client.run(Job::Add(images))? {
-        say!("{images} images added, {} files refused", refused.len());
-    }
-    Ok(())
+    client.finish(Job::Add(images), |outcome| {
+        if let Outcome::Added { images, failed } = outcome {
+            say!("{images} images added, {} files refused", failed.causes.len());
+        }
+        Ok(())
+    })
 }
 
 pub fn sample(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
-    if let Outcome::Sampled { candidates } = client.run(Job::Sample { images: None })? {
-        say!("{candidates} candidates sampled");
-    }
-    Ok(())
+    client.finish(Job::Sample { images: None }, |outcome| {
+        if let Outcome::Sampled { candidates, .. } = outcome {
+            say!("{candidates} candidates sampled");
+        }
+        Ok(())
+    })
 }
 
 pub fn score(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
-    if let Outcome::Scored { scores } = client.run(Job::Score)? {
-        say!("{scores} scores computed");
-    }
-    Ok(())
+    client.finish(Job::Score, |outcome| {
+        if let Outcome::Scored { scores, .. } = outcome {
+            say!("{scores} scores computed");
+        }
+        Ok(())
+    })
 }
 
 pub fn curate(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
-    if let Outcome::Curated(summary) = client.run(Job::Curate)? {
+    if let Outcome::Curated(summary) = client.run(Job::Curate { allow_partial: false })? {
         let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, .. } = *summary;
         say!(
             "{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1}"
@@ -217,7 +223,9 @@ pub fn curate(arguments: &Stage) -> Result<()> {
 pub fn train(arguments: &Train) -> Result<()> {
     let set = with_rounds(&arguments.stage.set, arguments.rounds);
     let mut client = Client::open(&arguments.stage.workspace, &set)?;
-    if let Outcome::Trained { run, steps, state } = client.run(Job::Train { run: arguments.run.clone() })? {
+    if let Outcome::Trained { run, steps, state } =
+        client.run(Job::Train { run: arguments.run.clone(), allow_partial: false })?
+    {
         say!("{run}: {} at step {steps}", state.as_str());
     }
     Ok(())
@@ -261,15 +269,17 @@ pub fn run(arguments: &Run) -> Result<()> {
         client.run(Job::Create { dir: dir.clone(), recipe: Box::new(recipe), example: true })?;
         client
     };
-    if let Outcome::Ran(report) = client.run(Job::Run)? {
-        let [sample, score, train, compare] = report.timings_secs;
-        say!("{}", report.compared.report.comparison.to_text());
-        say!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
-        say!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
-        say!("image sheet: {}", report.sheet.display());
-        write_json(arguments.json.as_deref(), &RunJson::of(&report))?;
-    }
-    Ok(())
+    client.finish(Job::Run { compare: true, allow_partial: false }, |outcome| {
+        if let Outcome::Ran(report) = outcome {
+            let [sample, score, train, compare] = report.timings_secs;
+            say!("{}", report.compared.report.comparison.to_text());
+            say!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
+            say!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
+            say!("image sheet: {}", report.sheet.display());
+            write_json(arguments.json.as_deref(), &RunJson::of(report))?;
+        }
+        Ok(())
+    })
 }
 
 /// The settings given, and `--rounds` as the setting it stands for.
@@ -292,10 +302,12 @@ pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
         best_of: arguments.best_of,
         recipe: Box::new(recipe),
     });
-    if let Outcome::Written(files) = Client::start()?.run(job)? {
-        files.iter().for_each(|file| say!("{}", file.display()));
-    }
-    Ok(())
+    Client::start()?.finish(job, |outcome| {
+        if let Outcome::Written { files, .. } = outcome {
+            files.iter().for_each(|file| say!("{}", file.display()));
+        }
+        Ok(())
+    })
 }
 
 /// `run --json`: the comparison and what it took.

@@ -1,6 +1,7 @@
 //! The engine: everything that computes, behind one protocol of commands and events.
 //!
 //! * [`protocol`]: what clients say and hear. [`progress`], [`control`]: how far a job is; pause and cancel.
+//!   [`failures`]: what of it could not be done.
 //! * `thread`: owns device, models and the workspace's only writer, and runs the [`protocol::Job`]s of `jobs`.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
 //!   method.
@@ -11,6 +12,7 @@ mod batch;
 pub mod bench;
 mod context;
 pub mod control;
+pub mod failures;
 mod jobs;
 pub mod metrics;
 mod models;

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::Permit;
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
@@ -15,6 +16,7 @@ use crate::workspace::{
     CandidateSet, CheckpointRow, EvaluationRow, ImageId, ImageRow, RunId, RunRow, RunState, StepRow,
 };
 
+use super::failures::Failures;
 use super::progress::Progress;
 use super::ranking::Ranking;
 
@@ -68,21 +70,43 @@ pub enum Job {
     Score,
     /// [`Job::Sample`] and [`Job::Score`] in turns, image by image.
     Generate { images: Option<Vec<ImageId>> },
-    /// Ranks, pairs and weighs; freezes the reward bounds where there are none.
-    Curate,
+    /// Ranks, pairs and weighs; freezes the reward bounds where there are none. Refused where an image to train on lacks
+    /// some of the recipe's seeds, unless `allow_partial`; the same holds for all jobs that make pairs.
+    Curate { allow_partial: bool },
     /// Fine-tunes. Goes on with the last run if it is not over and its recipe is this one, else begins a new run.
-    Train { run: Option<String> },
+    Train { run: Option<String>, allow_partial: bool },
     /// Samples and scores the held-out images with two checkpoints and sets them side by side. A checkpoint is
     /// `reference`, `RUN` (its best) or `RUN@STEP`.
     Compare { a: String, b: String, seeds: Option<usize> },
-    /// Sample, score, curate, train, compare: what is missing of each.
-    Run,
+    /// Sample, score, curate, train and, with `compare`, compare: what is missing of each.
+    Run { compare: bool, allow_partial: bool },
     /// Super-resolves pictures outside of the workspace.
     Upscale(Upscale),
-    /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV.
-    ExportPairs { dir: PathBuf },
+    /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV. Refused where the folder has files already, unless
+    /// `overwrite`.
+    ExportPairs { dir: PathBuf, allow_partial: bool, overwrite: bool },
     /// Writes a comparison in one of the forms that leave the studio.
     ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
+}
+
+impl Job {
+    /// The same job with what it was refused for permitted; `None` where the job is never refused for it.
+    pub fn permitting(&self, permit: Permit) -> Option<Self> {
+        let mut job = self.clone();
+        let asked = match (&mut job, permit) {
+            (
+                Job::Curate { allow_partial }
+                | Job::Train { allow_partial, .. }
+                | Job::Run { allow_partial, .. }
+                | Job::ExportPairs { allow_partial, .. },
+                Permit::Partial,
+            ) => allow_partial,
+            (Job::ExportPairs { overwrite, .. }, Permit::Overwrite) => overwrite,
+            _ => return None,
+        };
+        *asked = true;
+        Some(job)
+    }
 }
 
 /// What files given to the product are.
@@ -142,7 +166,7 @@ pub enum Event {
     Log { level: Level, text: String },
 }
 
-/// How a job stands. Every job ends in exactly one of `Done`, `Failed`, `Cancelled`.
+/// How a job stands. Every job ends in exactly one of `Done`, `Failed`, `Refused`, `Cancelled`.
 #[derive(Clone, Debug)]
 pub enum JobState {
     Started,
@@ -152,13 +176,18 @@ pub enum JobState {
     Done(Outcome),
     /// One line: what is at fault, and the cause.
     Failed(String),
+    /// Not begun: the same job may be given again with [`Job::permitting`].
+    Refused {
+        cause: String,
+        permit: Permit,
+    },
     Cancelled,
 }
 
 impl JobState {
     /// Whether the job is over.
     pub fn is_final(&self) -> bool {
-        matches!(self, JobState::Done(_) | JobState::Failed(_) | JobState::Cancelled)
+        matches!(self, JobState::Done(_) | JobState::Failed(_) | JobState::Refused { .. } | JobState::Cancelled)
     }
 }
 
@@ -169,19 +198,22 @@ pub enum Outcome {
     /// Images added, and files that could not be.
     Added {
         images: usize,
-        refused: Vec<String>,
+        failed: Failures,
     },
-    /// Candidates sampled.
+    /// Candidates sampled, and images that could not be.
     Sampled {
         candidates: usize,
+        failed: Failures,
     },
-    /// Scores computed.
+    /// Scores computed, and images whose candidates could not be scored.
     Scored {
         scores: usize,
+        failed: Failures,
     },
     Generated {
         candidates: usize,
         scores: usize,
+        failed: Failures,
     },
     Curated(Box<Summary>),
     Trained {
@@ -191,8 +223,27 @@ pub enum Outcome {
     },
     Compared(Arc<Compared>),
     Ran(Arc<RunReport>),
-    /// Files written.
-    Written(Vec<PathBuf>),
+    /// Every file written, and what could not be.
+    Written {
+        files: Vec<PathBuf>,
+        failed: Failures,
+    },
+}
+
+impl Outcome {
+    /// What failed while the rest was done and kept.
+    pub fn failed(&self) -> Option<&Failures> {
+        let failed = match self {
+            Outcome::Added { failed, .. }
+            | Outcome::Sampled { failed, .. }
+            | Outcome::Scored { failed, .. }
+            | Outcome::Generated { failed, .. }
+            | Outcome::Written { failed, .. } => failed,
+            Outcome::Ran(report) => &report.failed,
+            Outcome::None | Outcome::Curated(_) | Outcome::Trained { .. } | Outcome::Compared(_) => return None,
+        };
+        (!failed.is_empty()).then_some(failed)
+    }
 }
 
 /// What [`Job::Compare`] found, and where its pictures are.
@@ -231,6 +282,8 @@ pub struct RunReport {
     pub run: String,
     pub pairs: usize,
     pub steps: u32,
+    /// Images that could not be sampled or scored.
+    pub failed: Failures,
     /// Seconds spent by stage, in order: sample, score, train, compare.
     pub timings_secs: [f64; 4],
     /// The image sheet.

@@ -34,6 +34,7 @@ fn ended(result: Result<Outcome>) -> JobState {
     match result {
         Ok(outcome) => JobState::Done(outcome),
         Err(Error::Cancelled) => JobState::Cancelled,
+        Err(Error::Refused { cause, permit }) => JobState::Refused { cause, permit },
         Err(error) => JobState::Failed(error.to_string()),
     }
 }

@@ -3,7 +3,7 @@
 //! [`Image`] is what every other room works on. Files come in by [`decode`] and go out by [`encode`], always through
 //! [`atomic`]; [`quantize`] is the one place that says how f32 becomes the 8 bits of a file and back. [`resize`],
 //! [`crop`], [`turn`], [`color`] and [`color_fix`] compute on images; [`sheet`] draws contact sheets with [`canvas`].
-//! [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
+//! [`stems`] names what is made of several files. [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
 
 pub mod atomic;
 pub mod canvas;
@@ -20,6 +20,7 @@ pub mod quantize;
 pub mod resize;
 mod resize_weights;
 pub mod sheet;
+pub mod stems;
 pub mod turn;
 
 use crate::{Error, Result};

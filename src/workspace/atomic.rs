@@ -71,9 +71,7 @@ pub fn create_dir_durable(dir: &Path) -> Result<()> {
 /// An I/O error about `path` in words; a full disk is named as such.
 pub(super) fn file_error(path: &Path, error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::file(path, "the disk is full; what was saved before is kept")
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull { path: path.to_owned() },
         io::ErrorKind::ReadOnlyFilesystem => Error::file(path, "the file system is read-only"),
         _ => Error::file(path, error),
     }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::log::Offer;
 use super::maps::Maps;
 use super::rewards::RewardView;
 use super::{Asked, Selection, State, Wants};
 use crate::app::format;
+use crate::engine::failures::Failures;
 use crate::engine::protocol::{
     Answer, Change, Compared, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId,
 };
@@ -37,6 +39,11 @@ impl State {
                 self.log.toast(now, Level::Error, format!("{title}: {cause}"));
                 self.opening = None;
             }
+            JobState::Refused { cause, permit } => {
+                let title = self.jobs.title(id);
+                let offer = self.jobs.permitting(id, *permit).map(|job| Offer::Permit(Box::new(job), *permit));
+                self.log.refuse(now, format!("{title}: {cause}"), offer);
+            }
             JobState::Done(outcome) => self.apply_outcome(id, outcome),
             JobState::Started => self.jobs.begins_with(id, self.candidates_done().0),
             JobState::Progress(_) | JobState::Cancelled => {}
@@ -53,20 +60,10 @@ impl State {
         let title = self.jobs.title(id);
         let said = match outcome {
             Outcome::None => None,
-            Outcome::Added { images, refused } => {
-                for text in refused {
-                    self.log.add(now, Level::Warning, text.clone());
-                }
-                if !refused.is_empty() {
-                    let (n, first) = (refused.len(), &refused[0]);
-                    let more = if n > 1 { format!(", and {} more in the log", n - 1) } else { String::new() };
-                    self.log.toast(now, Level::Warning, format!("Not added: {first}{more}"));
-                }
-                (*images > 0).then(|| format::counted(*images, "image") + " added")
-            }
-            Outcome::Sampled { candidates } => Some(format!("{candidates} candidates sampled")),
-            Outcome::Scored { scores } => Some(format!("{scores} scores computed")),
-            Outcome::Generated { candidates, scores } => {
+            Outcome::Added { images, .. } => (*images > 0).then(|| format::counted(*images, "image") + " added"),
+            Outcome::Sampled { candidates, .. } => Some(format!("{candidates} candidates sampled")),
+            Outcome::Scored { scores, .. } => Some(format!("{scores} scores computed")),
+            Outcome::Generated { candidates, scores, .. } => {
                 Some(format!("{candidates} candidates sampled, {scores} scores computed"))
             }
             Outcome::Curated(summary) => Some(format!("{} pairs", summary.pairs)),
@@ -81,11 +78,14 @@ impl State {
                 self.reports.push(report.clone());
                 Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
             }
-            Outcome::Written(files) => {
+            Outcome::Written { files, .. } => {
                 let dir = files.first().and_then(|f| f.parent()).map(|d| d.display().to_string());
                 Some(format!("{} written to {}", format::counted(files.len(), "file"), dir.unwrap_or_default()))
             }
         };
+        if let Some(line) = outcome.failed().and_then(Failures::line) {
+            self.log.toast(now, Level::Warning, format!("{title}: {line}"));
+        }
         if let Some(said) = said
             && !self.jobs.is_quiet(id)
         {

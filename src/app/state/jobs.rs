@@ -1,5 +1,7 @@
 //! The jobs of this session: what waits, what runs, what became of the others.
 
+use crate::Permit;
+use crate::engine::failures::Failures;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Job, JobId, JobState};
 
@@ -10,6 +12,8 @@ pub enum Phase {
     Running,
     Paused,
     Done,
+    /// Done but for what failed, in one line; the rest is kept.
+    Incomplete(String),
     /// With its cause.
     Failed(String),
     Cancelled,
@@ -26,6 +30,8 @@ pub struct JobEntry {
     pub is_whole: bool,
     /// Candidates there were when it began.
     pub candidates_before: usize,
+    /// The job itself, where it may be given again with what it was refused for.
+    job: Option<Job>,
     /// Seconds since the studio started.
     pub began_secs: f64,
     /// Seconds since the studio started, once it is over.
@@ -66,10 +72,10 @@ impl Kind {
             Job::Sample { .. } => Kind::Sample,
             Job::Score => Kind::Score,
             Job::Generate { .. } => Kind::Generate,
-            Job::Curate => Kind::Curate,
+            Job::Curate { .. } => Kind::Curate,
             Job::Train { .. } => Kind::Train,
             Job::Compare { .. } => Kind::Compare,
-            Job::Run => Kind::Run,
+            Job::Run { .. } => Kind::Run,
             Job::Upscale(_) => Kind::Upscale,
             Job::ExportPairs { .. } => Kind::Export,
             Job::ExportComparison { .. } => Kind::ExportComparison,
@@ -130,6 +136,7 @@ impl Jobs {
             progress: None,
             is_whole: matches!(job, Job::Generate { images: None }),
             candidates_before: 0,
+            job: job.permitting(Permit::Partial).or(job.permitting(Permit::Overwrite)).is_some().then(|| job.clone()),
             began_secs: now_secs,
             ended_secs: None,
         });
@@ -154,10 +161,18 @@ impl Jobs {
             }
             JobState::Paused => Phase::Paused,
             JobState::Resumed => Phase::Running,
-            JobState::Done(_) => Phase::Done,
-            JobState::Failed(cause) => Phase::Failed(cause),
+            JobState::Done(outcome) => match outcome.failed().and_then(Failures::line) {
+                Some(line) => Phase::Incomplete(line),
+                None => Phase::Done,
+            },
+            JobState::Failed(cause) | JobState::Refused { cause, .. } => Phase::Failed(cause),
             JobState::Cancelled => Phase::Cancelled,
         };
+    }
+
+    /// A job that was refused, with what it was refused for permitted.
+    pub fn permitting(&self, id: JobId, permit: Permit) -> Option<Job> {
+        self.entries.iter().find(|entry| entry.id == id)?.job.as_ref()?.permitting(permit)
     }
 
     /// A job begins with this many candidates in the workspace.

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::protocol::Level;
+use crate::Permit;
+use crate::engine::protocol::{Job, Level};
 
 /// Lines kept.
 const LINES: usize = 5000;
@@ -19,10 +20,12 @@ pub struct Line {
 }
 
 /// What a toast offers to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Offer {
     Undo,
     ShowLog,
+    /// Gives a refused job again, with what it was refused for permitted.
+    Permit(Box<Job>, Permit),
 }
 
 /// A line shown on top of everything for some seconds.
@@ -38,6 +41,8 @@ impl Toast {
     /// How long it stays, in seconds: what went wrong stays longer.
     pub fn life_secs(&self) -> f64 {
         match self.level {
+            // A question waits for its answer.
+            _ if matches!(self.offer, Some(Offer::Permit(..))) => 60.0,
             Level::Info => 4.0,
             Level::Warning => 8.0,
             Level::Error => 14.0,
@@ -84,6 +89,15 @@ impl Log {
         self.line(now_secs, Level::Info, text);
     }
 
+    /// Adds a line of a refusal and shows it with the way to go on nevertheless.
+    pub fn refuse(&mut self, now_secs: f64, text: impl Into<String>, offer: Option<Offer>) {
+        let text = text.into();
+        let offer = offer.or(Some(Offer::ShowLog));
+        self.show(Toast { born_secs: now_secs, level: Level::Warning, text: text.clone(), offer });
+        self.unseen += 1;
+        self.line(now_secs, Level::Warning, text);
+    }
+
     /// Drops toasts that have been shown long enough.
     pub fn expire(&mut self, now_secs: f64) {
         self.toasts.retain(|toast| now_secs - toast.born_secs < toast.life_secs());
@@ -98,7 +112,7 @@ impl Log {
 
     fn show(&mut self, toast: Toast) {
         if let Some(same) = self.toasts.iter_mut().find(|t| t.text == toast.text) {
-            same.born_secs = toast.born_secs;
+            *same = toast;
             return;
         }
         if self.toasts.len() >= TOASTS {

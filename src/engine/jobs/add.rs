@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::degrade::{Degradation, degrade};
 use crate::engine::context::Context;
+use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{AddImages, Change, Level, Outcome, Role};
 use crate::imaging::crop::{self, Crop};
@@ -38,14 +39,15 @@ pub fn add(context: &mut Context, request: &AddImages) -> Result<Outcome> {
     if request.role == Role::Hr {
         Degradation::named(&request.degradation)?;
     }
-    let mut refused = Vec::new();
+    let mut failed = Failures::default();
     let mut paths = Vec::new();
     for path in &request.paths {
         match files_of(path) {
             Ok(files) => paths.extend(files),
-            Err(error) => refused.push(error.to_string()),
+            Err(error) => failed.add(error),
         }
     }
+    failed.items = paths.len() + failed.causes.len();
     let options = Options {
         role: request.role,
         held_out: request.held_out,
@@ -65,17 +67,17 @@ pub fn add(context: &mut Context, request: &AddImages) -> Result<Outcome> {
         });
         match added {
             Ok(count) => images += count,
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(error) => refused.push(error.to_string()),
+            Err(error) if error.ends_job() => return Err(error),
+            Err(error) => failed.add(error),
         }
         context.advance(&mut meter, 1);
     }
     context.changed(Change::Images);
-    refused.iter().for_each(|cause| context.log(Level::Warning, format!("not added: {cause}")));
-    match refused.first() {
+    failed.causes.iter().for_each(|cause| context.log(Level::Warning, format!("not added: {cause}")));
+    match failed.causes.first() {
         Some(first) if images == 0 => Err(Error::invalid(first)),
         None if images == 0 => Err(Error::invalid("nothing to add: no image files there")),
-        _ => Ok(Outcome::Added { images, refused }),
+        _ => Ok(Outcome::Added { images, failed }),
     }
 }
 
@@ -111,7 +113,7 @@ pub fn add_example(context: &mut Context) -> Result<Outcome> {
         }
     }
     context.changed(Change::Images);
-    Ok(Outcome::Added { images, refused: Vec::new() })
+    Ok(Outcome::Added { images, failed: Failures::default() })
 }
 
 /// The file itself, or the images of a folder in the order of their names.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::sampling;
 use super::scoring::{self, Group};
 use crate::engine::context::Context;
+use crate::engine::failures::Failures;
 use crate::engine::metrics::MetricSet;
 use crate::engine::models::Model;
 use crate::engine::protocol::Change;
@@ -15,10 +16,12 @@ use crate::workspace::{CandidateSet, ImageId, ImageRow, NewScore};
 use crate::{Error, Result};
 
 /// What was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Made {
     pub candidates: usize,
     pub scores: usize,
+    /// Images that could not be sampled or scored.
+    pub failed: Failures,
     /// Seconds until the last candidate was there, and seconds of scoring after that.
     pub secs: [f64; 2],
 }
@@ -45,7 +48,7 @@ pub fn fill(
     let requests = metrics.requests();
     let stop = AtomicBool::new(false);
     let began = Instant::now();
-    let (candidates, beside) = thread::scope(|scope| {
+    let ((candidates, mut failed), beside) = thread::scope(|scope| {
         let (mut running, mut scores) = (None::<Running>, 0);
         let mut next = |image: ImageId| {
             // One group at a time: where scoring is slower, sampling waits for it.
@@ -67,9 +70,10 @@ pub fn fill(
         Ok::<_, Error>((sampled?, scores))
     })?;
     let sampling_secs = began.elapsed().as_secs_f64();
-    let scores = beside + scoring::fill(context, set, recipe, &named("scoring"))?;
+    let (scores, not_scored) = scoring::fill(context, set, recipe, &named("scoring"))?;
+    failed.causes.extend(not_scored.causes);
     let secs = [sampling_secs, began.elapsed().as_secs_f64() - sampling_secs];
-    Ok(Made { candidates, scores, secs })
+    Ok(Made { candidates, scores: beside + scores, failed, secs })
 }
 
 /// A group being scored.

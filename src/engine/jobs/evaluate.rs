@@ -39,7 +39,8 @@ pub fn evaluate(
     let recipe = recipe_for(context, seeds);
     let (_, sampler) = sampling::sampler_of(&recipe)?;
     let set = CandidateSet { checkpoint, sampler };
-    candidates::fill(context, &set, model, &recipe, &images, stage)?;
+    // A mean over fewer images or seeds than were asked for is another figure.
+    candidates::fill(context, &set, model, &recipe, &images, stage)?.failed.check()?;
     let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe)?);
     let ranking = scores.rank(&recipe)?;
     if let Some(reason) = ranking.missing {

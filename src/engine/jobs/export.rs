@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{curate, sampling};
 use crate::engine::context::Context;
+use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::Outcome;
 use crate::imaging::atomic;
@@ -87,5 +88,5 @@ pub fn pairs(context: &mut Context, dir: &Path) -> Result<Outcome> {
     let files = [dir.join("pairs.jsonl"), dir.join("pairs.csv")];
     atomic::write_atomic(&files[0], jsonl.as_bytes())?;
     atomic::write_atomic(&files[1], csv.as_bytes())?;
-    Ok(Outcome::Written(files.into()))
+    Ok(Outcome::Written { files: files.into(), failed: Failures::default() })
 }

@@ -34,18 +34,15 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::SetHeldOut { images, held_out } => images::set_held_out(context, &images, held_out),
         Job::SetRemoved { images, removed } => images::set_removed(context, &images, removed),
         Job::Judge { image, winner, loser, verdict } => images::judge(context, image, winner, loser, verdict),
-        Job::Sample { images } => {
-            let candidates = sampling::sample(context, images.as_deref())?;
-            Ok(Outcome::Sampled { candidates })
-        }
-        Job::Score => Ok(Outcome::Scored { scores: scoring::score(context)? }),
+        Job::Sample { images } => sampling::sample(context, images.as_deref()),
+        Job::Score => scoring::score(context),
         Job::Generate { images } => run::generate(context, images.as_deref()),
-        Job::Curate => Ok(Outcome::Curated(Box::new(curate::curate(context)?.summary))),
-        Job::Train { run } => train::train(context, run.as_deref()),
+        Job::Curate { .. } => Ok(Outcome::Curated(Box::new(curate::curate(context)?.summary))),
+        Job::Train { run, .. } => train::train(context, run.as_deref()),
         Job::Compare { a, b, seeds } => compare::compare(context, &a, &b, seeds),
-        Job::Run => run::run(context),
+        Job::Run { .. } => run::run(context),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
-        Job::ExportPairs { dir } => export::pairs(context, &dir),
+        Job::ExportPairs { dir, .. } => export::pairs(context, &dir),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
     }
 }

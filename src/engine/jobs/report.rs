@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::sheet;
 use crate::engine::context::Context;
+use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Compared, Outcome};
 use crate::imaging::{atomic, decode, encode};
@@ -38,7 +39,7 @@ pub fn export(context: &Context, compared: &Compared, format: Format, path: &Pat
         }
     };
     atomic::write_atomic(path, &bytes)?;
-    Ok(Outcome::Written(vec![path.to_owned()]))
+    Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::default() })
 }
 
 /// The first of a list, few of each image.

@@ -12,7 +12,7 @@ use crate::workspace::{ImageId, RunState};
 /// Samples and scores; scores appear while candidates still come.
 pub fn generate(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outcome> {
     let made = candidates::of_reference(context, only)?;
-    Ok(Outcome::Generated { candidates: made.candidates, scores: made.scores })
+    Ok(Outcome::Generated { candidates: made.candidates, scores: made.scores, failed: made.failed })
 }
 
 /// Sample, score, curate, train, compare: what is missing of each; then the image sheet.
@@ -23,7 +23,7 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
         clock = Instant::now();
         seconds
     };
-    let [sample, score] = candidates::of_reference(context, None)?.secs;
+    let candidates::Made { failed, secs: [sample, score], .. } = candidates::of_reference(context, None)?;
     lap();
     let pairs = curate::curate(context)?.curation.pairs().len();
     let (name, ended) = train::rounds(context, None)?;
@@ -37,6 +37,6 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
     let compared = Arc::new(compare::compared(context, "reference", &name, None)?);
     let sheet = sheet::write(context, &compared, &name)?;
     let timings_secs = [sample, score, train, lap()];
-    let report = RunReport { compared, run: name, pairs, steps: ended.steps, timings_secs, sheet };
+    let report = RunReport { compared, run: name, pairs, steps: ended.steps, failed, timings_secs, sheet };
     Ok(Outcome::Ran(Arc::new(report)))
 }

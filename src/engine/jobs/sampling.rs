@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use crate::backbones::sampler::{Sampler, Solver};
 use crate::backbones::tiles::Tiling;
 use crate::engine::context::Context;
+use crate::engine::failures::Failures;
 use crate::engine::models::Model;
 use crate::engine::progress::Meter;
-use crate::engine::protocol::{Change, Level};
+use crate::engine::protocol::{Change, Level, Outcome};
 use crate::imaging::color_fix::ColorFix;
 use crate::imaging::{Image, SCALE, decode, encode};
 use crate::method::recipe::{ColourFix, Method, Recipe};
@@ -91,12 +92,13 @@ pub fn reference(context: &mut Context) -> Result<(CandidateSet, Model)> {
     Ok((CandidateSet { checkpoint, sampler }, reference.model))
 }
 
-/// Samples what the reference lacks for all images, or for `only` some; returns the number of candidates made.
-pub fn sample(context: &mut Context, only: Option<&[ImageId]>) -> Result<usize> {
+/// Samples what the reference lacks for all images, or for `only` some.
+pub fn sample(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outcome> {
     let (set, model) = reference(context)?;
     let recipe = context.recipe.clone();
     let wanted = wanted(context, only)?;
-    fill(context, &set, &model, &recipe, &wanted, "sampling", &mut |_| Ok(()))
+    let (candidates, failed) = fill(context, &set, &model, &recipe, &wanted, "sampling", &mut |_| Ok(()))?;
+    Ok(Outcome::Sampled { candidates, failed })
 }
 
 /// All images, or `only` some. Errors: there are none.
@@ -109,8 +111,8 @@ pub fn wanted(context: &Context, only: Option<&[ImageId]>) -> Result<Vec<ImageRo
     Ok(wanted)
 }
 
-/// Samples what is missing of `set` for `images` and the recipe's seeds; `done` is told of each image. An image that fails
-/// is reported and left out; it is an error only where all of them fail.
+/// Samples what is missing of `set` for `images` and the recipe's seeds; `done` is told of each image. Returns the number
+/// of candidates made, and the images that failed: whoever needs every one of them asks [`Failures::check`].
 pub fn fill(
     context: &Context,
     set: &CandidateSet,
@@ -119,14 +121,14 @@ pub fn fill(
     images: &[ImageRow],
     stage: &str,
     done: &mut dyn FnMut(ImageId) -> Result<()>,
-) -> Result<usize> {
+) -> Result<(usize, Failures)> {
     let ids: Vec<ImageId> = images.iter().map(|image| image.id).collect();
     let missing = context.workspace()?.ledger().missing_candidates(set, &ids, &recipe.seeds())?;
     let total = missing.iter().map(|m| m.seeds.len()).sum();
     let (sampling, _) = sampler_of(recipe)?;
     let mut meter = Meter::new(stage, "candidates", total);
     context.report(Some(meter.now()));
-    let (mut made, mut failure) = (0, None);
+    let (mut made, mut failed) = (0, Failures::of(images.len()));
     for MissingSeeds { image, seeds } in missing {
         let Some(row) = images.iter().find(|row| row.id == image) else { continue };
         match group(context, set, model, &sampling, row, &seeds, &mut meter) {
@@ -134,18 +136,16 @@ pub fn fill(
                 made += count;
                 done(image)?;
             }
-            Err(error @ (Error::Cancelled | Error::Ledger(_))) => return Err(error),
+            Err(error) if error.ends_job() => return Err(error),
             Err(error) => {
-                context.log(Level::Warning, format!("{}: not sampled: {error}", row.name));
+                let cause = format!("{}: not sampled: {error}", row.name);
+                context.log(Level::Warning, cause.clone());
                 context.advance(&mut meter, seeds.len());
-                failure = Some(error);
+                failed.add(cause);
             }
         }
     }
-    match failure {
-        Some(error) if made == 0 => Err(error),
-        _ => Ok(made),
-    }
+    Ok((made, failed))
 }
 
 /// Samples seeds of one image and saves them, batch by batch.

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use crate::engine::context::Context;
+use crate::engine::failures::Failures;
 use crate::engine::metrics::MetricSet;
 use crate::engine::progress::Meter;
-use crate::engine::protocol::{Change, Level};
+use crate::engine::protocol::{Change, Level, Outcome};
 use crate::imaging::{SCALE, decode};
 use crate::iqa::Scorer;
 use crate::method::recipe::Recipe;
@@ -18,17 +19,19 @@ use crate::{Error, Result};
 /// One for each metric, `None` where it is not wanted or not defined.
 type Scorers = Vec<Option<Box<dyn Scorer>>>;
 
-/// Scores what the reference's candidates lack; returns the number of scores computed.
-pub fn score(context: &mut Context) -> Result<usize> {
+/// Scores what the reference's candidates lack.
+pub fn score(context: &mut Context) -> Result<Outcome> {
     let (set, _) = super::sampling::reference(context)?;
     if context.workspace()?.ledger().candidates(&set)?.is_empty() {
         return Err(Error::invalid("there are no candidates to score; sample some first (`dp2o-studio sample WS`)"));
     }
-    fill(context, &set, &context.recipe, "scoring")
+    let (scores, failed) = fill(context, &set, &context.recipe, "scoring")?;
+    Ok(Outcome::Scored { scores, failed })
 }
 
-/// Scores what is missing of `set` under the recipe's metrics.
-pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str) -> Result<usize> {
+/// Scores what is missing of `set` under the recipe's metrics. Returns the number of scores computed, and the images of
+/// which some candidate could not be scored: whoever needs every score asks [`Failures::check`].
+pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str) -> Result<(usize, Failures)> {
     let workspace = context.workspace()?;
     let metrics = MetricSet::of(recipe)?;
     let missing = workspace.ledger().missing_scores(set, &metrics.requests())?;
@@ -37,9 +40,20 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
     context.report(Some(meter.now()));
     let device = context.models.device_name();
     let at_once = 4 * rayon::current_num_threads();
-    let mut made = 0;
-    for missing in missing.chunk_by(|a, b| a.candidate.image == b.candidate.image) {
-        let group = Group::of(workspace, &metrics, missing.to_vec())?;
+    let by_image = || missing.chunk_by(|a, b| a.candidate.image == b.candidate.image);
+    let (mut made, mut failed) = (0, Failures::of(by_image().count()));
+    for missing in by_image() {
+        let group = match Group::of(workspace, &metrics, missing.to_vec()) {
+            Ok(group) => group,
+            Err(error) if error.ends_job() => return Err(error),
+            Err(error) => {
+                context.log(Level::Warning, format!("not scored: {error}"));
+                context.advance(&mut meter, missing.iter().map(|c| c.requests.len()).sum());
+                failed.add(error);
+                continue;
+            }
+        };
+        let mut causes = Vec::new();
         if let Some(warning) = &group.too_small {
             context.log(Level::Warning, warning.clone());
         }
@@ -50,16 +64,23 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
             for scores in scored {
                 match scores {
                     Ok(scores) => new.extend(scores),
-                    Err(error) => context.log(Level::Warning, format!("not scored: {error}")),
+                    Err(error) => {
+                        context.log(Level::Warning, format!("not scored: {error}"));
+                        causes.push(error);
+                    }
                 }
             }
             workspace.ledger().record_scores(&device, &metrics.scorers, &new)?;
             made += new.len();
             context.advance(&mut meter, some.iter().map(|c| c.requests.len()).sum());
         }
+        if let Some(first) = causes.first() {
+            let (count, of) = (causes.len(), group.missing.len());
+            failed.add(format!("{count} of {of} candidates not scored: {first}"));
+        }
         context.changed(Change::Scores(group.image));
     }
-    Ok(made)
+    Ok((made, failed))
 }
 
 /// Candidates of one image that lack scores, with what computing them takes: the ledger stays on its thread, this need

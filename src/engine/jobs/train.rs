@@ -60,7 +60,8 @@ fn name_of(base: &str, round: u32) -> String {
 /// New candidates of the training images from the policy of the round before.
 fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -> Result<()> {
     let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| !i.held_out).collect();
-    candidates::fill(context, set, policy, &context.recipe, &images, &format!("round {}", round + 1)).map(drop)
+    // Pairs of a round are never made of less than what was asked for.
+    candidates::fill(context, set, policy, &context.recipe, &images, &format!("round {}", round + 1))?.failed.check()
 }
 
 /// The run to train: of the name asked for, or the last of this round, if recipe and pairs are the same; else a new one.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::sampling::sampler_of;
 use crate::engine::context::Context;
+use crate::engine::failures::Failures;
 use crate::engine::metrics;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Level, Outcome, Upscale};
@@ -27,7 +28,7 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
     std::fs::create_dir_all(&request.out).map_err(|e| Error::file(&request.out, e))?;
     let seeds = recipe.seeds();
     let mut meter = Meter::new("upscaling", "images", request.images.len() * seeds.len());
-    let (mut written, mut failure) = (Vec::new(), None);
+    let (mut files, mut failed) = (Vec::new(), Failures::of(request.images.len()));
     for path in &request.images {
         let made = (|| -> Result<Vec<PathBuf>> {
             let lr = decode::read(path)?;
@@ -55,18 +56,15 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
             Ok(files)
         })();
         match made {
-            Ok(files) => written.extend(files),
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Ok(made) => files.extend(made),
+            Err(error) if error.ends_job() => return Err(error),
             Err(error) => {
                 context.log(Level::Warning, error.to_string());
-                failure = Some(error);
+                failed.add(error);
             }
         }
     }
-    match failure {
-        Some(error) if written.is_empty() => Err(error),
-        _ => Ok(Outcome::Written(written)),
-    }
+    Ok(Outcome::Written { files, failed })
 }
 
 /// Index of the output with the highest no-reference reward among its fellows; metrics that need larger images are left

@@ -185,7 +185,7 @@ fn named(path: &Path, error: Error) -> Error {
     use rusqlite::ErrorCode as Code;
     match error {
         Error::Ledger(e) => match e.sqlite_error_code() {
-            Some(Code::DiskFull) => Error::file(path, "the disk is full; what was saved before is kept"),
+            Some(Code::DiskFull) => Error::DiskFull { path: path.to_owned() },
             Some(Code::ReadOnly) => Error::file(path, "the workspace is open for reading only"),
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
                 Error::file(path, "another program keeps the ledger locked")
