@@ -124,8 +124,10 @@ fn bad_images_are_named_and_the_good_ones_taken() {
     bench.fails("iqa --metric psnr good.png", 1, &["psnr", "--ref"]);
     bench.fails("upscale words.png --out up", 1, &["words.png", "not an image"]);
     let output = bench.run("add ws cut.png good.png");
-    assert!(output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cut.png"));
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().last().unwrap();
+    assert!(last.contains("1 of 2 failed, first: cut.png: "), "{stderr}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 images added, 1 files refused"));
 }
 

@@ -14,6 +14,7 @@ use super::state::log::Offer;
 use super::studio::{Studio, theme_of};
 use super::theme;
 use crate::engine::protocol::{Job, JobId, Level};
+use crate::imaging::output;
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
 use crate::workspace::ImageId;
@@ -149,7 +150,7 @@ impl Studio {
     fn save_recipe_as(&mut self, path: &Path) {
         let path = path.with_extension("ron");
         let written = self.state.recipe.edited.to_ron();
-        let written = written.and_then(|text| std::fs::write(&path, text).map_err(|e| crate::Error::file(&path, e)));
+        let written = written.and_then(|text| output::write(&path, text.as_bytes()));
         match written {
             Ok(()) => self.say(Level::Info, format!("Recipe saved as {}", path.display())),
             Err(error) => self.say(Level::Error, error.to_string()),

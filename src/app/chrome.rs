@@ -115,6 +115,9 @@ fn job_ui(ui: &mut Ui, cx: &mut Cx) {
         for id in [CommandId::Compare, CommandId::Train, CommandId::Generate] {
             next_step_button(ui, cx, id);
         }
+        if let Some((title, line)) = cx.state.jobs.last_incomplete() {
+            widgets::badge(ui, &format!("{title}: incomplete"), cx.palette.warning).on_hover_text(line);
+        }
         return;
     };
     if ui.button("Cancel").on_hover_text("Stops within one step; what was done is kept").clicked() {

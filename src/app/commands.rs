@@ -213,6 +213,16 @@ fn can_work(state: &State) -> Result<(), &'static str> {
     Ok(())
 }
 
+fn needs_held_out(state: &State) -> Result<(), &'static str> {
+    let is_any = state.library.as_ref().is_some_and(|l| l.images.iter().any(|image| image.held_out));
+    if is_any { Ok(()) } else { Err("no image is held out to compare on: select some in the library and press H") }
+}
+
+fn can_run(state: &State) -> Result<(), &'static str> {
+    can_work(state)?;
+    needs_held_out(state)
+}
+
 fn can_train(state: &State) -> Result<(), &'static str> {
     can_work(state)?;
     if state.stage() < Stage::Scored { Err("there are no pairs yet: generate candidates first") } else { Ok(()) }
@@ -221,7 +231,7 @@ fn can_train(state: &State) -> Result<(), &'static str> {
 fn can_compare(state: &State) -> Result<(), &'static str> {
     can_work(state)?;
     let has_policy = state.library.as_ref().is_some_and(|l| l.checkpoints.iter().any(|c| c.run.is_some()));
-    if has_policy { Ok(()) } else { Err("there is no trained checkpoint yet: train first") }
+    if has_policy { needs_held_out(state) } else { Err("there is no trained checkpoint yet: train first") }
 }
 
 fn needs_pairs(state: &State) -> Result<(), &'static str> {
@@ -303,7 +313,7 @@ static COMMANDS: &[Command] = &[
     command!(Compare, Run, "Compare with the reference", "The best checkpoint of the last run on held-out images",
         [ctrl(Key::R)], can_compare, |s, _| s.compare_last()),
     command!(RunAll, Run, "Run the whole loop", "Sample, score, curate, train, compare: what is missing of each", [],
-        can_work, |s, _| s.act(Action::Start(Job::Run { compare: true, allow_partial: false }))),
+        can_run, |s, _| s.act(Action::Start(Job::Run { compare: true, allow_partial: false }))),
     command!(PauseResume, Run, "Pause or resume", "Takes effect within one step", [plain(Key::F8)], needs_job,
         |s, _| s.toggle_pause()),
     command!(Cancel, Run, "Cancel the job", "What it did is kept", [ctrl(Key::Period)], needs_job,

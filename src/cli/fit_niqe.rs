@@ -6,7 +6,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::out::say;
-use crate::imaging::decode;
+use crate::imaging::{decode, output};
 use crate::iqa::niqe_fit;
 use crate::{Error, Result};
 
@@ -25,6 +25,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { block, out, photographs } = arguments;
+    output::check([out.as_path()])?;
     let images = photographs.iter().map(decode::read).collect::<Result<Vec<_>>>()?;
     let fit = niqe_fit::fit(&images, *block)?;
     let bytes = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
@@ -32,7 +33,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let n = fit.pristine.mean.len();
     let view = |shape, data| TensorView::new(Dtype::F64, shape, data).map_err(|cause| Error::file(out, cause));
     let tensors = [("mean", view(vec![n], &mean)?), ("cov", view(vec![n, n], &cov)?)];
-    safetensors::serialize_to_file(tensors, None, out).map_err(|cause| Error::file(out, cause))?;
+    let bytes = safetensors::serialize(tensors, None).map_err(|cause| Error::file(out, cause))?;
+    output::write(out, &bytes)?;
     say!("{}: {} sharp blocks of {} photographs", out.display(), fit.blocks, images.len());
     Ok(())
 }

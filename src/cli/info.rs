@@ -72,6 +72,9 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
         let best =
             best.and_then(|c| Some(format!(", best held-out reward {:.4} at step {}", c.held_out_reward?, c.step)));
         say!("run          {}: {}, {steps} steps{}", run.name, run.state.as_str(), best.unwrap_or_default());
+        if let Some(partial) = run.partial() {
+            say!("             made of groups that were not whole: {partial}");
+        }
     }
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
     say!(

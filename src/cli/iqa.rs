@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::out::say;
-use crate::imaging::{Image, atomic, decode, encode};
+use super::out::{json_text, note, say};
+use crate::engine::failures::Failures;
+use crate::imaging::{Image, decode, encode, output, stems};
 use crate::iqa::{self, Kind, Map, Scorer};
 use crate::{Error, Result};
 
@@ -23,7 +24,8 @@ pub struct Arguments {
     /// Writes the scores to this JSON file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Writes each metric's map to this folder as an 8-bit PNG, scaled to its own range.
+    /// Writes each metric's map to this folder as an 8-bit PNG, scaled to its own range: STEM.METRIC.png, with more of the
+    /// path where two files have one stem.
     #[arg(long)]
     map: Option<PathBuf>,
 }
@@ -52,34 +54,50 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         };
         scorers.push((metric.info().name, compares, scorer));
     }
-    if let Some(folder) = &arguments.map {
-        std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, e))?;
-    }
-    let mut rows = Vec::new();
-    for file in &arguments.files {
-        let image = decode::read(file)?;
-        for (metric, compares, scorer) in &scorers {
-            let score = scorer.score(&image).map_err(|e| Error::file(file, e))?;
-            say!("{metric}\t{score:.6}\t{}", file.display());
-            rows.push(Row { file, r#ref: reference_path.filter(|_| *compares), metric, score });
-            if let (Some(folder), Some(map)) = (&arguments.map, map_of(arguments, scorer.as_ref(), &image, file)?) {
-                let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-                encode::write_png(folder.join(format!("{stem}.{metric}.png")), &grey(&map)?)?;
+    output::check(arguments.json.as_deref())?;
+    arguments.map.as_ref().map_or(Ok(()), output::make_folder)?;
+    let (mut rows, mut failed) = (Vec::new(), Failures::of(arguments.files.len()));
+    for (file, stem) in arguments.files.iter().zip(stems::distinct(&arguments.files)) {
+        let mut causes = Vec::new();
+        let image = match decode::read(file) {
+            Ok(image) => image,
+            Err(error) => {
+                note(format_args!("warning: not scored: {error}"));
+                failed.add(error);
+                continue;
             }
+        };
+        for (metric, compares, scorer) in &scorers {
+            let map = arguments.map.as_ref().map(|folder| folder.join(format!("{stem}.{metric}.png")));
+            match score(scorer.as_ref(), &image, map.as_deref()) {
+                Ok(score) => {
+                    say!("{metric}\t{score:.6}\t{}", file.display());
+                    rows.push(Row { file, r#ref: reference_path.filter(|_| *compares), metric, score });
+                }
+                Err(error) if error.ends_job() => return Err(error),
+                Err(error) => causes.push(Error::file(file, format!("{metric}: {error}"))),
+            }
+        }
+        causes.iter().for_each(|cause| note(format_args!("warning: not scored: {cause}")));
+        if let Some(first) = causes.first() {
+            failed.add(first);
         }
     }
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&rows).map_err(Error::invalid)?;
-        atomic::write_atomic(path, text.as_bytes())?;
+        output::write(path, json_text(&rows)?.as_bytes())?;
     }
-    Ok(())
+    failed.check()
 }
 
-fn map_of(arguments: &Arguments, scorer: &dyn Scorer, image: &Image, file: &Path) -> Result<Option<Map>> {
-    match arguments.map {
-        Some(_) => scorer.map(image).map_err(|e| Error::file(file, e)),
-        None => Ok(None),
+/// The score; its map goes to a file if one is named and the metric has a map.
+fn score(scorer: &dyn Scorer, image: &Image, map: Option<&Path>) -> Result<f64> {
+    let score = scorer.score(image)?;
+    if let Some(path) = map
+        && let Some(map) = scorer.map(image)?
+    {
+        encode::write_png(path, &grey(&map)?)?;
     }
+    Ok(score)
 }
 
 /// The map between its own smallest (black) and largest value (white).

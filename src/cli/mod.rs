@@ -33,13 +33,15 @@ enum Verb {
     /// Computes the scores that are missing.
     Score(workspace::Stage),
     /// Freezes the reward bounds, ranks, pairs and weighs.
-    Curate(workspace::Stage),
+    Curate(workspace::Curate),
     /// Fine-tunes, or goes on with it.
     Train(workspace::Train),
     /// Compares two checkpoints on the held-out images.
     Compare(workspace::Compare),
     /// Sample, score, curate, train, compare: all of it in order, what is missing of each.
     Run(workspace::Run),
+    /// Writes the pairs for other tools: w/, l/ and lr/ folders, JSONL and CSV.
+    Export(workspace::Export),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),
     /// Super-resolves pictures with the embedded or a fine-tuned model.
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Train(arguments)) => workspace::train(&arguments),
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
+        Some(Verb::Export(arguments)) => workspace::export(&arguments),
         Some(Verb::Iqa(arguments)) => iqa::run(&arguments),
         Some(Verb::Upscale(arguments)) => workspace::upscale(&arguments),
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),

@@ -3,6 +3,8 @@
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
+use crate::{Error, Result};
+
 /// Prints a line of results. A reader that has gone is no reason to stop; any other failure (a full disk) ends the
 /// process, as results would be missing.
 pub fn result(line: Arguments) {
@@ -18,6 +20,12 @@ pub fn result(line: Arguments) {
 /// Prints a line of what goes on; nothing depends on its being read.
 pub fn note(line: Arguments) {
     let _ = writeln!(stderr(), "{line}");
+}
+
+/// A value as a JSON file has it.
+pub fn json_text(value: &impl serde::Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::invalid)?;
+    Ok(text + "\n")
 }
 
 /// [`result`] with the syntax of `println!`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::out::say;
 use crate::backbones::pretrain::{self, Options, Progress};
 use crate::engine::best_device;
+use crate::imaging::output;
 use crate::{Error, Result};
 
 #[derive(clap::Args)]
@@ -41,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if !(arguments.learning_rate > 0.0 && arguments.learning_rate < 1.0) {
         return Err(Error::invalid("--learning-rate must be above 0 and below 1"));
     }
+    output::check([arguments.out.as_path()])?;
     let options = Options {
         data: arguments.data.clone(),
         held_out: arguments.held_out.clone(),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::client::{Client, assign, setting};
-use super::out::say;
+use super::out::{json_text, say};
 use crate::engine::protocol::{AddImages, Job, Outcome, Role, RunReport, Upscale};
-use crate::imaging::atomic;
+use crate::imaging::output;
 use crate::method::evaluation::Comparison;
 use crate::method::presets;
 use crate::method::recipe::Recipe;
@@ -73,6 +73,29 @@ pub struct Stage {
 }
 
 #[derive(clap::Args)]
+pub struct Curate {
+    #[command(flatten)]
+    stage: Stage,
+    /// Goes on where images lack some of the recipe's seeds, and says which.
+    #[arg(long)]
+    allow_partial: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Export {
+    workspace: PathBuf,
+    /// Folder for them; must not exist, or be empty.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Writes into a folder that has files already.
+    #[arg(long)]
+    overwrite: bool,
+    /// Goes on where images lack some of the recipe's seeds, and says which.
+    #[arg(long)]
+    allow_partial: bool,
+}
+
+#[derive(clap::Args)]
 pub struct Train {
     #[command(flatten)]
     stage: Stage,
@@ -82,6 +105,9 @@ pub struct Train {
     /// Iterative rounds: each samples anew from the policy of the one before and goes on. The recipe's by default.
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
+    /// Goes on where images lack some of the recipe's seeds, says which, and notes it with the run.
+    #[arg(long)]
+    allow_partial: bool,
 }
 
 #[derive(clap::Args)]
@@ -94,8 +120,8 @@ pub struct Compare {
     #[arg(long)]
     b: String,
     /// Seeds of each held-out image; training.eval_seeds by default.
-    #[arg(long, value_name = "M")]
-    seeds: Option<usize>,
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u16).range(1..))]
+    seeds: Option<u16>,
     /// Writes the comparison to this JSON file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -132,6 +158,12 @@ pub struct Run {
     /// Writes the comparison and timings to this JSON file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Ends after training; nothing needs to be held out then.
+    #[arg(long)]
+    no_compare: bool,
+    /// Goes on where images lack some of the recipe's seeds, says which, and notes it with the run.
+    #[arg(long)]
+    allow_partial: bool,
 }
 
 #[derive(clap::Args)]
@@ -209,9 +241,9 @@ pub fn score(arguments: &Stage) -> Result<()> {
     })
 }
 
-pub fn curate(arguments: &Stage) -> Result<()> {
-    let mut client = Client::open(&arguments.workspace, &arguments.set)?;
-    if let Outcome::Curated(summary) = client.run(Job::Curate { allow_partial: false })? {
+pub fn curate(arguments: &Curate) -> Result<()> {
+    let mut client = Client::open(&arguments.stage.workspace, &arguments.stage.set)?;
+    if let Outcome::Curated(summary) = client.run(Job::Curate { allow_partial: arguments.allow_partial })? {
         let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, .. } = *summary;
         say!(
             "{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1}"
@@ -223,27 +255,29 @@ pub fn curate(arguments: &Stage) -> Result<()> {
 pub fn train(arguments: &Train) -> Result<()> {
     let set = with_rounds(&arguments.stage.set, arguments.rounds);
     let mut client = Client::open(&arguments.stage.workspace, &set)?;
-    if let Outcome::Trained { run, steps, state } =
-        client.run(Job::Train { run: arguments.run.clone(), allow_partial: false })?
-    {
+    let job = Job::Train { run: arguments.run.clone(), allow_partial: arguments.allow_partial };
+    if let Outcome::Trained { run, steps, state } = client.run(job)? {
         say!("{run}: {} at step {steps}", state.as_str());
     }
     Ok(())
 }
 
 pub fn compare(arguments: &Compare) -> Result<()> {
-    let mut client = Client::open(&arguments.workspace, &[])?;
     let Compare { a, b, seeds, .. } = arguments;
-    if let Outcome::Compared(compared) = client.run(Job::Compare { a: a.clone(), b: b.clone(), seeds: *seeds })? {
+    let exports = [
+        (Format::Csv, &arguments.csv),
+        (Format::Markdown, &arguments.markdown),
+        (Format::Latex, &arguments.latex),
+        (Format::Figure, &arguments.figure),
+        (Format::Html, &arguments.html),
+    ];
+    output::check(exports.iter().filter_map(|(_, path)| path.as_deref()).chain(arguments.json.as_deref()))?;
+    let mut client = Client::open(&arguments.workspace, &[])?;
+    let job = Job::Compare { a: a.clone(), b: b.clone(), seeds: seeds.map(usize::from) };
+    if let Outcome::Compared(compared) = client.run(job)? {
         say!("{}", compared.report.comparison.to_text());
         write_json(arguments.json.as_deref(), &compared.report.comparison)?;
-        for (format, path) in [
-            (Format::Csv, &arguments.csv),
-            (Format::Markdown, &arguments.markdown),
-            (Format::Latex, &arguments.latex),
-            (Format::Figure, &arguments.figure),
-            (Format::Html, &arguments.html),
-        ] {
+        for (format, path) in exports {
             if let Some(path) = path.clone() {
                 client.run(Job::ExportComparison { compared: compared.clone(), format, path })?;
             }
@@ -253,6 +287,7 @@ pub fn compare(arguments: &Compare) -> Result<()> {
 }
 
 pub fn run(arguments: &Run) -> Result<()> {
+    output::check(arguments.json.as_deref())?;
     let dir = &arguments.workspace;
     let set = with_rounds(&arguments.set, arguments.rounds);
     let mut client = if Workspace::open_read_only(dir).is_ok() || dir.join("workspace.ron").exists() {
@@ -269,14 +304,32 @@ pub fn run(arguments: &Run) -> Result<()> {
         client.run(Job::Create { dir: dir.clone(), recipe: Box::new(recipe), example: true })?;
         client
     };
-    client.finish(Job::Run { compare: true, allow_partial: false }, |outcome| {
+    let job = Job::Run { compare: !arguments.no_compare, allow_partial: arguments.allow_partial };
+    client.finish(job, |outcome| {
         if let Outcome::Ran(report) = outcome {
             let [sample, score, train, compare] = report.timings_secs;
-            say!("{}", report.compared.report.comparison.to_text());
+            match &report.compared {
+                Some((compared, _)) => say!("{}", compared.report.comparison.to_text()),
+                None => say!("nothing was compared (--no-compare)"),
+            }
             say!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
             say!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
-            say!("image sheet: {}", report.sheet.display());
+            if let Some((_, sheet)) = &report.compared {
+                say!("image sheet: {}", sheet.display());
+            }
             write_json(arguments.json.as_deref(), &RunJson::of(report))?;
+        }
+        Ok(())
+    })
+}
+
+pub fn export(arguments: &Export) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &[])?;
+    let Export { out, overwrite, allow_partial, .. } = arguments;
+    let job = Job::ExportPairs { dir: out.clone(), allow_partial: *allow_partial, overwrite: *overwrite };
+    client.finish(job, |outcome| {
+        if let Outcome::Written { files, .. } = outcome {
+            say!("{} files written to {}", files.len(), out.display());
         }
         Ok(())
     })
@@ -314,7 +367,7 @@ pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
 #[derive(Serialize)]
 struct RunJson<'a> {
     #[serde(flatten)]
-    comparison: &'a Comparison,
+    comparison: Option<&'a Comparison>,
     timings_s: Timings,
     pairs: usize,
     steps: u32,
@@ -332,16 +385,14 @@ impl<'a> RunJson<'a> {
     fn of(report: &'a RunReport) -> Self {
         let [sample, score, train, compare] = report.timings_secs;
         let timings_s = Timings { sample, score, train, compare };
-        Self { comparison: &report.compared.report.comparison, timings_s, pairs: report.pairs, steps: report.steps }
+        let comparison = report.compared.as_ref().map(|(compared, _)| &compared.report.comparison);
+        Self { comparison, timings_s, pairs: report.pairs, steps: report.steps }
     }
 }
 
 fn write_json(path: Option<&Path>, value: &impl Serialize) -> Result<()> {
     match path {
-        Some(path) => {
-            let text = serde_json::to_string_pretty(value).map_err(Error::invalid)?;
-            atomic::write_atomic(path, text.as_bytes())
-        }
+        Some(path) => output::write(path, json_text(value)?.as_bytes()),
         None => Ok(()),
     }
 }

@@ -35,9 +35,14 @@ impl Failures {
         Some(format!("{} of {} failed, first: {first}", self.causes.len(), self.items))
     }
 
-    /// The line as an error, for work that must not go on with less than was asked for, and for exit codes.
+    /// The line as an error, for exit codes.
     pub fn check(&self) -> Result<()> {
         self.line().map_or(Ok(()), |line| Err(Error::Invalid(line)))
+    }
+
+    /// The line as an error of a stage that must not go on with less than was asked for.
+    pub fn check_in(&self, stage: &str) -> Result<()> {
+        self.line().map_or(Ok(()), |line| Err(Error::Invalid(format!("{stage}: {line}"))))
     }
 }
 

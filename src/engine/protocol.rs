@@ -277,7 +277,8 @@ impl Compared {
 /// What [`Job::Run`] did.
 #[derive(Clone, Debug)]
 pub struct RunReport {
-    pub compared: Arc<Compared>,
+    /// The comparison and its image sheet, where one was asked for.
+    pub compared: Option<(Arc<Compared>, PathBuf)>,
     /// Name of the run.
     pub run: String,
     pub pairs: usize,
@@ -286,8 +287,6 @@ pub struct RunReport {
     pub failed: Failures,
     /// Seconds spent by stage, in order: sample, score, train, compare.
     pub timings_secs: [f64; 4],
-    /// The image sheet.
-    pub sheet: PathBuf,
 }
 
 /// A workspace that was opened.

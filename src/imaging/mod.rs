@@ -3,7 +3,7 @@
 //! [`Image`] is what every other room works on. Files come in by [`decode`] and go out by [`encode`], always through
 //! [`atomic`]; [`quantize`] is the one place that says how f32 becomes the 8 bits of a file and back. [`resize`],
 //! [`crop`], [`turn`], [`color`] and [`color_fix`] compute on images; [`sheet`] draws contact sheets with [`canvas`].
-//! [`stems`] names what is made of several files. [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
+//! [`output`] writes what a person names, [`stems`] names what is made of several files. [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
 
 pub mod atomic;
 pub mod canvas;
@@ -16,6 +16,7 @@ pub mod encode;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod jpeg_marker;
+pub mod output;
 pub mod quantize;
 pub mod resize;
 mod resize_weights;

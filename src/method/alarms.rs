@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn evaluation(mean: f64, psnr: f64, piqe: f64) -> Evaluation {
-        let metric = |mean, direction| MetricReport { mean, std: 0.5, direction, held_out: true };
+        let metric = |mean, direction| MetricReport { mean, std: 0.5, images: 1, direction, held_out: true };
         let metrics = [("psnr", metric(psnr, Direction::Higher)), ("piqe", metric(piqe, Direction::Lower))];
         Evaluation {
             m: vec![1],
@@ -129,6 +129,7 @@ mod tests {
             mean: vec![mean],
             worst: vec![mean],
             std: 0.02,
+            images: 1,
             metrics: metrics.map(|(name, metric)| (name.to_owned(), metric)).into(),
         }
     }

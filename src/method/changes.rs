@@ -80,6 +80,7 @@ mod tests {
             mean: vec![mean; 2],
             worst: vec![mean; 2],
             std: 0.1,
+            images: 2,
             metrics: BTreeMap::new(),
         };
         let image = |name: &str, reference: [Option<f64>; 2], policy: [Option<f64>; 2]| ImageComparison {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reward::Rewards;
 use super::scores::ScoreTable;
-use super::statistics::{Ladder, metric_statistics};
+use super::statistics::{Ladder, MetricStatistics, has_all, metric_statistics};
 use crate::Result;
 
 /// Which way a metric improves, as files spell it.
@@ -24,6 +24,9 @@ pub struct MetricReport {
     pub mean: f64,
     /// Standard deviation over the seeds of an image, averaged over images.
     pub std: f64,
+    /// Images averaged over; 0 where an earlier version did not note it.
+    #[serde(default)]
+    pub images: usize,
     pub direction: Direction,
     /// Not part of the reward.
     pub held_out: bool,
@@ -53,6 +56,9 @@ pub struct Evaluation {
     pub worst: Vec<f64>,
     /// σ: standard deviation of the reward over the seeds of an image, averaged over images.
     pub std: f64,
+    /// Images that the rewards are averaged over; 0 where an earlier version did not note it.
+    #[serde(default)]
+    pub images: usize,
     pub metrics: BTreeMap<String, MetricReport>,
 }
 
@@ -60,13 +66,31 @@ impl Evaluation {
     /// Evaluates scored candidates; metrics that `is_held_out` names are not part of the reward. Errors: no image has a
     /// reward for all of its seeds.
     pub fn of(table: &ScoreTable, rewards: &Rewards, is_held_out: impl Fn(&str) -> bool) -> Result<Self> {
-        let Ladder { m, best, mean, worst, std, .. } = Ladder::of(rewards)?;
-        let reports = metric_statistics(table).into_iter().filter_map(|s| {
+        Ok(Self::from_parts(Ladder::of(rewards)?, metric_statistics(table, |_, _| true), is_held_out))
+    }
+
+    /// Evaluates two checkpoints on the same images and seeds, so that before and after are of the same: a row counts the
+    /// images of which all seeds have its figure on both sides. Errors: no image has a reward on both.
+    pub fn both(
+        [a, b]: [(&ScoreTable, &Rewards); 2],
+        is_held_out: impl Fn(&str) -> bool + Copy,
+    ) -> Result<(Self, Self)> {
+        let rewarded = |group: usize| [a.1, b.1].iter().all(|rewards| has_all(rewards.group(group)));
+        let scored = |group: usize, column: usize| [a.0, b.0].iter().all(|table| has_all(table.row(group, column)));
+        let side = |(table, rewards): (&ScoreTable, &Rewards)| -> Result<Self> {
+            Ok(Self::from_parts(Ladder::over(rewards, rewarded)?, metric_statistics(table, scored), is_held_out))
+        };
+        Ok((side(a)?, side(b)?))
+    }
+
+    fn from_parts(ladder: Ladder, metrics: Vec<MetricStatistics>, is_held_out: impl Fn(&str) -> bool) -> Self {
+        let Ladder { m, best, mean, worst, std, images, .. } = ladder;
+        let reports = metrics.into_iter().filter_map(|s| {
             let direction = if s.higher_is_better { Direction::Higher } else { Direction::Lower };
-            let held_out = is_held_out(&s.name);
-            Some((s.name, MetricReport { mean: s.mean?, std: s.std.unwrap_or(0.0), direction, held_out }))
+            let (held_out, std) = (is_held_out(&s.name), s.std.unwrap_or(0.0));
+            Some((s.name, MetricReport { mean: s.mean?, std, images: s.images, direction, held_out }))
         });
-        Ok(Self { m, best, mean, worst, std, metrics: reports.collect() })
+        Self { m, best, mean, worst, std, images, metrics: reports.collect() }
     }
 
     /// Mean@M.
@@ -116,10 +140,38 @@ pub struct ImageComparison {
 }
 
 impl Comparison {
+    /// What is averaged over fewer images than were compared, with how many; empty where every row is of all of them.
+    pub fn of_fewer(&self) -> Vec<(String, usize)> {
+        let rewards = ("Best, Mean, Worst".to_owned(), self.reference.images);
+        let metrics = self.reference.metrics.iter().map(|(name, report)| (name.clone(), report.images));
+        std::iter::once(rewards).chain(metrics).filter(|(_, images)| *images < self.images).collect()
+    }
+
+    /// [`Comparison::of_fewer`] in a line; `None` where every row is of all images.
+    pub fn fewer_line(&self) -> Option<String> {
+        let fewer = self.of_fewer();
+        let counts: std::collections::BTreeSet<usize> = fewer.iter().map(|(_, images)| *images).collect();
+        let parts: Vec<String> = counts
+            .iter()
+            .map(|count| {
+                let names = fewer.iter().filter(|(_, images)| images == count).map(|(name, _)| name.as_str());
+                format!("{} of {count}", names.collect::<Vec<_>>().join(", "))
+            })
+            .collect();
+        (!parts.is_empty()).then(|| {
+            format!("{} of the {} images: the others have no such figure for every seed", parts.join("; "), self.images)
+        })
+    }
+
     /// Gains of Mean@M and Worst@M in units of the reference's spread σ.
     pub fn gains_in_sigma(&self) -> (f64, f64) {
         let (a, b) = (&self.reference, &self.policy);
         ((b.mean_reward() - a.mean_reward()) / a.std, (b.worst_reward() - a.worst_reward()) / a.std)
+    }
+
+    /// How a row of fewer images than the others is marked, in every form of the table; empty for a row of all.
+    pub fn of_images(&self, images: usize) -> String {
+        if images < self.images { format!(" (of {images})") } else { String::new() }
     }
 
     /// The table a person reads: one line a row, before and after, with what is better.
@@ -136,7 +188,8 @@ impl Comparison {
             ("Worst", a.worst_reward(), b.worst_reward()),
         ] {
             let sigma = (after - before) / a.std;
-            lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{sigma:>+8.2} σ", format!("{name}@{m}")));
+            let of = self.of_images(a.images);
+            lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{sigma:>+8.2} σ{of}", format!("{name}@{m}")));
         }
         lines.push(format!("{:<16}{:>18.4}{:>18.4}", "σ over seeds", a.std, b.std));
         lines.push(head("metric"));
@@ -149,7 +202,8 @@ impl Comparison {
             };
             let cell = |r: &MetricReport| format!("{:.4} ± {:.4}", r.mean, r.std);
             let held_out = if before.held_out { " held out" } else { "" };
-            lines.push(format!("{name:<16}{:>18}{:>18}    {mark}{held_out}", cell(before), cell(after)));
+            let of = self.of_images(before.images);
+            lines.push(format!("{name:<16}{:>18}{:>18}    {mark}{held_out}{of}", cell(before), cell(after)));
         }
         lines.join("\n")
     }

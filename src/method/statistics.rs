@@ -33,6 +33,11 @@ pub struct Ladder {
 impl Ladder {
     /// The ladder over the images whose M candidates all have a reward. Errors: there is no such image.
     pub fn of(rewards: &Rewards) -> Result<Self> {
+        Self::over(rewards, |group| has_all(rewards.group(group)))
+    }
+
+    /// The ladder over the images that `counts`; all their M candidates have a reward. Errors: there is no such image.
+    pub fn over(rewards: &Rewards, counts: impl Fn(usize) -> bool) -> Result<Self> {
         let seeds = rewards.seeds();
         let m = ladder_of(seeds);
         let chances: Vec<Vec<f64>> = m.iter().map(|&m| best_of_chances(seeds, m)).collect();
@@ -48,7 +53,7 @@ impl Ladder {
         let mut sorted = Vec::with_capacity(seeds);
         for group in 0..rewards.groups() {
             let values = rewards.group(group);
-            if values.iter().any(|r| r.is_nan()) {
+            if !counts(group) {
                 ladder.skipped += 1;
                 continue;
             }
@@ -76,6 +81,11 @@ impl Ladder {
         ladder.std /= images;
         Ok(ladder)
     }
+}
+
+/// Whether every one of some seeds has a value.
+pub fn has_all(values: &[f64]) -> bool {
+    !values.is_empty() && values.iter().all(|value| !value.is_nan())
 }
 
 /// 1, 2, 4 … and M itself.
@@ -122,14 +132,15 @@ pub struct MetricStatistics {
     pub scores: usize,
 }
 
-/// Statistics of every metric of a table, in column order. Absent scores take no part.
-pub fn metric_statistics(table: &ScoreTable) -> Vec<MetricStatistics> {
+/// Statistics of every metric of a table, in column order, over the groups that `counts` (group, column). Absent scores take
+/// no part.
+pub fn metric_statistics(table: &ScoreTable, counts: impl Fn(usize, usize) -> bool) -> Vec<MetricStatistics> {
     let columns = table.columns().iter().enumerate();
     columns
         .map(|(column, metric)| {
             let (mut images, mut spread_images, mut scores) = (0usize, 0usize, 0usize);
             let (mut means, mut spreads) = (0.0, 0.0);
-            for group in 0..table.groups() {
+            for group in (0..table.groups()).filter(|&group| counts(group, column)) {
                 let row = table.row(group, column);
                 let present = || row.iter().filter(|score| !score.is_nan());
                 let count = present().count();

@@ -19,6 +19,8 @@ pub fn table(report: &Report) -> String {
         "change".to_owned(),
         "change in sigma".to_owned(),
         "better".to_owned(),
+        "images".to_owned(),
+        "seeds".to_owned(),
     ];
     line(&mut text, head.iter().map(|name| field(name)));
     for row in rows(comparison) {
@@ -39,6 +41,8 @@ pub fn table(report: &Report) -> String {
             number(row.change()),
             row.change_in_sigma().map_or(String::new(), number),
             better,
+            row.images.to_string(),
+            comparison.seeds.to_string(),
         ];
         line(&mut text, fields);
     }

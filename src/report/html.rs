@@ -132,10 +132,11 @@ fn table_row(row: &Row) -> String {
     };
     let sigma = row.change_in_sigma().map_or("–".into(), |sigma| format!("{sigma:+.2}").replace('-', "−"));
     format!(
-        "<tr><th>{} <span class=\"weak\">{}</span></th><td><span class=\"kind {}\">{}</span></td><td class=\"n\">{}</td>\
+        "<tr><th>{} <span class=\"weak\">{}{}</span></th><td><span class=\"kind {}\">{}</span></td><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n {tone}\">{}</td><td class=\"n {tone}\">{sigma}</td></tr>",
         escape(&row.name),
         row.arrow(),
+        row.mark,
         if row.kind == Kind::HeldOut { "held" } else { "" },
         row.kind.title(),
         cell(Side::A),

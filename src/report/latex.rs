@@ -31,7 +31,7 @@ fn line(row: &Row) -> String {
     let mark = if row.kind == Kind::HeldOut { "$^\\dagger$" } else { "" };
     let sigma = row.change_in_sigma().map_or("--".into(), |sigma| math(&format!("{sigma:+.2}")));
     let cells = [
-        format!("{}{mark} {arrow}", escape(&row.name)),
+        format!("{}{mark} {arrow}{}", escape(&row.name), row.mark),
         cell(row.a, row.better() == Some(Side::A)),
         cell(row.b, row.better() == Some(Side::B)),
         math(&signed(row.change(), row.a.mean)),

@@ -17,9 +17,10 @@ pub fn table(report: &Report) -> String {
     for row in rows(comparison) {
         let sigma = row.change_in_sigma().map_or("–".into(), |sigma| format!("{sigma:+.2}").replace('-', "−"));
         text.push_str(&format!(
-            "| {} {} | {} | {} | {} | {} | {sigma} |\n",
+            "| {} {}{} | {} | {} | {} | {} | {sigma} |\n",
             escape(&row.name),
             row.arrow(),
+            row.mark,
             row.kind.title(),
             cell(&row, Side::A),
             cell(&row, Side::B),

@@ -75,7 +75,7 @@ pub fn curves(comparison: &Comparison) -> Plot {
     let m = &comparison.reference.m;
     let last = m.last().map_or(0.0, |&m| (m.max(1) as f64).log2());
     Plot {
-        title: "Best, Mean and Worst of m seeds".into(),
+        title: format!("Best, Mean and Worst of m seeds{}", comparison.of_images(comparison.reference.images)),
         x_label: "seeds m".into(),
         y_label: "reward".into(),
         x: [0.0, if last > 0.0 { last } else { 1.0 }],

@@ -50,6 +50,10 @@ pub struct Row {
     pub a: Figure,
     /// After.
     pub b: Figure,
+    /// Images that both sides are averaged over.
+    pub images: usize,
+    /// How it is marked where others are of more images, such as " (of 1)"; else empty.
+    pub mark: String,
     /// What a change is measured against: σ over seeds before.
     sigma: f64,
 }
@@ -98,6 +102,8 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
         direction: Direction::Higher,
         a: Figure { mean: before, std: std.map(|s| s[0]) },
         b: Figure { mean: after, std: std.map(|s| s[1]) },
+        images: a.images,
+        mark: comparison.of_images(a.images),
         sigma: a.std,
     };
     let mut rows = vec![
@@ -115,7 +121,16 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
         let known = before.or(after)?;
         let kind = if known.held_out { Kind::HeldOut } else { Kind::Trained };
         let sigma = before.map_or(f64::NAN, |report| report.std);
-        Some(Row { name: name.clone(), kind, direction: known.direction, a: figure(before), b: figure(after), sigma })
+        Some(Row {
+            name: name.clone(),
+            kind,
+            direction: known.direction,
+            a: figure(before),
+            b: figure(after),
+            images: known.images,
+            mark: comparison.of_images(known.images),
+            sigma,
+        })
     });
     rows.extend(metrics);
     rows.sort_by_key(|row| row.kind);

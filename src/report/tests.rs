@@ -10,7 +10,7 @@ use crate::method::evaluation::{Direction, Evaluation, ImageComparison, MetricRe
 const HOSTILE: &str = "=a,\"b\"|c_<script>alert(1)</script>&\\100%{x}$#~^*`@[y]";
 
 fn evaluation(shift: f64, lost: f64) -> Evaluation {
-    let metric = |mean: f64, std: f64, direction, held_out| MetricReport { mean, std, direction, held_out };
+    let metric = |mean: f64, std: f64, direction, held_out| MetricReport { mean, std, images: 2, direction, held_out };
     let metrics = [
         ("brisque", metric(31.0 / 3.0 - shift, 1.25, Direction::Lower, false)),
         ("psnr", metric(27.5 - shift, 0.5, Direction::Higher, true)),
@@ -23,6 +23,7 @@ fn evaluation(shift: f64, lost: f64) -> Evaluation {
         mean: vec![0.5 + shift; 3],
         worst: vec![0.5 + shift, 0.45 + shift, 0.4 + shift],
         std: 1.0 / 7.0,
+        images: 2,
         metrics: metrics.map(|(name, report)| (name.to_owned(), report)).into(),
     }
 }
@@ -98,7 +99,7 @@ fn csv_reads_back_as_the_same_numbers() {
     let parsed = parse_csv(&csv::table(&report));
     let rows = rows(&report.comparison);
     assert_eq!(parsed.len(), rows.len() + 1);
-    assert!(parsed.iter().all(|line| line.len() == 10), "{parsed:?}");
+    assert!(parsed.iter().all(|line| line.len() == 12), "{parsed:?}");
     for (line, row) in parsed[1..].iter().zip(&rows) {
         for (text, value) in [(&line[3], row.a.mean), (&line[5], row.b.mean), (&line[7], row.change())] {
             match value.is_nan() {
@@ -193,8 +194,15 @@ fn the_figure_has_pictures_and_plots() {
 
 #[test]
 fn an_empty_comparison_has_forms_too() {
-    let empty =
-        Evaluation { m: vec![], best: vec![], mean: vec![], worst: vec![], std: f64::NAN, metrics: BTreeMap::new() };
+    let empty = Evaluation {
+        m: vec![],
+        best: vec![],
+        mean: vec![],
+        worst: vec![],
+        std: f64::NAN,
+        images: 0,
+        metrics: BTreeMap::new(),
+    };
     let comparison = Comparison {
         images: 0,
         seeds: 0,

@@ -206,14 +206,14 @@ fn curves(curves: &mut Curves, run: i64, steps: u32) {
 fn evaluation(mean: f64, at: f64, seeds: usize) -> Evaluation {
     let m: Vec<usize> = std::iter::successors(Some(1), |m| (m * 2 <= seeds).then_some(m * 2)).collect();
     let spread = |sign: f64| m.iter().map(|&m| mean + sign * 0.02 * (m as f64).log2()).collect();
-    let metric = |mean: f64, std: f64, direction, held_out| MetricReport { mean, std, direction, held_out };
+    let metric = |mean: f64, std: f64, direction, held_out| MetricReport { mean, std, images: 1, direction, held_out };
     let metrics = BTreeMap::from([
         ("brisque".to_owned(), metric(38.0 - 2.0 * at, 4.0, Direction::Lower, false)),
         ("ms_ssim".to_owned(), metric(0.96 - 0.0005 * at, 0.0026, Direction::Higher, false)),
         ("psnr".to_owned(), metric(36.9 - 0.1 * at, 0.35, Direction::Higher, true)),
         ("stlpips".to_owned(), metric(0.048 - 0.001 * at, 0.0028, Direction::Lower, false)),
     ]);
-    Evaluation { best: spread(1.0), mean: vec![mean; m.len()], worst: spread(-1.0), std: 0.02, metrics, m }
+    Evaluation { best: spread(1.0), mean: vec![mean; m.len()], worst: spread(-1.0), std: 0.02, images: 1, metrics, m }
 }
 
 fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
@@ -228,13 +228,18 @@ fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
         reference: rewards(image.id, 0.0),
         policy: rewards(image.id, if image.id.0 % 10 == 0 { 0.02 } else { -0.004 }),
     };
+    let of_all = |mut evaluation: Evaluation| {
+        evaluation.images = held_out.len();
+        evaluation.metrics.values_mut().for_each(|metric| metric.images = held_out.len());
+        evaluation
+    };
     let comparison = Comparison {
         images: held_out.len(),
         seeds: size.seeds,
         a: "reference".into(),
         b: format!("run-1@{}", size.steps),
-        reference: evaluation(0.55, 0.0, size.seeds),
-        policy: evaluation(0.62, 4.0, size.seeds),
+        reference: of_all(evaluation(0.55, 0.0, size.seeds)),
+        policy: of_all(evaluation(0.62, 4.0, size.seeds)),
         by_image: held_out.iter().map(by_image).collect(),
     };
     let changes = comparison.changes();

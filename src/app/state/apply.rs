@@ -74,7 +74,9 @@ impl State {
                 Some(format!("{} compared with {}", comparison.b, comparison.a))
             }
             Outcome::Ran(report) => {
-                self.add_comparison(report.compared.clone());
+                if let Some((compared, _)) = &report.compared {
+                    self.add_comparison(compared.clone());
+                }
                 self.reports.push(report.clone());
                 Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
             }

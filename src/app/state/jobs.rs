@@ -182,6 +182,15 @@ impl Jobs {
         }
     }
 
+    /// Title of the last job worth mentioning and what of it failed, if some of it did.
+    pub fn last_incomplete(&self) -> Option<(&'static str, &str)> {
+        let last = self.entries.iter().rfind(|entry| entry.ended_secs.is_some() && !entry.kind.is_quiet())?;
+        match &last.phase {
+            Phase::Incomplete(line) => Some((last.kind.title(), line)),
+            _ => None,
+        }
+    }
+
     /// All of them, in the order they were started.
     pub fn all(&self) -> &[JobEntry] {
         &self.entries

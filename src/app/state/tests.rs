@@ -1,8 +1,11 @@
 //! Events in, state out.
 
+use super::log::Offer;
 use super::*;
+use crate::Permit;
+use crate::engine::failures::Failures;
 use crate::engine::progress::Progress;
-use crate::engine::protocol::{Answer, Event, Job, JobId, JobState, Level};
+use crate::engine::protocol::{Answer, Event, Job, JobId, JobState, Level, Outcome};
 
 fn step(step: u32) -> crate::workspace::StepRow {
     crate::workspace::StepRow {
@@ -50,6 +53,27 @@ fn a_job_is_followed_to_its_end_and_a_failure_is_told() {
     assert!(state.jobs.current().is_none());
     assert_eq!(state.log.toasts[0].text, "Generate: out of memory");
     assert_eq!(state.log.toasts[0].level, Level::Error);
+}
+
+#[test]
+fn half_done_is_a_warning_and_a_refusal_offers_to_go_on() {
+    let mut state = State::new();
+    let (generate, train) = (JobId(1), JobId(2));
+    state.jobs.started(generate, &Job::Generate { images: None }, 0.0);
+    let failed = Failures { items: 3, causes: vec!["a: truncated".into()] };
+    let outcome = Outcome::Generated { candidates: 4, scores: 8, failed };
+    state.apply(Event::Job { id: generate, state: JobState::Done(outcome) });
+    let said = |state: &State, text: &str| state.log.toasts.iter().any(|t| t.level == Level::Warning && t.text == text);
+    assert!(said(&state, "Generate: 1 of 3 failed, first: a: truncated"));
+    assert_eq!(state.jobs.last_incomplete(), Some(("Generate", "1 of 3 failed, first: a: truncated")));
+
+    let job = Job::Train { run: None, allow_partial: false };
+    state.jobs.started(train, &job, 0.0);
+    let refused = JobState::Refused { cause: "a has 2 of 4 seeds".into(), permit: Permit::Partial };
+    state.apply(Event::Job { id: train, state: refused });
+    assert!(said(&state, "Train: a has 2 of 4 seeds"));
+    let again = Offer::Permit(Box::new(Job::Train { run: None, allow_partial: true }), Permit::Partial);
+    assert_eq!(state.log.toasts.last().unwrap().offer, Some(again));
 }
 
 #[test]

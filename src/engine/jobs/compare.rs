@@ -9,7 +9,7 @@ use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
 use crate::engine::protocol::{Compared, Outcome};
 use crate::engine::ranking::Ranking;
-use crate::method::evaluation::{Comparison, ImageComparison};
+use crate::method::evaluation::{Comparison, Evaluation, ImageComparison};
 use crate::method::recipe::Recipe;
 use crate::report::{MetricSource, Provenance, Report};
 use crate::workspace::{CandidateSet, CheckpointId};
@@ -24,12 +24,13 @@ pub fn compared(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -
     let seeds = seeds.unwrap_or(context.recipe.training.eval_seeds);
     let before = checkpoints::load(context, a)?;
     let after = checkpoints::load(context, b)?;
-    // The bounds belong to the training images: frozen now if they are not.
-    sampling::reference(context)?;
-    curate::curate(context)?;
-    let (reference, ranking_a) = evaluate::evaluate(context, before.id, &before.model, seeds, a)?;
-    let (policy, ranking_b) = evaluate::evaluate(context, after.id, &after.model, seeds, b)?;
     let images = evaluate::held_out(context)?;
+    // The bounds belong to the training images: frozen now if they are not.
+    curate::ensure_bounds(context)?;
+    let ranking_a = evaluate::ranked(context, before.id, &before.model, seeds, a)?;
+    let ranking_b = evaluate::ranked(context, after.id, &after.model, seeds, b)?;
+    let sides = [&ranking_a, &ranking_b].map(|ranking| (&ranking.scores.held_out.table, &ranking.held_out));
+    let (reference, policy) = Evaluation::both(sides, |name| evaluate::is_held_out(context, name))?;
     let rewards = |ranking: &Ranking, group: usize| {
         ranking.held_out.group(group).iter().map(|&r| (!r.is_nan()).then_some(r)).collect()
     };

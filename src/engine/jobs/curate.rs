@@ -1,25 +1,49 @@
-//! Curation: freezes the reward bounds, then ranks, pairs and weighs.
+//! Curation: ranks, pairs and weighs whole groups, and freezes the reward bounds.
 
 use std::sync::Arc;
 
+use super::{groups, sampling};
 use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
 use crate::engine::protocol::Change;
 use crate::engine::ranking::{Ranking, Scores};
-use crate::workspace::{Bounds, CandidateSet, ImageId};
+use crate::workspace::{Bounds, CandidateSet};
 use crate::{Error, Result};
 
-/// The ranking of the reference's candidates.
-pub fn curate(context: &mut Context) -> Result<Ranking> {
-    let (set, _) = super::sampling::reference(context)?;
-    freeze(context, &set)?;
-    of(context, &set)
+/// A ranking that has pairs.
+pub struct Curated {
+    pub ranking: Ranking,
+    /// Which images lack how many seeds, where that was allowed.
+    pub partial: Option<String>,
 }
 
-/// The ranking of any candidates under the frozen bounds.
+/// The ranking of the reference's candidates; freezes the bounds that are not frozen yet, fitted on them. Refused where an
+/// image lacks seeds, unless `allow_partial`.
+pub fn curate(context: &mut Context, allow_partial: bool) -> Result<Curated> {
+    let (set, _) = sampling::reference(context)?;
+    let (ranking, partial) = ranked(context, &set, allow_partial)?;
+    freeze(context, &ranking.scores)?;
+    Ok(Curated { ranking, partial })
+}
+
+/// The ranking of any candidates under the frozen bounds; every image has all seeds.
 pub fn of(context: &Context, set: &CandidateSet) -> Result<Ranking> {
+    ranked(context, set, false).map(|(ranking, _)| ranking)
+}
+
+/// Freezes the reward bounds if they are not.
+pub fn ensure_bounds(context: &mut Context) -> Result<()> {
+    let (set, _) = sampling::reference(context)?;
+    match Scores::read(context.workspace()?, &set, &context.recipe)?.lacks_bounds(&context.recipe) {
+        true => curate(context, false).map(drop),
+        false => Ok(()),
+    }
+}
+
+fn ranked(context: &Context, set: &CandidateSet, allow_partial: bool) -> Result<(Ranking, Option<String>)> {
     let scores = Arc::new(Scores::read(context.workspace()?, set, &context.recipe)?);
     let ranking = scores.rank(&context.recipe)?;
+    let partial = groups::require_whole(context, &ranking, allow_partial)?;
     if let Some(reason) = ranking.missing {
         return Err(Error::invalid(reason));
     }
@@ -28,40 +52,24 @@ pub fn of(context: &Context, set: &CandidateSet) -> Result<Ranking> {
             "there are no pairs: images that are not held out need scored candidates (sample, then score)",
         ));
     }
-    Ok(ranking)
+    Ok((ranking, partial))
 }
 
-/// Freezes the bounds that are not frozen yet, fitted on the reference's candidates of all training images.
-fn freeze(context: &Context, set: &CandidateSet) -> Result<()> {
-    let recipe = &context.recipe;
-    let scores = Scores::read(context.workspace()?, set, recipe)?;
-    if !scores.lacks_bounds(recipe) {
+/// Freezes the bounds that are not frozen yet, as they were fitted for the ranking.
+fn freeze(context: &Context, scores: &Scores) -> Result<()> {
+    if !scores.lacks_bounds(&context.recipe) {
         return Ok(());
     }
     let ledger = context.workspace()?.ledger();
-    let metrics = MetricSet::of(recipe)?;
-    let train: &[ImageId] = &scores.train.images;
-    if train.is_empty() {
-        return Err(Error::invalid("there are no images to train on; add some that are not held out"));
-    }
-    let unsampled = ledger.missing_candidates(set, train, &recipe.seeds())?.len();
-    let unscored = ledger.missing_scores(set, &metrics.requests())?;
-    let unscored = unscored.iter().filter(|m| train.contains(&m.candidate.image)).count();
-    if unsampled > 0 || unscored > 0 {
-        return Err(Error::invalid(format!(
-            "the reward bounds are fitted on all candidates of the training images: {unsampled} image(s) are still to be \
-             sampled, {unscored} candidate(s) to be scored"
-        )));
-    }
     let known = ledger.bounds()?;
     let fitted = scores.bounds();
-    let new: Vec<Bounds> = metrics
+    let new: Vec<Bounds> = MetricSet::of(&context.recipe)?
         .scorers
-        .iter()
-        .filter(|scorer| known.iter().all(|b| b.scorer != **scorer))
+        .into_iter()
+        .filter(|scorer| known.iter().all(|b| b.scorer != *scorer))
         .filter_map(|scorer| {
             let bounds = fitted.get(&scorer.metric)?;
-            Some(Bounds { scorer: scorer.clone(), min: bounds.min, max: bounds.max, fitted_on: set.clone() })
+            Some(Bounds { scorer, min: bounds.min, max: bounds.max, fitted_on: scores.set.clone() })
         })
         .collect();
     ledger.freeze_bounds(&new)?;

@@ -34,19 +34,34 @@ pub fn evaluate(
     model: &Model,
     seeds: usize,
     stage: &str,
-) -> Result<(Evaluation, Ranking)> {
+) -> Result<Evaluation> {
+    let ranking = ranked(context, checkpoint, model, seeds, stage)?;
+    Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, |name| is_held_out(context, name))
+}
+
+/// Whether a metric is no part of the reward.
+pub fn is_held_out(context: &Context, metric: &str) -> bool {
+    context.recipe.reward.held_out.iter().any(|held| held == metric)
+}
+
+/// Samples and scores what is missing, then rewards. Errors: an image that could not be sampled or scored.
+pub fn ranked(
+    context: &Context,
+    checkpoint: CheckpointId,
+    model: &Model,
+    seeds: usize,
+    stage: &str,
+) -> Result<Ranking> {
     let images = held_out(context)?;
     let recipe = recipe_for(context, seeds);
     let (_, sampler) = sampling::sampler_of(&recipe)?;
     let set = CandidateSet { checkpoint, sampler };
     // A mean over fewer images or seeds than were asked for is another figure.
-    candidates::fill(context, &set, model, &recipe, &images, stage)?.failed.check()?;
+    candidates::fill(context, &set, model, &recipe, &images, stage)?.failed.check_in(stage)?;
     let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe)?);
     let ranking = scores.rank(&recipe)?;
-    if let Some(reason) = ranking.missing {
-        return Err(Error::invalid(reason));
+    match ranking.missing {
+        Some(reason) => Err(Error::invalid(reason)),
+        None => Ok(ranking),
     }
-    let is_held_out = |name: &str| recipe.reward.held_out.iter().any(|held| held == name);
-    let evaluation = Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, is_held_out)?;
-    Ok((evaluation, ranking))
 }

@@ -1,6 +1,6 @@
 //! The pairs for other tools: `w/` and `l/` folders, JSONL and CSV.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::Outcome;
-use crate::imaging::atomic;
+use crate::imaging::output;
 use crate::{Error, Result};
 
 /// One pair in `pairs.jsonl` and `pairs.csv`.
@@ -28,15 +28,19 @@ struct Row<'a> {
 }
 
 /// Writes every pair of the recipe's curation; the same file name in `w/` and `l/` is a pair, `lr/` holds its input.
-pub fn pairs(context: &mut Context, dir: &Path) -> Result<Outcome> {
+/// Refused where `dir` has files already, unless `overwrite`.
+pub fn pairs(context: &mut Context, dir: &Path, allow_partial: bool, overwrite: bool) -> Result<Outcome> {
+    output::make_empty_folder(dir, overwrite)?;
     let (set, _) = sampling::reference(context)?;
-    let ranking = curate::curate(context)?;
+    let ranking = curate::curate(context, allow_partial)?.ranking;
     let workspace = context.workspace()?;
-    for sub in ["w", "l", "lr"] {
-        let sub = dir.join(sub);
-        std::fs::create_dir_all(&sub).map_err(|e| Error::file(&sub, e))?;
-    }
-    let copy = |from: &Path, to: &Path| std::fs::copy(from, to).map(drop).map_err(|e| Error::file(to, e));
+    ["w", "l", "lr"].iter().try_for_each(|sub| output::make_folder(dir.join(sub)))?;
+    let mut files = Vec::new();
+    let mut copy = |from: &Path, to: PathBuf| -> Result<()> {
+        std::fs::copy(from, &to).map_err(|e| Error::file(&to, e))?;
+        files.push(to);
+        Ok(())
+    };
     let total = ranking.curation.pairs().len();
     let mut meter = Meter::new("exporting", "pairs", total);
     let (mut jsonl, mut csv) = (String::new(), String::new());
@@ -63,11 +67,12 @@ pub fn pairs(context: &mut Context, dir: &Path) -> Result<Outcome> {
         };
         let group = workspace.ledger().group(&set, image.id)?;
         for (folder, seed) in [("w", row.winner_seed), ("l", row.loser_seed)] {
-            if let Some(candidate) = group.iter().find(|c| c.seed == seed) {
-                copy(&workspace.path(&candidate.path), &dir.join(folder).join(&row.name))?;
-            }
+            let candidate = group.iter().find(|c| c.seed == seed);
+            let gone = || Error::invalid(format!("{}: seed {seed} is not sampled any more", image.name));
+            let path = &candidate.ok_or_else(gone)?.path;
+            copy(&workspace.path(path), dir.join(folder).join(&row.name))?;
         }
-        copy(&workspace.path(&image.lr_path), &dir.join("lr").join(&row.name))?;
+        copy(&workspace.path(&image.lr_path), dir.join("lr").join(&row.name))?;
         jsonl.push_str(&serde_json::to_string(&row).map_err(Error::invalid)?);
         jsonl.push('\n');
         let quoted = row.image.replace('"', "\"\"");
@@ -85,8 +90,9 @@ pub fn pairs(context: &mut Context, dir: &Path) -> Result<Outcome> {
         ));
         context.advance(&mut meter, 1);
     }
-    let files = [dir.join("pairs.jsonl"), dir.join("pairs.csv")];
-    atomic::write_atomic(&files[0], jsonl.as_bytes())?;
-    atomic::write_atomic(&files[1], csv.as_bytes())?;
-    Ok(Outcome::Written { files: files.into(), failed: Failures::default() })
+    for (name, text) in [("pairs.jsonl", jsonl), ("pairs.csv", csv)] {
+        output::write(dir.join(name), text.as_bytes())?;
+        files.push(dir.join(name));
+    }
+    Ok(Outcome::Written { files, failed: Failures::default() })
 }

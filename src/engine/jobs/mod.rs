@@ -7,6 +7,7 @@ mod compare;
 mod curate;
 mod evaluate;
 mod export;
+mod groups;
 mod images;
 mod open;
 mod pairs;
@@ -37,12 +38,14 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Sample { images } => sampling::sample(context, images.as_deref()),
         Job::Score => scoring::score(context),
         Job::Generate { images } => run::generate(context, images.as_deref()),
-        Job::Curate { .. } => Ok(Outcome::Curated(Box::new(curate::curate(context)?.summary))),
-        Job::Train { run, .. } => train::train(context, run.as_deref()),
+        Job::Curate { allow_partial } => {
+            Ok(Outcome::Curated(Box::new(curate::curate(context, allow_partial)?.ranking.summary)))
+        }
+        Job::Train { run, allow_partial } => train::train(context, run.as_deref(), allow_partial),
         Job::Compare { a, b, seeds } => compare::compare(context, &a, &b, seeds),
-        Job::Run { .. } => run::run(context),
+        Job::Run { compare, allow_partial } => run::run(context, compare, allow_partial),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
-        Job::ExportPairs { dir, .. } => export::pairs(context, &dir),
+        Job::ExportPairs { dir, allow_partial, overwrite } => export::pairs(context, &dir, allow_partial, overwrite),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Compared, Outcome};
-use crate::imaging::{atomic, decode, encode};
+use crate::imaging::{decode, encode, output};
 use crate::method::changes::Change;
 use crate::report::{Format, Pictures, csv, figure, html, latex, markdown};
 use crate::workspace::{CandidateSet, RelPath};
@@ -20,6 +20,7 @@ const OF_ONE_IMAGE: usize = 2;
 
 /// Writes a comparison; what was at `path` is replaced.
 pub fn export(context: &Context, compared: &Compared, format: Format, path: &Path) -> Result<Outcome> {
+    output::check([path])?;
     let report = &compared.report;
     let bytes = match format {
         Format::Csv => csv::table(report).into_bytes(),
@@ -38,7 +39,7 @@ pub fn export(context: &Context, compared: &Compared, format: Format, path: &Pat
             html::page(report, &improved?, &worsened?)?.into_bytes()
         }
     };
-    atomic::write_atomic(path, &bytes)?;
+    output::write(path, &bytes)?;
     Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::default() })
 }
 

@@ -121,7 +121,7 @@ impl Round<'_> {
             let params = Arc::new(trainer.policy().evaluated().duplicate()?.trainable(false));
             let model = Model { backbone: self.reference.backbone.clone(), params };
             let stage = format!("evaluation at step {step}");
-            let (evaluation, _) = evaluate::evaluate(self.context, checkpoint, &model, settings.eval_seeds, &stage)?;
+            let evaluation = evaluate::evaluate(self.context, checkpoint, &model, settings.eval_seeds, &stage)?;
             if step > 0 {
                 ledger.set_held_out_reward(checkpoint, evaluation.mean_reward())?;
             }
@@ -253,6 +253,7 @@ mod tests {
                 mean: vec![reward],
                 worst: vec![reward],
                 std: 0.1,
+                images: 1,
                 metrics: Default::default(),
             })
             .unwrap(),

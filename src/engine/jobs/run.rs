@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{candidates, compare, curate, sheet, train};
-use crate::Result;
+use super::train::Trained;
+use super::{candidates, compare, evaluate, sheet, train};
 use crate::engine::context::Context;
 use crate::engine::protocol::{Level, Outcome, RunReport};
 use crate::workspace::{ImageId, RunState};
+use crate::{Error, Result};
 
 /// Samples and scores; scores appear while candidates still come.
 pub fn generate(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outcome> {
@@ -15,8 +16,15 @@ pub fn generate(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outco
     Ok(Outcome::Generated { candidates: made.candidates, scores: made.scores, failed: made.failed })
 }
 
-/// Sample, score, curate, train, compare: what is missing of each; then the image sheet.
-pub fn run(context: &mut Context) -> Result<Outcome> {
+/// Sample, score, curate, train: what is missing of each; with `compare` the comparison and the image sheet.
+pub fn run(context: &mut Context, compare: bool, allow_partial: bool) -> Result<Outcome> {
+    // What a whole run would find missing at its end is said before it begins.
+    if compare {
+        evaluate::held_out(context).map_err(|e| Error::invalid(format!("{e}, or --no-compare to train only")))?;
+    }
+    if context.workspace()?.ledger().images()?.iter().all(|image| image.held_out) {
+        return Err(Error::invalid("there are no images to train on; add some that are not held out"));
+    }
     let mut clock = Instant::now();
     let mut lap = || {
         let seconds = clock.elapsed().as_secs_f64();
@@ -25,8 +33,7 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
     };
     let candidates::Made { failed, secs: [sample, score], .. } = candidates::of_reference(context, None)?;
     lap();
-    let pairs = curate::curate(context)?.curation.pairs().len();
-    let (name, ended) = train::rounds(context, None)?;
+    let Trained { run: name, pairs, ended } = train::rounds(context, None, allow_partial)?;
     if ended.state == RunState::Collapsed {
         context.log(
             Level::Warning,
@@ -34,9 +41,15 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
         );
     }
     let train = lap();
-    let compared = Arc::new(compare::compared(context, "reference", &name, None)?);
-    let sheet = sheet::write(context, &compared, &name)?;
+    let compared = match compare {
+        true => {
+            let compared = compare::compared(context, "reference", &name, None)?;
+            let sheet = sheet::write(context, &compared, &name)?;
+            Some((Arc::new(compared), sheet))
+        }
+        false => None,
+    };
     let timings_secs = [sample, score, train, lap()];
-    let report = RunReport { compared, run: name, pairs, steps: ended.steps, failed, timings_secs, sheet };
+    let report = RunReport { compared, run: name, pairs, steps: ended.steps, failed, timings_secs };
     Ok(Outcome::Ran(Arc::new(report)))
 }

@@ -112,7 +112,7 @@ pub fn wanted(context: &Context, only: Option<&[ImageId]>) -> Result<Vec<ImageRo
 }
 
 /// Samples what is missing of `set` for `images` and the recipe's seeds; `done` is told of each image. Returns the number
-/// of candidates made, and the images that failed: whoever needs every one of them asks [`Failures::check`].
+/// of candidates made, and the images that failed: whoever needs every one of them asks [`Failures::check_in`].
 pub fn fill(
     context: &Context,
     set: &CandidateSet,

@@ -30,7 +30,7 @@ pub fn score(context: &mut Context) -> Result<Outcome> {
 }
 
 /// Scores what is missing of `set` under the recipe's metrics. Returns the number of scores computed, and the images of
-/// which some candidate could not be scored: whoever needs every score asks [`Failures::check`].
+/// which some candidate could not be scored: whoever needs every score asks [`Failures::check_in`].
 pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str) -> Result<(usize, Failures)> {
     let workspace = context.workspace()?;
     let metrics = MetricSet::of(recipe)?;

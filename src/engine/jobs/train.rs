@@ -11,35 +11,45 @@ use crate::engine::context::Context;
 use crate::engine::models::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::engine::ranking::Ranking;
-use crate::method::recipe::RoundReference;
-use crate::workspace::{CandidateSet, CheckpointId, NewRun, RunId, RunRow, RunState, atomic};
+use crate::method::recipe::{Recipe, RoundReference};
+use crate::workspace::{CandidateSet, CheckpointId, NewRun, PARTIAL, RunId, RunRow, RunState, atomic};
 use crate::{Error, Result};
 
 /// The name of the pairs' file in a run's directory.
 const PAIRS_FILE: &str = "pairs.jsonl";
 
 /// Trains; `name` asks for a run of that name.
-pub fn train(context: &mut Context, name: Option<&str>) -> Result<Outcome> {
-    let (run, ended) = rounds(context, name)?;
+pub fn train(context: &mut Context, name: Option<&str>, allow_partial: bool) -> Result<Outcome> {
+    let Trained { run, ended, .. } = rounds(context, name, allow_partial)?;
     Ok(Outcome::Trained { run, steps: ended.steps, state: ended.state })
 }
 
-/// Trains all rounds; returns the name of the last.
-pub fn rounds(context: &mut Context, name: Option<&str>) -> Result<(String, Ended)> {
+/// What was trained.
+pub struct Trained {
+    /// Name of the last round's run.
+    pub run: String,
+    /// Pairs of the first round.
+    pub pairs: usize,
+    pub ended: Ended,
+}
+
+/// Trains all rounds.
+pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) -> Result<Trained> {
     let (mut set, original) = sampling::reference(context)?;
-    let mut ranking = curate::curate(context)?;
+    let curate::Curated { mut ranking, mut partial } = curate::curate(context, allow_partial)?;
+    let pairs = ranking.curation.pairs().len();
     let (mut reference, mut start, mut start_id) = (original.clone(), original.clone(), set.checkpoint);
     let (mut parent, mut base) = (None, name.map(str::to_owned));
     let settings = context.recipe.training.clone();
     let mut round = 0;
     loop {
         let asked = base.as_deref().map(|base| name_of(base, round));
-        let run = run_for(context, asked.as_deref(), round, parent, &ranking)?;
+        let run = run_for(context, asked.as_deref(), round, parent, &ranking, partial.take())?;
         base.get_or_insert_with(|| run.name.clone());
         let ended = one(context, &run, round, &set, &reference, (&start, start_id))?;
         round += 1;
         if ended.state != RunState::Done || round as usize >= settings.rounds {
-            return Ok((run.name, ended));
+            return Ok(Trained { run: run.name, pairs, ended });
         }
         let policy = checkpoints::load(context, &run.name)?;
         (parent, start_id) = (Some(run.id), policy.id);
@@ -61,7 +71,8 @@ fn name_of(base: &str, round: u32) -> String {
 fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -> Result<()> {
     let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| !i.held_out).collect();
     // Pairs of a round are never made of less than what was asked for.
-    candidates::fill(context, set, policy, &context.recipe, &images, &format!("round {}", round + 1))?.failed.check()
+    let stage = format!("round {}", round + 1);
+    candidates::fill(context, set, policy, &context.recipe, &images, &stage)?.failed.check_in(&stage)
 }
 
 /// The run to train: of the name asked for, or the last of this round, if recipe and pairs are the same; else a new one.
@@ -71,10 +82,11 @@ fn run_for(
     round: u32,
     parent: Option<RunId>,
     ranking: &Ranking,
+    partial: Option<String>,
 ) -> Result<RunRow> {
     let workspace = context.workspace()?;
     let ledger = workspace.ledger();
-    let recipe = context.recipe.to_ron()?;
+    let recipe = recipe_copy(&context.recipe, partial)?;
     let lines = pairs::to_text(&pairs::of(ranking))?;
     let known = match name {
         Some(name) => ledger.run_by_name(name)?,
@@ -106,6 +118,12 @@ fn run_for(
     atomic::write_atomic(&path, lines.as_bytes())?;
     context.changed(Change::Runs);
     Ok(run)
+}
+
+/// The recipe as a run keeps it; first a comment, where the run is made of groups that are not whole.
+fn recipe_copy(recipe: &Recipe, partial: Option<String>) -> Result<String> {
+    let note = partial.map(|note| format!("{PARTIAL}{note}\n")).unwrap_or_default();
+    Ok(note + &recipe.to_ron()?)
 }
 
 fn pairs_path(context: &Context, run: &RunRow) -> Result<PathBuf> {

@@ -45,7 +45,7 @@ pub(super) use file_rows::{FileCheck, FileRow};
 pub use ids::{CandidateId, CheckpointId, ImageId, RunId};
 pub use images::{ImageRow, NewImage};
 pub use overrides::{OverrideKind, PairOverride};
-pub use runs::{NewRun, RunRow, RunState};
+pub use runs::{NewRun, PARTIAL, RunRow, RunState};
 pub use schema::LEDGER_VERSION;
 pub use scorers::Scorer;
 pub use scores::{MissingScores, NewScore, ScoreRequest, ScoreTable, ScoredCandidate};

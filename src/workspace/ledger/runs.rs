@@ -74,7 +74,15 @@ pub struct RunRow {
     pub ended_at_secs: Option<i64>,
 }
 
+/// How the recipe of a run begins that was made of groups which lack seeds; the rest of the line says which.
+pub const PARTIAL: &str = "// --allow-partial: ";
+
 impl RunRow {
+    /// Which groups lacked how many seeds when the run began, where that was allowed.
+    pub fn partial(&self) -> Option<&str> {
+        self.recipe.strip_prefix(PARTIAL)?.lines().next()
+    }
+
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get("id")?,

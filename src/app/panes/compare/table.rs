@@ -86,7 +86,7 @@ fn row_ui(ui: &mut Ui, p: &Palette, row: &Row, columns: &Columns, width: f32) {
     let body = TextStyle::Body.resolve(ui.style());
     let strong = theme::strong(body.size);
     let name = Rect::from_min_max(line.min, pos2(line.right() - columns.a, line.bottom()));
-    let text = format!("{} {}", row.name, row.arrow());
+    let text = format!("{} {}{}", row.name, row.arrow(), row.mark);
     let color = if row.kind == Kind::HeldOut { p.held_out } else { p.text };
     widgets::paint_text(ui, name, Align2::LEFT_CENTER, &text, body.clone(), color);
     let better = row.better();
@@ -127,10 +127,12 @@ fn explanation(row: &Row) -> String {
         Some(Side::B) => "after is better",
         None => "no side is better",
     };
-    format!("{}: {direction}; {verdict}\n{what}", row.name)
+    let images = crate::app::format::counted(row.images, "image");
+    format!("{}: {direction}; {verdict}\n{what}\nOf {images} that have it on both sides", row.name)
 }
 
 /// The row as a screen reader says it.
 fn spoken(row: &Row) -> String {
-    format!("{}, {}: {} before, {} after", row.name, row.kind.title(), with_spread(row.a), with_spread(row.b))
+    let (before, after) = (with_spread(row.a), with_spread(row.b));
+    format!("{}, {}{}: {before} before, {after} after", row.name, row.kind.title(), row.mark)
 }

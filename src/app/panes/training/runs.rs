@@ -45,6 +45,10 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, library: &Library, shown: &mut Vec<RunId>, s
         widgets::section(ui, "Checkpoints");
         ui.label(RichText::new(&run.name).color(cx.palette.text_weak));
     });
+    if let Some(partial) = run.partial() {
+        let text = format!("Made of groups that were not whole: {partial}");
+        ui.add(Label::new(RichText::new(text).small().color(cx.palette.warning)).wrap());
+    }
     if let Some(message) = &run.message {
         ui.add(Label::new(RichText::new(message).small().color(cx.palette.warning)).wrap());
     }

@@ -1,0 +1,213 @@
+//! Half-done work is never called done: what failed is counted and named, exit code 1, and the rest is kept; what cannot
+//! come to an end is refused before it begins.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use dp2o_studio::imaging::{Image, encode};
+use dp2o_studio::random::Random;
+use dp2o_studio::workspace::Workspace;
+
+/// Small pictures have these metrics; `niqe_b32` needs 64 px.
+const NEW: &str = "new ws --set m=2 --set sampling.steps=1 --set sampling.method=euler --set training.steps=1 \
+                   --set training.eval_seeds=2 --set training.batch_pairs=1 --set fr=stlpips --set nr=niqe_b32,brisque \
+                   --set held_out=psnr --set crop=0";
+
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A picture of noise, unlike any other.
+    fn picture(&self, name: &str, side: usize) {
+        let seed = name.bytes().fold(7, |seed, byte| seed * 31 + u64::from(byte));
+        let noise = Random::new(seed, 0).normal_image(3, side, side);
+        let values = noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect();
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        encode::write_png(path, &Image::new(side, side, values).unwrap()).unwrap();
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+        command.args(line.split_whitespace()).current_dir(self.dir.path()).output().unwrap()
+    }
+
+    /// Standard output and standard error of a command that ends with this exit code.
+    fn ends(&self, line: &str, code: i32) -> [String; 2] {
+        let output = self.run(line);
+        let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        assert_eq!(output.status.code(), Some(code), "{line}: {}", texts[1]);
+        texts
+    }
+
+    fn done(&self, line: &str) -> String {
+        let [stdout, stderr] = self.ends(line, 0);
+        stdout + &stderr
+    }
+
+    /// The command fails, and its last line has these words.
+    fn fails(&self, line: &str, words: &[&str]) -> String {
+        let [stdout, stderr] = self.ends(line, 1);
+        let last = stderr.lines().last().unwrap_or_default();
+        for word in words {
+            assert!(last.contains(word), "{line}: '{word}' is missing in: {stderr}");
+        }
+        stdout + &stderr
+    }
+
+    fn workspace(&self) -> Workspace {
+        Workspace::open_read_only(self.path("ws")).unwrap()
+    }
+}
+
+#[test]
+fn groups_that_lack_seeds_are_refused_or_said_and_noted() {
+    let bench = Bench::new();
+    ["a.png", "b.png", "c.png"].iter().for_each(|name| bench.picture(name, 64));
+    bench.done(NEW);
+    bench.done("add ws a.png b.png");
+    bench.done("sample ws");
+    bench.fails("curate ws", &["a has 2 of 2 seeds, 0 of them scored", "--allow-partial"]);
+    bench.done("score ws");
+    assert!(bench.done("curate ws").contains("2 pairs of 2 groups"));
+
+    // The bounds are frozen now, and still no pair is made of less than was asked for.
+    bench.fails("curate ws --set m=3", &["2 of 2 images", "a has 2 of 3 seeds", "b has", "--allow-partial"]);
+    bench.fails("train ws", &["a has 2 of 3 seeds"]);
+    bench.fails("export ws --out pairs", &["a has 2 of 3 seeds"]);
+    bench.done("curate ws --set m=2");
+    bench.done("add ws c.png");
+    bench.fails("train ws", &["1 of 3 images", "c has 0 of 2 seeds"]);
+    assert!(bench.workspace().ledger().runs().unwrap().is_empty());
+
+    let text = bench.done("train ws --allow-partial");
+    assert_eq!(text.matches("c has 0 of 2 seeds").count(), 1, "{text}");
+    let runs = bench.workspace().ledger().runs().unwrap();
+    assert!(runs[0].partial().unwrap().contains("c has 0 of 2 seeds"));
+    assert!(bench.done("info ws").contains("c has 0 of 2 seeds"));
+
+    // More seeds than the recipe's are no fault.
+    bench.done("sample ws --set m=3");
+    bench.done("score ws");
+    bench.done("curate ws --set m=2");
+}
+
+#[test]
+fn an_image_too_small_for_the_reward_is_left_out_and_each_row_says_of_how_many_images_it_is() {
+    let bench = Bench::new();
+    for (name, side) in [("big.png", 64), ("small.png", 48), ("judge.png", 64), ("speck.png", 48)] {
+        bench.picture(name, side);
+    }
+    bench.done(NEW);
+    bench.done("add ws small.png");
+    bench.done("sample ws");
+    bench.done("score ws");
+    bench.fails("curate ws", &["small: 48×48 px are too few for niqe_b32 (64 px)"]);
+    bench.done("add ws big.png");
+    bench.done("add ws judge.png speck.png --held-out");
+    let text = bench.done("run ws --json r.json");
+    assert_eq!(text.matches("left out of the pairs: small: 48×48 px").count(), 1, "{text}");
+    assert!(text.contains("1 pairs, 1 steps"), "{text}");
+    assert!(text.contains("Best, Mean, Worst, niqe_b32 of 1 of the 2 images"), "{text}");
+    for line in text.lines() {
+        let is_of_one = ["Best@", "Mean@", "Worst@", "niqe_b32 "].iter().any(|name| line.starts_with(name));
+        assert_eq!(line.ends_with("(of 1)"), is_of_one, "{line}");
+    }
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(bench.path("r.json")).unwrap()).unwrap();
+    for side in ["reference", "policy"] {
+        let side = &json[side];
+        let of = |metric: &str| side["metrics"][metric]["images"].as_u64();
+        assert_eq!((side["images"].as_u64(), of("niqe_b32")), (Some(1), Some(1)));
+        assert_eq!((of("stlpips"), of("brisque"), of("psnr")), (Some(2), Some(2), Some(2)));
+    }
+}
+
+#[test]
+fn what_failed_is_counted_named_and_exit_code_one_and_the_rest_is_kept() {
+    let bench = Bench::new();
+    bench.picture("a.png", 64);
+    bench.picture("b.png", 64);
+    fs::write(bench.path("words.png"), b"not pixels").unwrap();
+    bench.done(NEW);
+    let text = bench.fails("add ws a.png words.png b.png", &["1 of 3 failed, first: words.png: "]);
+    assert!(text.contains("2 images added"), "{text}");
+
+    let image = &bench.workspace().ledger().images().unwrap()[0];
+    fs::write(bench.path("ws").join(image.lr_path.to_string()), b"damaged").unwrap();
+    bench.fails("sample ws", &["1 of 2 failed, first: a: not sampled: "]);
+    assert_eq!(bench.workspace().ledger().counts().unwrap().candidates, 2);
+    // Again: nothing is left to sample but what fails.
+    bench.fails("sample ws", &["1 of 2 failed, first: a: "]);
+    bench.done("score ws");
+    bench.fails("run ws --no-compare", &["1 of 2 images", "a has 0 of 2 seeds"]);
+    let text = bench.fails("run ws --no-compare --allow-partial", &["1 of 2 failed, first: a: not sampled"]);
+    assert!(text.contains("1 pairs, 1 steps"), "{text}");
+
+    let text = bench.fails(
+        "iqa --metric psnr,brisque --ref a.png a.png words.png b.png --json out.json",
+        &["1 of 3 failed, first: words.png: "],
+    );
+    assert!(text.contains("a.png") && text.contains("b.png"), "{text}");
+    let rows: serde_json::Value = serde_json::from_slice(&fs::read(bench.path("out.json")).unwrap()).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 4);
+    bench.picture("other/size.png", 48);
+    bench.fails("iqa --metric psnr,niqe_b32 --ref a.png other/size.png b.png", &["1 of 2 failed", "size.png: psnr: "]);
+}
+
+#[test]
+fn what_cannot_come_to_an_end_does_not_begin() {
+    let bench = Bench::new();
+    bench.picture("a.png", 64);
+    bench.picture("b/a.png", 64);
+    bench.done(NEW);
+    bench.done("add ws a.png");
+    bench.fails("run ws", &["no image is held out", "--no-compare"]);
+    bench.fails("run ws --no-compare --json gone/r.json", &["gone/r.json", "there is no folder gone"]);
+    bench.fails("iqa --metric piqe a.png --json gone/r.json", &["there is no folder gone"]);
+    assert_eq!(bench.workspace().ledger().counts().unwrap().candidates, 0);
+    let text = bench.done("run ws --no-compare --json r.json");
+    assert!(text.contains("nothing was compared") && bench.path("r.json").exists(), "{text}");
+    bench.fails("compare ws --b run-1 --csv gone/t.csv", &["there is no folder gone"]);
+    bench.fails("compare ws --b run-1 --csv t.csv --latex t.csv", &["t.csv", "twice"]);
+    bench.ends("compare ws --b run-1 --seeds 0", 2);
+
+    fs::create_dir(bench.path("pairs")).unwrap();
+    fs::write(bench.path("pairs/mine.txt"), b"mine").unwrap();
+    bench.fails("export ws --out pairs", &["pairs: this folder is not empty", "--overwrite"]);
+    // A pair: three pictures; and two tables.
+    assert!(bench.done("export ws --out pairs --overwrite").contains("5 files written"));
+    assert!(bench.path("pairs/mine.txt").exists());
+
+    bench.done("iqa --metric piqe a.png b/a.png --map maps");
+    let maps = fs::read_dir(bench.path("maps")).unwrap().count();
+    assert_eq!(maps, 2, "one map of each picture");
+}
+
+#[cfg(unix)]
+#[test]
+fn json_to_standard_output_goes_there() {
+    let bench = Bench::new();
+    bench.picture("a.png", 64);
+    // Through a link of the test's own: a mistake must not replace a device of the machine.
+    std::os::unix::fs::symlink("/dev/stdout", bench.path("out")).unwrap();
+    let text = bench.done("iqa --metric brisque a.png --json out");
+    assert!(text.contains("\"metric\": \"brisque\""), "{text}");
+    assert!(bench.path("out").is_symlink());
+    // Redirected to a file, what was said before stays.
+    let file = fs::File::create(bench.path("both.txt")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+    command.args(["iqa", "--metric", "brisque", "a.png", "--json", "out"]).current_dir(bench.dir.path()).stdout(file);
+    assert!(command.status().unwrap().success());
+    let text = fs::read_to_string(bench.path("both.txt")).unwrap();
+    assert!(text.starts_with("brisque\t") && text.contains("\"metric\": \"brisque\""), "{text}");
+}
