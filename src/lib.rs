@@ -2,8 +2,9 @@
 //!
 //! The rooms, from the bottom up; a room may use those above it in this list and none below:
 //!
+//! * [`input`]: files that a person names. [`memory`]: how much of it there is and is taken.
 //! * [`imaging`]: pixels in memory and on disk. [`degrade`]: how a low-resolution image comes about.
-//! * [`nn`]: the neural network operations, each with a forward and a backward. [`memory`]: how much of it they take.
+//! * [`nn`]: the neural network operations, each with a forward and a backward.
 //! * [`iqa`]: image quality metrics, full-reference and no-reference.
 //! * [`backbones`]: generative super-resolution models and their samplers.
 //! * [`method`]: DP²O itself: reward, curation, HPO weights, loss, training, evaluation.
@@ -20,6 +21,7 @@ pub mod engine;
 pub mod error;
 pub mod example;
 pub mod imaging;
+pub mod input;
 pub mod iqa;
 pub mod memory;
 pub mod method;

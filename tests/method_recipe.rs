@@ -184,6 +184,24 @@ fn a_broken_file_is_named_with_line_column_and_cause() {
 }
 
 #[test]
+fn a_file_saved_by_a_windows_editor_is_read_and_its_mistakes_are_placed_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("my.ron");
+    let load = |text: &str| {
+        std::fs::write(&path, format!("\u{FEFF}{}", text.replace('\n', "\r\n"))).unwrap();
+        Recipe::load(&path)
+    };
+    let recipe = preset("mini-demo").unwrap();
+    assert_eq!(load(&recipe.to_ron().unwrap()).unwrap(), recipe);
+    let error = load("(\n  training: (\n    beta: -1.0,\n  ),\n)").unwrap_err().to_string();
+    assert!(error.contains("my.ron: line 3, column 5: training.beta"), "{error}");
+    let utf16: Vec<u8> = "\u{FEFF}(seed: 1)".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&path, utf16).unwrap();
+    let error = Recipe::load(&path).unwrap_err().to_string();
+    assert!(error.contains("UTF-16"), "{error}");
+}
+
+#[test]
 fn presets_hold_what_the_paper_gives() {
     let sd2 = preset("sd2-paper").unwrap();
     assert_eq!((sd2.sampling.m, sd2.curation.ratio, sd2.sampling.steps), (32, 0.25, 50));

@@ -12,10 +12,8 @@ use rfd::{AsyncFileDialog, FileHandle};
 
 use super::actions::Action;
 use crate::engine::protocol::{Compared, Job};
+use crate::imaging::decode;
 use crate::report::Format;
-
-/// Image files offered.
-const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
 
 /// What a dialog is opened for.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +59,7 @@ impl Dialogs {
         let dialog = AsyncFileDialog::new();
         match ask {
             Ask::Images => {
-                let files = dialog.set_title("Add images").add_filter("Images", &EXTENSIONS).pick_files();
+                let files = dialog.set_title("Add images").add_filter("Images", &decode::EXTENSIONS).pick_files();
                 self.wait(files, |files| vec![Action::OfferToAdd(files.iter().map(path).collect())]);
             }
             Ask::ImageFolder => {

@@ -8,7 +8,7 @@ use super::out::{json_text, note, say};
 use crate::engine::failures::Failures;
 use crate::imaging::{Image, decode, encode, output, stems};
 use crate::iqa::{self, Kind, Map, Scorer};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -40,7 +40,7 @@ struct Row<'a> {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let reference_path = arguments.reference.as_deref();
-    let reference = reference_path.map(decode::read).transpose()?;
+    let reference = reference_path.map(read).transpose()?;
     let mut scorers: Vec<(&'static str, bool, Box<dyn Scorer>)> = Vec::new();
     for name in &arguments.metrics {
         let metric = iqa::by_name(name)?;
@@ -59,7 +59,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (mut rows, mut failed) = (Vec::new(), Failures::of(arguments.files.len()));
     for (file, stem) in arguments.files.iter().zip(stems::distinct(&arguments.files)) {
         let mut causes = Vec::new();
-        let image = match decode::read(file) {
+        memory::doing(&format!("scoring {}", file.display()));
+        let image = match read(file) {
             Ok(image) => image,
             Err(error) => {
                 note(format_args!("warning: not scored: {error}"));
@@ -87,6 +88,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         output::write(path, json_text(&rows)?.as_bytes())?;
     }
     failed.check()
+}
+
+/// A picture, once what reading did to it is said.
+fn read(file: &Path) -> Result<Image> {
+    let decoded = decode::read_noted(file)?;
+    decoded.notes.iter().for_each(|done| note(format_args!("note: {}: {done}", file.display())));
+    Ok(decoded.image)
 }
 
 /// The score; its map goes to a file if one is named and the metric has a map.

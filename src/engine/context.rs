@@ -1,6 +1,6 @@
 //! What jobs work with: the open workspace, its recipe, the models, and the way to the client.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -12,6 +12,7 @@ use super::models::Models;
 use super::progress::{Meter, Progress};
 use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
 use super::viewer::Opening;
+use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;
 use crate::workspace::Workspace;
 use crate::{Error, Result};
@@ -94,6 +95,13 @@ impl Context {
 
     pub fn log(&self, level: Level, text: impl Into<String>) {
         self.emit(Event::Log { level, text: text.into() });
+    }
+
+    /// Reads a picture that a person gave; what reading did to it is logged.
+    pub fn read_picture(&self, path: &Path) -> Result<Image> {
+        let decoded = decode::read_noted(path)?;
+        decoded.notes.iter().for_each(|note| self.log(Level::Info, format!("note: {}: {note}", path.display())));
+        Ok(decoded.image)
     }
 
     /// Reports progress if there is any to report.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::memory;
+
 /// Progress of a job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
@@ -42,6 +44,7 @@ impl Meter {
     /// A stage of `total` units.
     pub fn new(stage: impl Into<String>, unit: &'static str, total: usize) -> Self {
         let progress = Progress { stage: stage.into(), unit, total: total as u64, ..Progress::default() };
+        memory::doing(&progress.stage);
         Self { progress, counted: 0, since: Instant::now(), reported: None }
     }
 

@@ -9,7 +9,7 @@ use super::control::Control;
 use super::protocol::{Event, JobState, Outcome};
 use super::viewer::Opening;
 use super::{Emitter, Queue, jobs};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// Runs jobs until the engine is closed.
 pub(super) fn run(queue: &Queue, control: Control, emitter: Emitter, openings: &Sender<Opening>) {
@@ -18,6 +18,7 @@ pub(super) fn run(queue: &Queue, control: Control, emitter: Emitter, openings: &
         context.job = id;
         context.emit(Event::Job { id, state: JobState::Started });
         let result = catch_unwind(AssertUnwindSafe(|| jobs::run(&mut context, job)));
+        memory::doing("");
         let state = match result {
             Ok(result) => ended(result),
             Err(panic) => {

@@ -1,4 +1,4 @@
-//! Test data made by `tests/fixtures/make_imaging.py`.
+//! Test data made by `tests/fixtures/make_imaging.py` and `make_color.py`.
 
 use super::Image;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,6 @@ pub mod draw;
 pub mod encode;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod jpeg_marker;
 pub mod output;
 pub mod quantize;
 pub mod resize;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::recipe::Recipe;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 impl Recipe {
     /// A recipe from RON text, checked; settings left out keep their default. `source` is only named in errors,
@@ -25,7 +25,7 @@ impl Recipe {
 
     /// Reads a recipe from a RON file, checked like [`Recipe::from_ron`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
+        let text = input::read_text(&path)?;
         Self::from_ron(&text, path)
     }
 

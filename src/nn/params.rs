@@ -9,7 +9,10 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::kernels::conv::{self, ConvShape};
 use crate::random::Random;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
+
+/// The longest header of a safetensors file, in bytes; the format has this bound.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Names a weight within [`Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,9 +129,11 @@ impl Params {
         Ok(Self::from_tensors(specs.clone(), device, tensors))
     }
 
-    /// Reads a safetensors file.
+    /// Reads a safetensors file, of a size that these weights can have.
     pub fn load(specs: &Arc<Specs>, path: &Path, device: &Device) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        // f32 values, and as many again three times over that are not asked for: averages and moments.
+        let most = MAX_HEADER_BYTES + 16 * specs.value_count() as u64;
+        let bytes = input::read(path, most)?;
         Self::from_safetensors(specs, &bytes, path, device)
     }
 

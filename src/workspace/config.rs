@@ -2,7 +2,6 @@
 //!
 //! The recipe's type belongs to the method; here it is any RON value, kept as text with its comments.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ron::extensions::Extensions;
@@ -12,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::atomic::write_atomic;
 use super::files::WORKSPACE_FILE;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// Version of the directory's layout that this program writes. The ledger has a version of its own.
 pub const FORMAT: u32 = 1;
@@ -76,7 +75,7 @@ impl ConfigFile {
     }
 
     fn read(&self) -> Result<String> {
-        fs::read_to_string(&self.path).map_err(|e| Error::file(&self.path, e))
+        input::read_text(&self.path)
     }
 
     fn parse<R: DeserializeOwned>(&self, text: &str) -> Result<R> {
@@ -106,6 +105,8 @@ fn options() -> ron::Options {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -151,6 +152,12 @@ mod tests {
         config.check().unwrap();
         let message = config.recipe::<Recipe>().unwrap_err().to_string();
         assert!(message.contains("line 5, column ") && message.contains("sampels"), "{message}");
+    }
+
+    #[test]
+    fn a_file_saved_by_a_windows_editor_is_read() {
+        let (_dir, config) = config("\u{FEFF}(\r\n  format: 1,\r\n  recipe: (beta: 5000.0, samples: 64),\r\n)\r\n");
+        assert_eq!(config.recipe::<Recipe>().unwrap(), Recipe { beta: 5000.0, samples: Some(64) });
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! Content hashes: SHA-256 in lower-case hexadecimal, the one way the workspace names weights and sources.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// Hash of bytes in memory, 64 hexadecimal digits.
 pub fn hash_bytes(bytes: &[u8]) -> String {
@@ -16,7 +15,7 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
 
 /// Hash of a file's content, read in pieces.
 pub fn hash_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(|e| Error::file(path, e))?;
+    let mut file = input::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {

@@ -15,7 +15,7 @@ use crate::imaging::atomic::write_atomic;
 use crate::nn::adamw::{AdamW, Settings};
 use crate::nn::params::Params;
 use crate::nn::tape::{Tape, Var};
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// Steps over which the learning rate rises at the start.
 const WARMUP: u64 = 200;
@@ -119,7 +119,8 @@ impl State {
     fn resume(net: &Mini, options: &Options, device: &Device) -> Result<Self> {
         let path = Self::path(&options.out);
         let mut state = Self::start(net, options, device)?;
-        let bytes = std::fs::read(&path).map_err(|e| Error::file(&path, e))?;
+        // A line of text, then weights, their average and two moments.
+        let bytes = input::read(&path, (1 << 20) + 16 * net.specs().value_count() as u64)?;
         let damaged = || Error::file(&path, "not the training state of this network; remove it to start afresh");
         let line = bytes.iter().position(|&b| b == b'\n').ok_or_else(damaged)?;
         let (progress, step): (Progress, u64) = serde_json::from_slice(&bytes[..line]).map_err(|_| damaged())?;

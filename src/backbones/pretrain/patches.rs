@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::backbones::mini::DETAIL_GAIN;
+use crate::imaging::{Image, decode};
 use crate::random::Random;
 use crate::{Error, Result};
 
@@ -29,6 +30,14 @@ pub struct Photo {
     bicubic: Vec<u8>,
 }
 
+/// The image as the resizing here wants it.
+fn interleaved(image: &Image) -> Result<image::Rgb32FImage> {
+    let [width, height] = [image.width(), image.height()].map(|side| side as u32);
+    let pixel = |i: usize| [0, 1, 2].map(|channel| image.plane(channel)[i]);
+    let data = (0..image.width() * image.height()).flat_map(pixel).collect();
+    image::Rgb32FImage::from_raw(width, height, data).ok_or_else(|| Error::invalid("an image without pixels"))
+}
+
 /// Reads every photograph of a folder at all scales. Errors: a file that is no image, no photograph large enough.
 pub fn photos(folder: &Path) -> Result<Vec<Photo>> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -40,7 +49,7 @@ pub fn photos(folder: &Path) -> Result<Vec<Photo>> {
     let jobs: Vec<(PathBuf, f64)> = paths.iter().flat_map(|p| SCALES.map(|s| (p.clone(), s))).collect();
     let photo = |(path, scale): &(PathBuf, f64)| -> Result<Photo> {
         use image::imageops::{FilterType, resize};
-        let image = image::open(path).map_err(|e| Error::file(path, e))?.into_rgb32f();
+        let image = interleaved(&decode::read(path)?)?;
         let align = |n: u32| ((n as f64 * scale) as u32 / 4 * 4).max(4);
         let (width, height) = (align(image.width()), align(image.height()));
         // Catmull-Rom is the cubic with a = −0.5: the usual "bicubic".

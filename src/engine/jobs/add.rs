@@ -13,9 +13,6 @@ use crate::imaging::{Image, SCALE, decode, encode};
 use crate::workspace::{ImageRow, NewImage, hash};
 use crate::{Error, Result, example};
 
-/// File name extensions taken from folders; files named one by one are tried whatever they are called.
-const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
-
 /// A picture on its way in.
 struct Incoming {
     name: String,
@@ -59,7 +56,7 @@ pub fn add(context: &mut Context, request: &AddImages) -> Result<Outcome> {
     let mut images = 0;
     for path in paths {
         context.checkpoint()?;
-        let added = read(&path).and_then(|incoming| {
+        let added = read(context, &path).and_then(|incoming| {
             add_one(context, &incoming, &options).map_err(|e| match e {
                 Error::Invalid(cause) => Error::file(&path, cause),
                 other => other,
@@ -124,21 +121,21 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(path).map_err(|e| Error::file(path, e))?;
     let known = |p: &PathBuf| {
         let extension = p.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-        p.is_file() && EXTENSIONS.contains(&extension.as_str())
+        p.is_file() && decode::EXTENSIONS.contains(&extension.as_str())
     };
     let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(known).collect();
     files.sort();
     match files.is_empty() {
-        true => Err(Error::file(path, format!("no image in this folder ({})", EXTENSIONS.join(", ")))),
+        true => Err(Error::file(path, format!("no image in this folder ({})", decode::EXTENSIONS.join(", ")))),
         false => Ok(files),
     }
 }
 
-fn read(path: &Path) -> Result<Incoming> {
+fn read(context: &Context, path: &Path) -> Result<Incoming> {
     Ok(Incoming {
         name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         source: path.display().to_string(),
-        image: decode::read(path)?,
+        image: context.read_picture(path)?,
         hash: hash::hash_file(path)?,
     })
 }

@@ -10,7 +10,7 @@ use crate::engine::ranking::Ranking;
 use crate::imaging::{Image, decode};
 use crate::method::trainer::{PairImages, Pairs};
 use crate::workspace::{CandidateSet, ImageId, Workspace};
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// Decoded pictures kept in memory.
 const CACHE_BYTES: usize = 512 << 20;
@@ -54,7 +54,7 @@ pub fn to_text(lines: &[Line]) -> Result<String> {
 
 /// Reads what [`to_text`] wrote.
 pub fn read(path: &Path) -> Result<Vec<Line>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
+    let text = input::read_text(path)?;
     let line = |(number, text): (usize, &str)| {
         serde_json::from_str(text).map_err(|e| Error::file(path, format!("line {}: {e}", number + 1)))
     };

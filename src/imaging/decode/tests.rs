@@ -1,5 +1,7 @@
 //! Every kind of file against the pixels the fixture script put into it.
 
+use std::fs;
+
 use super::*;
 use crate::imaging::fixture;
 
@@ -106,10 +108,74 @@ fn the_extension_does_not_matter() {
     assert_eq!(probe(&path).unwrap().format, Format::Png);
 }
 
+/// The message of a fixture file that is refused.
+fn refused(name: &str) -> String {
+    let message = read(fixture::path(name)).expect_err(name).to_string();
+    assert!(message.contains(name) && !message.contains('\n'), "{message}");
+    message
+}
+
+/// Files whose right pixels `make_color.py` recorded, from littlecms and from formulas.
 #[test]
-fn float_pixels_are_clamped_and_never_nan() {
-    let pixels = vec![f32::NAN, -1.0, 0.5, 2.0, f32::INFINITY, f32::NEG_INFINITY];
-    let buffer = image::ImageBuffer::from_raw(2, 1, pixels).unwrap();
-    let image = planar(DynamicImage::ImageRgb32F(buffer)).unwrap();
-    assert_eq!(image.data(), [0.0, 1.0, 0.0, 1.0, 0.5, 0.0]);
+fn colors_become_srgb_and_alpha_and_ranges_are_understood() {
+    let text = fs::read_to_string(fixture::path("colors.json")).unwrap();
+    let files: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let mut faults = Vec::new();
+    for (name, right) in &files {
+        let decoded = match read_noted(fixture::path(name)) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                faults.push(error.to_string());
+                continue;
+            }
+        };
+        let values: Vec<f64> = serde_json::from_value(right["values"].clone()).unwrap();
+        let tolerance = right["tolerance"].as_f64().unwrap() + 1e-4;
+        let channel = |c: usize| decoded.image.plane(c).iter().map(|&v| f64::from(v) * 255.0).collect::<Vec<_>>();
+        let planes = [0, 1, 2].map(channel);
+        let found = |i: usize| planes[i % 3][i / 3];
+        let far = |(i, value): (usize, &f64)| ((found(i) - value).abs() > tolerance).then_some((i, *value));
+        if let Some((i, value)) = values.iter().enumerate().find_map(far) {
+            let place = (i / 3 % 9, i / 27, i % 3);
+            faults.push(format!("{name} at {place:?}: {} instead of {value}", found(i)));
+        }
+        let notes: Vec<String> = decoded.notes.iter().map(Note::to_string).collect();
+        let right = right["note"].as_str();
+        if notes.is_empty() != right.is_none() || !notes.iter().zip(right).all(|(note, right)| note.starts_with(right))
+        {
+            faults.push(format!("{name}: {notes:?}, not {right:?}"));
+        }
+    }
+    assert!(files.len() > 30 && faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn tiles_of_a_tiff_are_put_together() {
+    let image = read(fixture::path("tiles.tiff")).unwrap();
+    assert_eq!((image.width(), image.height()), (35, 20));
+    for (i, value) in image.data().iter().enumerate() {
+        let (channel, y, x) = (i / 700, i % 700 / 35, i % 35);
+        assert_eq!(*value, rgb(x % 9, y % 7)[channel] as f32 / 255.0, "({x}, {y})");
+    }
+}
+
+#[test]
+fn what_has_no_right_picture_is_refused() {
+    for (name, cause) in [
+        ("float_beyond.tiff", "reach from 3 to 252, beyond 0 to 1"),
+        ("float_beyond_declared.tiff", "beyond the range that it declares, 0 to 100"),
+        ("float_nan.tiff", "no numbers (NaN)"),
+        ("cicp_hdr.png", "HDR"),
+    ] {
+        let message = refused(name);
+        assert!(message.contains(cause), "{message}");
+    }
+}
+
+#[test]
+fn transparency_is_told_where_there_is_some() {
+    let notes = |name: &str| read_noted(fixture::path(name)).unwrap().notes;
+    assert_eq!(notes("rgba8.png"), [Note::Flattened]);
+    assert_eq!(notes("rgb8.png"), []);
+    assert_eq!(notes("adobe_rgba.png").last(), Some(&Note::Flattened));
 }

@@ -1,10 +1,17 @@
 //! The program's allocator, which counts what is in use: a tensor's memory is its buffer, so this is also how much a
-//! training step takes on the CPU.
+//! training step takes on the CPU. Where there is no more, it says so and what was being done ([`doing`]);
+//! [`available_bytes`] says how much there is to take before that.
+
+mod available;
+mod failure;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use mimalloc::MiMalloc;
+
+pub use available::available_bytes;
+pub use failure::doing;
 
 /// Smaller allocations are not counted, so that counting costs nothing.
 const COUNTED_FROM_BYTES: usize = 16 << 10;
@@ -39,16 +46,24 @@ fn removed(bytes: usize) {
     }
 }
 
+/// What mimalloc gave for `bytes`, if it gave anything.
+fn given(pointer: *mut u8, bytes: usize) -> *mut u8 {
+    if pointer.is_null() {
+        failure::out_of_memory(bytes);
+    }
+    pointer
+}
+
 // SAFETY: every call is mimalloc's, unchanged.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         added(layout.size());
-        unsafe { MiMalloc.alloc(layout) }
+        given(unsafe { MiMalloc.alloc(layout) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         added(layout.size());
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        given(unsafe { MiMalloc.alloc_zeroed(layout) }, layout.size())
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -59,7 +74,7 @@ unsafe impl GlobalAlloc for Counted {
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         added(size);
         removed(layout.size());
-        unsafe { MiMalloc.realloc(pointer, layout, size) }
+        given(unsafe { MiMalloc.realloc(pointer, layout, size) }, size)
     }
 }
 
