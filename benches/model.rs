@@ -11,7 +11,7 @@ use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
 use dp2o_studio::backbones::{Backbone, mini};
 use dp2o_studio::imaging::{Image, resize};
-use dp2o_studio::method::recipe::{Method, Recipe, Training};
+use dp2o_studio::method::recipe::{Recipe, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
 use dp2o_studio::nn::params::Params;
 use dp2o_studio::random::Random;
@@ -42,7 +42,7 @@ fn sampling(c: &mut Criterion) {
     let lr = resize::shrink_x4(&image(1)).expect("the size is right");
     let seeds: Vec<u64> = (0..SEEDS).collect();
     let recipe = Recipe::default();
-    assert_eq!(recipe.sampling.method, Method::Heun, "benches/pytorch.py solves by Heun");
+    assert_eq!(recipe.sampling.method, Solver::Heun, "benches/pytorch.py solves by Heun");
     let sampler = Sampler { solver: Solver::Heun, steps: recipe.sampling.steps, tiling: Tiling::default() };
     c.bench_function("model/sampling", |bench| {
         bench.iter(|| sampler.sample(&net, &params, &lr, &seeds, &mut |_, _| Ok(())).expect("sampling works"))

@@ -28,6 +28,7 @@ pub mod method;
 pub mod nn;
 pub mod random;
 pub mod report;
+mod words;
 pub mod workspace;
 
 pub use error::{Error, Permit, Result};

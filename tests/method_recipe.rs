@@ -204,15 +204,75 @@ fn a_file_saved_by_a_windows_editor_is_read_and_its_mistakes_are_placed_alike() 
 #[test]
 fn presets_hold_what_the_paper_gives() {
     let sd2 = preset("sd2-paper").unwrap();
-    assert_eq!((sd2.sampling.m, sd2.curation.ratio, sd2.sampling.steps), (32, 0.25, 50));
-    assert_eq!((sd2.training.beta, sd2.training.learning_rate), (5000.0, 2e-5));
-    assert_eq!((sd2.training.pairs_per_step(), sd2.training.steps), (1024, 1000));
     let flux = preset("flux-paper").unwrap();
-    assert_eq!((flux.sampling.m, flux.curation.ratio, flux.sampling.steps), (64, 0.0625, 25));
-    assert_eq!(flux.training.pairs_per_step(), 1024);
+    for (recipe, settings) in [
+        (
+            &sd2,
+            &[
+                ("m", "32"),
+                ("ratio", "0.25"),
+                ("sampling.method", "ddpm"),
+                ("sampling.steps", "50"),
+                ("guidance", "3.5"),
+                ("sampling.negative_prompt", "dotted, noise, blur, lowres, smooth"),
+            ][..],
+        ),
+        (
+            &flux,
+            &[
+                ("m", "64"),
+                ("ratio", "0.0625"),
+                ("sampling.method", "euler"),
+                ("sampling.steps", "25"),
+                ("guidance", "2.5"),
+                ("sampling.negative_prompt", ""),
+            ],
+        ),
+    ] {
+        let of_both = [
+            ("sampling.color_fix", "adain"),
+            ("beta", "5000"),
+            ("lr", "0.00002"),
+            ("training.steps", "1000"),
+            ("ema", "0"),
+            ("training.augmentation", "none"),
+            ("mode", "full"),
+        ];
+        for (key, value) in settings.iter().chain(&of_both) {
+            assert_eq!(recipe.get(key).unwrap(), *value, "{key} of {}", recipe.sampling.backbone);
+        }
+        assert_eq!(recipe.training.pairs_per_step(), 1024);
+        // The ControlNet alone is trained, whatever its weights are called.
+        assert!(!recipe.training.frozen.is_empty());
+    }
     assert!(preset("nope").unwrap_err().to_string().contains("mini-demo"));
     assert!(preset_or_file("nope.ron").unwrap_err().to_string().starts_with("nope.ron: "));
     assert_eq!(preset_or_file("mini-demo").unwrap(), preset("mini-demo").unwrap());
+}
+
+#[test]
+fn every_preset_can_be_worked_with_or_says_which_backbones_there_are() {
+    for name in preset_names() {
+        match preset(name).unwrap().check_backbone() {
+            Ok(()) => assert!(name.starts_with("mini"), "{name}"),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("is not in this program; there is mini"), "{name}: {text}");
+                assert!(!name.starts_with("mini"));
+            }
+        }
+    }
+}
+
+#[test]
+fn recipes_of_earlier_versions_read() {
+    let recipe = Recipe::from_ron("(sampling: (colour_fix: adain))", "old.ron").unwrap();
+    assert_eq!(recipe.get("sampling.color_fix").unwrap(), "adain");
+    assert!(recipe.to_ron().unwrap().contains("color_fix: adain"));
+    let unused = "(sampling: (\n    guidance: 3.0))";
+    let error = Recipe::from_ron(unused, "old.ron").unwrap_err().to_string();
+    assert!(error.starts_with("old.ron: line 2, column 5: sampling.guidance") && error.contains("mini"), "{error}");
+    assert_eq!(Recipe::from_ron_unchecked(unused).unwrap().sampling.guidance, 3.0);
 }
 
 #[test]

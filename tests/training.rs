@@ -1,9 +1,12 @@
 //! The trainer on synthetic pairs: it prefers winners, resumes exactly, and notices NaN.
 
+use std::collections::BTreeSet;
+
 use candle_core::Device;
 use dp2o_studio::backbones::{Backbone, mini::Mini};
 use dp2o_studio::imaging::{Image, resize};
-use dp2o_studio::method::recipe::{Mode, Training};
+use dp2o_studio::method::fields::{Bearing, fields};
+use dp2o_studio::method::recipe::{Mode, Recipe, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, StepLog, Trainer};
 use dp2o_studio::nn::params::Params;
 use dp2o_studio::random::Random;
@@ -173,4 +176,47 @@ fn frozen_weights_stay_and_the_others_are_trained() {
     }
     let everything = Training { frozen: vec![String::new()], ..self::settings(Mode::Full) };
     assert!(Trainer::new(&net, &reference, &reference, everything, 1).is_err());
+}
+
+/// The weights after some steps, with settings changed in the middle.
+fn trained(first: &Training, then: &Training, net: &Mini, reference: &Params) -> Vec<f32> {
+    let mut pairs = Synthetic::new(&[32, 32, 48, 32]);
+    let trainer = |settings: &Training| Trainer::new(net, reference, reference, settings.clone(), 4).unwrap();
+    let mut begun = trainer(first);
+    steps(&mut begun, &mut pairs, 1);
+    let mut resumed = trainer(then);
+    resumed.restore(&begun.state().unwrap()).unwrap();
+    steps(&mut resumed, &mut pairs, 2);
+    resumed.policy().weights().to_flat().unwrap()
+}
+
+#[test]
+fn settings_that_do_not_make_another_run_do_not_make_other_weights() {
+    let net = Mini::new();
+    let reference = weights(&net);
+    let start = reference.to_flat().unwrap();
+    let mut recipe = Recipe { training: settings(Mode::Full), ..Recipe::default() };
+    let begun = recipe.training.clone();
+    let expected = trained(&begun, &begun, &net, &reference);
+    // Every such setting of training, turned at once.
+    let turned = [
+        ("training.activations", "recompute"),
+        ("training.eval_every", "7"),
+        ("training.checkpoint_every", "7"),
+        ("training.rounds", "3"),
+    ];
+    let free = fields().iter().filter(|f| f.topic() == "training" && f.bearing == Bearing::Nothing);
+    assert_eq!(free.map(|f| f.key).collect::<BTreeSet<_>>(), turned.iter().map(|(key, _)| *key).collect());
+    turned.iter().for_each(|(key, value)| recipe.set(key, value).unwrap());
+    assert!(trained(&begun, &recipe.training, &net, &reference) == expected);
+
+    // The pairs of a step in other batches: the same but for the order in which their gradients are summed.
+    for (batch_pairs, accumulation) in [(4, 1), (1, 4)] {
+        let split = Training { batch_pairs, accumulation, ..begun.clone() };
+        let other = trained(&begun, &split, &net, &reference);
+        let distance =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
+        let share = distance(&other, &expected) / distance(&expected, &start);
+        assert!(share < 2e-3, "{batch_pairs} × {accumulation}: {share}");
+    }
 }

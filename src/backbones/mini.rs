@@ -10,6 +10,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::Backbone;
+use super::card;
 use super::process::Process;
 use crate::nn::layers::{Conv, GroupNorm};
 use crate::nn::ops;
@@ -135,7 +136,7 @@ impl Mini {
 
 impl Backbone for Mini {
     fn name(&self) -> &'static str {
-        "mini"
+        card::MINI.name
     }
 
     fn specs(&self) -> &Arc<Specs> {

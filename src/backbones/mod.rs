@@ -1,10 +1,11 @@
 //! Generative super-resolution models and their samplers.
 //!
 //! * [`process`]: flow matching and ε-prediction diffusion: noise in, clean image out.
-//! * [`Backbone`]: what a model must offer. [`mini`]: the embedded one.
+//! * [`Backbone`]: what a model must offer. [`mini`]: the embedded one. [`card`]: what is known of one without loading it.
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM over any backbone. [`tiles`]: images beyond the memory budget.
 //! * [`pretrain`]: trains `mini` from photographs.
 
+pub mod card;
 pub mod mini;
 pub mod pretrain;
 pub mod process;

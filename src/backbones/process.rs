@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::sampler::Solver;
 use crate::{Error, Result};
 
 /// The noising process of a backbone, and with it the meaning of "time".
@@ -13,6 +14,34 @@ pub enum Process {
     /// Diffusion (arXiv 2006.11239): `x_k = √ᾱ_k·x₁ + √(1 − ᾱ_k)·ε`, k from 0 (clean) to T − 1 (noise); the network
     /// predicts ε.
     Diffusion(Schedule),
+}
+
+/// The two kinds of process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Flow,
+    Diffusion,
+}
+
+impl Kind {
+    /// What can solve it.
+    pub fn solvers(self) -> &'static [Solver] {
+        match self {
+            Kind::Flow => &[Solver::Euler, Solver::Heun],
+            Kind::Diffusion => &[Solver::Ddim, Solver::Ddpm],
+        }
+    }
+
+    /// The error of a solver that cannot.
+    pub fn refuse(self, backbone: &str, solver: Solver) -> Error {
+        let kind = if self == Kind::Flow { "flow" } else { "diffusion" };
+        let solvers: Vec<_> = self.solvers().iter().map(|solver| solver.word()).collect();
+        Error::invalid(format!(
+            "{} does not solve the {kind} of {backbone}; {} do",
+            solver.word(),
+            solvers.join(" and ")
+        ))
+    }
 }
 
 /// ᾱ of every timestep of a diffusion process.
@@ -52,6 +81,14 @@ impl Schedule {
 }
 
 impl Process {
+    /// Which of the two kinds it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Process::Flow => Kind::Flow,
+            Process::Diffusion(_) => Kind::Diffusion,
+        }
+    }
+
     /// A time to train at, from a standard normal value `z` and a uniform value `u`: `σ(z)` for flow (arXiv 2403.03206), a
     /// uniform timestep for diffusion.
     pub fn training_time(&self, z: f32, u: f32) -> f32 {

@@ -8,6 +8,7 @@ use super::tiles::{self, Tiling};
 use crate::imaging::{Image, resize};
 use crate::nn::params::Params;
 use crate::random::Random;
+use crate::words::words;
 use crate::{Error, Result};
 
 /// Stream of [`Random`] the starting noise comes from.
@@ -15,17 +16,18 @@ const START: u32 = 0;
 /// Stream of the noise that DDPM adds at its first step; each further step has the next one.
 const ANCESTRAL: u32 = 1 << 16;
 
-/// How the process is solved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Solver {
-    /// First order, one evaluation a step (flow).
-    Euler,
-    /// Second order, two evaluations a step but one for the last (flow).
-    Heun,
-    /// Deterministic diffusion (Song et al., arXiv 2010.02502, η = 0).
-    Ddim,
-    /// Ancestral diffusion (the same with η = 1; over all timesteps that of Ho et al., arXiv 2006.11239).
-    Ddpm,
+words! {
+    /// How the process is solved.
+    pub enum Solver {
+        /// First order, one evaluation a step (flow).
+        Euler = "euler",
+        /// Second order, two evaluations a step but one for the last (flow).
+        Heun = "heun",
+        /// Deterministic diffusion (Song et al., arXiv 2010.02502, η = 0).
+        Ddim = "ddim",
+        /// Ancestral diffusion (the same with η = 1; over all timesteps that of Ho et al., arXiv 2006.11239).
+        Ddpm = "ddpm",
+    }
 }
 
 /// Solver, number of steps, and how large images are cut.
@@ -66,10 +68,7 @@ impl Sampler {
             (Process::Diffusion(schedule), Solver::Ddim | Solver::Ddpm) => {
                 self.diffusion(backbone, params, schedule, x, &condition.tensor, seeds, checkpoint)?
             }
-            (process, solver) => {
-                let kind = if *process == Process::Flow { "flow: euler, heun" } else { "diffusion: ddim, ddpm" };
-                return Err(Error::invalid(format!("{solver:?} cannot sample {} ({kind})", backbone.name())));
-            }
+            (process, solver) => return Err(process.kind().refuse(backbone.name(), solver)),
         };
         let images = backbone.decode(&clean, &condition.tensor)?;
         let images = images.narrow(2, 0, height)?.narrow(3, 0, width)?.contiguous()?;

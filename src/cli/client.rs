@@ -133,6 +133,7 @@ pub fn setting(text: &str) -> Result<String> {
 /// Applies `key=value` settings and checks the result.
 pub fn assign(recipe: &mut Recipe, set: &[String]) -> Result<()> {
     set.iter().try_for_each(|assignment| recipe.set_assignment(assignment))?;
+    recipe.check_backbone()?;
     recipe.validate()
 }
 

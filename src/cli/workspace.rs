@@ -99,7 +99,7 @@ pub struct Export {
 pub struct Train {
     #[command(flatten)]
     stage: Stage,
-    /// Name of the run; by default the last run goes on if its recipe and pairs are unchanged, else a new one begins.
+    /// Name of the run; by default the run of the same settings and pairs goes on, else a new one begins.
     #[arg(long)]
     run: Option<String>,
     /// Iterative rounds: each samples anew from the policy of the one before and goes on. The recipe's by default.

@@ -70,8 +70,7 @@ impl Context {
 
     /// Keeps a recipe in the open workspace; one that does not hold leaves the workspace's as it was.
     pub fn set_recipe(&mut self, recipe: Recipe) -> Result<()> {
-        recipe.validate()?;
-        recipe.check_metrics(&metrics::info)?;
+        metrics::check(&recipe)?;
         let workspace = self.workspace()?;
         workspace.set_recipe_text(&recipe.to_ron()?)?;
         let root: PathBuf = workspace.root().to_owned();

@@ -16,6 +16,13 @@ pub fn info(name: &str) -> Option<MetricInfo> {
     })
 }
 
+/// Whether a recipe can be worked with: its settings, its backbone and its metrics.
+pub fn check(recipe: &Recipe) -> Result<()> {
+    recipe.check_backbone()?;
+    recipe.validate()?;
+    recipe.check_metrics(&info)
+}
+
 /// The metrics that a recipe wants scored, in a fixed order.
 pub struct MetricSet {
     /// The metrics.

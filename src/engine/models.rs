@@ -7,9 +7,9 @@ use std::sync::Arc;
 use candle_core::Device;
 
 use super::batch;
-use crate::backbones::{Backbone, mini};
+use crate::backbones::{Backbone, card, mini};
 use crate::nn::params::Params;
-use crate::workspace::hash;
+use crate::workspace::hash::{self, Stamp};
 use crate::{Error, Result};
 
 /// A network with weights.
@@ -26,19 +26,38 @@ pub(super) struct Reference {
     pub weights_hash: String,
 }
 
+/// A checkpoint's weights, and by what they are known.
+#[derive(Clone)]
+pub(super) struct Checkpoint {
+    pub model: Model,
+    /// SHA-256 of the file.
+    pub weights_hash: String,
+}
+
+/// What the ledger says of a checkpoint's file.
+#[derive(Clone, Copy)]
+pub(super) struct Recorded<'a> {
+    /// RUN@STEP.
+    pub name: &'a str,
+    pub weights_hash: &'a str,
+}
+
+/// Checkpoints kept: a comparison is of two.
+const KEPT: usize = 2;
+
 /// What is loaded.
 pub(super) struct Models {
     device: Device,
     reference: Option<(String, Reference)>,
-    /// The last checkpoint used.
-    checkpoint: Option<(PathBuf, Model)>,
+    /// The last checkpoints used, each with the stamp of its file as it was read; the latest last.
+    checkpoints: Vec<(PathBuf, Stamp, Checkpoint)>,
     /// [`batch::fastest_pixels`], once it was asked for.
     fastest_pixels: OnceCell<usize>,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        Self { device: best_device(), reference: None, checkpoint: None, fastest_pixels: OnceCell::new() }
+        Self { device: best_device(), reference: None, checkpoints: Vec::new(), fastest_pixels: OnceCell::new() }
     }
 }
 
@@ -66,19 +85,14 @@ impl Models {
         *self.fastest_pixels.get_or_init(|| batch::fastest_pixels(model, &self.device_name()))
     }
 
-    /// The reference of a backbone's name. Errors: a backbone whose weights are not shipped.
+    /// The reference of a backbone's name. Errors: a backbone that is not in this program.
     pub fn reference(&mut self, name: &str) -> Result<Reference> {
         if let Some((known, reference)) = &self.reference
             && known == name
         {
             return Ok(reference.clone());
         }
-        if name != "mini" {
-            return Err(Error::invalid(format!(
-                "sampling.backbone: `{name}` is not built in; this version has `mini`. The presets sd2-paper and flux-paper \
-                 document the paper's settings"
-            )));
-        }
+        card::of(name)?;
         let backbone: Arc<dyn Backbone> = Arc::new(mini::Mini::new());
         let params = Params::from_safetensors(
             backbone.specs(),
@@ -92,17 +106,93 @@ impl Models {
         Ok(reference)
     }
 
-    /// The weights of a checkpoint file for the network of a backbone.
-    pub fn checkpoint(&mut self, backbone: &str, path: &Path) -> Result<Model> {
-        if let Some((known, model)) = &self.checkpoint
-            && known == path
-        {
-            return Ok(model.clone());
+    /// The weights of a checkpoint file for the network of a backbone. Errors: the file is no such checkpoint, or other weights
+    /// than those `recorded`.
+    pub fn checkpoint(&mut self, backbone: &str, path: &Path, recorded: Option<Recorded>) -> Result<Checkpoint> {
+        let stamp = || std::fs::metadata(path).ok().and_then(|file| Stamp::of(&file));
+        let known = stamp().and_then(|stamp| {
+            let is_it = |kept: &&(PathBuf, Stamp, Checkpoint)| {
+                kept.0 == path && kept.1 == stamp && kept.2.model.backbone.name() == backbone
+            };
+            self.checkpoints.iter().find(is_it).map(|kept| kept.2.clone())
+        });
+        if let Some(checkpoint) = known {
+            verify(path, &checkpoint.weights_hash, recorded)?;
+            return Ok(checkpoint);
         }
         let backbone = self.reference(backbone)?.model.backbone;
-        let params = Arc::new(Params::load(backbone.specs(), path, &self.device)?);
-        let model = Model { backbone, params };
-        self.checkpoint = Some((path.to_owned(), model.clone()));
-        Ok(model)
+        let before = stamp();
+        let bytes = Params::read_file(backbone.specs(), path)?;
+        let weights_hash = hash::hash_bytes(&bytes);
+        verify(path, &weights_hash, recorded)?;
+        let params = Arc::new(Params::from_safetensors(backbone.specs(), &bytes, path, &self.device)?);
+        let checkpoint = Checkpoint { model: Model { backbone, params }, weights_hash };
+        self.checkpoints.retain(|(known, ..)| known != path);
+        if let (Some(before), Some(after)) = (before, stamp())
+            && before == after
+        {
+            self.checkpoints.push((path.to_owned(), after, checkpoint.clone()));
+            let excess = self.checkpoints.len().saturating_sub(KEPT);
+            self.checkpoints.drain(..excess);
+        }
+        Ok(checkpoint)
+    }
+}
+
+fn verify(path: &Path, found: &str, recorded: Option<Recorded>) -> Result<()> {
+    match recorded {
+        Some(Recorded { name, weights_hash }) if weights_hash != found => Err(Error::file(
+            path,
+            format!(
+                "not the weights of {name}: their SHA-256 is {found:.12}…, recorded is {weights_hash:.12}…; bring back the file \
+                 that the run saved, or choose another checkpoint"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
+    /// A weights file of `mini`, written over an older one and as if that had been a minute ago.
+    fn write(path: &Path, params: &Params) -> String {
+        std::fs::write(path, params.to_safetensors(false, &[]).unwrap()).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(60);
+        File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+        hash::hash_file(path).unwrap()
+    }
+
+    #[test]
+    fn weights_are_those_recorded_or_an_error_also_once_they_were_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("step-000003.safetensors");
+        let mut models = Models::default();
+        let specs = models.reference("mini").unwrap().model.backbone.specs().clone();
+        let fresh = |seed| Params::init(&specs, seed, &Device::Cpu).unwrap();
+        let (first, second) = (fresh(1), fresh(2));
+        let hash = write(&path, &first);
+        let recorded = Recorded { name: "run-1@3", weights_hash: &hash };
+        let mut load = |recorded| models.checkpoint("mini", &path, recorded);
+        let loaded = load(Some(recorded)).unwrap();
+        assert!(loaded.model.params.to_flat().unwrap() == first.to_flat().unwrap());
+        let again = load(Some(recorded)).unwrap();
+        assert!(Arc::ptr_eq(&loaded.model.params, &again.model.params), "loaded twice");
+        // Another file of the same size in its place: never the old one from memory, nor the new one under the old name.
+        let other = write(&path, &second);
+        let error = load(Some(recorded)).err().unwrap().to_string();
+        for part in ["step-000003.safetensors", "run-1@3", &hash[..12], &other[..12]] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(error.lines().count(), 1);
+        let found = load(None).unwrap();
+        assert_eq!(found.weights_hash, other);
+        assert!(found.model.params.to_flat().unwrap() == second.to_flat().unwrap());
+        assert!(load(Some(recorded)).is_err(), "known, but not as that");
+        write(&path, &first);
+        assert!(load(Some(recorded)).is_ok());
     }
 }

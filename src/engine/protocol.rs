@@ -73,7 +73,8 @@ pub enum Job {
     /// Ranks, pairs and weighs; freezes the reward bounds where there are none. Refused where an image to train on lacks
     /// some of the recipe's seeds, unless `allow_partial`; the same holds for all jobs that make pairs.
     Curate { allow_partial: bool },
-    /// Fine-tunes. Goes on with the last run if it is not over and its recipe is this one, else begins a new run.
+    /// Fine-tunes. Goes on with the run of the same settings and pairs, else begins a new one; a warning names the run that
+    /// is left unfinished then, and why.
     Train { run: Option<String>, allow_partial: bool },
     /// Samples and scores the held-out images with two checkpoints and sets them side by side. A checkpoint is
     /// `reference`, `RUN` (its best) or `RUN@STEP`.

@@ -115,7 +115,8 @@ impl Viewer {
     fn library(&self) -> Result<Library> {
         let ledger = self.workspace()?.ledger();
         let images = ledger.images()?;
-        let set = reference_set(self.workspace()?, &self.recipe)?;
+        // Of a backbone that is not in this program there are no candidates; what else there is can be looked at.
+        let set = reference_set(self.workspace()?, &self.recipe).ok().flatten();
         let sizes = set.as_ref().map(|set| ledger.group_sizes(set)).transpose()?.unwrap_or_default();
         let sampled = images.iter().map(|image| sizes.get(&image.id).copied().unwrap_or(0)).collect();
         Ok(Library { images, sampled, checkpoints: ledger.checkpoints()?, runs: ledger.runs()?, set })

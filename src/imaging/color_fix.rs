@@ -7,19 +7,19 @@
 use super::Image;
 use super::resize::{Filter, resize};
 use crate::Result;
+use crate::words::words;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-/// How the colours of an output are aligned to the LR image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ColorFix {
-    /// As the backbone made them.
-    Off,
-    /// [`adain`].
-    #[default]
-    AdaIn,
-    /// [`wavelet`].
-    Wavelet,
+words! {
+    /// What the colours of an output are aligned to the LR image with.
+    pub enum ColorFix {
+        /// As the backbone made them.
+        Off = "none",
+        /// [`adain`].
+        AdaIn = "adain",
+        /// [`wavelet`].
+        Wavelet = "wavelet",
+    }
 }
 
 impl ColorFix {

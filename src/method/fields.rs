@@ -4,15 +4,35 @@
 //! here: [`Field::default_value`] takes them from `Recipe::default()`. A new setting is one line in
 //! [`super::recipe`] and one entry here; a test fails if either is missing.
 
-use super::recipe::{Activations, Augmentation, ColourFix, Method, Mode, Recipe, RoundReference, Scope};
+use super::recipe::{Activations, Augmentation, Mode, Recipe, RoundReference, Scope};
 use super::value::{Accepted, Setting, Value};
+use crate::backbones::sampler::Solver;
+use crate::imaging::color_fix::ColorFix;
 use crate::{Error, Result};
+
+/// What a changed setting makes of a run that was begun; [`super::resume`] compares by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearing {
+    /// Another run: other weights, or evaluations that do not compare with those before.
+    Run,
+    /// Another run, in rounds after the first.
+    LaterRounds,
+    /// Another run where the product of the settings of this kind changes: how the pairs of a step are split into batches
+    /// changes its result by no more than rounding.
+    Split,
+    /// Nothing but through the run's pairs, which are compared themselves.
+    Pairs,
+    /// Nothing: memory, pace, what is reported and kept.
+    Nothing,
+}
 
 /// One setting of the recipe.
 #[derive(Debug)]
 pub struct Field {
     /// Path in the RON file and for `--set`, such as `training.beta`.
     pub key: &'static str,
+    /// What a changed value makes of a run.
+    pub bearing: Bearing,
     /// Short names `--set` takes as well.
     pub aliases: &'static [&'static str],
     /// Name on the screen.
@@ -64,6 +84,25 @@ impl Field {
     pub fn assign_text(&self, recipe: &mut Recipe, text: &str) -> Result<()> {
         let value = self.accepted.parse(text).ok_or_else(|| self.refuse(text))?;
         self.assign(recipe, value)
+    }
+
+    /// An accepted value that is not the recipe's.
+    #[cfg(test)]
+    pub(crate) fn another_value(&self, recipe: &Recipe) -> Value {
+        match (self.accepted, self.value(recipe)) {
+            (Accepted::Count { max, .. }, Value::Count(v)) => Value::Count(if v < max { v + 1 } else { v - 1 }),
+            (_, Value::Number(v)) => Value::Number(if v == 0.0 { 0.5 } else { v / 2.0 }),
+            (Accepted::Choice(words), Value::Choice(v)) => {
+                Value::Choice(words.iter().find(|word| **word != v).unwrap())
+            }
+            (_, Value::Text(text)) => Value::Text(text + "x"),
+            (_, Value::Names(_)) => Value::Names(vec!["norm".into()]),
+            (_, Value::Weights(mut map)) => {
+                map.values_mut().for_each(|weight| *weight += 1.0);
+                Value::Weights(map)
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn refuse(&self, text: &str) -> Error {
@@ -141,10 +180,11 @@ const NONE: &str = "";
 
 /// Builds one entry; the path of the struct field is the key.
 macro_rules! field {
-    ($topic:ident . $name:ident, $aliases:expr, $label:literal, $unit:literal, $accepted:expr, $formula:expr,
+    ($topic:ident . $name:ident, $bearing:ident, $aliases:expr, $label:literal, $unit:literal, $accepted:expr, $formula:expr,
      $doc:literal) => {
         Field {
             key: concat!(stringify!($topic), ".", stringify!($name)),
+            bearing: Bearing::$bearing,
             aliases: &$aliases,
             label: $label,
             unit: $unit,
@@ -165,105 +205,105 @@ macro_rules! field {
 
 #[rustfmt::skip]
 static FIELDS: &[Field] = &[
-    field!(data.crop_px, ["crop"], "Crop", "px of HR", count(0, 8192), NONE,
+    field!(data.crop_px, Pairs, ["crop"], "Crop", "px of HR", count(0, 8192), NONE,
         "Side of the square crops that are trained on. 0 uses whole images."),
-    field!(data.crops, ["crops"], "Training crops", "crops", count(1, 1_000_000), NONE,
+    field!(data.crops, Pairs, ["crops"], "Training crops", "crops", count(1, 1_000_000), NONE,
         "Crops taken from the training photographs; each becomes one LR image with a group of its own."),
-    field!(data.held_out_crops, [], "Held-out crops", "crops", count(1, 1_000_000), NONE,
+    field!(data.held_out_crops, Pairs, [], "Held-out crops", "crops", count(1, 1_000_000), NONE,
         "Crops taken from the held-out photographs, for evaluation only."),
-    field!(data.degradation, ["degrade"], "Degradation", "", Accepted::Text { optional: false }, NONE,
+    field!(data.degradation, Pairs, ["degrade"], "Degradation", "", Accepted::Text { optional: false }, NONE,
         "Preset that makes LR from HR where only HR is given."),
 
-    field!(sampling.backbone, ["backbone"], "Backbone", "", Accepted::Text { optional: false }, NONE,
+    field!(sampling.backbone, Run, ["backbone"], "Backbone", "", Accepted::Text { optional: false }, NONE,
         "Generative super-resolution model that is sampled and fine-tuned."),
-    field!(sampling.m, ["m", "seeds"], "Seeds M", "seeds", count(2, 1024), "§1 M outputs with M seeds",
+    field!(sampling.m, Pairs, ["m", "seeds"], "Seeds M", "seeds", count(2, 1024), "§1 M outputs with M seeds",
         "Candidates drawn for each LR image. The paper uses up to 64."),
-    field!(sampling.first_seed, [], "First seed", "", SEED, NONE,
+    field!(sampling.first_seed, Run, [], "First seed", "", SEED, NONE,
         "The M seeds are this number and the ones after it. Another number gives other candidates."),
-    field!(sampling.steps, ["sampling_steps"], "Sampling steps", "steps", count(1, 1000), NONE,
+    field!(sampling.steps, Run, ["sampling_steps"], "Sampling steps", "steps", count(1, 1000), NONE,
         "Integration steps from noise to image. The paper: 50 for C-SD2, 25 for C-FLUX."),
-    field!(sampling.method, [], "Sampler", "", Accepted::Choice(Method::WORDS), NONE,
+    field!(sampling.method, Run, [], "Sampler", "", Accepted::Choice(Solver::WORDS), NONE,
         "How noise becomes an image. Flow backbones: euler, or heun, which evaluates the model twice a step and errs less \
          at the same number of steps. Diffusion backbones: ddim (deterministic) or ddpm (noise at every step)."),
-    field!(sampling.guidance, ["guidance"], "Guidance", "", number(0.0, 100.0), NONE,
+    field!(sampling.guidance, Run, ["guidance"], "Guidance", "", number(0.0, 100.0), NONE,
         "Classifier-free guidance scale; 1 is none. The paper: 3.5 for C-SD2, 2.5 for C-FLUX."),
-    field!(sampling.negative_prompt, [], "Negative prompt", "", Accepted::Text { optional: true }, NONE,
+    field!(sampling.negative_prompt, Run, [], "Negative prompt", "", Accepted::Text { optional: true }, NONE,
         "What guidance leads away from, for backbones with a text encoder."),
-    field!(sampling.colour_fix, [], "Colour fix", "", Accepted::Choice(ColourFix::WORDS), NONE,
+    field!(sampling.color_fix, Run, ["sampling.colour_fix"], "Colour fix", "", Accepted::Choice(ColorFix::WORDS), NONE,
         "Aligns the output's colour to the LR image."),
-    field!(sampling.tile_px, ["tile"], "Tile", "px of output", count(0, 16_384), NONE,
+    field!(sampling.tile_px, Run, ["tile"], "Tile", "px of output", count(0, 16_384), NONE,
         "Side of the tiles an image is sampled in. 0 chooses it from the memory budget."),
-    field!(sampling.tile_overlap_px, [], "Tile overlap", "px of output", count(0, 4096), NONE,
+    field!(sampling.tile_overlap_px, Run, [], "Tile overlap", "px of output", count(0, 4096), NONE,
         "Width in which neighbouring tiles are blended; at most half a tile."),
-    field!(sampling.memory_budget_mib, [], "Memory budget", "MiB", count(0, 16_777_216), NONE,
+    field!(sampling.memory_budget_mib, Nothing, [], "Memory budget", "MiB", count(0, 16_777_216), NONE,
         "Memory that sampling may take, which bounds the seeds drawn at once. 0 leaves it to the device."),
 
-    field!(reward.fr, ["fr"], "FR metrics", "weight", Accepted::Weights, REWARD,
+    field!(reward.fr, Run, ["fr"], "FR metrics", "weight", Accepted::Weights, REWARD,
         "Full-reference metrics and their relative weights within the FR half. Weight 0 scores without counting."),
-    field!(reward.nr, ["nr"], "NR metrics", "weight", Accepted::Weights, REWARD,
+    field!(reward.nr, Run, ["nr"], "NR metrics", "weight", Accepted::Weights, REWARD,
         "No-reference metrics and their relative weights within the NR half. Weight 0 scores without counting."),
-    field!(reward.fr_balance, ["balance", "fr_balance"], "FR/NR balance b", "", number(0.0, 1.0), REWARD,
+    field!(reward.fr_balance, Run, ["balance", "fr_balance"], "FR/NR balance b", "", number(0.0, 1.0), REWARD,
         "Share of the FR half. 1 over-smooths, 0 hallucinates; the paper: 0.5. Without HR only the NR half exists."),
-    field!(reward.scope, ["scope"], "Normalization", "", Accepted::Choice(Scope::WORDS), NORMALIZED,
+    field!(reward.scope, Run, ["scope"], "Normalization", "", Accepted::Choice(Scope::WORDS), NORMALIZED,
         "frozen: bounds of the reference's candidates over the whole set, so rewards compare across checkpoints. \
          per_group: bounds of each group."),
-    field!(reward.held_out, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
+    field!(reward.held_out, Nothing, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
         "Scored and reported, never trained on: they show whether an improvement is real."),
 
-    field!(curation.ratio, ["ratio"], "Selection ratio N/M", "", Accepted::Positive { max: 0.5 }, PAIRS,
+    field!(curation.ratio, Pairs, ["ratio"], "Selection ratio N/M", "", Accepted::Positive { max: 0.5 }, PAIRS,
         "Share of a group taken from the top and from the bottom; N is at least 1 and at most M/2. Small models want \
          coverage (1/4), large ones contrast (1/16)."),
 
-    field!(hpo.alpha_intra, ["alpha_intra"], "α intra", "", number(0.0, 1000.0), INTRA,
+    field!(hpo.alpha_intra, Pairs, ["alpha_intra"], "α intra", "", number(0.0, 1000.0), INTRA,
         "How much more a pair with a wide gap counts within its group. 1 is the paper, 0 plain Diff-DPO."),
-    field!(hpo.alpha_inter, ["alpha_inter"], "α inter", "", number(0.0, 1000.0), INTER,
+    field!(hpo.alpha_inter, Pairs, ["alpha_inter"], "α inter", "", number(0.0, 1000.0), INTER,
         "How much more a group with a wide spread counts. 1 is the paper, 0 plain Diff-DPO."),
 
-    field!(training.beta, ["beta"], "β", "", Accepted::Positive { max: 1e9 }, LOSS,
+    field!(training.beta, Run, ["beta"], "β", "", Accepted::Positive { max: 1e9 }, LOSS,
         "Strength of the tie to the reference: higher stays closer. Convention of Diff-DPO (β/2, its default 5000); \
          diffusers' SD script writes β for β/2, so its 2500 is 5000 here."),
-    field!(training.learning_rate, ["lr", "learning_rate"], "Learning rate", "", Accepted::Positive { max: 1.0 }, NONE,
+    field!(training.learning_rate, Run, ["lr", "learning_rate"], "Learning rate", "", Accepted::Positive { max: 1.0 }, NONE,
         "AdamW step size after warm-up. The paper: 2e-5."),
-    field!(training.warmup_steps, ["warmup"], "Warm-up", "steps", count(0, MANY), NONE,
+    field!(training.warmup_steps, Run, ["warmup"], "Warm-up", "steps", count(0, MANY), NONE,
         "Steps in which the learning rate rises from 0."),
-    field!(training.steps, ["steps"], "Training steps", "steps", count(1, MANY), NONE,
+    field!(training.steps, Run, ["steps"], "Training steps", "steps", count(1, MANY), NONE,
         "Optimizer steps of a round. The paper: 1000."),
-    field!(training.batch_pairs, ["batch"], "Batch", "pairs", count(1, 65_536), LOSS,
+    field!(training.batch_pairs, Split, ["batch"], "Batch", "pairs", count(1, 65_536), LOSS,
         "Pairs that go through the network at once."),
-    field!(training.accumulation, ["accumulation"], "Accumulation", "batches", count(1, 65_536), LOSS,
+    field!(training.accumulation, Split, ["accumulation"], "Accumulation", "batches", count(1, 65_536), LOSS,
         "Batches whose gradients are averaged into one optimizer step. The paper: 1024 pairs a step in all."),
-    field!(training.activations, ["activations"], "Activations", "", Accepted::Choice(Activations::WORDS), NONE,
+    field!(training.activations, Nothing, ["activations"], "Activations", "", Accepted::Choice(Activations::WORDS), NONE,
         "keep: as fast as can be. recompute: each block's are computed again in the backward pass, which costs a quarter \
          more time and a fraction of the memory. `info --bench` measures both."),
-    field!(training.augmentation, ["augmentation"], "Augmentation", "", Accepted::Choice(Augmentation::WORDS), NONE,
+    field!(training.augmentation, Run, ["augmentation"], "Augmentation", "", Accepted::Choice(Augmentation::WORDS), NONE,
         "turns: each pair in one of the eight ways a square can be turned and mirrored, drawn anew each time. Helps where \
          groups are few. none: as sampled, as in the paper."),
-    field!(training.grad_clip, ["grad_clip"], "Gradient clip", "norm", number(0.0, 1e9), NONE,
+    field!(training.grad_clip, Run, ["grad_clip"], "Gradient clip", "norm", number(0.0, 1e9), NONE,
         "Longest gradient; a longer one is scaled down to it. 0 never clips."),
-    field!(training.weight_decay, [], "Weight decay", "", number(0.0, 10.0), NONE,
+    field!(training.weight_decay, Run, [], "Weight decay", "", number(0.0, 10.0), NONE,
         "AdamW's decoupled weight decay."),
-    field!(training.ema_decay, ["ema"], "EMA decay", "per step", number(0.0, 0.999_999), NONE,
+    field!(training.ema_decay, Run, ["ema"], "EMA decay", "per step", number(0.0, 0.999_999), NONE,
         "Exponential moving average of the policy's weights, which is then what is evaluated and kept. 0 is none."),
-    field!(training.mode, ["mode"], "Weights trained", "", Accepted::Choice(Mode::WORDS), NONE,
+    field!(training.mode, Run, ["mode"], "Weights trained", "", Accepted::Choice(Mode::WORDS), NONE,
         "full: every trainable weight of the backbone. lora: low-rank additions only."),
-    field!(training.lora_rank, ["lora_rank"], "LoRA rank", "", count(1, 4096), NONE,
+    field!(training.lora_rank, Run, ["lora_rank"], "LoRA rank", "", count(1, 4096), NONE,
         "Rank of the additions in mode lora."),
-    field!(training.lora_alpha, ["lora_alpha"], "LoRA alpha", "", Accepted::Positive { max: 1e6 }, NONE,
+    field!(training.lora_alpha, Run, ["lora_alpha"], "LoRA alpha", "", Accepted::Positive { max: 1e6 }, NONE,
         "The additions are scaled by alpha / rank."),
-    field!(training.frozen, ["frozen"], "Frozen weights", "", Accepted::Names, "§6 only the ControlNet is trained",
+    field!(training.frozen, Run, ["frozen"], "Frozen weights", "", Accepted::Names, "§6 only the ControlNet is trained",
         "Weights whose names begin so stay as they are, such as `output` of mini. None by default."),
-    field!(training.seed, ["seed"], "Training seed", "", SEED, NONE,
+    field!(training.seed, Run, ["seed"], "Training seed", "", SEED, NONE,
         "Seeds the order of the pairs, the noise ε and the timesteps t."),
-    field!(training.eval_every, ["eval_every"], "Evaluate every", "steps", count(0, MANY), NONE,
+    field!(training.eval_every, Nothing, ["eval_every"], "Evaluate every", "steps", count(0, MANY), NONE,
         "Steps between evaluations on the held-out images. 0 evaluates only at the end."),
-    field!(training.eval_seeds, ["eval_seeds"], "Evaluation seeds", "seeds", count(1, 1024), NONE,
+    field!(training.eval_seeds, Run, ["eval_seeds"], "Evaluation seeds", "seeds", count(1, 1024), NONE,
         "Fixed seeds drawn for each held-out image at an evaluation."),
-    field!(training.early_stop_evaluations, ["early_stop"], "Stop on collapse", "evaluations", count(0, MANY), NONE,
+    field!(training.early_stop_evaluations, Run, ["early_stop"], "Stop on collapse", "evaluations", count(0, MANY), NONE,
         "Stops after this many evaluations in a row with the held-out reward below its start. 0 never stops."),
-    field!(training.checkpoint_every, ["checkpoint_every"], "Checkpoint every", "steps", count(0, MANY), NONE,
+    field!(training.checkpoint_every, Nothing, ["checkpoint_every"], "Checkpoint every", "steps", count(0, MANY), NONE,
         "Steps between checkpoints. 0 keeps only the best and the last."),
-    field!(training.rounds, ["rounds"], "Rounds", "rounds", count(1, 1000), NONE,
+    field!(training.rounds, Nothing, ["rounds"], "Rounds", "rounds", count(1, 1000), NONE,
         "1 trains offline, as the paper. More re-sample from the current policy and go on."),
-    field!(training.round_reference, [], "Reference of a round", "", Accepted::Choice(RoundReference::WORDS), NONE,
+    field!(training.round_reference, LaterRounds, [], "Reference of a round", "", Accepted::Choice(RoundReference::WORDS), NONE,
         "From the second round on, π_ref is the original model or the policy the last round ended with."),
 ];

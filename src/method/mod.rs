@@ -3,7 +3,8 @@
 //! Nothing in these files knows a disk or a window, and only the trainer knows a network, so that the command line, the
 //! studio and the trainer all get the same answer from the same few lines. The order of the method, one file a step:
 //!
-//! 1. [`recipe`]: every setting, [`fields`]: what each of them means, [`presets`]: named sets of them.
+//! 1. [`recipe`]: every setting, [`fields`]: what each of them means, [`presets`]: named sets of them. [`idle`]: which do
+//!    nothing, [`resume`]: which make another run.
 //! 2. [`scores`]: the raw scores (group × metric × seed) as one flat table.
 //! 3. [`bounds`]: minimum and maximum of each metric. [`reward`]: the hybrid perceptual reward R of a candidate.
 //! 4. [`curation`]: rank each group, take N² pairs. [`overrides`]: what a person said about single pairs.
@@ -31,6 +32,7 @@ pub mod curation;
 pub mod evaluation;
 pub mod fields;
 pub mod hpo;
+pub mod idle;
 pub mod loss;
 pub mod order;
 pub mod overrides;
@@ -38,6 +40,7 @@ pub mod policy;
 pub mod presets;
 pub mod recipe;
 mod recipe_file;
+pub mod resume;
 pub mod reward;
 pub mod scores;
 pub mod statistics;

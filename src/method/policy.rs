@@ -9,8 +9,11 @@ use crate::nn::params::Params;
 use crate::nn::tape::Gradients;
 use crate::{Error, Result};
 
-/// What the first line of a saved state says.
-const FORMAT: &str = "dp2o-studio training state 1";
+/// How a saved state begins: with this and the [`checksum`] of everything after the first line in hexadecimal. Then comes the
+/// [`Header`] as a line of JSON, then the values as little-endian f32.
+const FORMAT: &str = "dp2o-studio training state 2 ";
+/// What the header of a state of the version before says; it was the first line, and no checksum covered it.
+const FORMAT_1: &str = "dp2o-studio training state 1";
 
 /// The policy π_θ and what trains it.
 pub struct Policy<'m> {
@@ -29,17 +32,24 @@ struct Additions<'m> {
     factors: Params,
 }
 
-/// First line of a saved state; the values follow as little-endian f32.
+/// What the values of a saved state are.
 #[derive(Serialize, Deserialize)]
 struct Header {
-    format: String,
     step: u64,
     optimizer_step: u64,
     /// Values trained; the state holds them, both moments, and the average if there is one.
     trained: usize,
     average: usize,
-    /// [`checksum`] of the values: a file cut off by a power failure must not pass.
+}
+
+/// The first line of a state of version 1.
+#[derive(Deserialize)]
+struct Header1 {
+    format: String,
+    /// Of the values alone.
     checksum: u64,
+    #[serde(flatten)]
+    header: Header,
 }
 
 impl<'m> Policy<'m> {
@@ -118,19 +128,13 @@ impl<'m> Policy<'m> {
             .chain(moments.iter().map(|[first, _]| first.as_slice()))
             .chain(moments.iter().map(|[_, second]| second.as_slice()))
             .chain([average.as_slice()]);
-        let mut values = Vec::with_capacity(4 * (3 * trained.len() + average.len()));
-        parts.flatten().for_each(|v| values.extend(v.to_le_bytes()));
-        let header = Header {
-            format: FORMAT.into(),
-            step,
-            optimizer_step,
-            trained: trained.len(),
-            average: average.len(),
-            checksum: checksum(&values),
-        };
+        let header = Header { step, optimizer_step, trained: trained.len(), average: average.len() };
         let mut bytes = serde_json::to_vec(&header).map_err(Error::invalid)?;
         bytes.push(b'\n');
-        bytes.extend(values);
+        bytes.reserve(4 * (3 * trained.len() + average.len()));
+        parts.flatten().for_each(|v| bytes.extend(v.to_le_bytes()));
+        let first = format!("{FORMAT}{:016x}\n", checksum(&bytes));
+        bytes.splice(0..0, first.into_bytes());
         Ok(bytes)
     }
 
@@ -171,19 +175,90 @@ pub fn step_of_state(bytes: &[u8]) -> Result<u64> {
 
 fn read(bytes: &[u8]) -> Result<(Header, Vec<f32>)> {
     let damaged = || Error::invalid("not a whole training state");
-    let line = bytes.iter().position(|&b| b == b'\n').ok_or_else(damaged)?;
-    let header: Header = serde_json::from_slice(&bytes[..line]).map_err(|_| damaged())?;
-    let values = &bytes[line + 1..];
+    let (first, rest) = split_line(bytes).ok_or_else(damaged)?;
+    let (header, values) = match first.strip_prefix(FORMAT.as_bytes()) {
+        Some(sum) if sum == format!("{:016x}", checksum(rest)).as_bytes() => {
+            let (header, values) = split_line(rest).ok_or_else(damaged)?;
+            (serde_json::from_slice::<Header>(header).map_err(|_| damaged())?, values)
+        }
+        Some(_) => return Err(damaged()),
+        None => {
+            let line: Header1 = serde_json::from_slice(first).map_err(|_| damaged())?;
+            if line.format != FORMAT_1 || checksum(rest) != line.checksum {
+                return Err(damaged());
+            }
+            (line.header, rest)
+        }
+    };
     let count = header.trained.saturating_mul(3).saturating_add(header.average);
-    if header.format != FORMAT || values.len() != count.saturating_mul(4) || checksum(values) != header.checksum {
+    if values.len() != count.saturating_mul(4) {
         return Err(damaged());
     }
     let values = values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Ok((header, values))
 }
 
-/// A fast sum that notices missing and stale blocks; no protection against malice.
+fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|&b| b == b'\n')?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+/// A fast sum that notices any changed word, and missing and stale blocks; no protection against malice.
 fn checksum(bytes: &[u8]) -> u64 {
-    let word = |b: &[u8]| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    bytes.chunks_exact(4).fold(0xCBF2_9CE4_8422_2325, |sum, b| (sum ^ word(b)).wrapping_mul(0x0000_0100_0000_01B3))
+    let add = |sum: u64, word: u32| (sum ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01B3);
+    let words = bytes.chunks_exact(4);
+    let rest = words.remainder();
+    let sum = words.fold(0xCBF2_9CE4_8422_2325, |sum, b| add(sum, u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+    rest.iter().fold(sum, |sum, &byte| add(sum, u32::from(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::params::{Init, Specs};
+    use candle_core::Device;
+    use std::sync::Arc;
+
+    fn start() -> Params {
+        let mut specs = Specs::default();
+        specs.add("a".into(), &[2, 3], Init::Normal(1.0));
+        specs.add("b".into(), &[3], Init::Ones);
+        Params::init(&Arc::new(specs), 1, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn no_byte_of_a_state_can_change_unnoticed() {
+        let start = start();
+        let settings = Training { ema_decay: 0.5, ..Training::default() };
+        let state = Policy::new(&start, &settings).unwrap().state(7).unwrap();
+        let mut policy = Policy::new(&start, &settings).unwrap();
+        assert_eq!(policy.restore(&state).unwrap(), 7);
+        for at in 0..state.len() {
+            for bit in [0, 4, 5] {
+                let mut changed = state.clone();
+                changed[at] ^= 1 << bit;
+                assert!(policy.restore(&changed).is_err(), "bit {bit} of byte {at}");
+            }
+            assert!(policy.restore(&state[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_the_version_before_is_read() {
+        let start = start();
+        let settings = Training { ema_decay: 0.0, ..Training::default() };
+        let values: Vec<u8> = (0..27u8).flat_map(|v| f32::from(v).to_le_bytes()).collect();
+        let line = serde_json::json!({
+            "format": "dp2o-studio training state 1", "step": 12, "optimizer_step": 12, "trained": 9, "average": 0,
+            "checksum": checksum(&values),
+        });
+        let state = [line.to_string().as_bytes(), b"\n", &values].concat();
+        let mut policy = Policy::new(&start, &settings).unwrap();
+        assert_eq!(policy.restore(&state).unwrap(), 12);
+        assert_eq!(policy.weights().to_flat().unwrap(), (0..9u8).map(f32::from).collect::<Vec<_>>());
+        let mut changed = state;
+        let last = changed.len() - 1;
+        changed[last] ^= 1;
+        assert!(policy.restore(&changed).is_err());
+    }
 }

@@ -8,34 +8,29 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::fields::{self, Field};
-use super::value::{Value, choices};
+use super::value::Value;
+use crate::backbones::sampler::Solver;
+use crate::imaging::color_fix::ColorFix;
+use crate::words::words;
 use crate::{Error, Result};
 
-choices! {
-    /// How the backbone's process is solved: Euler and Heun for flow, DDIM and DDPM for ε-prediction diffusion.
-    pub enum Method { Euler = "euler", Heun = "heun", Ddim = "ddim", Ddpm = "ddpm" }
-}
-choices! {
-    /// What the output's colour is aligned to the LR image with.
-    pub enum ColourFix { None = "none", Adain = "adain", Wavelet = "wavelet" }
-}
-choices! {
+words! {
     /// Over which candidates a metric's minimum and maximum are taken.
     pub enum Scope { Frozen = "frozen", PerGroup = "per_group" }
 }
-choices! {
+words! {
     /// Which weights are trained.
     pub enum Mode { Full = "full", Lora = "lora" }
 }
-choices! {
+words! {
     /// What becomes of the activations that the backward pass needs.
     pub enum Activations { Keep = "keep", Recompute = "recompute" }
 }
-choices! {
+words! {
     /// Whether pairs are trained on in all eight ways that a square can be turned and mirrored, drawn at random.
     pub enum Augmentation { None = "none", Turns = "turns" }
 }
-choices! {
+words! {
     /// Which model is π_ref in the rounds after the first.
     pub enum RoundReference { Original = "original", Last = "last" }
 }
@@ -70,10 +65,12 @@ pub struct Sampling {
     pub m: usize,
     pub first_seed: u64,
     pub steps: usize,
-    pub method: Method,
+    pub method: Solver,
     pub guidance: f64,
     pub negative_prompt: String,
-    pub colour_fix: ColourFix,
+    /// Recipes written before had it as `colour_fix`.
+    #[serde(alias = "colour_fix")]
+    pub color_fix: ColorFix,
     pub tile_px: usize,
     pub tile_overlap_px: usize,
     pub memory_budget_mib: usize,
@@ -148,10 +145,10 @@ impl Default for Sampling {
             first_seed: 0,
             // Measured on `mini` by ST-LPIPS: best at 8 steps of Heun; 7 cost less than 1 % of it, 10 of Euler 14 %.
             steps: 7,
-            method: Method::Heun,
+            method: Solver::Heun,
             guidance: 1.0,
             negative_prompt: String::new(),
-            colour_fix: ColourFix::None,
+            color_fix: ColorFix::Off,
             tile_px: 0,
             tile_overlap_px: 32,
             memory_budget_mib: 0,
@@ -352,6 +349,6 @@ impl Recipe {
             let fault = format!("{key}: {tile_overlap_px} is more than half of tile_px {tile_px}");
             return Some((key, fault));
         }
-        None
+        self.fault_of_backbone()
     }
 }

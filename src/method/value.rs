@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::recipe::{Activations, Augmentation, Mode, RoundReference, Scope};
+use crate::backbones::sampler::Solver;
+use crate::imaging::color_fix::ColorFix;
+
 /// The value of a setting, typed, as a slider or a text field hands it over.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -163,34 +167,19 @@ setting!(String, Text, String);
 setting!(BTreeMap<String, f64>, Weights, BTreeMap<String, f64>);
 setting!(Vec<String>, Names, Vec<String>);
 
-/// Declares an enum of words: the same word in RON files, in `--set` and on the screen.
 macro_rules! choices {
-    ($(#[$doc:meta])* pub enum $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        pub enum $name { $(#[doc = $word] #[serde(rename = $word)] $variant),+ }
-
-        impl $name {
-            /// The words, in order.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-
-            /// Its word.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
+    ($($name:ty),+) => {$(
+        impl Setting for $name {
+            fn to_value(&self) -> Value {
+                Value::Choice(self.word())
             }
-        }
-
-        impl $crate::method::value::Setting for $name {
-            fn to_value(&self) -> $crate::method::value::Value {
-                $crate::method::value::Value::Choice(self.word())
-            }
-            fn from_value(value: $crate::method::value::Value) -> Option<Self> {
+            fn from_value(value: Value) -> Option<Self> {
                 match value {
-                    $($crate::method::value::Value::Choice($word) => Some(Self::$variant),)+
+                    Value::Choice(word) => Self::from_word(word),
                     _ => None,
                 }
             }
         }
-    };
+    )+};
 }
-pub(crate) use choices;
+choices!(Solver, ColorFix, Scope, Mode, Activations, Augmentation, RoundReference);

@@ -11,8 +11,8 @@ use super::kernels::conv::{self, ConvShape};
 use crate::random::Random;
 use crate::{Error, Result, input};
 
-/// The longest header of a safetensors file, in bytes; the format has this bound.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// The longest header of weights that is read, in bytes: names, shapes and remarks take a fraction of it.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
 
 /// Names a weight within [`Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +99,9 @@ impl Params {
     pub fn from_safetensors(specs: &Arc<Specs>, bytes: &[u8], origin: &Path, device: &Device) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| Error::file(origin, format!("not a readable safetensors file: {e}")))?;
+        if let Some(other) = file.names().into_iter().find(|name| specs.0.iter().all(|spec| spec.name != **name)) {
+            return Err(Error::file(origin, format!("the weight {other:?} is not one of this network's")));
+        }
         let tensor = |spec: &Spec| {
             let view = file
                 .tensor(&spec.name)
@@ -131,10 +134,12 @@ impl Params {
 
     /// Reads a safetensors file, of a size that these weights can have.
     pub fn load(specs: &Arc<Specs>, path: &Path, device: &Device) -> Result<Self> {
-        // f32 values, and as many again three times over that are not asked for: averages and moments.
-        let most = MAX_HEADER_BYTES + 16 * specs.value_count() as u64;
-        let bytes = input::read(path, most)?;
-        Self::from_safetensors(specs, &bytes, path, device)
+        Self::from_safetensors(specs, &Self::read_file(specs, path)?, path, device)
+    }
+
+    /// The bytes of a weights file. Errors: it is no file, or larger than the weights of these specs can be.
+    pub fn read_file(specs: &Specs, path: &Path) -> Result<Vec<u8>> {
+        input::read(path, MAX_HEADER_BYTES + 4 * specs.value_count() as u64)
     }
 
     /// Serialises as safetensors, f32 or (`half`) f16; `about` goes into the header.
@@ -274,4 +279,50 @@ fn cached<T>(slot: &Mutex<Option<Arc<T>>>, make: impl FnOnce() -> Result<T>) -> 
     let value = Arc::new(make()?);
     *slot = Some(value.clone());
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_these_weights_is_one_line_of_error() {
+        let mut specs = Specs::default();
+        specs.add("a".into(), &[2, 2], Init::Ones);
+        let specs = Arc::new(specs);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        let error = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            Params::load(&specs, &path, &Device::Cpu).err().map(|e| e.to_string())
+        };
+        let file = |named: &[(&str, &[usize], Dtype, &[u8])]| {
+            let views = named
+                .iter()
+                .map(|(name, shape, dtype, data)| (*name, TensorView::new(*dtype, shape.to_vec(), data).unwrap()));
+            safetensors::serialize(views, None).unwrap()
+        };
+        let values = |v: [f32; 4]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let good = values([1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(error(&file(&[("a", &[2, 2], Dtype::F32, &good)])), None);
+        let half_infinity = [0, 0x7C].repeat(4);
+        for (bytes, cause) in [
+            (file(&[("a", &[4], Dtype::F32, &good)]), "shape [4], not [2, 2]"),
+            (file(&[("b\n", &[2, 2], Dtype::F32, &good)]), "\"b\\n\" is not one of"),
+            (file(&[("a", &[2, 2], Dtype::F32, &good), ("b", &[2, 2], Dtype::F32, &good)]), "\"b\" is not one of"),
+            (file(&[]), "\"a\" is missing"),
+            (file(&[("a", &[2, 2], Dtype::F32, &values([1.0, f32::NAN, 0.0, 0.0]))]), "contains NaN"),
+            (file(&[("a", &[2, 2], Dtype::F16, &half_infinity)]), "contains inf"),
+            (file(&[("a", &[2, 2], Dtype::I32, &good)]), "type I32"),
+            (vec![0; MAX_HEADER_BYTES as usize + 17], "over the limit"),
+            (b"PK".to_vec(), "not a readable safetensors file"),
+            (Vec::new(), "not a readable safetensors file"),
+        ] {
+            let error = error(&bytes).unwrap_or_else(|| panic!("{cause}: accepted"));
+            assert!(error.starts_with(&path.display().to_string()) && error.contains(cause), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+        let folder = Params::load(&specs, dir.path(), &Device::Cpu).err().unwrap().to_string();
+        assert!(folder.contains("is a directory"), "{folder}");
+    }
 }

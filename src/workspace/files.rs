@@ -94,13 +94,16 @@ impl FromSql for RelPath {
 pub struct SamplerKey(String);
 
 impl SamplerKey {
+    /// Longest text of a key.
+    pub const MAX_BYTES: usize = 80;
+
     /// A key from its text; see the type for what is allowed.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._+=/".contains(c);
         let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         let ends_well = text.ends_with(|c: char| c.is_ascii_alphanumeric());
-        if begins_well && ends_well && text.len() <= 80 && text.chars().all(allowed) {
+        if begins_well && ends_well && text.len() <= Self::MAX_BYTES && text.chars().all(allowed) {
             Ok(Self(text))
         } else {
             Err(Error::invalid(format!(

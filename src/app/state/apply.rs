@@ -111,7 +111,7 @@ impl State {
         self.recipe.saved = opened.recipe.clone();
         self.recipe.edited = opened.recipe.clone();
         self.recipe.before_edit = None;
-        self.recipe.fault = None;
+        self.recipe.fault = super::fault_of(&opened.recipe);
         if is_other {
             self.forget();
             let nearest = nearest_preset(&opened.recipe);
@@ -132,7 +132,7 @@ impl State {
 
     /// Forgets what belongs to the workspace that was open.
     fn forget(&mut self) {
-        self.library = None;
+        (self.library, self.restart) = (None, None);
         self.image_index.clear();
         self.groups.clear();
         self.rewards = None;
@@ -220,6 +220,7 @@ impl State {
         let ended: Vec<RunId> = library.runs.iter().map(|run| run.id).collect();
         self.curves.retain(|run, _| ended.contains(run));
         self.library = Some(library);
+        self.note_restart();
     }
 }
 

@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod log;
 pub mod maps;
 pub mod pictures;
+mod restart;
 pub mod rewards;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -106,6 +107,8 @@ pub struct State {
     /// A workspace is being opened or made.
     pub opening: Option<PathBuf>,
     pub recipe: RecipeState,
+    /// Which unfinished run training would leave behind for a new one, as far as the edited recipe tells, and why.
+    pub restart: Option<String>,
     pub library: Option<Arc<Library>>,
     /// Place of each image in [`Library::images`].
     pub image_index: HashMap<ImageId, usize>,
@@ -152,8 +155,9 @@ impl State {
     pub fn edit_recipe(&mut self, recipe: Recipe) {
         let sampler = |r: &Recipe| (r.sampling.clone(), r.reward.held_out.clone());
         self.wants.library |= sampler(&recipe) != sampler(&self.recipe.edited);
-        self.recipe.fault = recipe.validate().err().map(|e| e.to_string());
+        self.recipe.fault = fault_of(&recipe);
         self.recipe.edited = recipe;
+        self.note_restart();
         if self.recipe.fault.is_none() {
             (self.wants.ranking, self.wants.ranking_now) = (true, true);
             self.wants.rankings.extend(self.rankings.keys().cloned());
@@ -245,6 +249,11 @@ impl State {
             Some(_) => Stage::Images,
         }
     }
+}
+
+/// Why a recipe cannot be worked with.
+fn fault_of(recipe: &Recipe) -> Option<String> {
+    recipe.check_backbone().and_then(|()| recipe.validate()).err().map(|e| e.to_string())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Finding checkpoints by the names people type, and loading them.
 
 use crate::engine::context::Context;
-use crate::engine::models::Model;
+use crate::engine::models::{Model, Recorded};
 use crate::workspace::{CheckpointId, CheckpointKind, CheckpointRow};
 use crate::{Error, Result};
 
@@ -21,17 +21,19 @@ pub fn load(context: &mut Context, name: &str) -> Result<Loaded> {
     }
     let row = find(context, name)?;
     let run = name.split_once('@').map_or(name, |(run, _)| run);
-    let model = of(context, &row)?;
-    Ok(Loaded { id: row.id, name: format!("{run}@{}", row.step), model })
+    let name = format!("{run}@{}", row.step);
+    let model = of(context, &row, &name)?;
+    Ok(Loaded { id: row.id, name, model })
 }
 
-/// The weights of a checkpoint.
-pub fn of(context: &mut Context, row: &CheckpointRow) -> Result<Model> {
+/// The weights of a checkpoint, which `name` names. Errors: they are not those that were recorded.
+fn of(context: &mut Context, row: &CheckpointRow, name: &str) -> Result<Model> {
     match &row.path {
         None => Ok(context.models.reference(&row.backbone)?.model),
         Some(path) => {
             let path = context.workspace()?.path(path);
-            context.models.checkpoint(&row.backbone, &path)
+            let recorded = Recorded { name, weights_hash: &row.weights_hash };
+            Ok(context.models.checkpoint(&row.backbone, &path, Some(recorded))?.model)
         }
     }
 }

@@ -14,6 +14,7 @@ mod pairs;
 mod report;
 mod round;
 mod run;
+mod same_run;
 pub(super) mod sampling;
 mod scoring;
 mod sheet;

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::backbones::sampler::{Sampler, Solver};
+use crate::backbones::card::{self, Card};
+use crate::backbones::sampler::Sampler;
 use crate::backbones::tiles::Tiling;
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
@@ -13,8 +14,8 @@ use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::imaging::color_fix::ColorFix;
 use crate::imaging::{Image, SCALE, decode, encode};
-use crate::method::recipe::{ColourFix, Method, Recipe};
-use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey};
+use crate::method::recipe::{self, Recipe};
+use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey, hash};
 use crate::{Error, Result};
 
 /// Activations of the embedded backbone at their peak, per output pixel, as measured while sampling.
@@ -49,37 +50,49 @@ impl Sampling {
     }
 }
 
-/// The sampling a recipe asks for, and the key that tells its candidates from others.
+/// The sampling a recipe asks for, and the key that tells its candidates from others. Errors: a backbone that is not in this
+/// program.
 pub fn sampler_of(recipe: &Recipe) -> Result<(Sampling, SamplerKey)> {
     let s = &recipe.sampling;
-    let solver = match s.method {
-        Method::Euler => Solver::Euler,
-        Method::Heun => Solver::Heun,
-        Method::Ddim => Solver::Ddim,
-        Method::Ddpm => Solver::Ddpm,
-    };
-    let mut key = format!("{}/{}", s.method.word(), s.steps);
-    let color_fix = match s.colour_fix {
-        ColourFix::None => ColorFix::Off,
-        ColourFix::Adain => ColorFix::AdaIn,
-        ColourFix::Wavelet => ColorFix::Wavelet,
-    };
-    match color_fix {
-        ColorFix::Off => {}
-        ColorFix::AdaIn => key.push_str("+adain"),
-        ColorFix::Wavelet => key.push_str("+wavelet"),
-    }
-    let mut tiling = Tiling::default();
-    if s.tile_px > 0 {
-        tiling = Tiling { tile_px: s.tile_px, overlap_px: s.tile_overlap_px };
-        key.push_str(&format!("+tile{}.{}", s.tile_px, s.tile_overlap_px));
-    }
+    let card = card::of(&s.backbone)?;
+    let tiling = tiling_of(s);
     let budget_pixels = match s.memory_budget_mib {
         0 => None,
         mib => Some(mib.saturating_mul(1 << 20) / BYTES_PER_PIXEL),
     };
-    let sampler = Sampler { solver, steps: s.steps, tiling };
-    Ok((Sampling { sampler, color_fix, budget_pixels }, SamplerKey::new(key)?))
+    let sampler = Sampler { solver: s.method, steps: s.steps, tiling };
+    Ok((Sampling { sampler, color_fix: s.color_fix, budget_pixels }, key_of(card, s, tiling)?))
+}
+
+/// How the recipe has large images cut.
+fn tiling_of(s: &recipe::Sampling) -> Tiling {
+    match s.tile_px {
+        0 => Tiling::default(),
+        tile_px => Tiling { tile_px, overlap_px: s.tile_overlap_px },
+    }
+}
+
+/// Names everything that a candidate's pixels follow from besides weights, LR image and seed: so that no candidate is taken
+/// for one that was made otherwise. What the backbone does not use is left out.
+fn key_of(card: &Card, s: &recipe::Sampling, tiling: Tiling) -> Result<SamplerKey> {
+    let is_used = |key: &str| card.why_unused(key).is_none();
+    let mut key = format!("{}/{}", s.method.word(), s.steps);
+    if s.color_fix != ColorFix::Off {
+        key.push_str(&format!("+{}", s.color_fix.word()));
+    }
+    if s.tile_px > 0 || tiling != Tiling::default() {
+        key.push_str(&format!("+tile{}.{}", tiling.tile_px, tiling.overlap_px));
+    }
+    if is_used("sampling.guidance") {
+        key.push_str(&format!("+g{}", s.guidance));
+    }
+    if is_used("sampling.negative_prompt") && !s.negative_prompt.is_empty() {
+        key.push_str(&format!("+n{:.16}", hash::hash_bytes(s.negative_prompt.as_bytes())));
+    }
+    if key.len() > SamplerKey::MAX_BYTES {
+        key = format!("{}/{}+{:.32}", s.method.word(), s.steps, hash::hash_bytes(key.as_bytes()));
+    }
+    SamplerKey::new(key)
 }
 
 /// The reference model and its candidates under the recipe's sampler.
@@ -177,4 +190,88 @@ fn group(
         context.changed(Change::Candidates(row.id));
     }
     Ok(seeds.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones::process::Kind;
+    use crate::engine::models::Models;
+    use crate::method::fields::{self, Bearing};
+    use crate::random::Random;
+
+    /// A backbone that uses every setting there is.
+    static ALL: Card = Card { name: "all", process: Kind::Diffusion, unused: &[] };
+
+    fn with(settings: &[(&str, &str)]) -> Recipe {
+        let mut recipe = Recipe::default();
+        settings.iter().for_each(|(key, value)| recipe.set(key, value).unwrap());
+        recipe
+    }
+
+    fn key(card: &Card, recipe: &Recipe) -> String {
+        key_of(card, &recipe.sampling, tiling_of(&recipe.sampling)).unwrap().to_string()
+    }
+
+    #[test]
+    fn every_setting_of_sampling_is_part_of_the_candidates_identity_or_changes_no_pixel() {
+        // The set of candidates names the weights, and each candidate its seed.
+        let named_elsewhere = ["sampling.backbone", "sampling.m", "sampling.first_seed"];
+        // Proven below.
+        let changes_no_pixel = ["sampling.memory_budget_mib"];
+        let base = with(&[("tile", "128")]);
+        for field in fields::fields().iter().filter(|field| field.topic() == "sampling") {
+            let mut other = base.clone();
+            field.assign(&mut other, field.another_value(&base)).unwrap();
+            let [of_all, of_mini] = [&ALL, &card::MINI].map(|card| key(card, &base) != key(card, &other));
+            if named_elsewhere.contains(&field.key) || changes_no_pixel.contains(&field.key) {
+                assert!(!of_all, "{} is named twice", field.key);
+                continue;
+            }
+            assert!(of_all, "{} changes pixels, but not the key", field.key);
+            assert_eq!(field.bearing, Bearing::Run, "{}", field.key);
+            // The default solver is of mini's process; any other value of an unused setting is refused.
+            assert!(of_mini || other.validate().is_err(), "{} is neither in the key nor refused", field.key);
+        }
+    }
+
+    #[test]
+    fn keys_of_earlier_workspaces_stay() {
+        for (settings, expected) in [
+            (&[][..], "heun/7"),
+            (&[("sampling.method", "euler"), ("sampling_steps", "10")], "euler/10"),
+            (&[("sampling.colour_fix", "adain")], "heun/7+adain"),
+            (&[("sampling.color_fix", "wavelet"), ("tile", "256")], "heun/7+wavelet+tile256.32"),
+        ] {
+            assert_eq!(sampler_of(&with(settings)).unwrap().1.as_str(), expected);
+        }
+        let long = with(&[("guidance", "1e-90"), ("sampling.negative_prompt", "blur"), ("tile", "256")]);
+        let key = key(&ALL, &long);
+        assert!(key.len() <= SamplerKey::MAX_BYTES && key.starts_with("heun/7+"), "{key}");
+    }
+
+    #[test]
+    fn the_memory_budget_changes_no_pixel() {
+        let model = Models::default().reference("mini").unwrap().model;
+        let noise = Random::new(3, 3).normal_image(3, 20, 24);
+        let lr = Image::new(24, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
+        let pixels = lr.width() * lr.height() * SCALE * SCALE;
+        let draw = |mib: &str| {
+            let settings = [("sampling_steps", "2"), ("sampling.memory_budget_mib", mib), ("tile", "64")];
+            let (sampling, _) = sampler_of(&with(&settings)).unwrap();
+            let at_once = sampling.batch(pixels, || 3 * pixels);
+            let seeds = [5, 6, 7];
+            let images = seeds.chunks(at_once).flat_map(|seeds| {
+                sampling
+                    .draw(&model, &lr, seeds, &mut |_, _| Ok(()))
+                    .unwrap()
+                    .into_iter()
+                    .map(|image| image.data().to_vec())
+            });
+            (at_once, images.collect::<Vec<_>>())
+        };
+        let ((one, a), (all, b)) = (draw("1"), draw("0"));
+        assert_eq!((one, all), (1, 3));
+        assert!(a == b, "seeds drawn one by one and together differ");
+    }
 }

@@ -1,12 +1,12 @@
 //! Fine-tuning: which run goes on or begins, and its rounds.
 //!
-//! A run is its recipe and its pairs. Training again with both unchanged goes on where it was; anything else is a new
-//! run, and none is ever overwritten.
+//! Training again with the same settings and pairs goes on where it was; anything else is a new run, and none is ever
+//! overwritten. Where a new one begins although another is unfinished, that is said first.
 
 use std::path::PathBuf;
 
 use super::round::{Ended, Round};
-use super::{candidates, checkpoints, curate, pairs, sampling};
+use super::{candidates, checkpoints, curate, pairs, same_run, sampling};
 use crate::engine::context::Context;
 use crate::engine::models::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
@@ -75,7 +75,7 @@ fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -
     candidates::fill(context, set, policy, &context.recipe, &images, &stage)?.failed.check_in(&stage)
 }
 
-/// The run to train: of the name asked for, or the last of this round, if recipe and pairs are the same; else a new one.
+/// The run to train: of the name asked for, or the newest of this round, if it is the same run; else a new one.
 fn run_for(
     context: &Context,
     name: Option<&str>,
@@ -84,30 +84,36 @@ fn run_for(
     ranking: &Ranking,
     partial: Option<String>,
 ) -> Result<RunRow> {
-    let workspace = context.workspace()?;
-    let ledger = workspace.ledger();
-    let recipe = recipe_copy(&context.recipe, partial)?;
+    let ledger = context.workspace()?.ledger();
     let lines = pairs::to_text(&pairs::of(ranking))?;
     let known = match name {
-        Some(name) => ledger.run_by_name(name)?,
-        None => ledger.runs()?.into_iter().rfind(|run| run.round == round),
+        Some(name) => ledger.run_by_name(name)?.into_iter().collect(),
+        None => ledger.runs()?.into_iter().filter(|run| run.round == round).rev().collect::<Vec<_>>(),
     };
-    if let Some(run) = known {
-        let kept = std::fs::read_to_string(pairs_path(context, &run)?).unwrap_or_default();
-        if run.recipe == recipe && kept == lines {
-            return Ok(run);
+    let mut others = Vec::new();
+    for run in known {
+        match same_run::why_another(context, &run, (round, parent), &lines)? {
+            None => return Ok(run),
+            Some(why) => others.push((run, why)),
         }
-        if name.is_some() {
-            return Err(Error::invalid(format!(
-                "the run `{}` was made with another recipe or other pairs; runs are never overwritten: choose another name",
-                run.name
-            )));
-        }
+    }
+    if let (Some(_), Some((run, why))) = (name, others.first()) {
+        return Err(Error::invalid(format!(
+            "the run `{}` is another: {why}; runs are never overwritten: choose another name",
+            run.name
+        )));
     }
     let name = match name {
         Some(name) => name.to_owned(),
         None => ledger.free_run_name("run")?,
     };
+    if let Some((run, why)) = same_run::left_unfinished(context, round, others)? {
+        let made = ledger.steps_since(run.id, 0)?.len();
+        let text =
+            format!("{} stays as it is, unfinished at step {made}, and {name} begins at step 0: {why}", run.name);
+        context.log(Level::Warning, text);
+    }
+    let recipe = recipe_copy(&context.recipe, partial)?;
     let seed = context.recipe.training.seed;
     let id = ledger.create_run(&NewRun { name, recipe, seed, parent, round })?;
     let run = ledger.run(id)?;
@@ -126,7 +132,7 @@ fn recipe_copy(recipe: &Recipe, partial: Option<String>) -> Result<String> {
     Ok(note + &recipe.to_ron()?)
 }
 
-fn pairs_path(context: &Context, run: &RunRow) -> Result<PathBuf> {
+pub(super) fn pairs_path(context: &Context, run: &RunRow) -> Result<PathBuf> {
     Ok(context.workspace()?.run_dir(run).join(PAIRS_FILE))
 }
 

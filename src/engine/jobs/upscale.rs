@@ -21,7 +21,12 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
     let recipe = request.recipe.as_ref();
     let backbone = &recipe.sampling.backbone;
     let model = match &request.checkpoint {
-        Some(path) => context.models.checkpoint(backbone, path)?,
+        Some(path) => {
+            // Nothing records what it should be: its name in papers and logs is its hash.
+            let found = context.models.checkpoint(backbone, path, None)?;
+            context.log(Level::Info, format!("weights {}: SHA-256 {}", path.display(), found.weights_hash));
+            found.model
+        }
         None => context.models.reference(backbone)?.model,
     };
     let (sampling, _) = sampler_of(recipe)?;

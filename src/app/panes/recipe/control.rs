@@ -1,10 +1,11 @@
 //! The control of one setting: a slider, a number, a choice or a text, as its accepted values ask for.
 
 use egui::accesskit::Role;
-use egui::{Align, ComboBox, DragValue, Id, Layout, Slider, TextEdit, Ui};
+use egui::{Align, Button, ComboBox, DragValue, Id, Layout, Sense, Slider, TextEdit, Ui};
 
-use super::{explain, label_ui};
+use super::{explain, explain_idle, label_ui};
 use crate::app::widgets;
+use crate::backbones::card;
 use crate::degrade;
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
@@ -30,7 +31,16 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
     ui.horizontal(|ui| {
         changed |= label_ui(ui, field, recipe, preset, LABEL_WIDTH);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let value = control_ui(ui, field, field.value(recipe), preset);
+            let value = match recipe.why_idle(field.key) {
+                None => control_ui(ui, field, recipe, preset),
+                Some(why) => {
+                    let off = ui.add_enabled_ui(false, |ui| control_ui(ui, field, recipe, preset));
+                    // A control that is off says nothing of itself.
+                    let over = ui.interact(off.response.rect, ui.scope_id().with(("idle", field.key)), Sense::hover());
+                    over.on_hover_ui(|ui| explain_idle(ui, field, preset, why));
+                    None
+                }
+            };
             if let Some(value) = value {
                 changed |= field.assign(recipe, value).is_ok();
             }
@@ -40,8 +50,8 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
 }
 
 /// Draws the control itself; the new value if there is one.
-fn control_ui(ui: &mut Ui, field: &Field, value: Value, preset: &Recipe) -> Option<Value> {
-    match (field.accepted, value) {
+fn control_ui(ui: &mut Ui, field: &Field, recipe: &Recipe, preset: &Recipe) -> Option<Value> {
+    match (field.accepted, field.value(recipe)) {
         (Accepted::Count { min, max }, Value::Count(mut v)) => {
             let speed = (v as f64 * 0.01).max(0.1);
             let suffix = suffix(field, v != 1);
@@ -52,7 +62,7 @@ fn control_ui(ui: &mut Ui, field: &Field, value: Value, preset: &Recipe) -> Opti
             response.changed().then_some(Value::Count(v))
         }
         (Accepted::Number { .. } | Accepted::Positive { .. }, Value::Number(v)) => number_ui(ui, field, v, preset),
-        (Accepted::Choice(words), Value::Choice(word)) => choice_ui(ui, field, words, word, preset),
+        (Accepted::Choice(words), Value::Choice(word)) => choice_ui(ui, field, words, word, (recipe, preset)),
         (Accepted::Text { .. }, Value::Text(text)) => text_ui(ui, field, text, preset),
         (Accepted::Names, Value::Names(names)) => names_ui(ui, field, &names, preset),
         _ => None,
@@ -109,7 +119,13 @@ fn rounded(v: f64, logarithmic: bool, extent: f64) -> f64 {
     text.parse().unwrap_or(v)
 }
 
-fn choice_ui(ui: &mut Ui, field: &Field, words: &[&'static str], word: &str, preset: &Recipe) -> Option<Value> {
+fn choice_ui(
+    ui: &mut Ui,
+    field: &Field,
+    words: &[&'static str],
+    word: &str,
+    (recipe, preset): (&Recipe, &Recipe),
+) -> Option<Value> {
     let mut chosen = None;
     let readable = |word: &str| word.replace('_', " ");
     if words.len() <= 2 {
@@ -125,7 +141,10 @@ fn choice_ui(ui: &mut Ui, field: &Field, words: &[&'static str], word: &str, pre
         combo
             .show_ui(ui, |ui| {
                 for option in words {
-                    if ui.selectable_label(*option == word, readable(option)).clicked() {
+                    let refused = recipe.why_refused(field.key, option);
+                    let label = Button::selectable(*option == word, readable(option));
+                    let response = ui.add_enabled(refused.is_none(), label);
+                    if response.on_disabled_hover_text(refused.unwrap_or_default()).clicked() {
                         chosen = Some(Value::Choice(option));
                     }
                 }
@@ -137,11 +156,16 @@ fn choice_ui(ui: &mut Ui, field: &Field, words: &[&'static str], word: &str, pre
 }
 
 fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe) -> Option<Value> {
-    if field.key == "data.degradation" {
+    let names: Option<Vec<&str>> = match field.key {
+        "data.degradation" => Some(degrade::PRESETS.into()),
+        "sampling.backbone" => Some(card::CARDS.iter().map(|card| card.name).collect()),
+        _ => None,
+    };
+    if let Some(names) = names {
         let mut chosen = None;
         let combo = ComboBox::from_id_salt(field.key).width(112.0).selected_text(&text);
         combo.show_ui(ui, |ui| {
-            for name in degrade::PRESETS {
+            for name in names {
                 if ui.selectable_label(name == text, name).clicked() {
                     chosen = Some(Value::Text(name.to_owned()));
                 }

@@ -33,7 +33,7 @@ const RARE: [&str; 17] = [
     "sampling.method",
     "sampling.guidance",
     "sampling.negative_prompt",
-    "sampling.colour_fix",
+    "sampling.color_fix",
     "sampling.tile_px",
     "sampling.tile_overlap_px",
     "sampling.memory_budget_mib",
@@ -89,13 +89,15 @@ impl RecipePane {
             let combo = ComboBox::from_id_salt("preset").width(118.0).selected_text(&state.preset_name);
             let response = combo.show_ui(ui, |ui| {
                 for name in presets::preset_names() {
-                    if ui.selectable_label(name == state.preset_name, name).clicked() {
+                    let Ok(recipe) = presets::preset(name) else { continue };
+                    let missing = recipe.check_backbone().err().map(|e| e.to_string());
+                    let label = Button::selectable(name == state.preset_name, name);
+                    let response = ui.add_enabled(missing.is_none(), label);
+                    if response.on_disabled_hover_text(missing.unwrap_or_default()).clicked() {
                         cx.actions.push(Action::ComparePreset(name.to_owned()));
-                        if let Ok(recipe) = presets::preset(name) {
-                            let what = format!("preset {name}");
-                            cx.actions.push(Action::EditRecipe { recipe: Box::new(recipe), what });
-                            cx.actions.push(Action::EndGesture);
-                        }
+                        let what = format!("preset {name}");
+                        cx.actions.push(Action::EditRecipe { recipe: Box::new(recipe), what });
+                        cx.actions.push(Action::EndGesture);
                     }
                 }
                 ui.separator();
@@ -171,6 +173,9 @@ impl RecipePane {
                 let pairs = recipe.training.pairs_per_step();
                 let text = format!("{} a step", format::counted(pairs, "pair"));
                 ui.label(RichText::new(text).small().color(cx.palette.text_faint));
+                if let Some(text) = &cx.state.restart {
+                    ui.add(egui::Label::new(RichText::new(text).small().color(cx.palette.warning)).wrap());
+                }
             }
             ui.add_space(space::XS);
         });
@@ -206,6 +211,13 @@ fn explain(ui: &mut Ui, field: &Field, preset: &Recipe) {
     ui.label(RichText::new(format!("--set {}=…", field.key)).small().monospace().color(p.text_faint));
 }
 
+/// The same of a setting that does nothing, and why it does not.
+fn explain_idle(ui: &mut Ui, field: &Field, preset: &Recipe, why: &str) {
+    explain(ui, field, preset);
+    let text = RichText::new(format!("Has no effect: {why}")).color(theme::palette(ui).warning);
+    ui.add(egui::Label::new(text).wrap());
+}
+
 /// The name of a setting, marked where it differs from the preset, and the button that resets it. Returns whether that
 /// was pressed.
 fn label_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, width: f32) -> bool {
@@ -213,11 +225,19 @@ fn label_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, wi
     let is_changed = field.value(recipe) != field.value(preset);
     let height = ui.spacing().interact_size.y;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(width, height), egui::Sense::hover());
-    let color = if is_changed { p.text } else { p.text_weak };
+    let idle = recipe.why_idle(field.key);
+    let color = match (idle, is_changed) {
+        (Some(_), _) => p.text_faint,
+        (None, true) => p.text,
+        (None, false) => p.text_weak,
+    };
     let font = egui::TextStyle::Body.resolve(ui.style());
     let text = egui::Rect::from_min_max(rect.min + egui::vec2(10.0, 0.0), rect.max);
     widgets::paint_text(ui, text, egui::Align2::LEFT_CENTER, field.label, font, color);
-    response.on_hover_ui(|ui| explain(ui, field, preset));
+    response.on_hover_ui(|ui| match idle {
+        Some(why) => explain_idle(ui, field, preset, why),
+        None => explain(ui, field, preset),
+    });
     if !is_changed {
         return false;
     }

@@ -150,10 +150,13 @@ impl TrainingPane {
 fn controls_ui(ui: &mut Ui, cx: &mut Cx) {
     let job = cx.state.jobs.active().find(|job| matches!(job.kind, Kind::Train | Kind::Run));
     let Some(phase) = job.map(|job| job.phase.clone()) else {
-        let hint =
-            "Goes on with the last run, or begins a new one where recipe or pairs are others: no run is overwritten";
+        let hint = "Goes on with the run of these settings and pairs, or begins a new one: no run is overwritten";
         if widgets::primary_button(ui, "Train").on_hover_text(hint).clicked() {
             cx.run(CommandId::Train);
+        }
+        if let Some(text) = &cx.state.restart {
+            let label = egui::Label::new(RichText::new("begins a new run").small().color(cx.palette.warning));
+            ui.add(label).on_hover_text(text);
         }
         return;
     };

@@ -1,0 +1,145 @@
+//! Settings that do nothing under a recipe: the backbone does not use them, or another setting turns them off.
+//!
+//! What a backbone does not use is refused where it was turned, so that nobody reports a setting that had no effect; what
+//! another setting turns off is only shown so.
+
+use super::fields::{self, Field};
+use super::recipe::{Mode, Recipe};
+use super::value::Value;
+use crate::Result;
+use crate::backbones::card::{self, Card};
+use crate::backbones::sampler::Solver;
+
+impl Recipe {
+    /// Why a setting does nothing under this recipe, as the end of a sentence; `None` where it counts. Of a backbone that is
+    /// not in this program nothing is known.
+    pub fn why_idle(&self, key: &str) -> Option<&'static str> {
+        let unused = card::of(&self.sampling.backbone).ok().and_then(|card| card.why_unused(key));
+        unused.or_else(|| self.why_turned_off(key))
+    }
+
+    fn why_turned_off(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "sampling.tile_overlap_px" if self.sampling.tile_px == 0 => {
+                Some("the tile is chosen, and its overlap with it")
+            }
+            "training.lora_rank" | "training.lora_alpha" if self.training.mode != Mode::Lora => {
+                Some("all weights are trained, not low-rank additions")
+            }
+            "training.round_reference" if self.training.rounds == 1 => Some("there is only one round"),
+            _ => None,
+        }
+    }
+
+    /// Why a word of a choice cannot be taken with the recipe's backbone; `None` where it can.
+    pub fn why_refused(&self, key: &str, word: &str) -> Option<String> {
+        let card = card::of(&self.sampling.backbone).ok()?;
+        match key {
+            "sampling.method" => card.why_unsolved_by(Solver::from_word(word)?).map(|error| error.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Errors: the recipe's backbone is not in this program. A recipe may be read and shown without it, as the papers'
+    /// presets are, but not worked with.
+    pub fn check_backbone(&self) -> Result<()> {
+        card::of(&self.sampling.backbone).map(drop)
+    }
+
+    /// The first setting that does not go with the recipe's backbone, if that is in this program.
+    pub(super) fn fault_of_backbone(&self) -> Option<(&'static str, String)> {
+        let card = card::of(&self.sampling.backbone).ok()?;
+        self.unused_but_turned(card).map(|(field, why)| (field.key, refusal(field, why))).or_else(|| {
+            let key = "sampling.method";
+            card.why_unsolved_by(self.sampling.method).map(|error| (key, format!("{key}: {error}")))
+        })
+    }
+
+    fn unused_but_turned(&self, card: &'static Card) -> Option<(&'static Field, &'static str)> {
+        let is_turned = |field: &&Field| field.value(self) != field.default_value();
+        let reasons = fields::fields().iter().filter(is_turned);
+        reasons.filter_map(|field| Some((field, card.why_unused(field.key)?))).next()
+    }
+
+    /// Sets what does not go with the backbone to its default, as workspaces of earlier versions may hold it; it never had
+    /// an effect. Returns a line for each.
+    pub fn drop_unused(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        while let Some((key, fault)) = self.fault_of_backbone() {
+            let Ok((field, _)) = fields::find(key) else { break };
+            let default = field.default_value();
+            if field.value(self) == default || field.assign(self, default.clone()).is_err() {
+                break;
+            }
+            said.push(format!("{fault}; set to {}", shown(&default)));
+        }
+        said
+    }
+}
+
+fn refusal(field: &Field, why: &str) -> String {
+    format!("{}: has no effect: {why}; leave it at {}", field.key, shown(&field.default_value()))
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.is_empty() { "nothing".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_the_backbone_does_not_use_is_refused_once_turned() {
+        for card in card::CARDS {
+            for (key, why) in card.unused {
+                let field = fields::find(key).unwrap().0;
+                assert_eq!(field.key, *key);
+                let mut recipe = Recipe::default();
+                recipe.sampling.backbone = card.name.into();
+                recipe.validate().unwrap();
+                let turned = if recipe.get(key).unwrap().is_empty() { "blur" } else { "3" };
+                recipe.set(key, turned).unwrap();
+                let error = recipe.validate().unwrap_err().to_string();
+                assert!(error.starts_with(key) && error.contains(card.name) && error.contains(why), "{error}");
+                assert_eq!(error.lines().count(), 1);
+                assert_eq!(recipe.why_idle(key), Some(*why));
+                // A workspace of an earlier version may hold it.
+                assert_eq!(recipe.drop_unused().len(), 1);
+                recipe.validate().unwrap();
+            }
+        }
+        let mut recipe = Recipe::default();
+        recipe.set("sampling.method", "ddim").unwrap();
+        let error = recipe.validate().unwrap_err().to_string();
+        assert!(error.starts_with("sampling.method: ddim") && error.contains("euler and heun"), "{error}");
+        recipe.drop_unused();
+        assert_eq!(recipe, Recipe::default());
+    }
+
+    #[test]
+    fn a_setting_that_another_turns_off_is_said_to_be() {
+        for (key, other, on) in [
+            ("training.lora_rank", "training.mode", "lora"),
+            ("training.lora_alpha", "training.mode", "lora"),
+            ("training.round_reference", "training.rounds", "2"),
+            ("sampling.tile_overlap_px", "sampling.tile_px", "128"),
+        ] {
+            let mut recipe = Recipe::default();
+            assert!(recipe.why_idle(key).is_some(), "{key}");
+            recipe.set(other, on).unwrap();
+            assert!(recipe.why_idle(key).is_none(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_backbone_that_is_not_here_is_shown_but_not_worked_with() {
+        let mut recipe = Recipe::default();
+        recipe.check_backbone().unwrap();
+        recipe.set("sampling.backbone", "sd2").unwrap();
+        recipe.set("guidance", "3.5").unwrap();
+        recipe.validate().unwrap();
+        assert!(recipe.check_backbone().unwrap_err().to_string().contains("there is mini"));
+    }
+}
