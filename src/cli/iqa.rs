@@ -59,7 +59,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (mut rows, mut failed) = (Vec::new(), Failures::of(arguments.files.len()));
     for (file, stem) in arguments.files.iter().zip(stems::distinct(&arguments.files)) {
         let mut causes = Vec::new();
-        memory::doing(&format!("scoring {}", file.display()));
         let image = match read(file) {
             Ok(image) => image,
             Err(error) => {
@@ -92,6 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// A picture, once what reading did to it is said.
 fn read(file: &Path) -> Result<Image> {
+    memory::doing(&format!("reading and scoring {}", file.display()));
     let decoded = decode::read_noted(file)?;
     decoded.notes.iter().for_each(|done| note(format_args!("note: {}: {done}", file.display())));
     Ok(decoded.image)

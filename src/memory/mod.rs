@@ -6,7 +6,7 @@ mod available;
 mod failure;
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mimalloc::MiMalloc;
 
@@ -23,6 +23,28 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 /// Longer than a step of training or sampling, whose buffers the next step then finds mapped.
 const KEEP_FREED_MS: std::ffi::c_long = 10_000;
+
+/// mimalloc's option for the KiB of address space that it takes at once.
+const ARENA_RESERVE: libmimalloc_sys::mi_option_t = 23;
+
+static PREPARED: AtomicBool = AtomicBool::new(false);
+
+/// Before the first allocation: where address space is limited (`ulimit -v`), none is taken ahead of need, a GiB as a rule,
+/// which would look taken to [`available_bytes`].
+#[cold]
+fn prepare() {
+    PREPARED.store(true, Relaxed);
+    #[cfg(unix)]
+    {
+        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: fills the struct, and sets a number.
+        unsafe {
+            if libc::getrlimit(libc::RLIMIT_AS, &mut limit) == 0 && limit.rlim_cur != libc::RLIM_INFINITY {
+                libmimalloc_sys::mi_option_set(ARENA_RESERVE, 0);
+            }
+        }
+    }
+}
 
 /// Keeps freed memory for the next step instead of giving it back at once: a page from the system has to be cleared, which
 /// took a fifth of a training step. To be called once, at the start of a program whose allocator is [`Counted`].
@@ -57,6 +79,9 @@ fn given(pointer: *mut u8, bytes: usize) -> *mut u8 {
 // SAFETY: every call is mimalloc's, unchanged.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !PREPARED.load(Relaxed) {
+            prepare();
+        }
         added(layout.size());
         given(unsafe { MiMalloc.alloc(layout) }, layout.size())
     }
@@ -95,9 +120,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_option_is_the_one_meant() {
-        // SAFETY: reads a number.
+    fn the_options_are_those_meant() {
+        // SAFETY: reads numbers.
         let default = unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
         assert_eq!(default, 1000, "mimalloc's default delay; another option has this number now");
+        let reserve = unsafe { libmimalloc_sys::mi_option_get(ARENA_RESERVE) };
+        assert_eq!(reserve, 1 << 20, "a GiB in KiB; another option has this number now");
     }
 }
