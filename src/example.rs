@@ -10,7 +10,8 @@ pub struct ExamplePhoto {
     pub file_name: &'static str,
     /// The JPEG file.
     pub bytes: &'static [u8],
-    /// Never trained on, neither by the embedded backbone nor by the example workspace.
+    /// Never trained on, neither by the embedded backbone nor by the example workspace. The workspace's rule makes one of
+    /// these photographs validation, and two test.
     pub held_out: bool,
 }
 

@@ -155,7 +155,7 @@ fn the_newcomers_story() {
     harness.get_by_role_and_label(Role::ListItem, "wave 2 1").click();
     harness.run_steps(2);
     press(&mut harness, Modifiers::NONE, Key::H);
-    let held_out = |s: &Studio| s.state.library.as_ref().unwrap().images.iter().filter(|i| i.held_out).count();
+    let held_out = |s: &Studio| s.state.library.as_ref().unwrap().images.iter().filter(|i| i.is_held_out()).count();
     until(&mut harness, "one image held out", 10, |s| held_out(s) == 1);
     harness.get_by_role_and_label(Role::ListItem, "wave 1 1").click();
     harness.run_steps(2);

@@ -114,7 +114,7 @@ fn an_image_too_small_for_the_reward_is_left_out_and_each_row_says_of_how_many_i
     bench.done("score ws");
     bench.fails("curate ws", &["small: 48×48 px are too few for niqe_b32 (64 px)"]);
     bench.done("add ws big.png");
-    bench.done("add ws judge.png speck.png --held-out");
+    bench.done("add ws judge.png speck.png --split test");
     let text = bench.done("run ws --json r.json");
     assert_eq!(text.matches("left out of the pairs: small: 48×48 px").count(), 1, "{text}");
     assert!(text.contains("1 pairs, 1 steps"), "{text}");

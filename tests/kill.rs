@@ -44,7 +44,7 @@ fn digest(dir: &Path) -> BTreeMap<String, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let ledger = Connection::open_with_flags(dir.join("ledger.sqlite"), flags).unwrap();
     let queries = [
-        "SELECT dir, lr_path, hr_path, held_out, degradation FROM images ORDER BY dir",
+        "SELECT dir, lr_path, hr_path, split, split_by_rule, degradation FROM images ORDER BY dir",
         "SELECT image_id, seed, sampler, path FROM candidates ORDER BY path",
         "SELECT path, metric, value FROM scores JOIN candidates ON candidates.id = candidate_id
             JOIN scorers ON scorers.id = scorer_id ORDER BY path, metric",
@@ -53,7 +53,7 @@ fn digest(dir: &Path) -> BTreeMap<String, String> {
         "SELECT name, kind, step, weights_hash, held_out_reward FROM checkpoints ORDER BY name",
         "SELECT step, loss, implicit_accuracy, margin, policy_winner_error, policy_loser_error, reference_winner_error,
             reference_loser_error, grad_norm, learning_rate FROM steps ORDER BY step",
-        "SELECT step, split, report FROM evaluations ORDER BY step, split",
+        "SELECT step, measured_on, images, images_digest, report FROM evaluations ORDER BY step, measured_on",
     ];
     for (number, sql) in queries.iter().enumerate() {
         let mut statement = ledger.prepare(sql).unwrap();

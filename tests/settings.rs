@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::protocol::{Command, Event, Job, JobState, Level};
+use dp2o_studio::method::provenance::On;
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::workspace::{RunState, Workspace};
 
@@ -119,7 +120,7 @@ fn a_run_goes_on_or_says_why_another_begins_and_its_weights_are_verified() {
     assert_eq!(states, [("run-1".to_owned(), RunState::Done), paused("run-2"), paused("run-3")]);
 
     // Its weights, then others in their place: never under the same name.
-    let compare = |b: &str| Job::Compare { a: "reference".into(), b: b.into(), seeds: Some(2) };
+    let compare = |b: &str| Job::Compare { a: "reference".into(), b: b.into(), seeds: Some(2), on: On::Test };
     client.done(compare("run-1@16"));
     let file = |step: u32| dir.join(format!("runs/run-1/checkpoints/step-{step:06}-ema.safetensors"));
     let saved = std::fs::read(file(16)).unwrap();
@@ -160,5 +161,5 @@ fn settings_without_effect_are_refused_and_those_of_old_workspaces_dropped() {
     let client = engine();
     let opened = client.done(Job::Open { dir: dir.clone() });
     assert!(opened.warnings.iter().any(|text| text.contains("sampling.guidance") && text.contains("set to 1")));
-    client.done(Job::SetHeldOut { images: Vec::new(), held_out: true });
+    client.done(Job::SetSplits(Vec::new()));
 }

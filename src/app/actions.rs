@@ -11,7 +11,7 @@ use crate::engine::protocol::{AddImages, Compared, Job, JobId, Level};
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
 use crate::report::Format;
-use crate::workspace::ImageId;
+use crate::workspace::{ImageId, SplitChoice};
 
 /// Something to be done after drawing.
 #[derive(Clone, Debug)]
@@ -37,9 +37,10 @@ pub enum Action {
         loser: u64,
         verdict: Option<Verdict>,
     },
-    SetHeldOut {
+    /// Says what images are for, and all others of their sources.
+    SetSplit {
         images: Vec<ImageId>,
-        held_out: bool,
+        split: SplitChoice,
     },
     Remove(Vec<ImageId>),
     /// Opens the window in which it is said what the files are.

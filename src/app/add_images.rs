@@ -12,6 +12,7 @@ use super::widgets;
 use crate::degrade::PRESETS;
 use crate::engine::protocol::{AddImages, Role};
 use crate::method::recipe::Data;
+use crate::workspace::{Split, SplitChoice};
 
 /// The window: closed, or with a request that is being filled in.
 #[derive(Debug, Default)]
@@ -107,10 +108,32 @@ fn options_ui(ui: &mut Ui, request: &mut AddImages) {
             });
         });
         ui.end_row();
-        ui.label("Held out");
-        ui.add(Checkbox::new(&mut request.held_out, "for evaluation only, never trained on"));
+        ui.label("They are for");
+        ComboBox::from_id_salt("split").selected_text(split_title(request.split)).show_ui(ui, |ui| {
+            for split in SplitChoice::ALL {
+                ui.selectable_value(&mut request.split, split, split_title(split)).on_hover_text(split_hint(split));
+            }
+        });
         ui.end_row();
     });
+}
+
+fn split_title(split: SplitChoice) -> &'static str {
+    match split {
+        SplitChoice::ByRule => "evaluation: validation or test by rule",
+        SplitChoice::Fixed(Split::Train) => "training",
+        SplitChoice::Fixed(Split::Validation) => "evaluation: validation",
+        SplitChoice::Fixed(Split::Test) => "evaluation: test",
+    }
+}
+
+fn split_hint(split: SplitChoice) -> &'static str {
+    match split {
+        SplitChoice::ByRule => "Never trained on; about every third photograph is for validation, the others for test",
+        SplitChoice::Fixed(Split::Train) => "Pairs are made of them",
+        SplitChoice::Fixed(Split::Validation) => "Never trained on; they choose the checkpoint of a run",
+        SplitChoice::Fixed(Split::Test) => "Never trained on, and nothing is chosen by them: what is reported",
+    }
 }
 
 fn title(paths: usize) -> String {

@@ -7,6 +7,7 @@ use egui::Context;
 use super::actions::Action;
 use super::commands::CommandId;
 use super::dialogs::Ask;
+use super::format;
 use super::history::Edit;
 use super::layout;
 use super::panes::PaneKind;
@@ -16,8 +17,9 @@ use super::theme;
 use crate::engine::protocol::{Job, JobId, Level};
 use crate::imaging::output;
 use crate::method::overrides::Verdict;
+use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
-use crate::workspace::ImageId;
+use crate::workspace::{ImageId, ImageRow, Split, SplitChoice, same_source};
 
 impl Studio {
     /// Carries out what was noted, and what that notes in turn.
@@ -45,10 +47,7 @@ impl Studio {
             Action::EndGesture => self.history.end_gesture(),
             Action::ComparePreset(name) => self.state.set_preset(&name),
             Action::Judge { image, winner, loser, verdict } => self.judge(image, winner, loser, verdict),
-            Action::SetHeldOut { images, held_out } => {
-                self.history.push(Edit::HeldOut { images: images.clone(), held_out });
-                self.start_job(Job::SetHeldOut { images, held_out });
-            }
+            Action::SetSplit { images, split } => self.set_split(&images, split),
             Action::Remove(images) => {
                 let edit = Edit::Removed { images: images.clone() };
                 self.state.log.offer(self.state.now_secs, edit.name(), Offer::Undo);
@@ -132,8 +131,9 @@ impl Studio {
                 };
                 self.start_job(Job::Judge { image, winner, loser, verdict });
             }
-            Edit::HeldOut { images, held_out } => {
-                self.start_job(Job::SetHeldOut { images, held_out: held_out != undo });
+            Edit::Split { before, after } => {
+                let again = |(image, before): (_, _)| (image, if undo { before } else { after });
+                self.start_job(Job::SetSplits(before.into_iter().map(again).collect()));
             }
             Edit::Removed { images } => self.start_job(Job::SetRemoved { images, removed: !undo }),
         }
@@ -165,11 +165,33 @@ impl Studio {
 
     pub(super) fn toggle_held_out(&mut self) {
         let images: Vec<ImageId> = self.state.selection.images.iter().copied().collect();
-        let is_held_out = |id: &ImageId| self.state.image(*id).is_some_and(|image| image.held_out);
-        let held_out = !images.iter().all(is_held_out);
-        // Only those that change, so that undo brings back what was.
-        let images = images.into_iter().filter(|id| is_held_out(id) != held_out).collect();
-        self.act(Action::SetHeldOut { images, held_out });
+        let is_held_out = |id: &ImageId| self.state.image(*id).is_some_and(ImageRow::is_held_out);
+        let split = if images.iter().all(is_held_out) { SplitChoice::default() } else { SplitChoice::ByRule };
+        // What is held out already stays what it is.
+        let images = images.into_iter().filter(|id| is_held_out(id) != split.is_held_out()).collect();
+        self.act(Action::SetSplit { images, split });
+    }
+
+    /// Fixes what the selected images are for.
+    pub(super) fn hold_out_for(&mut self, split: Split) {
+        let images = self.state.selection.images.iter().copied().collect();
+        self.act(Action::SetSplit { images, split: SplitChoice::Fixed(split) });
+    }
+
+    fn set_split(&mut self, images: &[ImageId], split: SplitChoice) {
+        let Some(library) = &self.state.library else { return };
+        // With all of their sources, so that undo brings back what was.
+        let groups = same_source(library.images.iter().map(ImageRow::hashes));
+        let of_one = |group: &Vec<usize>| group.iter().any(|&at| images.contains(&library.images[at].id));
+        let with_them = groups.into_iter().filter(of_one).flatten().map(|at| &library.images[at]);
+        let before: Vec<_> = with_them.filter(|i| i.choice() != split).map(|i| (i.id, i.choice())).collect();
+        let others = before.iter().filter(|(id, _)| !images.contains(id)).count();
+        if others > 0 {
+            let text = format!("{} of the same photograph with them", format::counted(others, "other image"));
+            self.say(Level::Info, text);
+        }
+        self.start_job(Job::SetSplits(before.iter().map(|(id, _)| (*id, split)).collect()));
+        self.history.push(Edit::Split { before, after: split });
     }
 
     pub(super) fn remove_selected(&mut self) {
@@ -216,7 +238,7 @@ impl Studio {
         let run = self.state.library.as_ref().and_then(|l| l.runs.last()).map(|run| run.name.clone());
         if let Some(run) = run {
             self.show(PaneKind::Compare);
-            self.act(Action::Start(Job::Compare { a: "reference".into(), b: run, seeds: None }));
+            self.act(Action::Start(Job::Compare { a: "reference".into(), b: run, seeds: None, on: On::Test }));
         }
     }
 

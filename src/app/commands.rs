@@ -10,6 +10,7 @@ use super::state::jobs::Kind;
 use super::state::{Stage, State};
 use super::studio::Studio;
 use crate::engine::protocol::Job;
+use crate::workspace::Split;
 
 /// Names a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,8 @@ pub enum CommandId {
     Undo,
     Redo,
     ToggleHeldOut,
+    ForValidation,
+    ForTest,
     RemoveImages,
     NextImage,
     PreviousImage,
@@ -214,7 +217,7 @@ fn can_work(state: &State) -> Result<(), &'static str> {
 }
 
 fn needs_held_out(state: &State) -> Result<(), &'static str> {
-    let is_any = state.library.as_ref().is_some_and(|l| l.images.iter().any(|image| image.held_out));
+    let is_any = state.library.as_ref().is_some_and(|l| l.images.iter().any(|image| image.is_held_out()));
     if is_any { Ok(()) } else { Err("no image is held out to compare on: select some in the library and press H") }
 }
 
@@ -288,8 +291,13 @@ static COMMANDS: &[Command] = &[
     command!(Undo, Edit, "Undo", "Recipe edits, verdicts on pairs, marks and removals", [ctrl(Key::Z)], always,
         |s, _| s.undo()),
     command!(Redo, Edit, "Redo", "", [ctrl_shift(Key::Z), ctrl(Key::Y)], always, |s, _| s.redo()),
-    command!(ToggleHeldOut, Edit, "Hold out from training, or put back", "The selected images", [plain(Key::H)],
-        needs_selection, |s, _| s.toggle_held_out()),
+    command!(ToggleHeldOut, Edit, "Hold out from training, or put back",
+        "The selected images and all of the same photographs; about every third photograph is for validation",
+        [plain(Key::H)], needs_selection, |s, _| s.toggle_held_out()),
+    command!(ForValidation, Edit, "Hold out for validation", "To choose checkpoints by; with all of the same photographs",
+        [], needs_selection, |s, _| s.hold_out_for(Split::Validation)),
+    command!(ForTest, Edit, "Hold out for test", "To report on; with all of the same photographs", [], needs_selection,
+        |s, _| s.hold_out_for(Split::Test)),
     command!(RemoveImages, Edit, "Remove images", "The selected ones; can be undone", [plain(Key::Delete)],
         needs_selection, |s, _| s.remove_selected()),
     command!(PreviousImage, Edit, "Previous image", "", [plain(Key::OpenBracket), plain(Key::PageUp)], needs_images,
@@ -310,7 +318,7 @@ static COMMANDS: &[Command] = &[
         can_train, |s, _| s.act(Action::Start(Job::Curate { allow_partial: false }))),
     command!(Train, Run, "Train", "Begins a run, or goes on with the last one", [ctrl(Key::T)], can_train,
         |s, _| s.train()),
-    command!(Compare, Run, "Compare with the reference", "The best checkpoint of the last run on held-out images",
+    command!(Compare, Run, "Compare with the reference", "The best checkpoint of the last run by validation, on the test images",
         [ctrl(Key::R)], can_compare, |s, _| s.compare_last()),
     command!(RunAll, Run, "Run the whole loop", "Sample, score, curate, train, compare: what is missing of each", [],
         can_run, |s, _| s.act(Action::Start(Job::Run { compare: true, allow_partial: false }))),

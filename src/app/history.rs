@@ -2,7 +2,7 @@
 
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
-use crate::workspace::ImageId;
+use crate::workspace::{ImageId, Split, SplitChoice};
 
 /// Steps kept.
 const STEPS: usize = 500;
@@ -25,8 +25,8 @@ pub enum Edit {
         before: Option<(u64, u64, Verdict)>,
         after: Option<Verdict>,
     },
-    /// Images that were marked, or whose mark was taken away.
-    HeldOut { images: Vec<ImageId>, held_out: bool },
+    /// What images are for, with what each of them was for before.
+    Split { before: Vec<(ImageId, SplitChoice)>, after: SplitChoice },
     /// Images that were removed from view.
     Removed { images: Vec<ImageId> },
 }
@@ -41,8 +41,14 @@ impl Edit {
             Edit::Verdict { after: Some(Verdict::Exclude), .. } => "pair excluded".into(),
             Edit::Verdict { after: Some(Verdict::Flip), .. } => "pair flipped".into(),
             Edit::Verdict { after: Some(Verdict::Pin), .. } => "pair pinned".into(),
-            Edit::HeldOut { images: ids, held_out: true } => format!("{} held out", images(ids)),
-            Edit::HeldOut { images: ids, held_out: false } => format!("{} put back to training", images(ids)),
+            Edit::Split { before, after } => {
+                let images = super::format::counted(before.len(), "image");
+                match after {
+                    SplitChoice::ByRule => format!("{images} held out"),
+                    SplitChoice::Fixed(Split::Train) => format!("{images} put back to training"),
+                    SplitChoice::Fixed(split) => format!("{images} {}", split.phrase()),
+                }
+            }
             Edit::Removed { images: ids } => format!("{} removed", images(ids)),
         }
     }

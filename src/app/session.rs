@@ -6,6 +6,7 @@ use eframe::Storage;
 use serde::{Deserialize, Serialize};
 
 use super::theme::{DEFAULT_FONT_SIZE, FONT_SIZES};
+use crate::method::provenance::On;
 
 /// A session of another version is forgotten.
 const KEY: &str = "session_v1";
@@ -42,8 +43,11 @@ pub struct LastComparison {
     /// After.
     pub b: String,
     pub seeds: usize,
-    /// Held-out images compared. Where there are others now, comparing again would sample, which no start is to do.
+    /// Images compared. Where there are others now, comparing again would sample, which no start is to do.
     pub images: usize,
+    /// Which of the held-out images.
+    #[serde(default)]
+    pub on: On,
 }
 
 impl Default for Session {

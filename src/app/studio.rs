@@ -22,6 +22,7 @@ use super::state::State;
 use super::{chrome, fonts, layout, theme, toasts};
 use crate::engine::protocol::{Job, Level};
 use crate::method::evaluation::Comparison;
+use crate::method::provenance::On;
 use crate::{Error, Result};
 
 /// Names the studio to the system, and its directory below the user's data directory.
@@ -260,19 +261,19 @@ impl Studio {
     /// Brings back the comparison of the last session once it is known that all of it is still there.
     fn compare_again(&mut self) {
         let Some(library) = self.state.library.as_ref().filter(|_| self.session.compared.is_some()) else { return };
-        let held_out = library.images.iter().filter(|image| image.held_out).count();
+        let count = |on: On| library.images.iter().filter(|image| image.split.is_in(on)).count();
         let root = self.state.opened.as_ref().map(|opened| &opened.root);
-        let is_there = |last: &LastComparison| root == Some(&last.root) && held_out == last.images;
-        if let Some(LastComparison { a, b, seeds, .. }) = self.session.compared.take().filter(is_there) {
-            self.start_job(Job::Compare { a, b, seeds: Some(seeds) });
+        let is_there = |last: &LastComparison| root == Some(&last.root) && count(last.on) == last.images;
+        if let Some(LastComparison { a, b, seeds, on, .. }) = self.session.compared.take().filter(is_there) {
+            self.start_job(Job::Compare { a, b, seeds: Some(seeds), on });
         }
     }
 
     /// What is on the screen of the Compare tab, or would be.
     fn last_comparison(&self) -> Option<LastComparison> {
         let (opened, last) = self.state.opened.as_ref().zip(self.state.comparisons.last())?;
-        let Comparison { a, b, seeds, images, .. } = &last.report.comparison;
-        Some(LastComparison { root: opened.root.clone(), a: a.clone(), b: b.clone(), seeds: *seeds, images: *images })
+        let Comparison { a, b, seeds, images, on, .. } = last.report.comparison.clone();
+        Some(LastComparison { root: opened.root.clone(), a, b, seeds, images, on })
     }
 
     fn take_drops(&mut self, ctx: &Context) {

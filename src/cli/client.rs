@@ -107,7 +107,7 @@ impl Client {
                         let (best, mean) = (evaluation.best_reward(), evaluation.mean_reward());
                         let worst = evaluation.worst_reward();
                         self.bar.line(&format!(
-                            "step {}: held-out best {best:.4} mean {mean:.4} worst {worst:.4} σ {:.4}",
+                            "step {}: validation best {best:.4} mean {mean:.4} worst {worst:.4} σ {:.4}",
                             row.step, evaluation.std
                         ));
                     }

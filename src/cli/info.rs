@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::images;
 use super::out::say;
 use crate::engine::bench::{self, Bench};
+use crate::method::provenance::Chosen;
 use crate::method::recipe::Recipe;
-use crate::workspace::{Summary, Workspace};
+use crate::workspace::{CheckpointRow, Summary, Workspace};
 use crate::{Error, Result};
 
 #[derive(clap::Args)]
@@ -16,6 +18,9 @@ pub struct Arguments {
     /// workspace's recipe, or the default one.
     #[arg(long)]
     bench: bool,
+    /// Lists the images: number, what they are for, name, source.
+    #[arg(long, requires = "workspace")]
+    images: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -26,6 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             print_bench(&recipe, &bench::bench(&recipe)?);
             Ok(())
         }
+        (Some(workspace), false) if arguments.images => images::list(workspace),
         (Some(workspace), false) => print_contents(workspace),
         (None, false) => Err(Error::invalid("name a workspace, or ask for --bench")),
     }
@@ -61,16 +67,26 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
     let Summary { counts, ledger_bytes, images_bytes, candidates_bytes, runs_bytes, exports_bytes } =
         workspace.summary()?;
     say!("{}", workspace.root().display());
-    say!("images       {} ({} held out, {} with HR)", counts.images, counts.held_out_images, counts.images_with_hr);
+    say!(
+        "images       {} ({} to train on, {} for validation, {} for test; {} with HR)",
+        counts.images,
+        counts.train_images,
+        counts.validation_images,
+        counts.test_images,
+        counts.images_with_hr
+    );
     say!("candidates   {} (M = {})", counts.candidates, recipe.sampling.m);
     say!("scores       {}", counts.scores);
     say!("overrides    {}", counts.overrides);
     say!("checkpoints  {}", counts.checkpoints);
     for run in workspace.ledger().runs()? {
         let steps = workspace.ledger().steps_since(run.id, 0)?.len();
-        let best = workspace.ledger().best_checkpoint(run.id)?;
-        let best =
-            best.and_then(|c| Some(format!(", best held-out reward {:.4} at step {}", c.held_out_reward?, c.step)));
+        let best = match workspace.ledger().chosen_checkpoint(run.id)? {
+            Some((CheckpointRow { held_out_reward: Some(reward), step, .. }, Chosen::Validation { .. })) => {
+                Some(format!(", best validation reward {reward:.4} at step {step}"))
+            }
+            _ => None,
+        };
         say!("run          {}: {}, {steps} steps{}", run.name, run.state.as_str(), best.unwrap_or_default());
         if let Some(partial) = run.partial() {
             say!("             made of groups that were not whole: {partial}");

@@ -2,6 +2,7 @@
 
 mod client;
 mod fit_niqe;
+mod images;
 mod info;
 mod iqa;
 mod out;
@@ -36,7 +37,9 @@ enum Verb {
     Curate(workspace::Curate),
     /// Fine-tunes, or goes on with it.
     Train(workspace::Train),
-    /// Compares two checkpoints on the held-out images.
+    /// Says what images are for: to train on, to choose checkpoints by, or to report on.
+    Split(images::Split),
+    /// Compares two checkpoints on held-out images.
     Compare(workspace::Compare),
     /// Sample, score, curate, train, compare: all of it in order, what is missing of each.
     Run(workspace::Run),
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Score(arguments)) => workspace::score(&arguments),
         Some(Verb::Curate(arguments)) => workspace::curate(&arguments),
         Some(Verb::Train(arguments)) => workspace::train(&arguments),
+        Some(Verb::Split(arguments)) => images::split(&arguments),
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
         Some(Verb::Export(arguments)) => workspace::export(&arguments),

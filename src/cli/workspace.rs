@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::client::{Client, assign, setting};
+use super::images;
 use super::out::{json_text, say};
 use crate::engine::protocol::{AddImages, Job, Outcome, Role, RunReport, Upscale};
 use crate::imaging::output;
 use crate::method::evaluation::Comparison;
 use crate::method::presets;
+use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
 use crate::report::Format;
-use crate::workspace::Workspace;
+use crate::workspace::{SplitChoice, Workspace};
 use crate::{Error, Result};
 
 /// The preset a workspace starts with.
@@ -43,9 +45,12 @@ pub struct Add {
     /// Whether they are low-resolution inputs, or high-resolution ground truths that LR images are made from.
     #[arg(long, value_enum, default_value_t = RoleArgument::Hr)]
     role: RoleArgument,
-    /// Keeps them away from training; evaluation uses them.
+    /// Keeps them away from training; about every third photograph is for validation, the others for test.
     #[arg(long)]
     held_out: bool,
+    /// What they are for: train; validation, which chooses checkpoints; test, which is reported; auto is --held-out.
+    #[arg(long, value_name = "SPLIT", value_parser = images::choice, conflicts_with = "held_out")]
+    split: Option<SplitChoice>,
     /// Takes square crops of this many HR pixels; 0 takes whole images. The recipe's size by default.
     #[arg(long, value_name = "PX")]
     crop: Option<usize>,
@@ -113,13 +118,16 @@ pub struct Train {
 #[derive(clap::Args)]
 pub struct Compare {
     workspace: PathBuf,
-    /// The checkpoint before: `reference`, RUN (its best) or RUN@STEP.
+    /// The checkpoint before: `reference`, RUN (its best on the validation images) or RUN@STEP.
     #[arg(long, default_value = "reference")]
     a: String,
     /// The checkpoint after.
     #[arg(long)]
     b: String,
-    /// Seeds of each held-out image; training.eval_seeds by default.
+    /// Held-out images to report on: test; validation, which choose checkpoints; held-out is both.
+    #[arg(long, value_name = "IMAGES", value_parser = on, default_value = "test")]
+    on: On,
+    /// Seeds of each image; training.eval_seeds by default.
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u16).range(1..))]
     seeds: Option<u16>,
     /// Writes the comparison to this JSON file.
@@ -208,7 +216,10 @@ pub fn add(arguments: &Add) -> Result<()> {
             RoleArgument::Lr => Role::Lr,
             RoleArgument::Hr => Role::Hr,
         },
-        held_out: arguments.held_out,
+        split: match arguments.held_out {
+            true => SplitChoice::ByRule,
+            false => arguments.split.unwrap_or_default(),
+        },
         crop_px: arguments.crop.unwrap_or(data.crop_px),
         crops: arguments.crops,
         degradation: arguments.degrade.clone().unwrap_or(data.degradation),
@@ -262,8 +273,13 @@ pub fn train(arguments: &Train) -> Result<()> {
     Ok(())
 }
 
+/// Reads which images to report on.
+fn on(text: &str) -> Result<On> {
+    text.parse()
+}
+
 pub fn compare(arguments: &Compare) -> Result<()> {
-    let Compare { a, b, seeds, .. } = arguments;
+    let Compare { a, b, seeds, on, .. } = arguments;
     let exports = [
         (Format::Csv, &arguments.csv),
         (Format::Markdown, &arguments.markdown),
@@ -273,7 +289,7 @@ pub fn compare(arguments: &Compare) -> Result<()> {
     ];
     output::check(exports.iter().filter_map(|(_, path)| path.as_deref()).chain(arguments.json.as_deref()))?;
     let mut client = Client::open(&arguments.workspace, &[])?;
-    let job = Job::Compare { a: a.clone(), b: b.clone(), seeds: seeds.map(usize::from) };
+    let job = Job::Compare { a: a.clone(), b: b.clone(), seeds: seeds.map(usize::from), on: *on };
     if let Outcome::Compared(compared) = client.run(job)? {
         say!("{}", compared.report.comparison.to_text());
         write_json(arguments.json.as_deref(), &compared.report.comparison)?;

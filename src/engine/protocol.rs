@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use crate::Permit;
 use crate::method::overrides::Verdict;
+use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
 use crate::report::{Format, Report};
 use crate::workspace::{
-    CandidateSet, CheckpointRow, EvaluationRow, ImageId, ImageRow, RunId, RunRow, RunState, StepRow,
+    CandidateSet, CheckpointId, CheckpointRow, EvaluationRow, ImageId, ImageRow, RunId, RunRow, RunState, SplitChoice,
+    StepRow,
 };
 
 use super::failures::Failures;
@@ -58,8 +60,8 @@ pub enum Job {
     Add(AddImages),
     /// Adds crops of the shipped photographs, as many as the recipe says.
     AddExample,
-    /// Marks images as held out from training, or takes the mark away.
-    SetHeldOut { images: Vec<ImageId>, held_out: bool },
+    /// Says what images are for, and with each the others of its source that are not named.
+    SetSplits(Vec<(ImageId, SplitChoice)>),
     /// Removes images from view, or brings them back.
     SetRemoved { images: Vec<ImageId>, removed: bool },
     /// Records a person's verdict on a pair of the reference's candidates, or takes it back (`None`).
@@ -76,9 +78,9 @@ pub enum Job {
     /// Fine-tunes. Goes on with the run of the same settings and pairs, else begins a new one; a warning names the run that
     /// is left unfinished then, and why.
     Train { run: Option<String>, allow_partial: bool },
-    /// Samples and scores the held-out images with two checkpoints and sets them side by side. A checkpoint is
-    /// `reference`, `RUN` (its best) or `RUN@STEP`.
-    Compare { a: String, b: String, seeds: Option<usize> },
+    /// Samples and scores held-out images with two checkpoints and sets them side by side. A checkpoint is
+    /// `reference`, `RUN` (its best on the validation images) or `RUN@STEP`.
+    Compare { a: String, b: String, seeds: Option<usize>, on: On },
     /// Sample, score, curate, train and, with `compare`, compare: what is missing of each.
     Run { compare: bool, allow_partial: bool },
     /// Super-resolves pictures outside of the workspace.
@@ -127,7 +129,8 @@ pub struct AddImages {
     /// Files, and folders whose images are taken.
     pub paths: Vec<PathBuf>,
     pub role: Role,
-    pub held_out: bool,
+    /// What they are for.
+    pub split: SplitChoice,
     /// Side of the square HR crops in pixels; 0 takes whole images.
     pub crop_px: usize,
     /// Crops of each image.
@@ -398,6 +401,8 @@ pub struct Library {
     pub sampled: Vec<u32>,
     /// References first, then by run and step.
     pub checkpoints: Vec<CheckpointRow>,
+    /// The checkpoints chosen by their reward on the validation images, one a run at most.
+    pub best: Vec<CheckpointId>,
     pub runs: Vec<RunRow>,
     /// The candidates the recipe is about: reference and sampler. `None` before anything was sampled.
     pub set: Option<CandidateSet>,

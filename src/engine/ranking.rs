@@ -7,6 +7,7 @@ use crate::Result;
 use crate::method::bounds::{Bounds, MinMax};
 use crate::method::curation::Curation;
 use crate::method::overrides::{Overrides, PairOverride, Verdict};
+use crate::method::provenance::On;
 use crate::method::recipe::{Recipe, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
@@ -27,7 +28,7 @@ pub struct Scores {
     pub seeds: Vec<u64>,
     /// The images trained on, one group each.
     pub train: Part,
-    /// The images held out.
+    /// The held-out images read.
     pub held_out: Part,
     /// The frozen reward bounds; `None` before they are frozen.
     pub frozen: Option<Bounds>,
@@ -66,13 +67,16 @@ pub struct Ranking {
 }
 
 impl Scores {
-    /// Reads what the ledger knows of the candidates `set` under the recipe.
-    pub fn read(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe) -> Result<Self> {
+    /// Reads what the ledger knows of the candidates `set` under the recipe: of all images trained on, and of the held-out
+    /// images `on`.
+    pub fn read(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe, on: On) -> Result<Self> {
         let ledger = workspace.ledger();
         let metrics = MetricSet::of(recipe)?;
         let seeds = recipe.seeds();
         let column_of: HashMap<u64, usize> = seeds.iter().enumerate().map(|(i, &s)| (s, i)).collect();
-        let (held_out, train): (Vec<ImageRow>, Vec<ImageRow>) = ledger.images()?.into_iter().partition(|i| i.held_out);
+        let (mut held_out, train): (Vec<ImageRow>, Vec<ImageRow>) =
+            ledger.images()?.into_iter().partition(ImageRow::is_held_out);
+        held_out.retain(|image| image.split.is_in(on));
         let part = |rows: &[ImageRow]| -> Result<Part> {
             let has_hr = rows.iter().map(|row| row.hr_path.is_some()).collect();
             let table = ScoreTable::new(has_hr, seeds.len(), metrics.columns.clone())?;

@@ -12,6 +12,7 @@ use super::ranking::{Ranking, Scores};
 use crate::imaging::{Image, decode, quantize, resize};
 use crate::iqa::{self, Kind};
 use crate::method::curation::Curation;
+use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
 use crate::method::summary::PairChange;
 use crate::workspace::{CandidateSet, ImageId, Workspace};
@@ -119,7 +120,14 @@ impl Viewer {
         let set = reference_set(self.workspace()?, &self.recipe).ok().flatten();
         let sizes = set.as_ref().map(|set| ledger.group_sizes(set)).transpose()?.unwrap_or_default();
         let sampled = images.iter().map(|image| sizes.get(&image.id).copied().unwrap_or(0)).collect();
-        Ok(Library { images, sampled, checkpoints: ledger.checkpoints()?, runs: ledger.runs()?, set })
+        let runs = ledger.runs()?;
+        let mut best = Vec::new();
+        for run in &runs {
+            if let Some((row, Chosen::Validation { .. })) = ledger.chosen_checkpoint(run.id)? {
+                best.push(row.id);
+            }
+        }
+        Ok(Library { images, sampled, checkpoints: ledger.checkpoints()?, best, runs, set })
     }
 
     fn ranking(&mut self, set: Option<CandidateSet>, recipe: &Recipe) -> Result<Ranking> {
@@ -137,7 +145,7 @@ impl Viewer {
         };
         let scores = match &self.scores {
             Some((known, scores)) if *known == key => scores.clone(),
-            _ => Arc::new(Scores::read(workspace, &key.set, recipe)?),
+            _ => Arc::new(Scores::read(workspace, &key.set, recipe, On::HeldOut)?),
         };
         self.scores = Some((key, scores.clone()));
         scores.rank(recipe)

@@ -2,8 +2,9 @@
 //!
 //! [`Image`] is what every other room works on. Files come in by [`decode`] and go out by [`encode`], always through
 //! [`atomic`]; [`quantize`] is the one place that says how f32 becomes the 8 bits of a file and back. [`resize`],
-//! [`crop`], [`turn`], [`color`] and [`color_fix`] compute on images; [`sheet`] draws contact sheets with [`canvas`].
-//! [`output`] writes what a person names, [`stems`] names what is made of several files. [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
+//! [`crop`], [`turn`], [`color`] and [`color_fix`] compute on images, [`fingerprint`] tells one again; [`sheet`] draws
+//! contact sheets with [`canvas`]. [`output`] writes what a person names, [`stems`] names what is made of several files.
+//! [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
 
 pub mod atomic;
 pub mod canvas;
@@ -13,6 +14,7 @@ pub mod crop;
 pub mod decode;
 pub mod draw;
 pub mod encode;
+pub mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod output;

@@ -23,7 +23,7 @@ pub enum Alarm {
     NotFinite { what: &'static str, step: u32 },
     /// A value far above those before it.
     Spike { what: &'static str, step: u32, times: f64 },
-    /// The held-out reward has been below its start for the last evaluations.
+    /// The validation reward has been below its start for the last evaluations.
     Collapse { step: u32, start: f64, now: f64 },
     /// The reward rose while most metrics that are no part of it fell.
     Hacking { step: u32, fell: Vec<String> },
@@ -40,7 +40,7 @@ impl Alarm {
                 format!("{what} jumped to {times:.1} times its median at step {step}")
             }
             Alarm::Collapse { step, start, now } => format!(
-                "collapse: the held-out reward is {now:.3} at step {step}, below its start {start:.3}; stop, and use an \
+                "collapse: the validation reward is {now:.3} at step {step}, below its start {start:.3}; stop, and use an \
                  earlier checkpoint"
             ),
             Alarm::Hacking { step, fell } => format!(
@@ -68,7 +68,7 @@ pub fn of_steps(what: &'static str, values: &[(u32, f64)]) -> Vec<Alarm> {
     (WINDOW..values.len()).rev().find_map(spike).into_iter().collect()
 }
 
-/// Alarms of the evaluations on held-out images, the start first, given as (step, evaluation).
+/// Alarms of the evaluations on the same images, the start first, given as (step, evaluation).
 pub fn of_evaluations(evaluations: &[(u32, &Evaluation)]) -> Vec<Alarm> {
     let Some(((_, start), later)) = evaluations.split_first() else { return Vec::new() };
     let Some(&(step, last)) = later.last() else { return Vec::new() };

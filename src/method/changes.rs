@@ -55,9 +55,14 @@ impl Comparison {
             reference: image.policy.clone(),
             policy: image.reference.clone(),
         };
+        let [a, b] = self.chosen.clone();
         Self {
+            on: self.on,
             images: self.images,
+            validation_images: self.validation_images,
             seeds: self.seeds,
+            chosen: [b, a],
+            trained_on: self.trained_on.clone(),
             a: self.b.clone(),
             b: self.a.clone(),
             reference: self.policy.clone(),
@@ -71,6 +76,7 @@ impl Comparison {
 mod tests {
     use super::*;
     use crate::method::evaluation::Evaluation;
+    use crate::method::provenance::{Chosen, On};
     use std::collections::BTreeMap;
 
     fn comparison() -> Comparison {
@@ -89,10 +95,14 @@ mod tests {
             policy: policy.into(),
         };
         Comparison {
+            on: On::Test,
             images: 2,
+            validation_images: 0,
             seeds: 2,
             a: "reference".into(),
             b: "run@3".into(),
+            chosen: [Chosen::Name, Chosen::Last { why: "x".into() }],
+            trained_on: Vec::new(),
             reference: evaluation(0.4),
             policy: evaluation(0.5),
             by_image: vec![

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::provenance::{Chosen, On, TrainedOn};
 use super::reward::Rewards;
 use super::scores::ScoreTable;
 use super::statistics::{Ladder, MetricStatistics, has_all, metric_statistics};
@@ -112,14 +113,22 @@ impl Evaluation {
 /// Two checkpoints on the same images and seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
+    /// Which of the held-out images.
+    pub on: On,
     /// Number of images.
     pub images: usize,
+    /// Of these, how many choose checkpoints.
+    pub validation_images: usize,
     /// Seeds an image, M.
     pub seeds: usize,
     /// Name of the checkpoint before.
     pub a: String,
     /// Name of the checkpoint after.
     pub b: String,
+    /// How each of the two came to be compared.
+    pub chosen: [Chosen; 2],
+    /// Runs of the two that were trained on some of the images.
+    pub trained_on: Vec<TrainedOn>,
     /// Before.
     pub reference: Evaluation,
     /// After.
@@ -177,8 +186,7 @@ impl Comparison {
     /// The table a person reads: one line a row, before and after, with what is better.
     pub fn to_text(&self) -> String {
         let (a, b) = (&self.reference, &self.policy);
-        let mut lines =
-            vec![format!("{} held-out images × {} seeds: {} → {}", self.images, self.seeds, self.a, self.b)];
+        let mut lines = vec![format!("{} × {} seeds: {} → {}", self.on.count(self.images), self.seeds, self.a, self.b)];
         let head = |name: &str| format!("{name:<16}{:>18}{:>18}{:>10}", "before", "after", "");
         lines.push(head("reward"));
         let m = self.seeds;
@@ -205,6 +213,7 @@ impl Comparison {
             let of = self.of_images(before.images);
             lines.push(format!("{name:<16}{:>18}{:>18}    {mark}{held_out}{of}", cell(before), cell(after)));
         }
+        lines.extend(self.notes().iter().map(ToString::to_string));
         lines.join("\n")
     }
 }

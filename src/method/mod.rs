@@ -12,7 +12,8 @@
 //! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
 //! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed, with the weights of a [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
-//!    [`changes`]: candidate by candidate. [`alarms`]: what in a run needs a look.
+//!    [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen. [`alarms`]: what in
+//!    a run needs a look.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
 //! Super-Resolution", NeurIPS 2025, arXiv 2510.18851; Wallace et al., "Diffusion Model Alignment Using Direct
@@ -38,6 +39,7 @@ pub mod order;
 pub mod overrides;
 pub mod policy;
 pub mod presets;
+pub mod provenance;
 pub mod recipe;
 mod recipe_file;
 pub mod resume;

@@ -1,4 +1,5 @@
-//! CSV (RFC 4180) in full precision: every number reads back as the one that was compared. Absent is empty.
+//! CSV (RFC 4180) in full precision: every number reads back as the one that was compared. Absent is empty. What has to be
+//! known of the figures is below the table, in rows of kind "note".
 
 use super::Report;
 use super::rows::{Figure, Side, rows};
@@ -45,6 +46,12 @@ pub fn table(report: &Report) -> String {
             comparison.seeds.to_string(),
         ];
         line(&mut text, fields);
+    }
+    let count = comparison.on.count(comparison.images);
+    let measured = format!("measured on {count} × {} seeds", comparison.seeds);
+    for note in std::iter::once(measured).chain(comparison.notes().iter().map(ToString::to_string)) {
+        let empty = head.iter().skip(2).map(|_| String::new());
+        line(&mut text, [field(&note), "note".to_owned()].into_iter().chain(empty));
     }
     text
 }

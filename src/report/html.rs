@@ -11,6 +11,7 @@ use crate::Result;
 use crate::imaging::Image;
 use crate::imaging::encode::{jpeg_bytes, png_bytes};
 use crate::imaging::resize::{Filter, resize};
+use crate::method::provenance::Note;
 
 /// Pictures up to this side are embedded as they are, lossless.
 const LOSSLESS_PX: usize = 512;
@@ -34,11 +35,11 @@ pub fn page(report: &Report, improved: &[Pictures], worsened: &[Pictures]) -> Re
         &mut page,
         format_args!(
             "<section><h2>Curves</h2>{}<div class=\"plots\"><figure>{}<figcaption>Best, Mean and Worst of m seeds, \
-             averaged over {} held-out images</figcaption></figure><figure>{}<figcaption>{}: above the \
+             averaged over {}</figcaption></figure><figure>{}<figcaption>{}: above the \
              line is better than before</figcaption></figure></div></section>",
             legend(&a, &b),
             svg::plot(&curves(comparison)),
-            comparison.images,
+            comparison.on.count(comparison.images),
             svg::plot(&scatter(report)),
             escape(&scatter(report).title),
         ),
@@ -83,18 +84,28 @@ fn head(page: &mut String, report: &Report) {
     put(
         page,
         format_args!(
-            "<header><p class=\"weak\">DP²O comparison</p><h1>{} <i>→</i> {}</h1><p class=\"weak\">{} held-out images × {} \
-             seeds; {improved} of {} candidates improved.</p><div class=\"tiles\">{}{}{}</div></header>",
+            "<header><p class=\"weak\">DP²O comparison</p><h1>{} <i>→</i> {}</h1><p class=\"weak\">{} × {} seeds; \
+             {improved} of {} candidates improved.</p>{}<div class=\"tiles\">{}{}{}</div></header>",
             escape(&comparison.a),
             escape(&comparison.b),
-            comparison.images,
+            comparison.on.count(comparison.images),
             comparison.seeds,
             report.changes.len(),
+            notes(report),
             tile("Best", a.best_reward(), b.best_reward(), Some(best)),
             tile("Mean", a.mean_reward(), b.mean_reward(), Some(mean)),
             tile("Worst", a.worst_reward(), b.worst_reward(), Some(worst)),
         ),
     );
+}
+
+/// What has to be known of the figures, the warnings in the colour of what got worse.
+fn notes(report: &Report) -> String {
+    let line = |note: &Note| {
+        let tone = if note.is_warning { "bad" } else { "weak" };
+        format!("<p class=\"{tone}\">{}</p>", escape(&note.to_string()))
+    };
+    report.comparison.notes().iter().map(line).collect()
 }
 
 fn table(report: &Report) -> String {

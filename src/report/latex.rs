@@ -8,10 +8,13 @@ pub fn table(report: &Report) -> String {
     let comparison = &report.comparison;
     let (a, b) = (escape(&comparison.a), escape(&comparison.b));
     let mut text = String::from("% needs \\usepackage{booktabs}\n\\begin{table}[t]\n  \\centering\n");
+    let notes: Vec<String> = comparison.notes().iter().map(|note| format!(" {}.", escape(&note.to_string()))).collect();
     text.push_str(&format!(
-        "  \\caption{{{a} and {b} on {} held-out images $\\times$ {} seeds: mean $\\pm$ standard deviation over seeds. \
-         Metrics marked $\\dagger$ were never trained on.}}\n  \\label{{tab:comparison}}\n",
-        comparison.images, comparison.seeds
+        "  \\caption{{{a} and {b} on {} $\\times$ {} seeds: mean $\\pm$ standard deviation over seeds. Metrics marked \
+         $\\dagger$ were never trained on.{}}}\n  \\label{{tab:comparison}}\n",
+        comparison.on.count(comparison.images),
+        comparison.seeds,
+        notes.concat()
     ));
     text.push_str("  \\begin{tabular}{lrrrr}\n    \\toprule\n");
     text.push_str(&format!("    Metric & {a} & {b} & Change & in $\\sigma$ \\\\\n    \\midrule\n"));

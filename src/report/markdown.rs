@@ -8,8 +8,9 @@ pub fn table(report: &Report) -> String {
     let comparison = &report.comparison;
     let (a, b) = (escape(&comparison.a), escape(&comparison.b));
     let mut text = format!(
-        "{a} → {b} on {} held-out images × {} seeds: mean ± standard deviation over seeds, the better side in bold.\n\n",
-        comparison.images, comparison.seeds
+        "{a} → {b} on {} × {} seeds: mean ± standard deviation over seeds, the better side in bold.\n\n",
+        comparison.on.count(comparison.images),
+        comparison.seeds
     );
     text.push_str(&format!(
         "| metric | kind | {a} | {b} | change | in σ |\n| --- | --- | ---: | ---: | ---: | ---: |\n"
@@ -26,6 +27,9 @@ pub fn table(report: &Report) -> String {
             cell(&row, Side::B),
             signed(row.change(), row.a.mean),
         ));
+    }
+    for note in comparison.notes() {
+        text.push_str(&format!("\n{}\n", escape(&note.to_string())));
     }
     text
 }

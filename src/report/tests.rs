@@ -6,6 +6,7 @@ use super::rows::{Kind, Side, rows};
 use super::*;
 use crate::imaging::sheet::{self, Cell, Sheet};
 use crate::method::evaluation::{Direction, Evaluation, ImageComparison, MetricReport};
+use crate::method::provenance::{Chosen, On, TrainedOn};
 
 const HOSTILE: &str = "=a,\"b\"|c_<script>alert(1)</script>&\\100%{x}$#~^*`@[y]";
 
@@ -34,11 +35,16 @@ fn report() -> Report {
         reference: vec![Some(0.4), Some(0.5), None, Some(0.6)],
         policy: vec![Some(0.4 + shift), Some(0.5 + shift * 2.0), Some(0.9), None],
     };
+    let seen = TrainedOn { run: "run-1".into(), images: vec![HOSTILE.into()], alike: Vec::new(), unknown: None };
     let comparison = Comparison {
+        on: On::HeldOut,
         images: 2,
+        validation_images: 1,
         seeds: 4,
         a: "reference".into(),
         b: HOSTILE.into(),
+        chosen: [Chosen::Name, Chosen::Validation { of: 3, images: 1 }],
+        trained_on: vec![seen],
         reference: evaluation(0.0, f64::NAN),
         policy: evaluation(0.1, f64::NAN),
         by_image: vec![image(HOSTILE, 0.1), image("plain", -0.2)],
@@ -96,9 +102,11 @@ fn the_rows_are_the_comparisons_numbers_and_name_the_better_side() {
 #[test]
 fn csv_reads_back_as_the_same_numbers() {
     let report = report();
-    let parsed = parse_csv(&csv::table(&report));
+    let mut parsed = parse_csv(&csv::table(&report));
     let rows = rows(&report.comparison);
-    assert_eq!(parsed.len(), rows.len() + 1);
+    let notes = parsed.split_off(rows.len() + 1);
+    let of_notes = report.comparison.notes().len() + 1;
+    assert!(notes.len() == of_notes && notes.iter().all(|line| line.len() == 12 && line[1] == "note"), "{notes:?}");
     assert!(parsed.iter().all(|line| line.len() == 12), "{parsed:?}");
     for (line, row) in parsed[1..].iter().zip(&rows) {
         for (text, value) in [(&line[3], row.a.mean), (&line[5], row.b.mean), (&line[7], row.change())] {
@@ -116,6 +124,35 @@ fn csv_reads_back_as_the_same_numbers() {
     assert_eq!(seeds.len(), 9);
     assert_eq!(seeds[2][1..4], ["8", "0.5", "0.7"]);
     assert_eq!(seeds[3][2..], ["", "0.9", ""]);
+}
+
+#[test]
+fn every_form_says_which_images_how_the_checkpoint_was_chosen_and_what_was_seen() {
+    let report = report();
+    let forms = [
+        report.comparison.to_text(),
+        csv::table(&report),
+        markdown::table(&report),
+        latex::table(&report),
+        html::page(&report, &[], &[]).unwrap(),
+    ];
+    for text in forms {
+        let wanted =
+            ["2 held-out images", "the best of 3 checkpoints by reward on 1 validation image", "run-1 was trained on"];
+        for part in wanted.into_iter().chain(["1 of the 2 held-out images choose checkpoints"]) {
+            // Markdown escapes signs.
+            assert!(text.replace('\\', "").contains(part), "{part}: {text}");
+        }
+    }
+    let json = serde_json::to_string(&report.comparison).unwrap();
+    assert!(json.contains(r#""on":"held_out""#) && json.contains(r#""run":"run-1""#), "{json}");
+    assert!(json.contains(r#"{"by":"validation","of":3,"images":1}"#), "{json}");
+
+    // On test images nothing is to be warned of, and the same way round as the checkpoints.
+    let plain =
+        Comparison { on: On::Test, validation_images: 0, trained_on: Vec::new(), ..report.comparison.swapped() };
+    assert!(plain.notes().iter().all(|note| !note.is_warning));
+    assert!(plain.notes()[0].text.starts_with(&plain.a), "{:?}", plain.notes());
 }
 
 #[test]
@@ -204,10 +241,14 @@ fn an_empty_comparison_has_forms_too() {
         metrics: BTreeMap::new(),
     };
     let comparison = Comparison {
+        on: On::Test,
         images: 0,
+        validation_images: 0,
         seeds: 0,
         a: String::new(),
         b: String::new(),
+        chosen: Default::default(),
+        trained_on: Vec::new(),
         reference: empty.clone(),
         policy: empty,
         by_image: Vec::new(),
@@ -215,7 +256,7 @@ fn an_empty_comparison_has_forms_too() {
     let report = Report { changes: comparison.changes(), comparison, provenance: Provenance::default() };
     let page = html::page(&report, &[], &[]).unwrap();
     assert!(!page.contains("NaN") && !page.contains("inf"));
-    assert!(csv::table(&report).lines().count() == 4 && !latex::table(&report).contains("NaN"));
+    assert!(csv::table(&report).lines().count() == 5 && !latex::table(&report).contains("NaN"));
     assert!(!markdown::table(&report).contains("NaN"));
     assert_eq!(Format::Html.file_name(&report.comparison), "-to-.html");
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::atomic::TEMP_PREFIX;
 use super::files::{CANDIDATES_DIR, EXPORTS_DIR, IMAGES_DIR, RUNS_DIR};
-use super::ledger::{FileCheck, FileRow};
+use super::ledger::{FileCheck, FileRow, ImageRow, same_source};
 use super::{RelPath, Workspace};
 use crate::Result;
+use crate::method::provenance::listed;
 
 pub use super::ledger::FileOwner;
 
@@ -43,6 +44,16 @@ pub enum Finding {
         /// How many.
         count: usize,
     },
+    /// The rule says for held-out images whether they are for validation or test, and said something else before.
+    Split {
+        /// How many images.
+        images: usize,
+    },
+    /// Images of one photograph are to train on and held out, as older versions allowed.
+    Leak {
+        /// Their names.
+        images: Vec<String>,
+    },
     /// A run was cut off; it can be resumed.
     RunInterrupted {
         /// Its name.
@@ -68,6 +79,16 @@ impl fmt::Display for Finding {
             Finding::FilesBack { owner, count } => {
                 write!(f, "{count} {owner} file(s) that were missing are back")
             }
+            Finding::Leak { images } => write!(
+                f,
+                "{}: of one photograph, but some are to train on and some held out; the library or `split` can change that",
+                listed(images)
+            ),
+            Finding::Split { images } => write!(
+                f,
+                "{images} held-out image(s) are for validation or test otherwise than before: validation chooses checkpoints, \
+                 test is reported; the library or `split` can change that"
+            ),
             Finding::RunInterrupted { name } => {
                 write!(f, "run “{name}” was interrupted; it can be resumed")
             }
@@ -91,10 +112,24 @@ impl Workspace {
             let _ = fs::remove_file(path);
         }
         self.ledger.mark_files(&changes)?;
+        match self.ledger.apply_split_rule()? {
+            0 => {}
+            images => findings.push(Finding::Split { images }),
+        }
         for name in self.ledger.pause_interrupted_runs()? {
             findings.push(Finding::RunInterrupted { name });
         }
         Ok(findings)
+    }
+
+    fn leaks(&self) -> Result<Vec<Finding>> {
+        let images = self.ledger.images()?;
+        let groups = same_source(images.iter().map(ImageRow::hashes));
+        let held_out = |group: &Vec<usize>| group.iter().filter(|&&at| images[at].is_held_out()).count();
+        let is_leak = |group: &Vec<usize>| (1..group.len()).contains(&held_out(group));
+        let name = |at: usize| images[at].name.clone();
+        let leaks = groups.into_iter().filter(is_leak);
+        Ok(leaks.map(|group| Finding::Leak { images: group.into_iter().map(name).collect() }).collect())
     }
 
     fn examine(&self) -> Result<(Vec<Finding>, Vec<PathBuf>, Vec<FileCheck>)> {
@@ -122,6 +157,7 @@ impl Workspace {
             let count = paths.len();
             findings.push(Finding::FilesMissing { owner, dir, missing: count, example: paths.swap_remove(0) });
         }
+        findings.extend(self.leaks()?);
         findings.extend(back.into_iter().map(|(owner, count)| Finding::FilesBack { owner, count }));
         Ok((findings, walk.leftovers, changes))
     }
@@ -188,11 +224,9 @@ mod tests {
                 name: format!("image {i}.png"),
                 source: String::new(),
                 source_hash: i.to_string(),
-                variant: String::new(),
-                held_out: false,
                 lr_width_px: 32,
                 lr_height_px: 32,
-                degradation: None,
+                ..NewImage::default()
             };
             let id = ws.add_image(&image, b"lr", None).unwrap();
             let dir = format!("{CANDIDATES_DIR}/{}/reference/euler-10", ws.ledger().image(id).unwrap().dir);

@@ -5,47 +5,84 @@ use std::fs;
 use std::path::Path;
 
 use super::atomic::{create_dir_durable, write_atomic_many, write_atomic_with};
-use super::ledger::{CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, RunId};
+use super::ledger::{
+    CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, RunId, SplitChoice,
+};
 use super::{RelPath, Workspace, files, hash};
 use crate::{Error, Result};
 
 impl Workspace {
     /// Adds an image with its encoded PNG files. The same source and variant again adds nothing: the image that is there
     /// is returned, brought back if it was removed, given its files if they were lost and its HR image if it had none.
-    /// Errors: it is there and not removed, but held out where the new one is not, or the other way round.
+    /// Errors: another image of the same file is there and not removed, but for something else.
     pub fn add_image(&self, new: &NewImage, lr_png: &[u8], hr_png: Option<&[u8]>) -> Result<ImageId> {
         self.require_writable()?;
+        let hashes = || std::iter::once(&new.source_hash).chain(&new.hr_source_hash);
+        let split = self.split_for(new.split, hashes())?;
         if let Some(known) = self.ledger.image_of_source(&new.source_hash, &new.variant)? {
-            // Taken silently, a picture meant to be held out would be trained on.
-            if known.held_out != new.held_out && known.removed {
-                self.ledger.set_held_out(known.id, new.held_out)?;
-            } else if known.held_out != new.held_out {
-                let there = if known.held_out { "held out" } else { "to train on" };
-                return Err(Error::invalid(format!(
-                    "{} is here already, {there}; the library can change that",
-                    known.name
-                )));
+            if known.choice() != split {
+                self.ledger.set_splits(&[(known.id, split)])?;
             }
-            return self.add_known_image(&known, lr_png, hr_png);
+            return self.add_known_image(&known, lr_png, hr_png, new.hr_source_hash.as_deref());
         }
         let dir = self.ledger.free_image_dir(new)?;
         let lr = files::lr_path(&dir)?;
         let hr = hr_png.map(|_| files::hr_path(&dir)).transpose()?;
         self.write_image(&lr, lr_png, hr.as_ref().zip(hr_png))?;
-        self.ledger.insert_image(new, &dir, &lr, hr.as_ref())
+        let hashes: Vec<&str> = hashes().map(String::as_str).collect();
+        self.ledger.atomically(|ledger| {
+            let id = ledger.insert_image(&NewImage { split, ..new.clone() }, &dir, &lr, hr.as_ref())?;
+            // Removed images of the same files come back as what these files are for now.
+            if ledger.images_of_files(&hashes)?.iter().any(|image| image.choice() != split) {
+                ledger.set_splits(&[(id, split)])?;
+            }
+            Ok(id)
+        })
     }
 
-    /// Gives an image its HR image, encoded as PNG. Scores against an earlier one are forgotten.
-    pub fn set_hr(&self, id: ImageId, hr_png: &[u8]) -> Result<()> {
+    /// What a new image of the files of these hashes is for, where `wanted` is asked for: left to the rule, it goes with the
+    /// others of its files.
+    ///
+    /// Taken silently, a picture meant to be held out would be trained on. So errors: another image of the same files is
+    /// there and not removed, but for something else.
+    pub fn split_for<'a>(
+        &self,
+        wanted: SplitChoice,
+        hashes: impl IntoIterator<Item = &'a String>,
+    ) -> Result<SplitChoice> {
+        let hashes: Vec<&str> = hashes.into_iter().map(String::as_str).collect();
+        let known = self.ledger.images_of_files(&hashes)?;
+        let mut split = wanted;
+        for known in known.iter().filter(|image| !image.removed) {
+            let agrees = match wanted {
+                SplitChoice::ByRule => known.is_held_out(),
+                SplitChoice::Fixed(split) => known.split == split,
+            };
+            if !agrees {
+                return Err(Error::invalid(format!(
+                    "{} is here already, {}; the library or `split` can change that",
+                    known.name,
+                    known.split.phrase()
+                )));
+            }
+            split = known.choice();
+        }
+        Ok(split)
+    }
+
+    /// Gives an image its HR image, encoded as PNG; `source` is the hash of the file it is of, where that is another one than
+    /// the image's source. Scores against an earlier HR image are forgotten. Errors: that file is here for something else.
+    pub fn set_hr(&self, id: ImageId, hr_png: &[u8], source: Option<&str>) -> Result<()> {
         self.require_writable()?;
         let image = self.ledger.image(id)?;
+        self.split_for(image.choice(), source.map(str::to_owned).iter())?;
         let hr = files::hr_path(&image.dir)?;
         if image.hr_path.is_some() {
             // Forgotten first: no kill leaves scores against one image beside the file of another.
             self.ledger.forget_scores_of(id)?;
         }
         self.write_files(&[(&hr, hr_png)])?;
-        self.ledger.set_hr_path(id, &hr)
+        self.ledger.set_hr_path(id, &hr, source)
     }
 
     /// Saves candidates with their encoded PNG files, for instance those of one batch of seeds: either all of them are
@@ -111,7 +148,13 @@ impl Workspace {
         Ok(())
     }
 
-    fn add_known_image(&self, known: &ImageRow, lr_png: &[u8], hr_png: Option<&[u8]>) -> Result<ImageId> {
+    fn add_known_image(
+        &self,
+        known: &ImageRow,
+        lr_png: &[u8],
+        hr_png: Option<&[u8]>,
+        hr_source: Option<&str>,
+    ) -> Result<ImageId> {
         if known.removed {
             self.ledger.set_removed(known.id, false)?;
         }
@@ -122,7 +165,7 @@ impl Workspace {
             }
         }
         if let (None, Some(hr_png)) = (&known.hr_path, hr_png) {
-            self.set_hr(known.id, hr_png)?;
+            self.set_hr(known.id, hr_png, hr_source)?;
         }
         Ok(known.id)
     }

@@ -13,6 +13,7 @@ use dp2o_studio::engine::protocol::{
 use dp2o_studio::engine::ranking::{Part, Scores};
 use dp2o_studio::method::evaluation::{Comparison, Direction, Evaluation, ImageComparison, MetricReport};
 use dp2o_studio::method::overrides::Overrides;
+use dp2o_studio::method::provenance::{Chosen, On};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::method::scores::{MetricColumn, ScoreTable};
 use dp2o_studio::random::Random;
@@ -50,6 +51,7 @@ pub fn studio(cc: &CreationContext<'_>, size: Size) -> Studio {
     let library = Library {
         sampled: vec![size.seeds as u32; size.images],
         checkpoints: checkpoints(size),
+        best: (1..=size.runs as i64).map(|run| CheckpointId(1 + run * i64::from(EVALUATIONS))).collect(),
         runs: (1..=size.runs as i64).map(run).collect(),
         set: Some(set.clone()),
         images: images.clone(),
@@ -83,14 +85,27 @@ fn image(id: i64) -> ImageRow {
         hr_path: Some(RelPath::new(format!("images/{id}/hr.png")).unwrap()),
         lr_width_px: 48,
         lr_height_px: 48,
-        held_out: id % 5 == 0,
+        split: split_of(id),
+        split_by_rule: id % 5 == 0,
         removed: false,
         degradation: None,
         source: "made up".into(),
         source_hash: String::new(),
         variant: String::new(),
+        hr_source_hash: None,
+        fingerprint: None,
+        source_fingerprint: None,
         added_at_secs: 0,
         file_missing: false,
+    }
+}
+
+/// Every fifth image is held out, of these every third for validation.
+fn split_of(id: i64) -> Split {
+    match (id % 5, id % 15) {
+        (0, 10) => Split::Validation,
+        (0, _) => Split::Test,
+        _ => Split::Train,
     }
 }
 
@@ -107,7 +122,7 @@ fn scores(set: &CandidateSet, images: &[ImageRow], recipe: &Recipe) -> Arc<Score
         })
         .collect();
     let part = |held_out: bool| {
-        let images: Vec<ImageId> = images.iter().filter(|i| i.held_out == held_out).map(|i| i.id).collect();
+        let images: Vec<ImageId> = images.iter().filter(|i| i.is_held_out() == held_out).map(|i| i.id).collect();
         let mut table = ScoreTable::new(vec![true; images.len()], seeds, columns.clone()).unwrap();
         for group in 0..images.len() {
             for column in 0..columns.len() {
@@ -196,7 +211,14 @@ fn curves(curves: &mut Curves, run: i64, steps: u32) {
     for n in 0..=EVALUATIONS {
         let step = n * steps / EVALUATIONS;
         let report = serde_json::to_string(&evaluation(reward_at(run, step, steps), f64::from(n), 8)).unwrap();
-        curves.evaluated(EvaluationRow { step, split: Split::HeldOut, report, seconds: 1.0 });
+        curves.evaluated(EvaluationRow {
+            step,
+            on: On::Validation,
+            images: Some(1),
+            images_digest: "made up".into(),
+            report,
+            seconds: 1.0,
+        });
     }
     curves.is_whole = true;
     curves.version += 1;
@@ -217,7 +239,7 @@ fn evaluation(mean: f64, at: f64, seeds: usize) -> Evaluation {
 }
 
 fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
-    let held_out: Vec<&ImageRow> = images.iter().filter(|image| image.held_out).collect();
+    let held_out: Vec<&ImageRow> = images.iter().filter(|image| image.split == Split::Test).collect();
     let rewards = |image: ImageId, shift: f64| {
         let noise = Random::new(image.0 as u64, 3).normal_image(1, size.seeds, 1);
         let noise = noise.iter().enumerate();
@@ -234,10 +256,14 @@ fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
         evaluation
     };
     let comparison = Comparison {
+        on: On::Test,
         images: held_out.len(),
+        validation_images: 0,
         seeds: size.seeds,
         a: "reference".into(),
         b: format!("run-1@{}", size.steps),
+        chosen: [Chosen::Name, Chosen::Validation { of: EVALUATIONS as usize, images: 1 }],
+        trained_on: Vec::new(),
         reference: of_all(evaluation(0.55, 0.0, size.seeds)),
         policy: of_all(evaluation(0.62, 4.0, size.seeds)),
         by_image: held_out.iter().map(by_image).collect(),

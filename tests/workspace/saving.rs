@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dp2o_studio::workspace::{
     CandidateSet, CheckpointKind, FileOwner, Finding, NewCheckpoint, NewImage, NewRun, NewScore, RelPath, RunState,
-    SamplerKey, Workspace, hash,
+    SamplerKey, Split, SplitChoice, Workspace, hash,
 };
 
 use crate::support::{message, new_image, reference_set, save_seeds, scorer, small_workspace};
@@ -120,7 +120,7 @@ fn another_hr_image_forgets_the_scores_against_the_first() {
     let candidate = ws.ledger().group(&set, image).unwrap()[0].id;
     let score = NewScore { candidate, scorer: 0, value: 0.5 };
     ws.ledger().record_scores("cpu", &[scorer("ssim")], &[score]).unwrap();
-    ws.set_hr(image, b"another").unwrap();
+    ws.set_hr(image, b"another", None).unwrap();
     assert_eq!(ws.summary().unwrap().counts.scores, 0);
 }
 
@@ -155,7 +155,7 @@ fn checkpoints_and_states_are_saved_found_and_pruned() {
     let states = || fs::read_dir(root.join("runs/My-run/states")).unwrap().count();
     assert_eq!(states(), 1);
     assert_eq!(ws.ledger().latest_resumable(run).unwrap().unwrap().step, 300);
-    assert_eq!(ws.ledger().best_checkpoint(run).unwrap().unwrap().step, 300);
+    assert_eq!(ws.ledger().chosen_checkpoint(run).unwrap().unwrap().0.step, 300);
 
     // A failing save leaves neither file nor row.
     let broken = NewCheckpoint {
@@ -178,7 +178,7 @@ fn checkpoints_and_states_are_saved_found_and_pruned() {
     assert!(text[1].contains("run “My run” was interrupted"), "{text:?}");
     assert_eq!(ws.ledger().run(run).unwrap().state, RunState::Paused);
     assert_eq!(ws.ledger().latest_resumable(run).unwrap(), None);
-    assert!(ws.ledger().best_checkpoint(run).unwrap().is_some());
+    assert!(ws.ledger().chosen_checkpoint(run).unwrap().is_some());
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_reader_writes_nothing() {
         message(reader.set_recipe_text("()")),
         message(reader.add_image(&new_image("dog.png"), b"", None)),
         message(save_seeds(&reader, &set, image, &[9], 1)),
-        message(reader.ledger().set_held_out(image, true)),
+        message(reader.ledger().set_splits(&[(image, SplitChoice::ByRule)])),
     ] {
         assert!(text.contains("open for reading only"), "{text}");
     }
@@ -221,13 +221,101 @@ fn an_image_to_train_on_does_not_become_held_out_by_being_added_again() {
     let image = new_image("dog");
     let id = ws.add_image(&image, b"lr", None).unwrap();
     assert_eq!(ws.add_image(&image, b"lr", None).unwrap(), id);
-    let refused = message(ws.add_image(&NewImage { held_out: true, ..image.clone() }, b"lr", None));
+    let refused = message(ws.add_image(&NewImage { split: SplitChoice::ByRule, ..image.clone() }, b"lr", None));
     assert!(refused.contains("dog is here already, to train on"), "{refused}");
-    assert!(!ws.ledger().image(id).unwrap().held_out);
+    assert_eq!(ws.ledger().image(id).unwrap().split, Split::Train);
 
     // Removed, nobody sees it in the library: it comes back as it is added.
     ws.ledger().set_removed(id, true).unwrap();
-    assert_eq!(ws.add_image(&NewImage { held_out: true, ..image }, b"lr", None).unwrap(), id);
+    assert_eq!(ws.add_image(&NewImage { split: SplitChoice::ByRule, ..image }, b"lr", None).unwrap(), id);
     let back = ws.ledger().image(id).unwrap();
-    assert!(back.held_out && !back.removed);
+    assert!(back.is_held_out() && !back.removed);
+}
+
+#[test]
+fn images_of_one_file_are_for_one_thing_whole_cropped_degraded_otherwise_or_as_hr() {
+    let dir = tempfile::tempdir().unwrap();
+    let ws = Workspace::create(dir.path().join("ws"), "()").unwrap();
+    let whole = new_image("x");
+    let crop = NewImage { variant: "crop 0,0 192px light_x4".into(), split: SplitChoice::ByRule, ..whole.clone() };
+    let id = ws.add_image(&whole, b"lr", Some(b"hr")).unwrap();
+    let refused = message(ws.add_image(&crop, b"lr", Some(b"hr")));
+    assert!(refused.contains("x is here already, to train on"), "{refused}");
+    // As the HR image of another file.
+    let other = NewImage { split: SplitChoice::Fixed(Split::Test), ..new_image("y") };
+    let hr_of = NewImage { hr_source_hash: Some(whole.source_hash.clone()), ..other.clone() };
+    assert!(message(ws.add_image(&hr_of, b"lr", Some(b"hr"))).contains("x is here already"));
+    let other = ws.add_image(&other, b"lr", None).unwrap();
+    assert!(message(ws.set_hr(other, b"hr", Some(&whole.source_hash))).contains("x is here already"));
+    assert_eq!(ws.ledger().image(other).unwrap().hr_path, None);
+
+    // Moved, all of its images move; then the crop is welcome, and is for what the others are for.
+    assert_eq!(ws.ledger().set_splits(&[(id, SplitChoice::Fixed(Split::Validation))]).unwrap(), 1);
+    let crop = ws.add_image(&crop, b"lr", Some(b"hr")).unwrap();
+    assert_eq!(ws.ledger().image(crop).unwrap().split, Split::Validation);
+    assert_eq!(ws.ledger().set_splits(&[(crop, SplitChoice::default())]).unwrap(), 2);
+    assert_eq!(ws.ledger().image(id).unwrap().split, Split::Train);
+    // And as HR of one that is held out it is refused the other way round too.
+    assert!(message(ws.add_image(&hr_of, b"lr", Some(b"hr"))).contains("y is here already, held out for test"));
+    // A removed image follows, also one that comes after, so that its coming back is no leak.
+    let later = new_image("later");
+    let removed = ws.add_image(&later, b"lr", None).unwrap();
+    ws.ledger().set_removed(removed, true).unwrap();
+    let crop_of_later = NewImage { variant: "crop".into(), split: SplitChoice::Fixed(Split::Test), ..later };
+    ws.add_image(&crop_of_later, b"lr", None).unwrap();
+    ws.ledger().set_removed(removed, false).unwrap();
+    assert_eq!(ws.ledger().image(removed).unwrap().split, Split::Test);
+    ws.ledger().set_removed(id, true).unwrap();
+    ws.ledger().set_splits(&[(crop, SplitChoice::ByRule)]).unwrap();
+    ws.ledger().set_removed(id, false).unwrap();
+    assert!(ws.ledger().image(id).unwrap().is_held_out());
+}
+
+#[test]
+fn held_out_images_are_split_by_source_and_a_person_has_the_last_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("ws");
+    let ws = Workspace::create(&root, "()").unwrap();
+    let add = |name: &str, crop: u32, split| {
+        let image = NewImage { variant: format!("crop {crop}"), split, ..new_image(name) };
+        ws.add_image(&image, b"lr", None).unwrap()
+    };
+    let split = |id| ws.ledger().image(id).unwrap().split;
+    let first = add("first", 0, SplitChoice::ByRule);
+    assert_eq!(split(first), Split::Test);
+    let ids: Vec<_> =
+        (0..12).map(|i| [0, 1].map(|crop| add(&format!("photo {i}"), crop, SplitChoice::ByRule))).collect();
+    assert!(ids.iter().all(|[a, b]| split(*a) == split(*b)));
+    let counts = ws.ledger().counts().unwrap();
+    assert_eq!(counts.validation_images + counts.test_images, 25);
+    assert!(counts.validation_images >= 2 && counts.test_images >= 12, "{counts:?}");
+    let [a, b] = ids[0];
+    let other = if split(a) == Split::Test { Split::Validation } else { Split::Test };
+    ws.ledger().set_splits(&[(a, SplitChoice::Fixed(other))]).unwrap();
+    add("another", 0, SplitChoice::ByRule);
+    assert_eq!((split(a), split(b)), (other, other));
+    drop(ws);
+
+    // The rule has nothing to say at the next start; of a ledger from before it, it has.
+    let ws = Workspace::open(&root).unwrap();
+    assert_eq!(ws.findings(), []);
+    let before = ws.ledger().images().unwrap();
+    drop(ws);
+    let ledger = rusqlite::Connection::open(root.join("ledger.sqlite")).unwrap();
+    ledger.execute_batch("UPDATE images SET split = 'test' WHERE split_by_rule = 1").unwrap();
+    drop(ledger);
+    let ws = Workspace::open(&root).unwrap();
+    assert!(matches!(ws.findings(), [Finding::Split { images }] if *images >= 1), "{:?}", ws.findings());
+    assert_eq!(ws.ledger().images().unwrap(), before);
+    drop(ws);
+
+    // What older versions allowed is told.
+    let ledger = rusqlite::Connection::open(root.join("ledger.sqlite")).unwrap();
+    ledger.execute("UPDATE images SET split = 'train', split_by_rule = 0 WHERE id = ?1", [b.0]).unwrap();
+    drop(ledger);
+    let findings = Workspace::open(&root).unwrap().findings().to_vec();
+    assert!(
+        matches!(&findings[..], [Finding::Leak { images }] if images[..] == ["photo 0", "photo 0"]),
+        "{findings:?}"
+    );
 }

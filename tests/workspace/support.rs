@@ -28,11 +28,10 @@ pub fn new_image(name: &str) -> NewImage {
         name: name.into(),
         source: name.into(),
         source_hash: format!("hash of {name}"),
-        variant: String::new(),
-        held_out: false,
         lr_width_px: 32,
         lr_height_px: 24,
         degradation: Some(r#"{"preset":"bicubic"}"#.into()),
+        ..NewImage::default()
     }
 }
 

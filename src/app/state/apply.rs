@@ -99,7 +99,8 @@ impl State {
 
     /// Keeps a comparison as the last one; an older one of the same checkpoints is no longer true.
     fn add_comparison(&mut self, compared: Arc<Compared>) {
-        let names = |c: &Compared| (c.report.comparison.a.clone(), c.report.comparison.b.clone());
+        let names =
+            |c: &Compared| (c.report.comparison.a.clone(), c.report.comparison.b.clone(), c.report.comparison.on);
         self.comparisons.retain(|other| names(other) != names(&compared));
         self.comparisons.push(compared);
     }

@@ -1,14 +1,18 @@
 //! The curves of a run, complete or growing.
 
 use crate::method::evaluation::Evaluation;
-use crate::workspace::{EvaluationRow, Split, StepRow};
+use crate::method::provenance::On;
+use crate::workspace::{EvaluationRow, StepRow};
 
 /// An evaluation with its report read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluated {
     /// Training steps behind it; 0 is the start.
     pub step: u32,
-    pub split: Split,
+    /// The images.
+    pub on: On,
+    /// Which exactly; see [`EvaluationRow::images_digest`].
+    pub images_digest: String,
     pub report: Evaluation,
 }
 
@@ -34,13 +38,19 @@ impl Curves {
         self.version += 1;
     }
 
+    /// The evaluations that compare: those of the same images as the last.
+    pub fn comparable(&self) -> impl Iterator<Item = &Evaluated> {
+        let last = self.evaluations.last().map(|e| (e.on, e.images_digest.as_str()));
+        self.evaluations.iter().filter(move |e| Some((e.on, e.images_digest.as_str())) == last)
+    }
+
     /// An evaluation was made.
     pub fn evaluated(&mut self, row: EvaluationRow) {
         let Ok(report) = serde_json::from_str(&row.report) else {
             return;
         };
-        let new = Evaluated { step: row.step, split: row.split, report };
-        self.evaluations.retain(|e| e.step < new.step || (e.step == new.step && e.split != new.split));
+        let new = Evaluated { step: row.step, on: row.on, images_digest: row.images_digest, report };
+        self.evaluations.retain(|e| e.step < new.step || (e.step == new.step && e.on != new.on));
         self.evaluations.push(new);
         self.version += 1;
     }

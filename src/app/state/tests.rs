@@ -83,6 +83,7 @@ fn answers_nobody_asked_for_change_nothing_and_replaced_questions_are_forgotten(
         images: Vec::new(),
         sampled: Vec::new(),
         checkpoints: Vec::new(),
+        best: Vec::new(),
         runs: Vec::new(),
         set: None,
     });

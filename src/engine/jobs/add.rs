@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use super::leaks;
+use super::splits::Splits;
 use crate::degrade::{Degradation, degrade};
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{AddImages, Change, Level, Outcome, Role};
 use crate::imaging::crop::{self, Crop};
+use crate::imaging::fingerprint::fingerprint;
 use crate::imaging::quantize::quantized;
 use crate::imaging::{Image, SCALE, decode, encode};
-use crate::workspace::{ImageRow, NewImage, hash};
+use crate::workspace::{ImageRow, NewImage, SplitChoice, hash};
 use crate::{Error, Result, example};
 
 /// A picture on its way in.
@@ -18,13 +21,14 @@ struct Incoming {
     name: String,
     source: String,
     hash: String,
+    fingerprint: u64,
     image: Image,
 }
 
 /// What is made of it.
 struct Options<'a> {
     role: Role,
-    held_out: bool,
+    split: SplitChoice,
     crop_px: usize,
     crops: usize,
     degradation: &'a str,
@@ -47,13 +51,14 @@ pub fn add(context: &mut Context, request: &AddImages) -> Result<Outcome> {
     failed.items = paths.len() + failed.causes.len();
     let options = Options {
         role: request.role,
-        held_out: request.held_out,
+        split: request.split,
         crop_px: request.crop_px,
         crops: request.crops.max(1),
         degradation: &request.degradation,
     };
     let mut meter = Meter::new("adding", "files", paths.len());
     let mut images = 0;
+    let before = Splits::of(context)?;
     for path in paths {
         context.checkpoint()?;
         let added = read(context, &path).and_then(|incoming| {
@@ -70,6 +75,8 @@ pub fn add(context: &mut Context, request: &AddImages) -> Result<Outcome> {
         context.advance(&mut meter, 1);
     }
     context.changed(Change::Images);
+    leaks::warn(context, &before.come_since(context)?)?;
+    before.say_others(context, [])?;
     failed.causes.iter().for_each(|cause| context.log(Level::Warning, format!("not added: {cause}")));
     match failed.causes.first() {
         Some(first) if images == 0 => Err(Error::invalid(first)),
@@ -90,16 +97,18 @@ pub fn add_example(context: &mut Context) -> Result<Outcome> {
         for (index, photo) in some.iter().enumerate() {
             context.checkpoint()?;
             let share = (total * (index + 1) / some.len()) - (total * index / some.len());
+            let image = decode::decode_bytes(photo.bytes)?;
             let incoming = Incoming {
                 name: photo.name.into(),
                 source: format!("shipped photograph {}", photo.file_name),
                 hash: hash::hash_bytes(photo.bytes),
-                image: decode::decode_bytes(photo.bytes)?,
+                fingerprint: fingerprint(&image)?,
+                image,
             };
             if share > 0 {
                 let options = Options {
                     role: Role::Hr,
-                    held_out,
+                    split: if held_out { SplitChoice::ByRule } else { SplitChoice::default() },
                     crop_px: data.crop_px,
                     crops: share,
                     degradation: &data.degradation,
@@ -132,10 +141,12 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read(context: &Context, path: &Path) -> Result<Incoming> {
+    let image = context.read_picture(path)?;
     Ok(Incoming {
         name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         source: path.display().to_string(),
-        image: context.read_picture(path)?,
+        fingerprint: fingerprint(&image)?,
+        image,
         hash: hash::hash_file(path)?,
     })
 }
@@ -146,7 +157,7 @@ fn add_one(context: &Context, incoming: &Incoming, options: &Options) -> Result<
         Role::Hr => match partner(context, incoming)? {
             Some(row) => {
                 let hr = quantized(&incoming.image);
-                context.workspace()?.set_hr(row.id, &encode::png_bytes(&hr)?)?;
+                context.workspace()?.set_hr(row.id, &encode::png_bytes(&hr)?, Some(&incoming.hash))?;
                 Ok(1)
             }
             None => add_hr(context, incoming, options),
@@ -203,10 +214,12 @@ fn add_hr(context: &Context, incoming: &Incoming, options: &Options) -> Result<u
             source: incoming.source.clone(),
             source_hash: incoming.hash.clone(),
             variant,
-            held_out: options.held_out,
+            split: options.split,
             lr_width_px: lr.width() as u32,
             lr_height_px: lr.height() as u32,
             degradation: Some(serde_json::to_string(&applied).map_err(Error::invalid)?),
+            source_fingerprint: Some(incoming.fingerprint),
+            ..NewImage::default()
         };
         context.workspace()?.add_image(&new, &encode::png_bytes(&lr)?, Some(&encode::png_bytes(&hr)?))?;
     }
@@ -231,10 +244,11 @@ fn add_lr(context: &Context, incoming: &Incoming, options: &Options) -> Result<u
             source: incoming.source.clone(),
             source_hash: incoming.hash.clone(),
             variant: format!("{variant}lr"),
-            held_out: options.held_out,
+            split: options.split,
             lr_width_px: lr.width() as u32,
             lr_height_px: lr.height() as u32,
-            degradation: None,
+            source_fingerprint: Some(incoming.fingerprint),
+            ..NewImage::default()
         };
         context.workspace()?.add_image(&new, &encode::png_bytes(&quantized(&lr))?, None)?;
     }

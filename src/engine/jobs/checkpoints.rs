@@ -2,7 +2,9 @@
 
 use crate::engine::context::Context;
 use crate::engine::models::{Model, Recorded};
-use crate::workspace::{CheckpointId, CheckpointKind, CheckpointRow};
+use crate::engine::protocol::Level;
+use crate::method::provenance::Chosen;
+use crate::workspace::{CheckpointId, CheckpointKind, CheckpointRow, RunId};
 use crate::{Error, Result};
 
 /// A checkpoint with its weights.
@@ -11,19 +13,32 @@ pub struct Loaded {
     /// `reference`, or `RUN@STEP`.
     pub name: String,
     pub model: Model,
+    /// `None` for the reference.
+    pub run: Option<RunId>,
+    /// How it came to be this one.
+    pub chosen: Chosen,
 }
 
-/// The checkpoint of `reference`, `RUN` (its best by held-out reward, else its last) or `RUN@STEP`.
+impl Loaded {
+    /// Says where a run's last checkpoint stands for it, for want of something to choose by.
+    pub fn say_choice(&self, context: &Context) {
+        if let Chosen::Last { why } = &self.chosen {
+            context.log(Level::Info, format!("{}: the last checkpoint, as {why}", self.name));
+        }
+    }
+}
+
+/// The checkpoint of `reference`, `RUN` (its best on the validation images, else its last) or `RUN@STEP`.
 pub fn load(context: &mut Context, name: &str) -> Result<Loaded> {
     if name == "reference" {
         let (set, model) = super::sampling::reference(context)?;
-        return Ok(Loaded { id: set.checkpoint, name: name.into(), model });
+        return Ok(Loaded { id: set.checkpoint, name: name.into(), model, run: None, chosen: Chosen::Name });
     }
-    let row = find(context, name)?;
+    let (row, chosen) = find(context, name)?;
     let run = name.split_once('@').map_or(name, |(run, _)| run);
     let name = format!("{run}@{}", row.step);
     let model = of(context, &row, &name)?;
-    Ok(Loaded { id: row.id, name, model })
+    Ok(Loaded { id: row.id, name, model, run: row.run, chosen })
 }
 
 /// The weights of a checkpoint, which `name` names. Errors: they are not those that were recorded.
@@ -38,7 +53,7 @@ fn of(context: &mut Context, row: &CheckpointRow, name: &str) -> Result<Model> {
     }
 }
 
-fn find(context: &Context, name: &str) -> Result<CheckpointRow> {
+fn find(context: &Context, name: &str) -> Result<(CheckpointRow, Chosen)> {
     let ledger = context.workspace()?.ledger();
     let (run_name, step) = match name.split_once('@') {
         None => (name, None),
@@ -53,22 +68,24 @@ fn find(context: &Context, name: &str) -> Result<CheckpointRow> {
         let runs: Vec<String> = ledger.runs().unwrap_or_default().into_iter().map(|r| r.name).collect();
         Error::invalid(format!("there is no run `{run_name}`; there are: reference {}", runs.join(" ")))
     })?;
-    let all = ledger.checkpoints_of_run(run.id)?;
-    let usable = |c: &&CheckpointRow| !c.file_missing;
     match step {
         Some(step) => {
+            let all = ledger.checkpoints_of_run(run.id)?;
+            let usable = |c: &&CheckpointRow| !c.file_missing;
             let mut at = all.iter().filter(usable).filter(|c| c.step == step);
             // Where there is a moving average, it is what was evaluated.
             let found = at.clone().find(|c| c.kind == CheckpointKind::Ema).or_else(|| at.next());
-            found.cloned().ok_or_else(|| {
+            let row = found.cloned().ok_or_else(|| {
                 let steps: Vec<String> = all.iter().map(|c| c.step.to_string()).collect();
                 Error::invalid(format!("{run_name} has no checkpoint at step {step}; it has: {}", steps.join(" ")))
-            })
+            })?;
+            // Named because it is the best, as the studio does, it is the best all the same.
+            let best = ledger.chosen_checkpoint(run.id)?.filter(|(best, _)| best.id == row.id);
+            let chosen = best.map(|(_, chosen)| chosen).filter(|chosen| matches!(chosen, Chosen::Validation { .. }));
+            Ok((row, chosen.unwrap_or_default()))
         }
         None => {
-            let best = ledger.best_checkpoint(run.id)?.filter(|c| !c.file_missing);
-            best.or_else(|| all.iter().rfind(usable).cloned())
-                .ok_or_else(|| Error::invalid(format!("{run_name} has no checkpoint yet")))
+            ledger.chosen_checkpoint(run.id)?.ok_or_else(|| Error::invalid(format!("{run_name} has no checkpoint yet")))
         }
     }
 }

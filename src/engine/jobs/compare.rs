@@ -1,36 +1,39 @@
-//! Two checkpoints on the held-out images.
+//! Two checkpoints on held-out images.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{checkpoints, curate, evaluate, sampling};
+use super::{checkpoints, curate, evaluate, sampling, seen};
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
 use crate::engine::protocol::{Compared, Outcome};
 use crate::engine::ranking::Ranking;
 use crate::method::evaluation::{Comparison, Evaluation, ImageComparison};
+use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::report::{MetricSource, Provenance, Report};
-use crate::workspace::{CandidateSet, CheckpointId};
+use crate::workspace::{CandidateSet, CheckpointId, RunId, Split};
 
 /// Samples and scores what is missing and sets `b` against `a`.
-pub fn compare(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -> Result<Outcome> {
-    compared(context, a, b, seeds).map(|compared| Outcome::Compared(Arc::new(compared)))
+pub fn compare(context: &mut Context, names: [&str; 2], seeds: Option<usize>, on: On) -> Result<Outcome> {
+    compared(context, names, seeds, on).map(|compared| Outcome::Compared(Arc::new(compared)))
 }
 
-/// The comparison of `b` with `a`; `seeds` defaults to the recipe's.
-pub fn compared(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -> Result<Compared> {
+/// The comparison of `b` with `a` on some of the held-out images; `seeds` defaults to the recipe's.
+pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, on: On) -> Result<Compared> {
     let seeds = seeds.unwrap_or(context.recipe.training.eval_seeds);
+    let images = evaluate::images(context, on)?;
     let before = checkpoints::load(context, a)?;
     let after = checkpoints::load(context, b)?;
-    let images = evaluate::held_out(context)?;
     // The bounds belong to the training images: frozen now if they are not.
     curate::ensure_bounds(context)?;
-    let ranking_a = evaluate::ranked(context, before.id, &before.model, seeds, a)?;
-    let ranking_b = evaluate::ranked(context, after.id, &after.model, seeds, b)?;
+    let ranking_a = evaluate::ranked(context, before.id, &before.model, seeds, a, on)?;
+    let ranking_b = evaluate::ranked(context, after.id, &after.model, seeds, b, on)?;
     let sides = [&ranking_a, &ranking_b].map(|ranking| (&ranking.scores.held_out.table, &ranking.held_out));
     let (reference, policy) = Evaluation::both(sides, |name| evaluate::is_held_out(context, name))?;
+    let runs: Vec<RunId> = [before.run, after.run].into_iter().flatten().collect();
+    let trained_on = seen::trained_on(context, &runs, &images)?;
     let rewards = |ranking: &Ranking, group: usize| {
         ranking.held_out.group(group).iter().map(|&r| (!r.is_nan()).then_some(r)).collect()
     };
@@ -40,10 +43,14 @@ pub fn compared(context: &mut Context, a: &str, b: &str, seeds: Option<usize>) -
         policy: rewards(&ranking_b, group),
     });
     let comparison = Comparison {
+        on,
         images: images.len(),
+        validation_images: images.iter().filter(|image| image.split == Split::Validation).count(),
         seeds,
         a: before.name,
         b: after.name,
+        chosen: [before.chosen, after.chosen],
+        trained_on,
         reference,
         policy,
         by_image: by_image.collect(),

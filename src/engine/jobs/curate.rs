@@ -7,6 +7,7 @@ use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
 use crate::engine::protocol::Change;
 use crate::engine::ranking::{Ranking, Scores};
+use crate::method::provenance::On;
 use crate::workspace::{Bounds, CandidateSet};
 use crate::{Error, Result};
 
@@ -34,14 +35,14 @@ pub fn of(context: &Context, set: &CandidateSet) -> Result<Ranking> {
 /// Freezes the reward bounds if they are not.
 pub fn ensure_bounds(context: &mut Context) -> Result<()> {
     let (set, _) = sampling::reference(context)?;
-    match Scores::read(context.workspace()?, &set, &context.recipe)?.lacks_bounds(&context.recipe) {
+    match Scores::read(context.workspace()?, &set, &context.recipe, On::HeldOut)?.lacks_bounds(&context.recipe) {
         true => curate(context, false).map(drop),
         false => Ok(()),
     }
 }
 
 fn ranked(context: &Context, set: &CandidateSet, allow_partial: bool) -> Result<(Ranking, Option<String>)> {
-    let scores = Arc::new(Scores::read(context.workspace()?, set, &context.recipe)?);
+    let scores = Arc::new(Scores::read(context.workspace()?, set, &context.recipe, On::HeldOut)?);
     let ranking = scores.rank(&context.recipe)?;
     let partial = groups::require_whole(context, &ranking, allow_partial)?;
     if let Some(reason) = ranking.missing {

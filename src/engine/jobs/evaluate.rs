@@ -1,4 +1,4 @@
-//! Evaluation of a checkpoint on the held-out images, with fixed seeds and the frozen bounds.
+//! Evaluation of a checkpoint on held-out images, with fixed seeds and the frozen bounds.
 
 use std::sync::Arc;
 
@@ -7,17 +7,24 @@ use crate::engine::context::Context;
 use crate::engine::models::Model;
 use crate::engine::ranking::{Ranking, Scores};
 use crate::method::evaluation::Evaluation;
+use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, CheckpointId, ImageRow};
 use crate::{Error, Result};
 
-/// The held-out images; an error says how to get some.
-pub fn held_out(context: &Context) -> Result<Vec<ImageRow>> {
-    let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| i.held_out).collect();
-    match images.is_empty() {
-        true => Err(Error::invalid("no image is held out; add some with `--held-out` or mark them in the library")),
-        false => Ok(images),
+/// The held-out images something is measured on; an error says how to get some.
+pub fn images(context: &Context, on: On) -> Result<Vec<ImageRow>> {
+    let ledger = context.workspace()?.ledger();
+    let images = ledger.images_on(on)?;
+    if !images.is_empty() {
+        return Ok(images);
     }
+    Err(Error::invalid(match ledger.images_on(On::HeldOut)?.is_empty() {
+        true => "no image is held out; add some with `--held-out` or mark them in the library".to_owned(),
+        false => {
+            format!("no held-out image is for {0}; `split WS {0} IMAGE…` or the library makes some so", on.as_str())
+        }
+    }))
 }
 
 /// The recipe for evaluating: the workspace's with M seeds.
@@ -34,8 +41,9 @@ pub fn evaluate(
     model: &Model,
     seeds: usize,
     stage: &str,
+    on: On,
 ) -> Result<Evaluation> {
-    let ranking = ranked(context, checkpoint, model, seeds, stage)?;
+    let ranking = ranked(context, checkpoint, model, seeds, stage, on)?;
     Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, |name| is_held_out(context, name))
 }
 
@@ -51,14 +59,15 @@ pub fn ranked(
     model: &Model,
     seeds: usize,
     stage: &str,
+    on: On,
 ) -> Result<Ranking> {
-    let images = held_out(context)?;
+    let images = images(context, on)?;
     let recipe = recipe_for(context, seeds);
     let (_, sampler) = sampling::sampler_of(&recipe)?;
     let set = CandidateSet { checkpoint, sampler };
     // A mean over fewer images or seeds than were asked for is another figure.
     candidates::fill(context, &set, model, &recipe, &images, stage)?.failed.check_in(stage)?;
-    let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe)?);
+    let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe, on)?);
     let ranking = scores.rank(&recipe)?;
     match ranking.missing {
         Some(reason) => Err(Error::invalid(reason)),

@@ -1,21 +1,30 @@
 //! What a person says about images and pairs.
 
+use super::leaks;
+use super::splits::Splits;
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::protocol::{Change, Outcome};
 use crate::method::overrides::Verdict;
-use crate::workspace::{CandidateSet, ImageId, OverrideKind, PairOverride};
+use crate::workspace::{CandidateSet, ImageId, OverrideKind, PairOverride, SplitChoice};
 
-pub fn set_held_out(context: &mut Context, images: &[ImageId], held_out: bool) -> Result<Outcome> {
+/// Says what images are for, and with them the others of their sources.
+pub fn set_splits(context: &mut Context, choices: &[(ImageId, SplitChoice)]) -> Result<Outcome> {
+    let before = Splits::of(context)?;
     let ledger = context.workspace()?.ledger();
-    ledger.atomically(|ledger| images.iter().try_for_each(|&id| ledger.set_held_out(id, held_out)))?;
+    ledger.set_splits(choices)?;
     context.changed(Change::Images);
+    let named = choices.iter().map(|(id, _)| *id);
+    before.say_others(context, named.clone())?;
+    leaks::warn(context, &named.collect())?;
     Ok(Outcome::None)
 }
 
 pub fn set_removed(context: &mut Context, images: &[ImageId], removed: bool) -> Result<Outcome> {
+    let before = Splits::of(context)?;
     let ledger = context.workspace()?.ledger();
     ledger.atomically(|ledger| images.iter().try_for_each(|&id| ledger.set_removed(id, removed)))?;
+    before.say_others(context, images.iter().copied())?;
     context.changed(Change::Images);
     Ok(Outcome::None)
 }

@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod groups;
 mod images;
+mod leaks;
 mod open;
 mod pairs;
 mod report;
@@ -17,7 +18,9 @@ mod run;
 mod same_run;
 pub(super) mod sampling;
 mod scoring;
+mod seen;
 mod sheet;
+mod splits;
 mod train;
 mod upscale;
 
@@ -33,7 +36,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::SetRecipe(recipe) => context.set_recipe(*recipe).map(|()| Outcome::None),
         Job::Add(images) => add::add(context, &images),
         Job::AddExample => add::add_example(context),
-        Job::SetHeldOut { images, held_out } => images::set_held_out(context, &images, held_out),
+        Job::SetSplits(choices) => images::set_splits(context, &choices),
         Job::SetRemoved { images, removed } => images::set_removed(context, &images, removed),
         Job::Judge { image, winner, loser, verdict } => images::judge(context, image, winner, loser, verdict),
         Job::Sample { images } => sampling::sample(context, images.as_deref()),
@@ -43,7 +46,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
             Ok(Outcome::Curated(Box::new(curate::curate(context, allow_partial)?.ranking.summary)))
         }
         Job::Train { run, allow_partial } => train::train(context, run.as_deref(), allow_partial),
-        Job::Compare { a, b, seeds } => compare::compare(context, &a, &b, seeds),
+        Job::Compare { a, b, seeds, on } => compare::compare(context, [&a, &b], seeds, on),
         Job::Run { compare, allow_partial } => run::run(context, compare, allow_partial),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
         Job::ExportPairs { dir, allow_partial, overwrite } => export::pairs(context, &dir, allow_partial, overwrite),

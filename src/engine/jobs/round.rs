@@ -15,10 +15,11 @@ use crate::engine::models::Model;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Event, Level};
 use crate::method::evaluation::Evaluation;
+use crate::method::provenance::On;
 use crate::method::recipe::Training;
 use crate::method::trainer::{Pairs, StepLog, Trainer};
 use crate::workspace::{
-    CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RunRow, RunState, Split, StepRow, atomic,
+    CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RunRow, RunState, StepRow, atomic, digest_of,
 };
 use crate::{Error, Result};
 
@@ -108,26 +109,32 @@ impl Round<'_> {
         let step = trainer.step_number();
         let last = step >= settings.steps as u64;
         let every = |n: usize| n > 0 && step.is_multiple_of(n as u64);
-        let has_held_out = ledger.images()?.iter().any(|image| image.held_out);
-        let evaluate = has_held_out && (last || step == 0 || every(settings.eval_every));
+        let validation = ledger.images_on(On::Validation)?;
+        let evaluate = !validation.is_empty() && (last || step == 0 || every(settings.eval_every));
         let checkpoint = match step {
             0 => self.start_id,
             _ if evaluate || last || every(settings.checkpoint_every) => self.save_checkpoint(trainer)?,
             _ => return Ok(false),
         };
+        // Rewards on other images do not compare.
+        let digest = digest_of(&validation);
         let mut known = ledger.evaluations(self.run.id)?;
-        if evaluate && known.iter().all(|e| u64::from(e.step) != step || e.split != Split::HeldOut) {
+        known.retain(|e| e.on == On::Validation && e.images_digest == digest);
+        if evaluate && known.iter().all(|e| u64::from(e.step) != step) {
             let began = Instant::now();
             let params = Arc::new(trainer.policy().evaluated().duplicate()?.trainable(false));
             let model = Model { backbone: self.reference.backbone.clone(), params };
             let stage = format!("evaluation at step {step}");
-            let evaluation = evaluate::evaluate(self.context, checkpoint, &model, settings.eval_seeds, &stage)?;
+            let (context, seeds) = (self.context, settings.eval_seeds);
+            let evaluation = evaluate::evaluate(context, checkpoint, &model, seeds, &stage, On::Validation)?;
             if step > 0 {
                 ledger.set_held_out_reward(checkpoint, evaluation.mean_reward())?;
             }
             let row = EvaluationRow {
                 step: step as u32,
-                split: Split::HeldOut,
+                on: On::Validation,
+                images: Some(validation.len() as u32),
+                images_digest: digest,
                 report: serde_json::to_string(&evaluation).map_err(Error::invalid)?,
                 seconds: began.elapsed().as_secs_f64(),
             };
@@ -205,10 +212,13 @@ impl Round<'_> {
     }
 }
 
-/// Whether the last `limit` evaluations on held-out images all lie below the first, the start.
+/// Whether the last `limit` of evaluations on the same images all lie below that of the start, if there is one.
 fn collapsed(evaluations: &[EvaluationRow], limit: usize) -> bool {
-    let held_out = evaluations.iter().filter(|e| e.split == Split::HeldOut);
-    let rewards: Vec<f64> = held_out
+    if evaluations.first().is_none_or(|start| start.step != 0) {
+        return false;
+    }
+    let rewards: Vec<f64> = evaluations
+        .iter()
         .filter_map(|e| serde_json::from_str::<Evaluation>(&e.report).ok())
         .map(|evaluation| evaluation.mean_reward())
         .collect();
@@ -246,7 +256,9 @@ mod tests {
     fn a_run_collapses_after_several_evaluations_below_its_start() {
         let row = |step: u32, reward: f64| EvaluationRow {
             step,
-            split: Split::HeldOut,
+            on: On::Validation,
+            images: Some(4),
+            images_digest: String::new(),
             report: serde_json::to_string(&Evaluation {
                 m: vec![1],
                 best: vec![reward],
@@ -264,5 +276,7 @@ mod tests {
         assert!(collapsed(&rows(&[0.5, 0.4, 0.4, 0.4]), 3));
         assert!(!collapsed(&rows(&[0.5, 0.4, 0.6, 0.4, 0.4]), 3));
         assert!(!collapsed(&rows(&[0.5, 0.4, 0.4, 0.4]), 0));
+        // The start was evaluated on other images.
+        assert!(!collapsed(&rows(&[0.5, 0.5, 0.4, 0.4, 0.4])[1..], 3));
     }
 }

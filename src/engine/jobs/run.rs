@@ -7,7 +7,8 @@ use super::train::Trained;
 use super::{candidates, compare, evaluate, sheet, train};
 use crate::engine::context::Context;
 use crate::engine::protocol::{Level, Outcome, RunReport};
-use crate::workspace::{ImageId, RunState};
+use crate::method::provenance::On;
+use crate::workspace::{ImageId, ImageRow, RunState};
 use crate::{Error, Result};
 
 /// Samples and scores; scores appear while candidates still come.
@@ -20,9 +21,10 @@ pub fn generate(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outco
 pub fn run(context: &mut Context, compare: bool, allow_partial: bool) -> Result<Outcome> {
     // What a whole run would find missing at its end is said before it begins.
     if compare {
-        evaluate::held_out(context).map_err(|e| Error::invalid(format!("{e}, or --no-compare to train only")))?;
+        evaluate::images(context, On::Test)
+            .map_err(|e| Error::invalid(format!("{e}, or --no-compare to train only")))?;
     }
-    if context.workspace()?.ledger().images()?.iter().all(|image| image.held_out) {
+    if context.workspace()?.ledger().images()?.iter().all(ImageRow::is_held_out) {
         return Err(Error::invalid("there are no images to train on; add some that are not held out"));
     }
     let mut clock = Instant::now();
@@ -37,13 +39,16 @@ pub fn run(context: &mut Context, compare: bool, allow_partial: bool) -> Result<
     if ended.state == RunState::Collapsed {
         context.log(
             Level::Warning,
-            format!("{name} collapsed after {} steps: its best checkpoint is compared", ended.steps),
+            format!(
+                "{name} collapsed after {} steps: its best checkpoint on the validation images is compared",
+                ended.steps
+            ),
         );
     }
     let train = lap();
     let compared = match compare {
         true => {
-            let compared = compare::compared(context, "reference", &name, None)?;
+            let compared = compare::compared(context, ["reference", &name], None, On::Test)?;
             let sheet = sheet::write(context, &compared, &name)?;
             Some((Arc::new(compared), sheet))
         }

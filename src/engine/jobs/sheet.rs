@@ -60,13 +60,16 @@ pub fn sheet(context: &Context, compared: &Compared) -> Result<Sheet> {
     let m = comparison.seeds;
     Ok(Sheet {
         title: format!("{} → {}", comparison.a, comparison.b),
-        notes: vec![format!(
-            "Held-out images, never trained on. Mean@{m} {:.3} → {:.3} ({mean:+.2} σ), Worst@{m} {:.3} → {:.3} ({worst:+.2} σ)",
+        notes: std::iter::once(format!(
+            "{}. Mean@{m} {:.3} → {:.3} ({mean:+.2} σ), Worst@{m} {:.3} → {:.3} ({worst:+.2} σ)",
+            comparison.on.count(comparison.images),
             comparison.reference.mean_reward(),
             comparison.policy.mean_reward(),
             comparison.reference.worst_reward(),
             comparison.policy.worst_reward(),
-        )],
+        ))
+        .chain(comparison.notes().into_iter().map(|note| note.to_string()))
+        .collect(),
         columns,
         rows,
         cell_px: CELL_PX,

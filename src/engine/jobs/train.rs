@@ -11,12 +11,10 @@ use crate::engine::context::Context;
 use crate::engine::models::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::engine::ranking::Ranking;
+use crate::method::provenance::On;
 use crate::method::recipe::{Recipe, RoundReference};
 use crate::workspace::{CandidateSet, CheckpointId, NewRun, PARTIAL, RunId, RunRow, RunState, atomic};
 use crate::{Error, Result};
-
-/// The name of the pairs' file in a run's directory.
-const PAIRS_FILE: &str = "pairs.jsonl";
 
 /// Trains; `name` asks for a run of that name.
 pub fn train(context: &mut Context, name: Option<&str>, allow_partial: bool) -> Result<Outcome> {
@@ -35,6 +33,7 @@ pub struct Trained {
 
 /// Trains all rounds.
 pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) -> Result<Trained> {
+    say_what_is_not_evaluated(context)?;
     let (mut set, original) = sampling::reference(context)?;
     let curate::Curated { mut ranking, mut partial } = curate::curate(context, allow_partial)?;
     let pairs = ranking.curation.pairs().len();
@@ -52,6 +51,7 @@ pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) ->
             return Ok(Trained { run: run.name, pairs, ended });
         }
         let policy = checkpoints::load(context, &run.name)?;
+        policy.say_choice(context);
         (parent, start_id) = (Some(run.id), policy.id);
         if settings.round_reference == RoundReference::Last {
             reference = policy.model.clone();
@@ -63,13 +63,24 @@ pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) ->
     }
 }
 
+/// Without validation images nothing is evaluated as a run trains.
+fn say_what_is_not_evaluated(context: &Context) -> Result<()> {
+    let ledger = context.workspace()?.ledger();
+    if ledger.images_on(On::Validation)?.is_empty() && !ledger.images_on(On::Test)?.is_empty() {
+        let text =
+            "no image is held out for validation: nothing is evaluated as it trains, and the last checkpoint counts";
+        context.log(Level::Info, text);
+    }
+    Ok(())
+}
+
 fn name_of(base: &str, round: u32) -> String {
     if round == 0 { base.to_owned() } else { format!("{base}.{}", round + 1) }
 }
 
 /// New candidates of the training images from the policy of the round before.
 fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -> Result<()> {
-    let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| !i.held_out).collect();
+    let images: Vec<_> = context.workspace()?.ledger().images()?.into_iter().filter(|i| !i.is_held_out()).collect();
     // Pairs of a round are never made of less than what was asked for.
     let stage = format!("round {}", round + 1);
     candidates::fill(context, set, policy, &context.recipe, &images, &stage)?.failed.check_in(&stage)
@@ -133,7 +144,7 @@ fn recipe_copy(recipe: &Recipe, partial: Option<String>) -> Result<String> {
 }
 
 pub(super) fn pairs_path(context: &Context, run: &RunRow) -> Result<PathBuf> {
-    Ok(context.workspace()?.run_dir(run).join(PAIRS_FILE))
+    Ok(context.workspace()?.run_dir(run).join(pairs::FILE))
 }
 
 fn one(

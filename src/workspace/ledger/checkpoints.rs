@@ -3,7 +3,8 @@
 use rusqlite::{Row, named_params};
 
 use super::ids::text_enum;
-use super::{CheckpointId, Ledger, RunId, execute, first, now_secs, rows};
+use super::{CheckpointId, Ledger, RunId, digest_of, execute, first, now_secs, rows};
+use crate::method::provenance::{Chosen, On};
 use crate::workspace::files::{self, RelPath};
 use crate::{Error, Result};
 
@@ -51,7 +52,7 @@ pub struct NewCheckpoint {
     pub backbone: String,
     /// The training state saved for this step, if one can resume from here.
     pub state: Option<RelPath>,
-    /// Mean reward on the held-out images, once evaluated.
+    /// Mean reward on the held-out images it was evaluated on, once it was.
     pub held_out_reward: Option<f64>,
 }
 
@@ -76,7 +77,7 @@ pub struct CheckpointRow {
     pub state_path: Option<RelPath>,
     /// SHA-256 of the weights file.
     pub weights_hash: String,
-    /// Mean reward on the held-out images, once evaluated.
+    /// Mean reward on the held-out images it was evaluated on, once it was.
     pub held_out_reward: Option<f64>,
     /// Seconds since 1970 UTC.
     pub added_at_secs: i64,
@@ -157,12 +158,29 @@ impl Ledger {
         self.read(|conn| first(conn, sql, (run, step, kind), CheckpointRow::from_row))
     }
 
-    /// The checkpoint of a run with the highest held-out reward whose file is there; the earlier of equals.
-    pub fn best_checkpoint(&self, run: RunId) -> Result<Option<CheckpointRow>> {
-        let sql = "SELECT * FROM checkpoints
-            WHERE run_id = ?1 AND held_out_reward IS NOT NULL AND file_missing = 0
-            ORDER BY held_out_reward DESC, step, kind LIMIT 1";
-        self.read(|conn| first(conn, sql, [run], CheckpointRow::from_row))
+    /// The checkpoint of a run that stands for it, and why: of those whose file is there and that were evaluated on the
+    /// validation images there are now, the one with the highest reward, the earlier of equals; else the last.
+    pub fn chosen_checkpoint(&self, run: RunId) -> Result<Option<(CheckpointRow, Chosen)>> {
+        let validation = self.images_on(On::Validation)?;
+        let sql = "SELECT checkpoints.* FROM checkpoints JOIN evaluations USING (run_id, step)
+            WHERE run_id = ?1 AND measured_on = 'validation' AND images_digest = ?2 AND held_out_reward IS NOT NULL
+                AND file_missing = 0
+            ORDER BY held_out_reward DESC, step, kind";
+        let digest = digest_of(&validation);
+        let evaluated = self.read(|conn| rows(conn, sql, (run, &digest), CheckpointRow::from_row))?;
+        let of = evaluated.len();
+        if let Some(best) = evaluated.into_iter().next() {
+            return Ok(Some((best, Chosen::Validation { of, images: validation.len() })));
+        }
+        let Some(last) = self.checkpoints_of_run(run)?.into_iter().rfind(|c| !c.file_missing) else { return Ok(None) };
+        let evaluations = self.evaluations(run)?;
+        let why = match () {
+            () if validation.is_empty() => "no image is held out for validation",
+            () if evaluations.iter().all(|e| e.step == 0) => "none was evaluated on the validation images",
+            () if evaluations.iter().all(|e| e.on == On::HeldOut) => "its evaluations are of all held-out images",
+            () => "its evaluations are of other validation images than there are now",
+        };
+        Ok(Some((last, Chosen::Last { why: why.into() })))
     }
 
     /// The last checkpoint of a run from which training can go on.

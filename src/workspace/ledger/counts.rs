@@ -10,8 +10,12 @@ use crate::Result;
 pub struct Counts {
     /// Images that are not removed.
     pub images: u64,
-    /// Of these, images kept away from training.
-    pub held_out_images: u64,
+    /// Of these, images to train on.
+    pub train_images: u64,
+    /// Of these, images that choose checkpoints.
+    pub validation_images: u64,
+    /// Of these, images reported on.
+    pub test_images: u64,
     /// Of these, images with an HR image.
     pub images_with_hr: u64,
     /// Images the user removed.
@@ -40,7 +44,9 @@ impl Ledger {
             let seen = "candidates JOIN images ON images.id = image_id AND removed = 0";
             Ok(Counts {
                 images: count("images WHERE removed = 0")?,
-                held_out_images: count("images WHERE removed = 0 AND held_out = 1")?,
+                train_images: count("images WHERE removed = 0 AND split = 'train'")?,
+                validation_images: count("images WHERE removed = 0 AND split = 'validation'")?,
+                test_images: count("images WHERE removed = 0 AND split = 'test'")?,
                 images_with_hr: count("images WHERE removed = 0 AND hr_path IS NOT NULL")?,
                 removed_images: count("images WHERE removed = 1")?,
                 candidates: count(&format!("{seen} WHERE candidates.file_missing = 0"))?,

@@ -2,12 +2,13 @@
 
 use rusqlite::{Row, named_params};
 
-use super::{ImageId, Ledger, execute, first, now_secs, rows};
+use super::{ImageId, Ledger, Split, SplitChoice, execute, first, now_secs, rows};
+use crate::imaging::fingerprint::alike;
 use crate::workspace::files::{self, RelPath};
 use crate::{Error, Result};
 
 /// What is known of an image before it is added.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewImage {
     /// The name people see, usually the file name; need not be unique.
     pub name: String,
@@ -18,14 +19,21 @@ pub struct NewImage {
     /// What was made of the source (crop, degradation and its seed), empty for all of it as it is. The same source and
     /// variant is the same image: adding it again adds nothing.
     pub variant: String,
-    /// Kept away from training.
-    pub held_out: bool,
+    /// SHA-256 of the HR image's file, where that is another file than the source.
+    pub hr_source_hash: Option<String>,
+    /// What it is for.
+    pub split: SplitChoice,
     /// Width of the LR image.
     pub lr_width_px: u32,
     /// Height of the LR image.
     pub lr_height_px: u32,
     /// JSON: how the LR image was made from the HR image; `None` if it was given.
     pub degradation: Option<String>,
+    /// How the HR image (the LR image where there is none) looks, as [`crate::imaging::fingerprint`] says; `None`: not known
+    /// yet.
+    pub fingerprint: Option<u64>,
+    /// The same of the whole source.
+    pub source_fingerprint: Option<u64>,
 }
 
 /// An image of the workspace.
@@ -45,8 +53,10 @@ pub struct ImageRow {
     pub lr_width_px: u32,
     /// Height of the LR image.
     pub lr_height_px: u32,
-    /// Kept away from training.
-    pub held_out: bool,
+    /// What it is for.
+    pub split: Split,
+    /// It is held out, and the rule says whether for validation or test.
+    pub split_by_rule: bool,
     /// Removed by the user; its candidates no longer count, until the removal is undone.
     pub removed: bool,
     /// See [`NewImage::degradation`].
@@ -57,6 +67,12 @@ pub struct ImageRow {
     pub source_hash: String,
     /// See [`NewImage::variant`].
     pub variant: String,
+    /// See [`NewImage::hr_source_hash`].
+    pub hr_source_hash: Option<String>,
+    /// See [`NewImage::fingerprint`].
+    pub fingerprint: Option<u64>,
+    /// See [`NewImage::source_fingerprint`].
+    pub source_fingerprint: Option<u64>,
     /// Seconds since 1970 UTC.
     pub added_at_secs: i64,
     /// One of its files was gone when the workspace was opened.
@@ -73,15 +89,44 @@ impl ImageRow {
             hr_path: row.get("hr_path")?,
             lr_width_px: row.get("lr_width_px")?,
             lr_height_px: row.get("lr_height_px")?,
-            held_out: row.get("held_out")?,
+            split: row.get("split")?,
+            split_by_rule: row.get("split_by_rule")?,
             removed: row.get("removed")?,
             degradation: row.get("degradation")?,
             source: row.get("source")?,
             source_hash: row.get("source_hash")?,
             variant: row.get("variant")?,
+            hr_source_hash: row.get("hr_source_hash")?,
+            fingerprint: row.get::<_, Option<i64>>("fingerprint")?.map(|bits| bits as u64),
+            source_fingerprint: row.get::<_, Option<i64>>("source_fingerprint")?.map(|bits| bits as u64),
             added_at_secs: row.get("added_at_secs")?,
             file_missing: row.get("file_missing")?,
         })
+    }
+
+    /// Kept away from training.
+    pub fn is_held_out(&self) -> bool {
+        self.split.is_held_out()
+    }
+
+    /// What it was said to be for.
+    pub fn choice(&self) -> SplitChoice {
+        if self.split_by_rule { SplitChoice::ByRule } else { SplitChoice::Fixed(self.split) }
+    }
+
+    /// How it looks, and how its source does, as far as that is known.
+    pub fn fingerprints(&self) -> impl Iterator<Item = u64> {
+        self.fingerprint.into_iter().chain(self.source_fingerprint)
+    }
+
+    /// Whether it may show the same picture as another, by how both or their sources look.
+    pub fn looks_like(&self, other: &Self) -> bool {
+        self.fingerprints().any(|a| other.fingerprints().any(|b| alike(a, b)))
+    }
+
+    /// Hashes of the files it was made of.
+    pub fn hashes(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.source_hash.as_str()).chain(self.hr_source_hash.as_deref())
     }
 }
 
@@ -111,16 +156,23 @@ impl Ledger {
         self.read(|conn| first(conn, sql, [source_hash, variant], ImageRow::from_row))
     }
 
-    /// Marks an image as held out, or takes the mark away.
-    pub fn set_held_out(&self, id: ImageId, held_out: bool) -> Result<()> {
-        let sql = "UPDATE images SET held_out = ?2 WHERE id = ?1";
-        self.write(|conn| execute(conn, sql, (id, held_out)).map(drop))
+    /// The images made of one of these files, removed or not.
+    pub fn images_of_files(&self, hashes: &[&str]) -> Result<Vec<ImageRow>> {
+        let sql = "SELECT * FROM images WHERE source_hash = ?1
+            UNION SELECT * FROM images WHERE hr_source_hash = ?1 ORDER BY id";
+        self.read(|conn| {
+            let of = |hash: &&str| rows(conn, sql, [hash], ImageRow::from_row);
+            Ok(hashes.iter().map(of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        })
     }
 
     /// Removes an image from view, or brings it back with everything made for it.
     pub fn set_removed(&self, id: ImageId, removed: bool) -> Result<()> {
         let sql = "UPDATE images SET removed = ?2 WHERE id = ?1";
-        self.write(|conn| execute(conn, sql, (id, removed)).map(drop))
+        self.write(|conn| {
+            execute(conn, sql, (id, removed))?;
+            self.apply_split_rule().map(drop)
+        })
     }
 
     /// A directory name no image of the ledger has.
@@ -147,12 +199,12 @@ impl Ledger {
         lr_path: &RelPath,
         hr_path: Option<&RelPath>,
     ) -> Result<ImageId> {
-        let sql = "INSERT INTO images (dir, name, lr_path, hr_path, lr_width_px, lr_height_px, held_out, degradation,
-                source, source_hash, variant, added_at_secs)
-            VALUES (:dir, :name, :lr_path, :hr_path, :lr_width_px, :lr_height_px, :held_out, :degradation,
-                :source, :source_hash, :variant, :now) RETURNING id";
+        let sql = "INSERT INTO images (dir, name, lr_path, hr_path, lr_width_px, lr_height_px, degradation, source,
+                source_hash, variant, hr_source_hash, fingerprint, source_fingerprint, added_at_secs)
+            VALUES (:dir, :name, :lr_path, :hr_path, :lr_width_px, :lr_height_px, :degradation, :source,
+                :source_hash, :variant, :hr_source_hash, :fingerprint, :source_fingerprint, :now) RETURNING id";
         self.write(|conn| {
-            Ok(conn.prepare_cached(sql)?.query_row(
+            let id = conn.prepare_cached(sql)?.query_row(
                 named_params! {
                     ":dir": dir,
                     ":name": new.name,
@@ -160,15 +212,29 @@ impl Ledger {
                     ":hr_path": hr_path,
                     ":lr_width_px": new.lr_width_px,
                     ":lr_height_px": new.lr_height_px,
-                    ":held_out": new.held_out,
                     ":degradation": new.degradation,
                     ":source": new.source,
                     ":source_hash": new.source_hash,
                     ":variant": new.variant,
+                    ":hr_source_hash": new.hr_source_hash,
+                    ":fingerprint": new.fingerprint.map(|bits| bits as i64),
+                    ":source_fingerprint": new.source_fingerprint.map(|bits| bits as i64),
                     ":now": now_secs(),
                 },
                 |row| row.get(0),
-            )?)
+            )?;
+            if new.split != SplitChoice::default() {
+                self.set_splits(&[(id, new.split)])?;
+            }
+            Ok(id)
+        })
+    }
+
+    /// Notes how images look.
+    pub fn set_fingerprints(&self, fingerprints: &[(ImageId, u64)]) -> Result<()> {
+        let sql = "UPDATE images SET fingerprint = ?2 WHERE id = ?1";
+        self.write(|conn| {
+            fingerprints.iter().try_for_each(|(id, bits)| execute(conn, sql, (id, *bits as i64)).map(drop))
         })
     }
 
@@ -178,9 +244,9 @@ impl Ledger {
         self.write(|conn| execute(conn, sql, [id]).map(drop))
     }
 
-    /// Records an HR image that is in place.
-    pub(in crate::workspace) fn set_hr_path(&self, id: ImageId, hr_path: &RelPath) -> Result<()> {
-        let sql = "UPDATE images SET hr_path = ?2 WHERE id = ?1";
-        self.write(|conn| execute(conn, sql, (id, hr_path)).map(drop))
+    /// Records an HR image that is in place, and the hash of the file it came from. How it looks is to be found anew.
+    pub(in crate::workspace) fn set_hr_path(&self, id: ImageId, hr_path: &RelPath, source: Option<&str>) -> Result<()> {
+        let sql = "UPDATE images SET hr_path = ?2, hr_source_hash = ?3, fingerprint = NULL WHERE id = ?1";
+        self.write(|conn| execute(conn, sql, (id, hr_path, source)).map(drop))
     }
 }

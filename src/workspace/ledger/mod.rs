@@ -30,6 +30,7 @@ mod scale_tests;
 mod schema;
 mod scorers;
 mod scores;
+mod splits;
 mod steps;
 #[cfg(test)]
 mod testing;
@@ -49,7 +50,8 @@ pub use runs::{NewRun, PARTIAL, RunRow, RunState};
 pub use schema::LEDGER_VERSION;
 pub use scorers::Scorer;
 pub use scores::{MissingScores, NewScore, ScoreRequest, ScoreTable, ScoredCandidate};
-pub use steps::{EvaluationRow, Split, StepRow};
+pub use splits::{Split, SplitChoice, digest_of, same_source};
+pub use steps::{EvaluationRow, StepRow};
 
 use read_only::Snapshot;
 

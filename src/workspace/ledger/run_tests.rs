@@ -2,6 +2,7 @@
 
 use super::testing::TestLedger;
 use super::*;
+use crate::method::provenance::{Chosen, On};
 use crate::workspace::files::RelPath;
 use crate::{Error, Result};
 
@@ -49,12 +50,33 @@ fn checkpoints_are_found_by_step_reward_and_state() {
         checkpoint(&t, run, step, &format!("hash {step}"), reward);
     }
     let step_of = |row: Option<CheckpointRow>| row.map(|row| row.step);
-    assert_eq!(step_of(t.ledger.best_checkpoint(run).unwrap()), Some(100));
+    let chosen = || t.ledger.chosen_checkpoint(run).unwrap().map(|(row, chosen)| (row.step, chosen)).unwrap();
+    // Nothing to choose by: the last.
+    assert!(matches!(chosen(), (300, Chosen::Last { why }) if why.contains("no image is held out")));
+    let (a, b) = (t.add_image("a", true), t.add_image("b", true));
+    t.ledger.set_splits(&[(a, SplitChoice::Fixed(Split::Validation))]).unwrap();
+    assert!(matches!(chosen(), (300, Chosen::Last { why }) if why.contains("none was evaluated")));
+    let images_digest = digest_of(&t.ledger.images_on(On::Validation).unwrap());
+    let evaluation = |step, on, images_digest: &str| {
+        let images_digest = images_digest.into();
+        let row = EvaluationRow { step, on, images: None, images_digest, report: "{}".into(), seconds: 1.0 };
+        t.ledger.record_evaluation(run, &row).unwrap();
+    };
+    evaluation(100, On::HeldOut, "");
+    assert!(matches!(chosen(), (300, Chosen::Last { why }) if why.contains("all held-out images")));
+    for step in [0, 100, 200] {
+        evaluation(step, On::Validation, &images_digest);
+    }
+    assert_eq!(chosen(), (100, Chosen::Validation { of: 3, images: 1 }));
+    // Chosen by other images than there are now is not chosen.
+    t.ledger.set_splits(&[(b, SplitChoice::Fixed(Split::Validation))]).unwrap();
+    assert!(matches!(chosen(), (300, Chosen::Last { why }) if why.contains("other validation images")));
+    t.ledger.set_splits(&[(b, SplitChoice::default())]).unwrap();
     assert_eq!(step_of(t.ledger.latest_resumable(run).unwrap()), Some(300));
     assert_eq!(t.ledger.checkpoints_of_run(run).unwrap().len(), 4);
     let at = t.ledger.checkpoint_at(run, 200, CheckpointKind::Policy).unwrap().unwrap();
     t.ledger.set_held_out_reward(at.id, 0.9).unwrap();
-    assert_eq!(step_of(t.ledger.best_checkpoint(run).unwrap()), Some(200));
+    assert_eq!(chosen().0, 200);
     let forgotten = t.ledger.forget_states(run, 1).unwrap();
     assert_eq!(forgotten.len(), 3);
     assert_eq!(step_of(t.ledger.latest_resumable(run).unwrap()), Some(300));
@@ -122,13 +144,20 @@ fn steps_keep_every_value_and_rewind() {
     let since = |after| t.ledger.steps_since(run, after).unwrap();
     assert_eq!(format!("{:?}", since(0)), format!("{:?}", [step(1, f64::NAN), step(2, 2.0), step(3, 3.5)]));
     assert_eq!(since(2).len(), 1);
-    let evaluation = |step, split| EvaluationRow { step, split, report: "{}".into(), seconds: 1.0 };
-    for new in [evaluation(0, Split::Trained), evaluation(0, Split::HeldOut), evaluation(2, Split::HeldOut)] {
+    let evaluation = |step, on| EvaluationRow {
+        step,
+        on,
+        images: Some(2),
+        images_digest: "digest".into(),
+        report: "{}".into(),
+        seconds: 1.0,
+    };
+    for new in [evaluation(0, On::Validation), evaluation(0, On::HeldOut), evaluation(2, On::Validation)] {
         t.ledger.record_evaluation(run, &new).unwrap();
     }
     t.ledger.rewind_run(run, 1).unwrap();
     assert_eq!(since(0).len(), 1);
-    assert_eq!(t.ledger.evaluations(run).unwrap(), [evaluation(0, Split::HeldOut), evaluation(0, Split::Trained)]);
+    assert_eq!(t.ledger.evaluations(run).unwrap(), [evaluation(0, On::HeldOut), evaluation(0, On::Validation)]);
 }
 
 #[test]
@@ -183,7 +212,7 @@ fn a_reader_sees_commits_and_cannot_write() {
     let id = t.add_image("a", true);
     assert_ne!(reader.data_version().unwrap(), before);
     assert_eq!(reader.images().unwrap().len(), 1);
-    let message = reader.set_held_out(id, true).unwrap_err().to_string();
+    let message = reader.set_splits(&[(id, SplitChoice::ByRule)]).unwrap_err().to_string();
     assert!(message.contains("ledger.sqlite: the workspace is open for reading only"), "{message}");
 }
 

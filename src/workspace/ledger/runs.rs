@@ -18,7 +18,7 @@ text_enum! {
         Done => "done",
         /// Stopped by an error or by NaN; the message says which.
         Failed => "failed",
-        /// Stopped because the held-out reward fell below its start.
+        /// Stopped because the validation reward fell below its start.
         Collapsed => "collapsed",
         /// Stopped by the user for good.
         Cancelled => "cancelled",

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::{Error, Result};
 
 /// The migrations in order: number `i` (from 0) leads from version `i` to version `i + 1`.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
 
 /// Version of the ledgers this program writes.
 pub const LEDGER_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -57,9 +57,14 @@ mod tests {
         CREATE INDEX images_by_stars ON images (stars);
         UPDATE images SET name = name || '!';";
 
-    /// A row in an image table of version 1.
-    const OLD_ROW: &str = "INSERT INTO images (dir, name, lr_path, lr_width_px, lr_height_px, held_out, source, source_hash, variant, added_at_secs)
-        VALUES ('cat', 'cat.png', 'images/cat/lr.png', 32, 32, 0, 'cat.png', 'hash', '', 0)";
+    /// A row in an image table, with `held_out` for version 1.
+    fn old_row(version: usize) -> String {
+        let [held_out, value] = if version == 1 { [", held_out", ", 1"] } else { ["", ""] };
+        format!(
+            "INSERT INTO images (dir, name, lr_path, lr_width_px, lr_height_px, source, source_hash, variant, \
+             added_at_secs{held_out}) VALUES ('cat', 'cat.png', 'images/cat/lr.png', 32, 32, 'cat.png', 'hash', '', 0{value})"
+        )
+    }
 
     /// The tables, columns and indices of a ledger, in words.
     fn shape(conn: &Connection) -> Vec<String> {
@@ -77,7 +82,7 @@ mod tests {
         for from in 1..=MIGRATIONS.len() {
             let conn = Connection::open_in_memory().unwrap();
             migrate(&conn, &MIGRATIONS[..from]).unwrap();
-            conn.execute_batch(OLD_ROW).unwrap();
+            conn.execute_batch(&old_row(from)).unwrap();
             migrate(&conn, MIGRATIONS).unwrap();
             assert_eq!(shape(&conn), shape(&fresh), "from version {from}");
             let name: String = conn.query_row("SELECT name FROM images", [], |r| r.get(0)).unwrap();
@@ -86,10 +91,28 @@ mod tests {
     }
 
     #[test]
+    fn what_version_1_held_out_stays_held_out_and_its_evaluations_stay_readable() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn, &MIGRATIONS[..1]).unwrap();
+        conn.execute_batch(&old_row(1)).unwrap();
+        conn.execute_batch(
+            "INSERT INTO runs (id, name, dir, recipe, seed, state, round, started_at_secs)
+                VALUES (1, 'a', 'a', '', 0, 'done', 0, 0);
+            INSERT INTO evaluations VALUES (1, 15, 'held_out', '{}', 2.5);",
+        )
+        .unwrap();
+        migrate(&conn, MIGRATIONS).unwrap();
+        let text = |sql: &str| conn.query_row(sql, [], |r| r.get::<_, String>(0)).unwrap();
+        assert_eq!(text("SELECT split || ' ' || split_by_rule FROM images"), "test 1");
+        let row = "SELECT step || ' ' || measured_on || ' ' || images_digest || report || seconds FROM evaluations";
+        assert_eq!(text(row), "15 held_out {}2.5");
+    }
+
+    #[test]
     fn a_further_migration_keeps_the_rows() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn, MIGRATIONS).unwrap();
-        conn.execute_batch(OLD_ROW).unwrap();
+        conn.execute_batch(&old_row(MIGRATIONS.len())).unwrap();
         let extended: Vec<_> = MIGRATIONS.iter().copied().chain([NEXT]).collect();
         migrate(&conn, &extended).unwrap();
         assert_eq!(version_of(&conn).unwrap(), LEDGER_VERSION + 1);
@@ -107,7 +130,7 @@ mod tests {
     fn a_failing_migration_leaves_the_version_before() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn, MIGRATIONS).unwrap();
-        conn.execute_batch(OLD_ROW).unwrap();
+        conn.execute_batch(&old_row(MIGRATIONS.len())).unwrap();
         let before = shape(&conn);
         let broken = format!("{NEXT} INSERT INTO no_such_table VALUES (1);");
         let extended: Vec<_> = MIGRATIONS.iter().copied().chain([broken.as_str()]).collect();

@@ -1,10 +1,11 @@
 //! Steps and evaluations: the curves of a run.
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, named_params};
 
-use super::ids::text_enum;
 use super::{Ledger, RunId, execute, real, rows};
 use crate::Result;
+use crate::method::provenance::On;
 
 /// One training step, as logged. A value that is not known is NaN.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,13 +55,15 @@ impl StepRow {
     }
 }
 
-text_enum! {
-    /// Which images an evaluation looked at.
-    Split {
-        /// Images training never touches.
-        HeldOut => "held_out",
-        /// Images trained on.
-        Trained => "trained",
+impl ToSql for On {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for On {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map_err(FromSqlError::other)
     }
 }
 
@@ -69,8 +72,12 @@ text_enum! {
 pub struct EvaluationRow {
     /// Number of training steps behind it; 0 is the start.
     pub step: u32,
-    /// The images.
-    pub split: Split,
+    /// The images: validation, or all that were held out before there was such a thing.
+    pub on: On,
+    /// How many; `None` if unknown.
+    pub images: Option<u32>,
+    /// Which: only evaluations of the same are comparable. Empty if unknown.
+    pub images_digest: String,
     /// JSON: Best@m, Mean@m and Worst@m, mean and spread of every metric.
     pub report: String,
     /// What the evaluation took; NaN if unknown.
@@ -81,7 +88,9 @@ impl EvaluationRow {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             step: row.get("step")?,
-            split: row.get("split")?,
+            on: row.get("measured_on")?,
+            images: row.get("images")?,
+            images_digest: row.get("images_digest")?,
             report: row.get("report")?,
             seconds: real(row, "seconds")?,
         })
@@ -124,17 +133,18 @@ impl Ledger {
         self.read(|conn| rows(conn, sql, (run, step), StepRow::from_row))
     }
 
-    /// Records an evaluation; an earlier one of the same step and split is replaced.
+    /// Records an evaluation; an earlier one of the same step and kind of images is replaced.
     pub fn record_evaluation(&self, run: RunId, new: &EvaluationRow) -> Result<()> {
         let sql =
-            "INSERT OR REPLACE INTO evaluations (run_id, step, split, report, seconds) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = (run, new.step, new.split, &new.report, new.seconds);
+            "INSERT OR REPLACE INTO evaluations (run_id, step, measured_on, images, images_digest, report, seconds)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let values = (run, new.step, new.on, new.images, &new.images_digest, &new.report, new.seconds);
         self.write(|conn| execute(conn, sql, values).map(drop))
     }
 
-    /// All evaluations of a run by step, the held-out before the trained images.
+    /// All evaluations of a run by step.
     pub fn evaluations(&self, run: RunId) -> Result<Vec<EvaluationRow>> {
-        let sql = "SELECT * FROM evaluations WHERE run_id = ?1 ORDER BY step, split";
+        let sql = "SELECT * FROM evaluations WHERE run_id = ?1 ORDER BY step, measured_on";
         self.read(|conn| rows(conn, sql, [run], EvaluationRow::from_row))
     }
 

@@ -13,10 +13,10 @@ fn images_come_back_as_they_were_added() {
     let t = TestLedger::new();
     let id = t.add_image("cat", true);
     let row = t.ledger.image(id).unwrap();
-    assert_eq!((row.name.as_str(), row.lr_width_px, row.held_out), ("cat", 32, false));
+    assert_eq!((row.name.as_str(), row.lr_width_px, row.split), ("cat", 32, Split::Train));
     assert_eq!(row.hr_path.unwrap().as_str(), "images/cat/hr.png");
-    t.ledger.set_held_out(id, true).unwrap();
-    assert!(t.ledger.image(id).unwrap().held_out);
+    assert_eq!(t.ledger.set_splits(&[(id, SplitChoice::Fixed(Split::Validation))]).unwrap(), 1);
+    assert_eq!(t.ledger.image(id).unwrap().split, Split::Validation);
     assert_eq!(t.ledger.image_of_source("hash of cat", "").unwrap().unwrap().id, id);
     assert_eq!(t.ledger.image_of_source("hash of cat", "crop").unwrap(), None);
     assert!(t.ledger.image(ImageId(99)).is_err());

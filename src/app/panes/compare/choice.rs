@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::app::state::State;
-use crate::engine::protocol::{Compared, Library};
+use crate::engine::protocol::{Compared, Job, Library};
+use crate::method::provenance::On;
 use crate::workspace::CheckpointKind;
 
 /// The name of the reference in commands.
@@ -13,7 +14,7 @@ pub const REFERENCE: &str = "reference";
 pub struct Candidate {
     /// As a command spells it: `reference`, `RUN@STEP`.
     pub name: String,
-    /// Mean reward on the held-out images, once evaluated.
+    /// Mean reward on the images it was evaluated on as its run trained, once it was.
     pub reward: Option<f64>,
     /// The best of its run.
     pub is_best: bool,
@@ -26,6 +27,8 @@ pub struct Choice {
     pub a: String,
     /// After.
     pub b: String,
+    /// Which held-out images are reported on.
+    pub on: On,
     /// The comparison that was last at the end of the list.
     last: Option<Arc<Compared>>,
     /// Runs when the choice was last looked at.
@@ -45,6 +48,7 @@ impl Choice {
             if !is_shown_swapped {
                 (self.a, self.b) = (comparison.a.clone(), comparison.b.clone());
             }
+            self.on = comparison.on;
         }
         self.last = last.cloned();
         let known = candidates(library);
@@ -60,6 +64,11 @@ impl Choice {
         }
     }
 
+    /// The job that compares them.
+    pub fn job(&self) -> Job {
+        Job::Compare { a: self.a.clone(), b: self.b.clone(), seeds: None, on: self.on }
+    }
+
     /// Exchanges before and after.
     pub fn swap(&mut self) {
         std::mem::swap(&mut self.a, &mut self.b);
@@ -70,23 +79,18 @@ impl Choice {
 pub fn candidates(library: &Library) -> Vec<Candidate> {
     let mut found = vec![Candidate { name: REFERENCE.into(), reward: None, is_best: false }];
     for run in &library.runs {
-        let first = found.len();
         let of_run = library.checkpoints.iter().filter(|c| c.run == Some(run.id) && !c.file_missing);
         for checkpoint in of_run {
             let name = format!("{}@{}", run.name, checkpoint.step);
             let is_ema = checkpoint.kind == CheckpointKind::Ema;
             let reward = checkpoint.held_out_reward;
             // Where a step has both, it is the moving average that its name stands for.
+            let is_best = library.best.contains(&checkpoint.id);
             match found.iter_mut().find(|c| c.name == name) {
-                Some(known) if is_ema => known.reward = reward,
+                Some(known) if is_ema => (known.reward, known.is_best) = (reward, is_best),
                 Some(_) => {}
-                None => found.push(Candidate { name, reward, is_best: false }),
+                None => found.push(Candidate { name, reward, is_best }),
             }
-        }
-        let of_run = found.get_mut(first..).unwrap_or_default();
-        let best = of_run.iter().filter_map(|c| c.reward).fold(f64::NEG_INFINITY, f64::max);
-        if let Some(best) = of_run.iter_mut().find(|c| c.reward == Some(best)) {
-            best.is_best = true;
         }
     }
     found

@@ -17,7 +17,7 @@ use crate::app::state::jobs::Kind;
 use crate::app::theme::{self, space};
 use crate::app::viewer::{Item, Viewer};
 use crate::app::{format, widgets};
-use crate::engine::protocol::{Job, Source};
+use crate::engine::protocol::Source;
 use crate::report::Format;
 use crate::workspace::ImageId;
 
@@ -111,7 +111,7 @@ impl ComparePane {
             }
             return true;
         }
-        if !library.images.iter().any(|image| image.held_out) {
+        if !library.images.iter().any(|image| image.is_held_out()) {
             let text = "Checkpoints are compared on images that were never trained on. Select some in the library and \
                         press H to hold them out.";
             widgets::empty_state(ui, "◨", "No image is held out", text, None);
@@ -201,7 +201,8 @@ fn progress_ui(ui: &mut Ui, cx: &mut Cx) -> bool {
 
 /// Checkpoints are chosen that were not compared yet.
 fn invitation_ui(ui: &mut Ui, cx: &mut Cx, choice: &Choice) {
-    let held_out = cx.state.library.as_ref().map_or(0, |l| l.images.iter().filter(|i| i.held_out).count());
+    let is_in = |image: &&crate::workspace::ImageRow| image.split.is_in(choice.on);
+    let images = cx.state.library.as_ref().map_or(0, |library| library.images.iter().filter(is_in).count());
     let seeds = cx.state.recipe.edited.training.eval_seeds;
     let title = format!("{} → {}", choice.a, choice.b);
     if choice.a == choice.b {
@@ -212,11 +213,11 @@ fn invitation_ui(ui: &mut Ui, cx: &mut Cx, choice: &Choice) {
     let text = format!(
         "Samples and scores what is missing on {} with {}, then shows pictures, curves and a table. What is there \
          already is not made again.",
-        format::counted(held_out, "held-out image"),
+        choice.on.count(images),
         format::counted(seeds, "seed"),
     );
     if widgets::empty_state(ui, "◨", &title, &text, Some("Compare")) {
-        cx.act(Action::Start(Job::Compare { a: choice.a.clone(), b: choice.b.clone(), seeds: None }));
+        cx.act(Action::Start(choice.job()));
     }
 }
 

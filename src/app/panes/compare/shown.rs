@@ -9,6 +9,7 @@ use super::choice::Choice;
 use crate::app::state::{Selection, State};
 use crate::engine::protocol::Compared;
 use crate::method::changes::Change;
+use crate::method::provenance::Note;
 use crate::method::recipe::Recipe;
 use crate::report::plot::{self, Plot};
 use crate::report::rows::{self, Row};
@@ -25,6 +26,8 @@ pub struct Shown {
     pub compared: Arc<Compared>,
     is_swapped: bool,
     pub rows: Vec<Row>,
+    /// What has to be known of the figures.
+    pub notes: Vec<Note>,
     pub curves: Plot,
     /// The rewards of candidates, after over before; those that rose first, then the others.
     pub risen: Vec<PlotPoint>,
@@ -43,7 +46,8 @@ impl Shown {
     /// What is shown of a choice; `before` is what was shown in the last frame. `None` where it was not compared.
     pub fn of(before: Option<Self>, choice: &Choice, state: &State) -> Option<Self> {
         let names = |c: &Compared| [c.report.comparison.a.clone(), c.report.comparison.b.clone()];
-        let of = |wanted: [&String; 2]| state.comparisons.iter().rev().find(|c| names(c).iter().eq(wanted));
+        let known = state.comparisons.iter().rev().filter(|c| c.report.comparison.on == choice.on);
+        let of = |wanted: [&String; 2]| known.clone().find(|c| names(c).iter().eq(wanted));
         let (source, is_swapped) = match of([&choice.a, &choice.b]) {
             Some(found) => (found, false),
             None => (of([&choice.b, &choice.a])?, true),
@@ -73,6 +77,7 @@ impl Shown {
         let at = report.changes.first().map_or((0, 0), |change| (change.image, change.seed));
         Self {
             rows: rows::rows(&report.comparison),
+            notes: report.comparison.notes(),
             curves: plot::curves(&report.comparison),
             risen: points(risen),
             fallen: points(fallen),
@@ -168,9 +173,10 @@ impl Shown {
     /// What has changed since the comparison was made, so that it no longer says what another one would.
     pub fn is_outdated(&self, state: &State) -> Option<&'static str> {
         let library = state.library.as_ref()?;
-        let held_out = library.images.iter().filter(|image| image.held_out).map(|image| image.id);
-        if !held_out.eq(self.compared.images.iter().copied()) {
-            return Some("other images are held out now");
+        let on = self.compared.report.comparison.on;
+        let images = library.images.iter().filter(|image| image.split.is_in(on)).map(|image| image.id);
+        if !images.eq(self.compared.images.iter().copied()) {
+            return Some("it would be of other images now");
         }
         let (made, now) = (self.recipe.as_ref()?, &state.recipe.edited);
         if made.reward != now.reward {

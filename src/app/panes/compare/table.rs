@@ -49,13 +49,16 @@ pub fn ui(ui: &mut Ui, p: &Palette, shown: &Shown) {
     for (from, to, name) in pairs.into_iter().filter(|(from, to, _)| from > to) {
         widgets::paint_text(ui, column(head, from, to), Align2::RIGHT_CENTER, name, small.clone(), p.text_faint);
     }
-    let text = format!("{} × {} seeds", comparison.images, comparison.seeds);
+    let text = format!("{} {} × {} seeds", comparison.images, comparison.on.adjective(), comparison.seeds);
     let left = Rect::from_min_max(head.min, pos2(head.right() - columns.a, head.bottom()));
     widgets::paint_text(ui, left, Align2::LEFT_CENTER, &text, small, p.text_faint);
     response.on_hover_text(format!(
-        "{} and {}, {} images × {} seeds: mean ± standard deviation over the seeds of an image, averaged over images.\nσ \
+        "{} and {}, {} × {} seeds: mean ± standard deviation over the seeds of an image, averaged over images.\nσ \
          is that spread before.",
-        comparison.a, comparison.b, comparison.images, comparison.seeds
+        comparison.a,
+        comparison.b,
+        comparison.on.count(comparison.images),
+        comparison.seeds
     ));
     ui.painter().hline(head.x_range(), head.bottom(), egui::Stroke::new(1.0, p.line));
     ui.spacing_mut().item_spacing.y = 0.0;

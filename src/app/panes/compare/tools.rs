@@ -8,8 +8,12 @@ use crate::app::actions::{Action, Cx};
 use crate::app::commands::{self, CommandId};
 use crate::app::theme::space;
 use crate::app::{format, widgets};
-use crate::engine::protocol::Job;
+use crate::engine::protocol::Library;
+use crate::method::provenance::On;
 use crate::report::Format;
+
+/// Width of the choice of images, in points.
+const ON_WIDTH: f32 = 142.0;
 
 /// Draws it.
 pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) {
@@ -21,7 +25,7 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) 
         compare_ui(ui, cx, choice, shown);
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = space::XS;
-            let width = ((ui.available_width() - 44.0) * 0.5).clamp(84.0, 220.0);
+            let width = ((ui.available_width() - 44.0 - ON_WIDTH) * 0.5).clamp(84.0, 220.0);
             picker_ui(ui, "Before", &mut choice.a, &known, width);
             let swap = ui.button("⇄").on_hover_text("Exchange before and after  S");
             widgets::name(&swap, egui::accesskit::Role::Button, "Exchange before and after");
@@ -29,11 +33,39 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) 
                 choice.swap();
             }
             picker_ui(ui, "After", &mut choice.b, &known, width);
+            on_ui(ui, &library, choice);
         });
     });
     if let Some(cause) = shown.and_then(|shown| shown.is_outdated(cx.state)) {
         let text = format!("Made before a change: {cause}. Compare again to see what holds now.");
         ui.add(egui::Label::new(RichText::new(text).small().color(cx.palette.warning)).truncate());
+    }
+    for note in shown.iter().flat_map(|shown| &shown.notes) {
+        let color = if note.is_warning { cx.palette.warning } else { cx.palette.text_weak };
+        let text = note.to_string();
+        ui.add(egui::Label::new(RichText::new(&text).small().color(color)).truncate()).on_hover_text(text);
+    }
+}
+
+/// Which of the held-out images are reported on.
+fn on_ui(ui: &mut Ui, library: &Library, choice: &mut Choice) {
+    let count = |on: On| library.images.iter().filter(|image| image.split.is_in(on)).count();
+    let title = |on: On| on.count(count(on));
+    let combo = ComboBox::from_id_salt("on").width(ON_WIDTH - 20.0).selected_text(title(choice.on));
+    let response = combo.show_ui(ui, |ui| {
+        for on in On::ALL {
+            ui.selectable_value(&mut choice.on, on, title(on)).on_hover_text(hint_of(on));
+        }
+    });
+    widgets::name(&response.response, egui::accesskit::Role::ComboBox, &format!("On {}", title(choice.on)));
+    response.response.on_hover_text(format!("The images compared on\n{}", hint_of(choice.on)));
+}
+
+fn hint_of(on: On) -> &'static str {
+    match on {
+        On::Test => "Nothing was chosen by them: what is reported",
+        On::Validation => "They choose the checkpoint of a run, so its figures on them are too good",
+        On::HeldOut => "Validation and test together, as before there were two",
     }
 }
 
@@ -59,7 +91,9 @@ fn picker_ui(ui: &mut Ui, title: &str, chosen: &mut String, known: &[Candidate],
         }
     });
     widgets::name(&response.response, egui::accesskit::Role::ComboBox, &format!("{title}: {chosen}"));
-    response.response.on_hover_text(format!("{title}: {chosen}\nR is the mean reward on the held-out images"));
+    response.response.on_hover_text(format!(
+        "{title}: {chosen}\nR is the mean reward on the validation images, as the run was evaluated"
+    ));
 }
 
 fn compare_ui(ui: &mut Ui, cx: &mut Cx, choice: &Choice, shown: Option<&Shown>) {
@@ -70,11 +104,11 @@ fn compare_ui(ui: &mut Ui, cx: &mut Cx, choice: &Choice, shown: Option<&Shown>) 
     };
     let title = if shown.is_some() { "Compare again" } else { "Compare" };
     let response = ui.add_enabled(refusal.is_none(), egui::Button::new(title));
-    let response = response.on_hover_text("Samples and scores what is missing on the held-out images");
+    let response = response.on_hover_text("Samples and scores what is missing on these images");
     if let Some(refusal) = refusal {
         response.on_disabled_hover_text(refusal);
     } else if response.clicked() {
-        cx.act(Action::Start(Job::Compare { a: choice.a.clone(), b: choice.b.clone(), seeds: None }));
+        cx.act(Action::Start(choice.job()));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::app::state::pictures::fit;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::engine::protocol::{Library, Source};
-use crate::workspace::{ImageId, ImageRow};
+use crate::workspace::{ImageId, ImageRow, Split};
 
 use crate::app::state::rewards::RewardView;
 use order::{Show, SortBy, sorted};
@@ -235,7 +235,13 @@ impl LibraryPane {
 
 fn context_menu(response: &Response, cx: &mut Cx) {
     response.context_menu(|ui| {
-        for id in [CommandId::GenerateSelected, CommandId::ToggleHeldOut, CommandId::RemoveImages] {
+        for id in [
+            CommandId::GenerateSelected,
+            CommandId::ToggleHeldOut,
+            CommandId::ForValidation,
+            CommandId::ForTest,
+            CommandId::RemoveImages,
+        ] {
             let command = crate::app::commands::command(id);
             let enabled = (command.enabled)(cx.state).is_ok();
             if ui.add_enabled(enabled, egui::Button::new(command.title)).clicked() {
@@ -303,8 +309,10 @@ fn paint_row(ui: &Ui, cx: &mut Cx, rect: Rect, image: &ImageRow) {
     } else {
         mark("HR", p.text_faint);
     }
-    if image.held_out {
-        mark("● held out", p.held_out);
+    match image.split {
+        Split::Train => {}
+        Split::Validation => mark("● validation", p.held_out),
+        Split::Test => mark("● test", p.held_out),
     }
     if image.file_missing {
         mark("⚠ file gone", p.error);
@@ -334,5 +342,10 @@ fn details_ui(ui: &mut Ui, state: &State, image: &ImageRow) {
         let (mean, sigma) = (format::reward(stats.mean), format::reward(stats.sigma));
         line(format!("{} scored, mean reward {mean}, spread σ {sigma}", format::counted(stats.scored, "candidate")));
     }
-    line(if image.held_out { "Held out: never trained on".into() } else { "Used for training".into() });
+    let rule = if image.split_by_rule { ", by rule" } else { "" };
+    line(match image.split {
+        Split::Train => "Used for training".into(),
+        Split::Validation => format!("Held out for validation{rule}: chooses the checkpoint of a run"),
+        Split::Test => format!("Held out for test{rule}: what is reported"),
+    });
 }

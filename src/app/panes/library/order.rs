@@ -1,7 +1,7 @@
 //! Which images the library shows, and in which order.
 
 use crate::app::state::State;
-use crate::workspace::{ImageId, ImageRow};
+use crate::workspace::{ImageId, ImageRow, Split};
 
 /// What the images are sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,13 +37,16 @@ pub enum Show {
     All,
     Training,
     HeldOut,
+    Validation,
+    Test,
     Incomplete,
     WithoutHr,
 }
 
 impl Show {
     /// All of them, in the order they are offered.
-    pub const ALL: [Show; 5] = [Show::All, Show::Training, Show::HeldOut, Show::Incomplete, Show::WithoutHr];
+    pub const ALL: [Show; 7] =
+        [Show::All, Show::Training, Show::HeldOut, Show::Validation, Show::Test, Show::Incomplete, Show::WithoutHr];
 
     /// Its name on the screen.
     pub fn title(self) -> &'static str {
@@ -51,6 +54,8 @@ impl Show {
             Show::All => "All images",
             Show::Training => "Training",
             Show::HeldOut => "Held out",
+            Show::Validation => "Validation",
+            Show::Test => "Test",
             Show::Incomplete => "Seeds missing",
             Show::WithoutHr => "Without HR",
         }
@@ -66,8 +71,10 @@ pub fn sorted(state: &State, settings: &(SortBy, bool, Show, String)) -> Vec<Ima
     let passes = |index: usize, image: &ImageRow| {
         let of_kind = match show {
             Show::All => true,
-            Show::Training => !image.held_out,
-            Show::HeldOut => image.held_out,
+            Show::Training => !image.is_held_out(),
+            Show::HeldOut => image.is_held_out(),
+            Show::Validation => image.split == Split::Validation,
+            Show::Test => image.split == Split::Test,
             Show::Incomplete => (library.sampled[index] as usize) < m,
             Show::WithoutHr => image.hr_path.is_none(),
         };

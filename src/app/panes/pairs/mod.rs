@@ -59,7 +59,7 @@ impl Pane for PairsPane {
         self.tools_ui(ui, cx);
         let rows = self.current_rows(ui.ctx(), cx);
         if rows.is_empty() {
-            let held_out = cx.state.selected_image().is_some_and(|image| image.held_out);
+            let held_out = cx.state.selected_image().is_some_and(|image| image.is_held_out());
             let text = if held_out {
                 "This image is held out from training, so it makes no pairs. Choose another one, or show all pairs."
             } else {

@@ -154,8 +154,9 @@ impl SeedsPane {
             cx.run(CommandId::NextImage);
         }
         let Some(image) = cx.state.selected_image() else { return };
-        if image.held_out {
-            widgets::badge(ui, "held out", p.held_out).on_hover_text("Never trained on: makes no pairs");
+        if image.is_held_out() {
+            widgets::badge(ui, image.split.as_str(), p.held_out)
+                .on_hover_text("Held out, never trained on: makes no pairs");
         }
         let name = RichText::new(&image.name).font(theme::strong(14.0));
         ui.add(Label::new(name).truncate()).on_hover_text(&image.name);

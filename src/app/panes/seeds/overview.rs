@@ -49,7 +49,7 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, side: f32) -> bool {
             let small = TextStyle::Small.resolve(ui.style());
             let name = Rect::from_min_size(row.min + vec2(4.0, 0.0), vec2(NAME - 12.0, row_height));
             let (top, bottom) = name.split_top_bottom_at_fraction(0.5);
-            let color = if image.held_out { p.held_out } else { p.text };
+            let color = if image.is_held_out() { p.held_out } else { p.text };
             let stats = cx.state.rewards.as_ref().and_then(|r| r.stats(image.id)).filter(|s| s.scored > 0);
             match stats {
                 Some(stats) if row_height > 30.0 => {

@@ -64,7 +64,7 @@ impl Pane for TrainingPane {
                 runs::ui(ui, cx, &library, &mut self.shown, &mut self.selected);
             });
             ui.vertical(|ui| {
-                let has_previews = library.set.is_some() && library.images.iter().any(|image| image.held_out);
+                let has_previews = library.set.is_some() && library.images.iter().any(|i| i.split == Split::Validation);
                 let below = if has_previews { (size.y * 0.26).clamp(96.0, 260.0) } else { 0.0 };
                 let above = vec2(ui.available_width(), size.y - below - space::M);
                 ui.allocate_ui(above, |ui| self.plots.ui(ui, cx, &self.shown));
@@ -173,9 +173,10 @@ fn alarms_of(state: &State, run: RunId) -> Vec<Alarm> {
     let Some(curves) = state.curves.get(&run) else { return Vec::new() };
     let losses: Vec<(u32, f64)> = curves.steps.iter().map(|row| (row.step, row.loss)).collect();
     let norms: Vec<(u32, f64)> = curves.steps.iter().map(|row| (row.step, row.grad_norm)).collect();
-    let held_out = curves.evaluations.iter().filter(|e| e.split == Split::HeldOut);
-    let held_out: Vec<_> = held_out.map(|e| (e.step, &e.report)).collect();
-    let mut all = alarms::of_evaluations(&held_out);
+    let evaluations: Vec<_> = curves.comparable().map(|e| (e.step, &e.report)).collect();
+    // Without the start on the same images there is nothing to fall below.
+    let has_start = evaluations.first().is_some_and(|(step, _)| *step == 0);
+    let mut all = if has_start { alarms::of_evaluations(&evaluations) } else { Vec::new() };
     all.extend(alarms::of_steps("the loss", &losses));
     all.extend(alarms::of_steps("the gradient norm", &norms));
     all

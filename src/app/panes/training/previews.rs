@@ -7,7 +7,7 @@ use crate::app::panes::seeds::paint_picture;
 use crate::app::theme::space;
 use crate::app::{format, widgets};
 use crate::engine::protocol::{Library, Source};
-use crate::workspace::{CandidateSet, CheckpointId, ImageId, RunId};
+use crate::workspace::{CandidateSet, CheckpointId, ImageId, RunId, Split};
 
 /// Seeds shown of each image.
 const SEEDS: usize = 2;
@@ -30,7 +30,7 @@ impl Previews {
         let (step, checkpoint) = steps[at];
         ui.horizontal(|ui| {
             widgets::section(ui, "Previews");
-            let hint = "Candidates of fixed seeds on held-out images, as each evaluated checkpoint draws them";
+            let hint = "Candidates of fixed seeds on the validation images, as each evaluated checkpoint draws them";
             let text = RichText::new(if step == 0 { "reference".into() } else { format!("step {step}") });
             ui.label(text.color(cx.palette.text_weak)).on_hover_text(hint);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -45,7 +45,7 @@ impl Previews {
         let set = CandidateSet { checkpoint, sampler: set.sampler.clone() };
         let seeds: Vec<u64> = cx.state.recipe.edited.seeds().into_iter().take(SEEDS).collect();
         let images: Vec<(ImageId, String)> =
-            library.images.iter().filter(|i| i.held_out).map(|i| (i.id, i.name.clone())).collect();
+            library.images.iter().filter(|i| i.split == Split::Validation).map(|i| (i.id, i.name.clone())).collect();
         let side = (ui.available_height() - 22.0).clamp(48.0, 256.0);
         ScrollArea::horizontal().id_salt("previews").auto_shrink(false).show_viewport(ui, |ui, view| {
             let each = seeds.len() as f32 * (side + GAP) + space::S;

@@ -2,7 +2,7 @@
 
 use crate::app::state::curves::Curves;
 use crate::method::evaluation::Evaluation;
-use crate::workspace::{Split, StepRow};
+use crate::workspace::StepRow;
 
 /// A curve's subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,11 +16,11 @@ pub enum Quantity {
     LoserError,
     GradNorm,
     LearningRate,
-    /// Rewards on held-out images.
+    /// Rewards on validation images.
     Best,
     Mean,
     Worst,
-    /// Mean of a metric on held-out images.
+    /// Mean of a metric on validation images.
     Metric(String),
 }
 
@@ -55,8 +55,7 @@ impl Quantity {
         if self.is_per_step() {
             return curves.steps.iter().map(|row| [f64::from(row.step), self.of_step(row)]).collect();
         }
-        let held_out = curves.evaluations.iter().filter(|e| e.split == Split::HeldOut);
-        held_out.filter_map(|e| Some([f64::from(e.step), self.of_evaluation(&e.report)?])).collect()
+        curves.comparable().filter_map(|e| Some([f64::from(e.step), self.of_evaluation(&e.report)?])).collect()
     }
 
     fn of_step(&self, row: &StepRow) -> f64 {
@@ -83,7 +82,7 @@ impl Quantity {
     }
 }
 
-/// The charts of a run: those of the steps, the held-out reward, and each metric that was evaluated.
+/// The charts of a run: those of the steps, the validation reward, and each metric that was evaluated.
 pub fn charts(curves: &Curves) -> Vec<Chart> {
     use Quantity::*;
     let chart = |title: &str, hint: &str, quantities: &[Quantity]| Chart {
@@ -93,8 +92,8 @@ pub fn charts(curves: &Curves) -> Vec<Chart> {
     };
     let mut charts = vec![
         chart(
-            "Held-out reward",
-            "Best, Mean and Worst over the seeds, averaged over held-out images",
+            "Validation reward",
+            "Best, Mean and Worst over the seeds, averaged over the validation images",
             &[Best, Mean, Worst],
         ),
         chart("Loss", "Mean of w · ℓ over the step's pairs (method §5); its start is near w · log 2", &[Loss]),
@@ -112,7 +111,7 @@ pub fn charts(curves: &Curves) -> Vec<Chart> {
         chart("Gradient norm", "Before clipping", &[GradNorm]),
         chart("Learning rate", "After warm-up constant", &[LearningRate]),
     ];
-    let metrics = curves.evaluations.iter().rfind(|e| e.split == Split::HeldOut).map(|e| &e.report.metrics);
+    let metrics = curves.evaluations.last().map(|e| &e.report.metrics);
     for (name, metric) in metrics.into_iter().flatten() {
         let better = match metric.direction {
             crate::method::evaluation::Direction::Higher => "higher is better",
@@ -121,7 +120,7 @@ pub fn charts(curves: &Curves) -> Vec<Chart> {
         let role = if metric.held_out { "not part of the reward" } else { "part of the reward" };
         charts.push(Chart {
             title: name.clone(),
-            hint: format!("Mean over held-out images and seeds; {better}, {role}"),
+            hint: format!("Mean over validation images and seeds; {better}, {role}"),
             quantities: vec![Metric(name.clone())],
         });
     }

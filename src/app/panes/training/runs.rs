@@ -8,6 +8,7 @@ use crate::app::panes::PaneKind;
 use crate::app::theme::{Palette, space};
 use crate::app::{format, widgets};
 use crate::engine::protocol::{Job, Library};
+use crate::method::provenance::On;
 use crate::workspace::{CheckpointRow, RunId, RunRow, RunState};
 
 /// The colour of a run: the same wherever it is drawn, by its number.
@@ -56,10 +57,9 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, library: &Library, shown: &mut Vec<RunId>, s
     if rows.is_empty() {
         ui.label(RichText::new("None yet; the recipe's checkpoint interval says when.").color(cx.palette.text_weak));
     }
-    let best = rows.iter().filter_map(|c| c.held_out_reward).fold(f64::NEG_INFINITY, f64::max);
     ScrollArea::vertical().id_salt("checkpoints").auto_shrink(false).show(ui, |ui| {
         for row in rows.iter().rev() {
-            checkpoint_ui(ui, cx, run, row, row.held_out_reward == Some(best));
+            checkpoint_ui(ui, cx, run, row, library.best.contains(&row.id));
         }
     });
 }
@@ -104,8 +104,8 @@ fn run_ui(
     ui.with_layout(Layout::top_down(Align::Min), |ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
         ui.add(Label::new(RichText::new(&run.name).color(p.text)).truncate().selectable(false));
-        let best = library.checkpoints.iter().filter(|c| c.run == Some(run.id)).filter_map(|c| c.held_out_reward);
-        let best = best.fold(f64::NAN, f64::max);
+        let is_best = |c: &&CheckpointRow| c.run == Some(run.id) && library.best.contains(&c.id);
+        let best = library.checkpoints.iter().find(is_best).and_then(|c| c.held_out_reward).unwrap_or(f64::NAN);
         let steps = cx.state.curves.get(&run.id).and_then(|c| c.steps.last()).map(|row| row.step);
         let steps = steps.map_or(String::new(), |step| format!(", step {step}"));
         let score = if best.is_nan() { String::new() } else { format!(", best {}", format::reward(best)) };
@@ -134,14 +134,15 @@ fn checkpoint_ui(ui: &mut Ui, cx: &mut Cx, run: &RunRow, row: &CheckpointRow, is
             () if is_best => (format!("{score} ◆"), p.winner),
             () => (score, p.text_weak),
         };
-        ui.label(RichText::new(score).color(color))
-            .on_hover_text("Mean reward on the held-out images; ◆ the best of the run");
+        ui.label(RichText::new(score).color(color)).on_hover_text(
+            "Mean reward when it was evaluated, on the validation images; ◆ the best of the run on those there are now",
+        );
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let compare = ui.small_button("Compare").on_hover_text("Sets it against the reference");
             widgets::name(&compare, Role::Button, &format!("Compare step {}", row.step));
             if compare.clicked() {
                 let b = format!("{}@{}", run.name, row.step);
-                cx.act(Action::Start(Job::Compare { a: "reference".into(), b, seeds: None }));
+                cx.act(Action::Start(Job::Compare { a: "reference".into(), b, seeds: None, on: On::Test }));
                 cx.act(Action::Show(PaneKind::Compare));
             }
         });

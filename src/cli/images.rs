@@ -1,0 +1,70 @@
+//! Images as people name them on the command line, and the verb that says what they are for.
+
+use std::path::PathBuf;
+
+use super::client::Client;
+use super::out::say;
+use crate::engine::protocol::Job;
+use crate::workspace::{Counts, ImageId, ImageRow, SplitChoice, Workspace};
+use crate::{Error, Result};
+
+#[derive(clap::Args)]
+pub struct Split {
+    workspace: PathBuf,
+    /// train; validation, which chooses checkpoints; test, which is reported; or auto: held out, and about every third
+    /// photograph is validation.
+    #[arg(value_name = "SPLIT", value_parser = choice)]
+    split: SplitChoice,
+    /// Names or numbers of images, as `info --images` lists them. All images of the same photograph go with them.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+/// Reads what images are to be for.
+pub fn choice(text: &str) -> Result<SplitChoice> {
+    text.parse()
+}
+
+/// Says what images are for.
+pub fn split(arguments: &Split) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &[])?;
+    let images = named(&Workspace::open_read_only(&arguments.workspace)?, &arguments.images)?;
+    client.run(Job::SetSplits(images.into_iter().map(|id| (id, arguments.split)).collect()))?;
+    let counts = Workspace::open_read_only(&arguments.workspace)?.ledger().counts()?;
+    let Counts { train_images, validation_images, test_images, .. } = counts;
+    say!("{train_images} images to train on, {validation_images} held out for validation, {test_images} for test");
+    Ok(())
+}
+
+/// The images of these names or numbers. Errors: there is none, or several are called that.
+pub fn named(workspace: &Workspace, names: &[String]) -> Result<Vec<ImageId>> {
+    let images = workspace.ledger().images()?;
+    let find = |name: &String| {
+        let number = name.parse().ok().map(ImageId);
+        let called: Vec<&ImageRow> = images.iter().filter(|image| image.name == *name).collect();
+        match called[..] {
+            [one] => Ok(one.id),
+            [] => number.filter(|id| images.iter().any(|image| image.id == *id)).ok_or_else(|| {
+                Error::invalid(format!("there is no image `{name}`; `info --images` lists names and numbers"))
+            }),
+            _ => {
+                let numbers: Vec<String> = called.iter().map(|image| image.id.0.to_string()).collect();
+                Err(Error::invalid(format!(
+                    "several images are called `{name}`; say which by number: {}",
+                    numbers.join(" ")
+                )))
+            }
+        }
+    };
+    names.iter().map(find).collect()
+}
+
+/// One line an image: number, split, name, source.
+pub fn list(workspace: &Workspace) -> Result<()> {
+    for image in workspace.ledger().images()? {
+        let by_rule = if image.split_by_rule { " (auto)" } else { "" };
+        let split = format!("{}{by_rule}", image.split);
+        say!("image        {:>5}  {split:<17}  {}  {}", image.id.0, image.name, image.source);
+    }
+    Ok(())
+}
