@@ -160,6 +160,6 @@ fn settings_without_effect_are_refused_and_those_of_old_workspaces_dropped() {
     std::fs::write(dir.join("workspace.ron"), text).unwrap();
     let client = engine();
     let opened = client.done(Job::Open { dir: dir.clone() });
-    assert!(opened.warnings.iter().any(|text| text.contains("sampling.guidance") && text.contains("set to 1")));
+    assert!(opened.warnings.iter().any(|text| text.contains("sampling.guidance") && text.contains("was 3, is now 1")));
     client.done(Job::SetSplits(Vec::new()));
 }

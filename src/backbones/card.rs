@@ -13,7 +13,7 @@ pub struct Card {
     pub name: &'static str,
     /// Its noising process, and with it the solvers there are for it.
     pub process: Kind,
-    /// Keys of the recipe's settings that it does not use, each with the reason: the end of "has no effect: …".
+    /// Keys of the recipe's settings that it does not use, each with the reason: the end of "without effect, as …".
     pub unused: &'static [(&'static str, &'static str)],
 }
 

@@ -68,22 +68,23 @@ impl Recipe {
         while let Some((key, fault)) = self.fault_of_backbone() {
             let Ok((field, _)) = fields::find(key) else { break };
             let default = field.default_value();
-            if field.value(self) == default || field.assign(self, default.clone()).is_err() {
+            let was = field.value(self);
+            if was == default || field.assign(self, default.clone()).is_err() {
                 break;
             }
-            said.push(format!("{fault}; set to {}", shown(&default)));
+            said.push(format!("{fault} (was {was}, is now {})", shown(&default)));
         }
         said
     }
 }
 
 fn refusal(field: &Field, why: &str) -> String {
-    format!("{}: has no effect: {why}; leave it at {}", field.key, shown(&field.default_value()))
+    format!("{}: without effect, as {why}; leave it {}", field.key, shown(&field.default_value()))
 }
 
 fn shown(value: &Value) -> String {
     let text = value.to_string();
-    if text.is_empty() { "nothing".into() } else { text }
+    if text.is_empty() { "empty".into() } else { text }
 }
 
 #[cfg(test)]

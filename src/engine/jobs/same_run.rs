@@ -1,6 +1,7 @@
 //! Whether a run is the one that training now would be: what [`resume`] compares of its recipe, its place among the rounds,
 //! and its pairs.
 
+use super::sampling::sampler_of;
 use super::train;
 use crate::Result;
 use crate::engine::context::Context;
@@ -37,6 +38,11 @@ pub fn why_another(
     let differing = resume::differences(&began, recipe, round);
     if !differing.is_empty() {
         whys.push(resume::in_words(&differing, &began, recipe));
+    }
+    // Tiles may follow from the memory budget, which is not a setting that makes another run by itself.
+    let [then, now] = [&began, recipe].map(|recipe| sampler_of(recipe).ok().map(|(_, sampler)| sampler.to_string()));
+    if let (true, Some(then), Some(now)) = (differing.is_empty() && then != now, then, now) {
+        whys.push(format!("its candidates are those of {then}, not of {now}"));
     }
     if run.parent != parent {
         whys.push("it follows another run".into());

@@ -214,7 +214,7 @@ fn explain(ui: &mut Ui, field: &Field, preset: &Recipe) {
 /// The same of a setting that does nothing, and why it does not.
 fn explain_idle(ui: &mut Ui, field: &Field, preset: &Recipe, why: &str) {
     explain(ui, field, preset);
-    let text = RichText::new(format!("Has no effect: {why}")).color(theme::palette(ui).warning);
+    let text = RichText::new(format!("Without effect, as {why}")).color(theme::palette(ui).warning);
     ui.add(egui::Label::new(text).wrap());
 }
 
