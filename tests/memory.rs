@@ -190,24 +190,31 @@ fn no_more_memory_is_said_with_what_was_being_done() {
     assert_eq!(line, "dp2o-studio: out of memory while counting stars: 4398046511104 MB more are not to be had");
 }
 
-/// Runs the program with so many KiB of address space.
+/// Scores a black picture of this side with so many MB of address space.
 #[cfg(target_os = "linux")]
-fn limited(kib: u64, arguments: &[&Path]) -> Output {
-    let command = format!("ulimit -v {kib}; exec \"$0\" \"$@\"");
-    let program = env!("CARGO_BIN_EXE_dp2o-studio");
-    Command::new("sh").args(["-c", &command, program]).args(arguments).env("RAYON_NUM_THREADS", "2").output().unwrap()
+fn scored_within(megabytes: u64, side: u32) -> String {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("black.png");
+    write(&path, &DynamicImage::new_luma8(side, side), ImageFormat::Png);
+    let command = format!("ulimit -v {}; exec \"$0\" iqa --metric niqe \"$1\"", megabytes << 10);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &command, env!("CARGO_BIN_EXE_dp2o-studio")]).arg(&path).env("RAYON_NUM_THREADS", "2");
+    last_line(&shell.output().unwrap())
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_picture_beyond_memory_is_refused_before_it_is_read() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("large.png");
-    write(&path, &DynamicImage::new_luma8(9900, 9900), ImageFormat::Png);
-    let line = last_line(&limited(
-        1_000_000,
-        &["iqa", "--metric", "niqe"].map(Path::new).into_iter().chain([&*path]).collect::<Vec<_>>(),
-    ));
-    assert!(line.contains("large.png: 9900×9900 px take 1121 MB of memory, "), "{line}");
+    let line = scored_within(950, 9900);
+    assert!(line.contains("black.png: 9900×9900 px take 1121 MB of memory, "), "{line}");
+}
+
+/// The program itself takes about 200 MB of address space, the picture 286 MB, and scoring it more than is left.
+#[test]
+#[cfg(target_os = "linux")]
+fn scoring_beyond_memory_says_so() {
+    let line = scored_within(600, 5000);
+    assert!(line.starts_with("dp2o-studio: out of memory while reading and scoring /"), "{line}");
+    assert!(line.contains("black.png: ") && line.ends_with(" MB more are not to be had"), "{line}");
 }
