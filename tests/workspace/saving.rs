@@ -255,8 +255,9 @@ fn images_of_one_file_are_for_one_thing_whole_cropped_degraded_otherwise_or_as_h
     assert_eq!(ws.ledger().image(crop).unwrap().split, Split::Validation);
     assert_eq!(ws.ledger().set_splits(&[(crop, SplitChoice::default())]).unwrap(), 2);
     assert_eq!(ws.ledger().image(id).unwrap().split, Split::Train);
-    // And as HR of one that is held out it is refused the other way round too.
-    assert!(message(ws.add_image(&hr_of, b"lr", Some(b"hr"))).contains("y is here already, held out for test"));
+    // And the other way round.
+    let to_train_on = NewImage { split: SplitChoice::default(), ..hr_of };
+    assert!(message(ws.add_image(&to_train_on, b"lr", Some(b"hr"))).contains("y is here already, held out for test"));
     // A removed image follows, also one that comes after, so that its coming back is no leak.
     let later = new_image("later");
     let removed = ws.add_image(&later, b"lr", None).unwrap();
