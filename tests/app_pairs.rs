@@ -36,8 +36,13 @@ fn workspace(home: &Path) -> std::path::PathBuf {
         picture(file, seed);
     }
     let engine = Engine::start(Arc::new(|| ())).unwrap();
-    let add =
-        AddImages { paths: files, crops: 1, crop_px: 128, degradation: "bicubic_x4".into(), ..AddImages::default() };
+    let add = AddImages {
+        paths: files,
+        crops: 1,
+        crop_px: 128,
+        degradation: Some("bicubic_x4".into()),
+        ..AddImages::default()
+    };
     for job in [
         Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: false },
         Job::Add(add),

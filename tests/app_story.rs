@@ -265,7 +265,7 @@ fn closing_the_window_in_the_middle_of_a_job_leaves_a_workspace_that_goes_on() {
     let mut request = dp2o_studio::engine::protocol::AddImages {
         paths: vec![home.path().join("one.png"), home.path().join("two.png")],
         crops: 1,
-        degradation: "bicubic_x4".into(),
+        degradation: Some("bicubic_x4".into()),
         ..Default::default()
     };
     request.crop_px = 128;
@@ -300,7 +300,7 @@ fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
         paths: vec![photo],
         crops: 1,
         crop_px: 128,
-        degradation: "bicubic_x4".into(),
+        degradation: Some("bicubic_x4".into()),
         ..Default::default()
     };
     harness.state_mut().act(Action::Add(request));

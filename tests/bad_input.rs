@@ -128,7 +128,8 @@ fn bad_images_are_named_and_the_good_ones_taken() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let last = stderr.lines().last().unwrap();
     assert!(last.contains("1 of 2 failed, first: cut.png: "), "{stderr}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 images added, 1 files refused"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("1 image added: 1 LR made by") && said.contains("1 file refused"), "{said}");
 }
 
 #[test]

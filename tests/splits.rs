@@ -68,10 +68,13 @@ impl Bench {
             split,
             crop_px,
             crops: 1,
-            degradation: if crop_px == 0 { "bicubic_x4" } else { "light_x4" }.into(),
+            degradation: Some(if crop_px == 0 { "bicubic_x4" } else { "light_x4" }.into()),
             ..AddImages::default()
         };
-        self.run(Job::Add(request))
+        match self.run(Job::Add(request))? {
+            Outcome::Added(added) if !added.failed.is_empty() => Err(added.failed.causes.join("; ")),
+            outcome => Ok(outcome),
+        }
     }
 
     fn split_of(&self, name: &str) -> (ImageId, Split) {

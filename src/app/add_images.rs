@@ -18,19 +18,17 @@ use crate::workspace::{Split, SplitChoice};
 #[derive(Debug, Default)]
 pub struct AddWindow {
     request: Option<AddImages>,
+    /// The recipe's, where none is chosen.
+    degradation: String,
 }
 
 impl AddWindow {
     /// Opens it for files and folders, or adds them to those it is open for.
     pub fn open(&mut self, paths: Vec<PathBuf>, state: &State) {
         let data = &state.recipe.edited.data;
-        let request = self.request.get_or_insert_with(|| AddImages {
-            role: Role::Hr,
-            crop_px: data.crop_px,
-            crops: 1,
-            degradation: data.degradation.clone(),
-            ..AddImages::default()
-        });
+        self.degradation.clone_from(&data.degradation);
+        let request =
+            self.request.get_or_insert_with(|| AddImages { crop_px: data.crop_px, crops: 1, ..AddImages::default() });
         request.paths.extend(paths);
     }
 
@@ -46,7 +44,7 @@ impl AddWindow {
             ui.add_space(space::XS);
             paths_ui(ui, &request.paths);
             ui.add_space(space::S);
-            options_ui(ui, request);
+            options_ui(ui, request, &self.degradation);
             ui.add_space(space::M);
             ui.horizontal(|ui| {
                 if widgets::primary_button(ui, "Add to the workspace").clicked() {
@@ -75,16 +73,22 @@ fn paths_ui(ui: &mut Ui, paths: &[PathBuf]) {
     });
 }
 
-fn options_ui(ui: &mut Ui, request: &mut AddImages) {
+fn options_ui(ui: &mut Ui, request: &mut AddImages, degradation: &str) {
     Grid::new("add options").num_columns(2).spacing([space::L, space::S]).show(ui, |ui| {
         ui.label("The files are");
         ui.vertical(|ui| {
-            ui.radio_value(&mut request.role, Role::Hr, "HR images: ground truth").on_hover_text(
-                "An LR image of the same name, four times smaller, gets it as its HR; from the others LR is made",
+            ui.radio_value(&mut request.role, None, "what their names say, else HR").on_hover_text(
+                "LR in folders such as lr, LR_bicubic/X4, LQ, or called X_LR4; HR beside them in hr, HR, GT, or called X_HR",
             );
-            ui.radio_value(&mut request.role, Role::Lr, "LR images: to be super-resolved")
+            ui.radio_value(&mut request.role, Some(Role::Hr), "HR images: ground truth").on_hover_text(
+                "The LR images of its name that an HR resembles get it, before or after; for others LR is made",
+            );
+            ui.radio_value(&mut request.role, Some(Role::Lr), "LR images: to be super-resolved")
                 .on_hover_text("Without HR only the no-reference half of the reward exists");
         });
+        ui.end_row();
+        ui.label("Sub-folders");
+        ui.add(Checkbox::new(&mut request.recursive, "their images too"));
         ui.end_row();
         ui.label("Crops of each image");
         ui.horizontal(|ui| {
@@ -100,10 +104,15 @@ fn options_ui(ui: &mut Ui, request: &mut AddImages) {
         });
         ui.end_row();
         ui.label("LR is made by");
-        ui.add_enabled_ui(request.role == Role::Hr, |ui| {
-            ComboBox::from_id_salt("degradation").selected_text(&request.degradation).show_ui(ui, |ui| {
+        // In a row of its own height; what is merely enabled or not takes all there is.
+        ui.horizontal(|ui| {
+            if request.role == Some(Role::Lr) {
+                ui.disable();
+            }
+            let shown = request.degradation.as_deref().unwrap_or(degradation);
+            ComboBox::from_id_salt("degradation").selected_text(shown).show_ui(ui, |ui| {
                 for name in PRESETS {
-                    ui.selectable_value(&mut request.degradation, name.to_owned(), name);
+                    ui.selectable_value(&mut request.degradation, Some(name.to_owned()), name);
                 }
             });
         });

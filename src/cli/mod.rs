@@ -1,5 +1,6 @@
 //! The command line. Exit codes: 0 done, 2 bad usage, 1 anything else, with one line of cause on standard error.
 
+mod add;
 mod client;
 mod fit_niqe;
 mod images;
@@ -28,7 +29,7 @@ enum Verb {
     /// Makes a workspace.
     New(workspace::New),
     /// Adds images to a workspace.
-    Add(workspace::Add),
+    Add(add::Arguments),
     /// Samples the candidates that are missing.
     Sample(workspace::Stage),
     /// Computes the scores that are missing.
@@ -62,7 +63,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Some(Verb::New(arguments)) => workspace::new(&arguments),
-        Some(Verb::Add(arguments)) => workspace::add(&arguments),
+        Some(Verb::Add(arguments)) => add::run(&arguments),
         Some(Verb::Sample(arguments)) => workspace::sample(&arguments),
         Some(Verb::Score(arguments)) => workspace::score(&arguments),
         Some(Verb::Curate(arguments)) => workspace::curate(&arguments),

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::client::{Client, assign, setting};
-use super::images;
 use super::out::{json_text, say};
-use crate::engine::protocol::{AddImages, Job, Outcome, Role, RunReport, Upscale};
+use crate::engine::protocol::{Job, Outcome, RunReport, Upscale};
 use crate::imaging::output;
 use crate::method::evaluation::Comparison;
 use crate::method::presets;
@@ -15,7 +14,7 @@ use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
 use crate::report::Format;
-use crate::workspace::{SplitChoice, Workspace};
+use crate::workspace::Workspace;
 use crate::{Error, Result};
 
 /// The preset a workspace starts with.
@@ -34,38 +33,6 @@ pub struct New {
     /// Changes a setting, such as `--set m=16`.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
-}
-
-#[derive(clap::Args)]
-pub struct Add {
-    workspace: PathBuf,
-    /// Image files, or folders of them.
-    #[arg(required = true)]
-    paths: Vec<PathBuf>,
-    /// Whether they are low-resolution inputs, or high-resolution ground truths that LR images are made from.
-    #[arg(long, value_enum, default_value_t = RoleArgument::Hr)]
-    role: RoleArgument,
-    /// Keeps them away from training; about every third photograph is for validation, the others for test.
-    #[arg(long)]
-    held_out: bool,
-    /// What they are for: train; validation, which chooses checkpoints; test, which is reported; auto is --held-out.
-    #[arg(long, value_name = "SPLIT", value_parser = images::choice, conflicts_with = "held_out")]
-    split: Option<SplitChoice>,
-    /// Takes square crops of this many HR pixels; 0 takes whole images. The recipe's size by default.
-    #[arg(long, value_name = "PX")]
-    crop: Option<usize>,
-    /// Crops of each image.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    crops: usize,
-    /// Degradation that makes LR from HR: bicubic_x4, light_x4 or realesrgan_x4. The recipe's by default.
-    #[arg(long, value_name = "PRESET")]
-    degrade: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum RoleArgument {
-    Lr,
-    Hr,
 }
 
 /// A workspace and settings to change in it.
@@ -200,36 +167,11 @@ pub fn new(arguments: &New) -> Result<()> {
     let mut recipe = presets::preset_or_file(&arguments.preset)?;
     assign(&mut recipe, &arguments.set)?;
     let job = Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
-    if let Outcome::Added { images, .. } = Client::start()?.run(job)? {
-        say!("{images} images added");
+    if let Outcome::Added(added) = Client::start()?.run(job)? {
+        say!("{}", added.headline());
     }
     say!("workspace made: {}", arguments.workspace.display());
     Ok(())
-}
-
-pub fn add(arguments: &Add) -> Result<()> {
-    let mut client = Client::open(&arguments.workspace, &[])?;
-    let data = client.recipe().data;
-    let images = AddImages {
-        paths: arguments.paths.clone(),
-        role: match arguments.role {
-            RoleArgument::Lr => Role::Lr,
-            RoleArgument::Hr => Role::Hr,
-        },
-        split: match arguments.held_out {
-            true => SplitChoice::ByRule,
-            false => arguments.split.unwrap_or_default(),
-        },
-        crop_px: arguments.crop.unwrap_or(data.crop_px),
-        crops: arguments.crops,
-        degradation: arguments.degrade.clone().unwrap_or(data.degradation),
-    };
-    client.finish(Job::Add(images), |outcome| {
-        if let Outcome::Added { images, failed } = outcome {
-            say!("{images} images added, {} files refused", failed.causes.len());
-        }
-        Ok(())
-    })
 }
 
 pub fn sample(arguments: &Stage) -> Result<()> {
@@ -406,7 +348,7 @@ impl<'a> RunJson<'a> {
     }
 }
 
-fn write_json(path: Option<&Path>, value: &impl Serialize) -> Result<()> {
+pub(super) fn write_json(path: Option<&Path>, value: &impl Serialize) -> Result<()> {
     match path {
         Some(path) => output::write(path, json_text(value)?.as_bytes()),
         None => Ok(()),

@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 
+use serde::Serialize;
+
 use crate::{Error, Result};
 
 /// Items of a job that failed, out of how many.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Failures {
     /// Items there were: files, images.
     pub items: usize,

@@ -1,13 +1,14 @@
 //! The engine: everything that computes, behind one protocol of commands and events.
 //!
-//! * [`protocol`]: what clients say and hear. [`progress`], [`control`]: how far a job is; pause and cancel.
-//!   [`failures`]: what of it could not be done.
+//! * [`protocol`]: what clients say and hear; [`added`], [`failures`]: what adding came to, what of a job could not be done.
+//!   [`progress`], [`control`]: how far a job is; pause and cancel.
 //! * `thread`: owns device, models and the workspace's only writer, and runs the [`protocol::Job`]s of `jobs`.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
 //!   method.
 //!
 //! A panic in a job becomes a failed job; the engine lives on.
 
+pub mod added;
 mod batch;
 pub mod bench;
 mod context;

@@ -18,6 +18,7 @@ use crate::workspace::{
     StepRow,
 };
 
+use super::added::Added;
 use super::failures::Failures;
 use super::progress::Progress;
 use super::ranking::Ranking;
@@ -117,8 +118,8 @@ impl Job {
 pub enum Role {
     /// Low-resolution inputs.
     Lr,
-    /// High-resolution ground truths: for the LR image of the same name if there is one without HR that is four times
-    /// smaller; from the others LR images are made.
+    /// High-resolution ground truths: each for the LR images of its name that it resembles; where there are none, LR
+    /// images are made of it.
     #[default]
     Hr,
 }
@@ -128,15 +129,22 @@ pub enum Role {
 pub struct AddImages {
     /// Files, and folders whose images are taken.
     pub paths: Vec<PathBuf>,
-    pub role: Role,
+    /// A list of pairs of LR and HR files (CSV or JSONL).
+    pub pairs: Option<PathBuf>,
+    /// The pairs of the list are taken though LR and HR do not resemble each other.
+    pub trust_pairs: bool,
+    /// Sub-folders are entered.
+    pub recursive: bool,
+    /// `None`: what the names of files and folders say, else HR.
+    pub role: Option<Role>,
     /// What they are for.
     pub split: SplitChoice,
     /// Side of the square HR crops in pixels; 0 takes whole images.
     pub crop_px: usize,
     /// Crops of each image.
     pub crops: usize,
-    /// Name of the degradation preset for HR images without LR.
-    pub degradation: String,
+    /// Name of the degradation preset for HR images without LR; `None` is the recipe's.
+    pub degradation: Option<String>,
 }
 
 /// Pictures to super-resolve.
@@ -199,11 +207,8 @@ impl JobState {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     None,
-    /// Images added, and files that could not be.
-    Added {
-        images: usize,
-        failed: Failures,
-    },
+    /// Images added, and what else came of the files.
+    Added(Box<Added>),
     /// Candidates sampled, and images that could not be.
     Sampled {
         candidates: usize,
@@ -238,8 +243,8 @@ impl Outcome {
     /// What failed while the rest was done and kept.
     pub fn failed(&self) -> Option<&Failures> {
         let failed = match self {
-            Outcome::Added { failed, .. }
-            | Outcome::Sampled { failed, .. }
+            Outcome::Added(added) => &added.failed,
+            Outcome::Sampled { failed, .. }
             | Outcome::Scored { failed, .. }
             | Outcome::Generated { failed, .. }
             | Outcome::Written { failed, .. } => failed,

@@ -3,8 +3,9 @@
 //! [`Image`] is what every other room works on. Files come in by [`decode`] and go out by [`encode`], always through
 //! [`atomic`]; [`quantize`] is the one place that says how f32 becomes the 8 bits of a file and back. [`resize`],
 //! [`crop`], [`turn`], [`color`] and [`color_fix`] compute on images, [`fingerprint`] tells one again; [`sheet`] draws
-//! contact sheets with [`canvas`]. [`output`] writes what a person names, [`stems`] names what is made of several files.
-//! [`draw`] has the seeded numbers behind every random choice here and in [`crate::degrade`].
+//! contact sheets with [`canvas`]. [`extensions`] says which files of a folder are images, [`output`] writes what a person
+//! names, [`stems`] names what is made of several files. [`draw`] has the seeded numbers behind every random choice here and
+//! in [`crate::degrade`].
 
 pub mod atomic;
 pub mod canvas;
@@ -14,6 +15,7 @@ pub mod crop;
 pub mod decode;
 pub mod draw;
 pub mod encode;
+pub mod extensions;
 pub mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -7,6 +7,7 @@ use super::maps::Maps;
 use super::rewards::RewardView;
 use super::{Asked, Selection, State, Wants};
 use crate::app::format;
+use crate::engine::added::Added;
 use crate::engine::failures::Failures;
 use crate::engine::protocol::{
     Answer, Change, Compared, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId,
@@ -14,6 +15,9 @@ use crate::engine::protocol::{
 use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::workspace::RunId;
+
+/// Names of a kind that are shown of added files.
+const NAMES: usize = 20;
 
 impl State {
     /// Takes in an event.
@@ -60,7 +64,10 @@ impl State {
         let title = self.jobs.title(id);
         let said = match outcome {
             Outcome::None => None,
-            Outcome::Added { images, .. } => (*images > 0).then(|| format::counted(*images, "image") + " added"),
+            Outcome::Added(added) => {
+                self.say_added(added);
+                None
+            }
             Outcome::Sampled { candidates, .. } => Some(format!("{candidates} candidates sampled")),
             Outcome::Scored { scores, .. } => Some(format!("{scores} scores computed")),
             Outcome::Generated { candidates, scores, .. } => {
@@ -95,6 +102,19 @@ impl State {
         } else if !self.jobs.is_quiet(id) {
             self.log.add(now, Level::Info, format!("{title}: done"));
         }
+    }
+
+    /// A toast of what adding came to; the names are in the log.
+    fn say_added(&mut self, added: &Added) {
+        let now = self.now_secs;
+        let mut is_warning = false;
+        for detail in added.details(NAMES) {
+            is_warning |= detail.is_warning;
+            let level = if detail.is_warning { Level::Warning } else { Level::Info };
+            self.log.note(now, level, detail.heading);
+            detail.lines.into_iter().for_each(|line| self.log.note(now, level, format!("    {line}")));
+        }
+        self.log.toast(now, if is_warning { Level::Warning } else { Level::Info }, added.headline());
     }
 
     /// Keeps a comparison as the last one; an older one of the same checkpoints is no longer true.

@@ -70,6 +70,12 @@ impl Log {
         self.line(now_secs, level, text);
     }
 
+    /// Adds a line that a toast tells the gist of.
+    pub fn note(&mut self, now_secs: f64, level: Level, text: impl Into<String>) {
+        self.unseen += usize::from(level > Level::Info);
+        self.line(now_secs, level, text.into());
+    }
+
     /// Adds a line and shows it, whatever its level.
     pub fn toast(&mut self, now_secs: f64, level: Level, text: impl Into<String>) {
         let text = text.into();

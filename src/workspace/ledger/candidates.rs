@@ -99,6 +99,13 @@ impl Ledger {
         })
     }
 
+    /// Whether anything was ever sampled of an image.
+    pub fn has_candidates(&self, image: ImageId) -> Result<bool> {
+        self.read(|conn| {
+            Ok(conn.prepare_cached("SELECT 1 FROM candidates WHERE image_id = ?1 LIMIT 1")?.exists([image])?)
+        })
+    }
+
     /// Every checkpoint and sampler that has candidates, with their number.
     pub fn candidate_sets(&self) -> Result<Vec<(CandidateSet, u64)>> {
         let sql = "SELECT checkpoint_id, sampler, count(*) FROM candidates WHERE file_missing = 0
