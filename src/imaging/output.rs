@@ -62,15 +62,20 @@ pub fn make_folder(dir: impl AsRef<Path>) -> Result<()> {
     fs::create_dir_all(dir).and_then(|()| check_folder(dir)).map_err(|e| Error::file(dir, e))
 }
 
-/// [`make_folder`] for a whole set of files. Refused where something is in the folder already, unless `overwrite`.
-pub fn make_empty_folder(dir: impl AsRef<Path>, overwrite: bool) -> Result<()> {
+/// Whether the folder `dir` takes a whole set of files; it need not be there yet. Refused where something is in it already,
+/// unless `overwrite`.
+pub fn check_empty_folder(dir: impl AsRef<Path>, overwrite: bool) -> Result<()> {
     let dir = dir.as_ref();
-    let is_taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-    if is_taken && !overwrite {
+    let is_empty = match fs::read_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::file(dir, e)),
+        Ok(mut entries) => entries.next().is_none(),
+    };
+    if !is_empty && !overwrite {
         let cause = format!("{}: this folder is not empty; choose another", dir.display());
         return Err(Error::Refused { cause, permit: Permit::Overwrite });
     }
-    make_folder(dir)
+    check_folder(dir).map_err(|e| Error::file(dir, e))
 }
 
 /// Creates a file in `dir` and takes it away again.
@@ -141,10 +146,13 @@ mod tests {
         assert!(check([a.as_path(), same.as_path()]).unwrap_err().to_string().contains("twice"));
         check([a.as_path(), at("b.json").as_path(), at("file").as_path()]).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let refused = make_empty_folder(dir.path(), false).unwrap_err();
+        let refused = check_empty_folder(dir.path(), false).unwrap_err();
         assert!(matches!(refused, Error::Refused { permit: Permit::Overwrite, .. }), "{refused}");
-        make_empty_folder(dir.path(), true).unwrap();
-        make_empty_folder(at("new/deep"), false).unwrap();
+        check_empty_folder(dir.path(), true).unwrap();
+        check_empty_folder(at("new/deep"), false).unwrap();
+        assert!(check_empty_folder(at("file"), true).is_err() && !at("new").exists());
+        make_folder(at("new/deep")).unwrap();
+        check_empty_folder(at("new/deep"), false).unwrap();
     }
 
     #[cfg(unix)]

@@ -296,7 +296,10 @@ fn a_full_disk_is_named_and_loses_nothing() {
         let seed = 10 + saved.len() as u64;
         match save_seeds(&ws, &set, image, &[seed], LENGTH) {
             Ok(()) => saved.push(seed),
-            Err(e) => break e.to_string(),
+            Err(e) => {
+                assert!(e.ends_job(), "the next file would fail too");
+                break e.to_string();
+            }
         }
     };
     assert!(text.contains(".png: the disk is full"), "{text}");

@@ -30,7 +30,7 @@ struct Row<'a> {
 /// Writes every pair of the recipe's curation; the same file name in `w/` and `l/` is a pair, `lr/` holds its input.
 /// Refused where `dir` has files already, unless `overwrite`.
 pub fn pairs(context: &mut Context, dir: &Path, allow_partial: bool, overwrite: bool) -> Result<Outcome> {
-    output::make_empty_folder(dir, overwrite)?;
+    output::check_empty_folder(dir, overwrite)?;
     let (set, _) = sampling::reference(context)?;
     let ranking = curate::curate(context, allow_partial)?.ranking;
     let workspace = context.workspace()?;

@@ -51,7 +51,7 @@ pub fn require_whole(context: &Context, ranking: &Ranking, allow_partial: bool) 
             false => format!("{} has {} of {seeds} seeds", l.name, l.sampled),
         })
         .collect();
-    let what = format!("{} of {images} images to train on are not whole", lacking.len());
+    let what = format!("seeds or scores are missing of {} of {images} images to train on", lacking.len());
     if allow_partial {
         let note = format!("{what}: {}", listed(&counts, NOTED, ", "));
         context.log(Level::Warning, format!("{note}; pairs are made of what is there"));
