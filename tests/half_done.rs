@@ -118,7 +118,7 @@ fn an_image_too_small_for_the_reward_is_left_out_and_each_row_says_of_how_many_i
     let text = bench.done("run ws --json r.json");
     assert_eq!(text.matches("left out of the pairs: small: 48×48 px").count(), 1, "{text}");
     assert!(text.contains("1 pairs, 1 steps"), "{text}");
-    assert!(text.contains("Best, Mean, Worst, niqe_b32 of 1 of the 2 images"), "{text}");
+    assert!(text.contains("not of all 2 test images: Best, Mean, Worst, niqe_b32 (of 1)"), "{text}");
     for line in text.lines() {
         let is_of_one = ["Best@", "Mean@", "Worst@", "niqe_b32 "].iter().any(|name| line.starts_with(name));
         assert_eq!(line.ends_with("(of 1)"), is_of_one, "{line}");
@@ -130,6 +130,24 @@ fn an_image_too_small_for_the_reward_is_left_out_and_each_row_says_of_how_many_i
         assert_eq!((side["images"].as_u64(), of("niqe_b32")), (Some(1), Some(1)));
         assert_eq!((of("stlpips"), of("brisque"), of("psnr")), (Some(2), Some(2), Some(2)));
     }
+}
+
+#[test]
+fn images_are_removed_by_name_or_number_and_brought_back() {
+    let bench = Bench::new();
+    ["a.png", "b.png", "2/a.png"].iter().for_each(|name| bench.picture(name, 64));
+    bench.done(NEW);
+    bench.done("add ws a.png");
+    bench.done("add ws b.png 2/a.png");
+    bench.fails("remove ws c", &["no image `c`"]);
+    bench.fails("remove ws a", &["several images are called `a`", "1 3"]);
+    bench.done("remove ws 3 b");
+    let left = || -> Vec<i64> { bench.workspace().ledger().images().unwrap().iter().map(|i| i.id.0).collect() };
+    assert_eq!(left(), [1]);
+    let listed = bench.done("info ws --images");
+    assert!(listed.lines().filter(|line| line.starts_with("removed")).count() == 2, "{listed}");
+    bench.done("remove ws b --undo");
+    assert_eq!(left(), [1, 2]);
 }
 
 #[test]

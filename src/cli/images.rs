@@ -20,6 +20,17 @@ pub struct Split {
     images: Vec<String>,
 }
 
+#[derive(clap::Args)]
+pub struct Remove {
+    workspace: PathBuf,
+    /// Names or numbers of images, as `info --images` lists them.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Brings removed images back, with everything made for them.
+    #[arg(long)]
+    undo: bool,
+}
+
 /// Reads what images are to be for.
 pub fn choice(text: &str) -> Result<SplitChoice> {
     text.parse()
@@ -28,7 +39,8 @@ pub fn choice(text: &str) -> Result<SplitChoice> {
 /// Says what images are for.
 pub fn split(arguments: &Split) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &[])?;
-    let images = named(&Workspace::open_read_only(&arguments.workspace)?, &arguments.images)?;
+    let known = Workspace::open_read_only(&arguments.workspace)?.ledger().images()?;
+    let images = named(&known, &arguments.images)?;
     client.run(Job::SetSplits(images.into_iter().map(|id| (id, arguments.split)).collect()))?;
     let counts = Workspace::open_read_only(&arguments.workspace)?.ledger().counts()?;
     let Counts { train_images, validation_images, test_images, .. } = counts;
@@ -36,9 +48,23 @@ pub fn split(arguments: &Split) -> Result<()> {
     Ok(())
 }
 
-/// The images of these names or numbers. Errors: there is none, or several are called that.
-pub fn named(workspace: &Workspace, names: &[String]) -> Result<Vec<ImageId>> {
-    let images = workspace.ledger().images()?;
+/// Takes images out of the workspace's view, or brings them back.
+pub fn remove(arguments: &Remove) -> Result<()> {
+    let mut client = Client::open(&arguments.workspace, &[])?;
+    let workspace = Workspace::open_read_only(&arguments.workspace)?;
+    let known = if arguments.undo { workspace.ledger().removed_images()? } else { workspace.ledger().images()? };
+    let images = named(&known, &arguments.images)?;
+    let count = images.len();
+    client.run(Job::SetRemoved { images, removed: !arguments.undo })?;
+    match arguments.undo {
+        true => say!("{count} images brought back"),
+        false => say!("{count} images removed; `remove --undo` brings them back"),
+    }
+    Ok(())
+}
+
+/// Those of some images that have these names or numbers. Errors: there is none, or several are called that.
+pub fn named(images: &[ImageRow], names: &[String]) -> Result<Vec<ImageId>> {
     let find = |name: &String| {
         let number = name.parse().ok().map(ImageId);
         let called: Vec<&ImageRow> = images.iter().filter(|image| image.name == *name).collect();
@@ -59,12 +85,14 @@ pub fn named(workspace: &Workspace, names: &[String]) -> Result<Vec<ImageId>> {
     names.iter().map(find).collect()
 }
 
-/// One line an image: number, split, name, source.
+/// One line an image: number, split, name, source; the removed ones last.
 pub fn list(workspace: &Workspace) -> Result<()> {
-    for image in workspace.ledger().images()? {
+    let line = |word: &str, image: &ImageRow| {
         let by_rule = if image.split_by_rule { " (auto)" } else { "" };
         let split = format!("{}{by_rule}", image.split);
-        say!("image        {:>5}  {split:<17}  {}  {}", image.id.0, image.name, image.source);
-    }
+        say!("{word:<12} {:>5}  {split:<17}  {}  {}", image.id.0, image.name, image.source);
+    };
+    workspace.ledger().images()?.iter().for_each(|image| line("image", image));
+    workspace.ledger().removed_images()?.iter().for_each(|image| line("removed", image));
     Ok(())
 }

@@ -40,6 +40,8 @@ enum Verb {
     Train(workspace::Train),
     /// Says what images are for: to train on, to choose checkpoints by, or to report on.
     Split(images::Split),
+    /// Removes images, or brings removed ones back.
+    Remove(images::Remove),
     /// Compares two checkpoints on held-out images.
     Compare(workspace::Compare),
     /// Sample, score, curate, train, compare: all of it in order, what is missing of each.
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Curate(arguments)) => workspace::curate(&arguments),
         Some(Verb::Train(arguments)) => workspace::train(&arguments),
         Some(Verb::Split(arguments)) => images::split(&arguments),
+        Some(Verb::Remove(arguments)) => images::remove(&arguments),
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
         Some(Verb::Export(arguments)) => workspace::export(&arguments),

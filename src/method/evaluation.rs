@@ -1,6 +1,6 @@
 //! What a checkpoint is worth: Best/Mean/Worst@m of the reward and every metric, and two checkpoints side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -159,17 +159,14 @@ impl Comparison {
     /// [`Comparison::of_fewer`] in a line; `None` where every row is of all images.
     pub fn fewer_line(&self) -> Option<String> {
         let fewer = self.of_fewer();
-        let counts: std::collections::BTreeSet<usize> = fewer.iter().map(|(_, images)| *images).collect();
-        let parts: Vec<String> = counts
-            .iter()
-            .map(|count| {
-                let names = fewer.iter().filter(|(_, images)| images == count).map(|(name, _)| name.as_str());
-                format!("{} of {count}", names.collect::<Vec<_>>().join(", "))
-            })
-            .collect();
-        (!parts.is_empty()).then(|| {
-            format!("{} of the {} images: the others have no such figure for every seed", parts.join("; "), self.images)
-        })
+        let counts: BTreeSet<usize> = fewer.iter().map(|(_, images)| *images).collect();
+        let named = |count: &usize| {
+            let names = fewer.iter().filter(|(_, images)| images == count).map(|(name, _)| name.as_str());
+            format!("{} (of {count})", names.collect::<Vec<_>>().join(", "))
+        };
+        let rows: Vec<String> = counts.iter().map(named).collect();
+        let images = self.on.count(self.images);
+        (!rows.is_empty()).then(|| format!("not of all {images}: {}; the others lack that figure", rows.join(", ")))
     }
 
     /// Gains of Mean@M and Worst@M in units of the reference's spread σ.
@@ -215,5 +212,31 @@ impl Comparison {
         }
         lines.extend(self.notes().iter().map(ToString::to_string));
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::scores::MetricColumn;
+
+    #[test]
+    fn before_and_after_are_of_the_images_that_have_a_figure_on_both_sides() {
+        let column = MetricColumn { name: "psnr".into(), higher_is_better: true, is_fr: false };
+        let table = |scores: &[(usize, usize, f64)]| {
+            let mut table = ScoreTable::new(vec![false; 2], 2, vec![column.clone()]).unwrap();
+            scores.iter().for_each(|&(group, seed, score)| table.set(group, seed, 0, score).unwrap());
+            table
+        };
+        let all = [(0, 0, 1.0), (0, 1, 3.0), (1, 0, 10.0), (1, 1, 30.0)];
+        let (a, b) = (table(&all), table(&all[..3]));
+        let rewards = |second: f64| Rewards::from_values(2, vec![0.2, 0.4, 0.8, second]).unwrap();
+        let (before, after) = Evaluation::both([(&a, &rewards(0.9)), (&b, &rewards(f64::NAN))], |_| true).unwrap();
+        assert_eq!((before.images, before.metrics["psnr"].images), (1, 1));
+        assert_eq!((before.metrics["psnr"].mean, after.metrics["psnr"].mean), (2.0, 2.0));
+        assert_eq!(before, after);
+        // Alone, the first side is of both.
+        let alone = Evaluation::of(&a, &rewards(0.9), |_| true).unwrap();
+        assert_eq!((alone.images, alone.metrics["psnr"].mean), (2, 11.0));
     }
 }

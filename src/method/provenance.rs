@@ -104,7 +104,7 @@ const NAMES: usize = 6;
 impl Comparison {
     /// The lines that belong below the table, in every form of it.
     pub fn notes(&self) -> Vec<Note> {
-        let mut notes = Vec::new();
+        let mut notes: Vec<Note> = self.fewer_line().map(|text| Note { is_warning: true, text }).into_iter().collect();
         for (name, chosen) in [&self.a, &self.b].into_iter().zip(&self.chosen) {
             let text = match chosen {
                 Chosen::Name => continue,

@@ -39,7 +39,7 @@ pub fn page(report: &Report, improved: &[Pictures], worsened: &[Pictures]) -> Re
              line is better than before</figcaption></figure></div></section>",
             legend(&a, &b),
             svg::plot(&curves(comparison)),
-            comparison.on.count(comparison.images),
+            comparison.on.count(comparison.reference.images),
             svg::plot(&scatter(report)),
             escape(&scatter(report).title),
         ),

@@ -156,6 +156,35 @@ fn every_form_says_which_images_how_the_checkpoint_was_chosen_and_what_was_seen(
 }
 
 #[test]
+fn every_form_says_which_rows_are_of_fewer_images() {
+    let mut report = report();
+    let (a, b) = (&mut report.comparison.reference, &mut report.comparison.policy);
+    for side in [a, b] {
+        side.images = 1;
+        side.metrics.get_mut("brisque").unwrap().images = 1;
+    }
+    let table = csv::table(&report);
+    let page = html::page(&report, &[], &[]).unwrap();
+    // CSV has columns instead of marks; a page has its table in the line of the note.
+    for (text, marks) in [
+        (&report.comparison.to_text(), 4),
+        (&markdown::table(&report), 4),
+        (&latex::table(&report), 4),
+        (&table, 0),
+        (&page, 0),
+    ] {
+        let text = text.replace('\\', "");
+        assert!(text.contains("not of all 2 held-out images: Best, Mean, Worst, brisque (of 1); the others"), "{text}");
+        let marked = text.lines().filter(|line| line.contains("(of 1)") && !line.contains("not of all")).count();
+        assert_eq!(marked, marks, "{text}");
+    }
+    assert_eq!(page.matches("(of 1)</span></th>").count(), 4);
+    let cells = parse_csv(&table);
+    let of = |name: &str| cells.iter().find(|line| line[0] == name).unwrap()[10..].join(" ");
+    assert_eq!(["Best@4", "brisque", "psnr"].map(of), ["1 4", "1 4", "2 4"]);
+}
+
+#[test]
 fn markdown_has_one_line_a_row_whatever_the_names() {
     let report = report();
     let text = markdown::table(&report);
