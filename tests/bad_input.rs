@@ -149,7 +149,7 @@ fn bad_weights_are_named() {
         ("cut", "not a readable safetensors file"),
         ("words", "not a readable safetensors file"),
         ("nan", "contains NaN"),
-        ("other", "is missing"),
+        ("other", "is not one of"),
         ("gone", "No such file"),
     ] {
         let file = format!("{name}.safetensors");

@@ -23,9 +23,9 @@ pub fn compare(context: &mut Context, names: [&str; 2], seeds: Option<usize>, on
 /// The comparison of `b` with `a` on some of the held-out images; `seeds` defaults to the recipe's.
 pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, on: On) -> Result<Compared> {
     let seeds = seeds.unwrap_or(context.recipe.training.eval_seeds);
-    let images = evaluate::images(context, on)?;
     let before = checkpoints::load(context, a)?;
     let after = checkpoints::load(context, b)?;
+    let images = evaluate::images(context, on)?;
     // The bounds belong to the training images: frozen now if they are not.
     curate::ensure_bounds(context)?;
     let ranking_a = evaluate::ranked(context, before.id, &before.model, seeds, a, on)?;
