@@ -112,7 +112,7 @@ fn an_image_too_small_for_the_reward_is_left_out_and_each_row_says_of_how_many_i
     bench.done("add ws small.png");
     bench.done("sample ws");
     bench.done("score ws");
-    bench.fails("curate ws", &["small: 48×48 px are too few for niqe_b32 (64 px)"]);
+    bench.fails("curate ws", &["small: 48×48 px are too few for the reward's niqe_b32 (64 px)"]);
     bench.done("add ws big.png");
     bench.done("add ws judge.png speck.png --split test");
     let text = bench.done("run ws --json r.json");
@@ -120,7 +120,8 @@ fn an_image_too_small_for_the_reward_is_left_out_and_each_row_says_of_how_many_i
     assert!(text.contains("1 pairs, 1 steps"), "{text}");
     assert!(text.contains("not of all 2 test images: Best, Mean, Worst, niqe_b32 (of 1)"), "{text}");
     for line in text.lines() {
-        let is_of_one = ["Best@", "Mean@", "Worst@", "niqe_b32 "].iter().any(|name| line.starts_with(name));
+        let is_of_one =
+            ["Best@", "Mean@", "Worst@", "σ over seeds", "niqe_b32 "].iter().any(|name| line.starts_with(name));
         assert_eq!(line.ends_with("(of 1)"), is_of_one, "{line}");
     }
     let json: serde_json::Value = serde_json::from_slice(&fs::read(bench.path("r.json")).unwrap()).unwrap();

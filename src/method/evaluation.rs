@@ -196,7 +196,8 @@ impl Comparison {
             let of = self.of_images(a.images);
             lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{sigma:>+8.2} σ{of}", format!("{name}@{m}")));
         }
-        lines.push(format!("{:<16}{:>18.4}{:>18.4}", "σ over seeds", a.std, b.std));
+        let of = self.of_images(a.images);
+        lines.push(format!("{:<16}{:>18.4}{:>18.4}{of}", "σ over seeds", a.std, b.std));
         lines.push(head("metric"));
         for (name, before) in &a.metrics {
             let Some(after) = b.metrics.get(name) else { continue };

@@ -118,7 +118,7 @@ fn why_no_reward(metrics: &MetricSet, recipe: &Recipe, row: &ImageRow) -> Option
         .map(|(metric, _)| format!("{} ({} px)", metric.info().name, metric.info().min_size_px))
         .collect();
     (!undefined.is_empty())
-        .then(|| format!("{width}×{height} px are too few for {}, which counts for the reward", undefined.join(", ")))
+        .then(|| format!("{width}×{height} px are too few for the reward's {}", undefined.join(", ")))
 }
 
 fn hr_size(row: &ImageRow) -> [usize; 2] {

@@ -89,7 +89,9 @@ fn row_ui(ui: &mut Ui, p: &Palette, row: &Row, columns: &Columns, width: f32) {
     let body = TextStyle::Body.resolve(ui.style());
     let strong = theme::strong(body.size);
     let name = Rect::from_min_max(line.min, pos2(line.right() - columns.a, line.bottom()));
-    let text = format!("{} {}{}", row.name, row.arrow(), row.mark);
+    // Short, as the column is narrow; the note above the table and the row's own hint say it in full.
+    let mark = if row.mark.is_empty() { String::new() } else { format!(" ({})", row.images) };
+    let text = format!("{} {}{mark}", row.name, row.arrow());
     let color = if row.kind == Kind::HeldOut { p.held_out } else { p.text };
     widgets::paint_text(ui, name, Align2::LEFT_CENTER, &text, body.clone(), color);
     let better = row.better();
