@@ -235,7 +235,7 @@ impl Studio {
         }
         self.save_recipe();
         self.state.opening = Some(dir.to_owned());
-        let recipe = crate::method::presets::preset("mini-demo").unwrap_or_default();
+        let recipe = crate::method::presets::preset(crate::method::presets::DEFAULT).unwrap_or_default();
         self.start_job(Job::Create { dir: dir.to_owned(), recipe: Box::new(recipe), example });
     }
 

@@ -56,6 +56,9 @@ enum Verb {
     Pretrain(pretrain::Arguments),
     /// Says what a workspace holds.
     Info(info::Arguments),
+    /// Sets right a workspace that cannot be opened: makes a new ledger from its files where the old one is damaged, empty
+    /// or missing, and takes damaged files out of the way. Nothing is deleted but damaged candidates.
+    Repair(workspace::Repair),
     /// Fits the pristine model of a NIQE with small blocks.
     #[command(hide = true)]
     FitNiqe(fit_niqe::Arguments),
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Upscale(arguments)) => workspace::upscale(&arguments),
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),
         Some(Verb::Info(arguments)) => info::run(&arguments),
+        Some(Verb::Repair(arguments)) => workspace::repair(&arguments),
         Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
         None => crate::app::run(crate::app::Options::default()),
     };

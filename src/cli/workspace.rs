@@ -14,11 +14,8 @@ use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
 use crate::report::Format;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, files};
 use crate::{Error, Result};
-
-/// The preset a workspace starts with.
-const PRESET: &str = "mini-demo";
 
 #[derive(clap::Args)]
 pub struct New {
@@ -28,11 +25,16 @@ pub struct New {
     #[arg(long)]
     example: bool,
     /// Preset or RON file the recipe is taken from.
-    #[arg(long, default_value = PRESET)]
+    #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
     /// Changes a setting, such as `--set m=16`.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
+}
+
+#[derive(clap::Args)]
+pub struct Repair {
+    workspace: PathBuf,
 }
 
 /// A workspace and settings to change in it.
@@ -72,7 +74,7 @@ pub struct Train {
     #[command(flatten)]
     stage: Stage,
     /// Name of the run; by default the run of the same settings and pairs goes on, else a new one begins.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
     run: Option<String>,
     /// Iterative rounds: each samples anew from the policy of the one before and goes on. The recipe's by default.
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..))]
@@ -163,6 +165,10 @@ pub struct UpscaleArguments {
     set: Vec<String>,
 }
 
+fn run_name(text: &str) -> Result<String> {
+    files::check_run_name(text).map(|()| text.to_owned())
+}
+
 pub fn new(arguments: &New) -> Result<()> {
     let mut recipe = presets::preset_or_file(&arguments.preset)?;
     assign(&mut recipe, &arguments.set)?;
@@ -171,6 +177,14 @@ pub fn new(arguments: &New) -> Result<()> {
         say!("{}", added.headline());
     }
     say!("workspace made: {}", arguments.workspace.display());
+    Ok(())
+}
+
+pub fn repair(arguments: &Repair) -> Result<()> {
+    let job = Job::Repair { dir: arguments.workspace.clone() };
+    if let Outcome::Repaired(lines) = Client::start()?.run(job)? {
+        lines.iter().for_each(|line| say!("{line}"));
+    }
     Ok(())
 }
 
@@ -256,7 +270,7 @@ pub fn run(arguments: &Run) -> Result<()> {
         client.change_recipe(&set)?;
         client
     } else {
-        let mut recipe = presets::preset_or_file(arguments.preset.as_deref().unwrap_or(PRESET))?;
+        let mut recipe = presets::preset_or_file(arguments.preset.as_deref().unwrap_or(presets::DEFAULT))?;
         assign(&mut recipe, &set)?;
         let mut client = Client::start()?;
         client.run(Job::Create { dir: dir.clone(), recipe: Box::new(recipe), example: true })?;
@@ -299,7 +313,7 @@ fn with_rounds(set: &[String], rounds: Option<u16>) -> Vec<String> {
 }
 
 pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
-    let mut recipe: Recipe = presets::preset(PRESET)?;
+    let mut recipe: Recipe = presets::preset(presets::DEFAULT)?;
     recipe.set("sampling.m", &arguments.seeds.max(2).to_string())?;
     assign(&mut recipe, &arguments.set)?;
     recipe.sampling.m = arguments.seeds;

@@ -1,5 +1,6 @@
 //! What jobs work with: the open workspace, its recipe, the models, and the way to the client.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use crossbeam_channel::Sender;
 
 use super::Emitter;
 use super::control::Control;
+use super::damage::Suspects;
 use super::metrics;
 use super::models::Models;
 use super::progress::{Meter, Progress};
@@ -24,6 +26,10 @@ pub(super) struct Context {
     pub models: Models,
     /// The recipe of the open workspace.
     pub recipe: Recipe,
+    /// What the viewer found damaged.
+    pub suspects: Suspects,
+    /// Candidates discarded in this session, because they were damaged.
+    pub discarded: Cell<usize>,
     workspace: Option<Workspace>,
     emitter: Emitter,
     control: Control,
@@ -31,11 +37,13 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub fn new(emitter: Emitter, control: Control, openings: Sender<Opening>) -> Self {
+    pub fn new(emitter: Emitter, control: Control, openings: Sender<Opening>, suspects: Suspects) -> Self {
         Self {
             job: JobId(0),
             models: Models::default(),
             recipe: Recipe::default(),
+            suspects,
+            discarded: Cell::new(0),
             workspace: None,
             emitter,
             control,

@@ -13,6 +13,7 @@ mod batch;
 pub mod bench;
 mod context;
 pub mod control;
+mod damage;
 pub mod failures;
 mod jobs;
 pub mod metrics;
@@ -117,17 +118,19 @@ impl Engine {
         let emitter = Emitter { sender, wake };
         let (queue, control) = (Arc::new(Queue::default()), Control::default());
         let (opened, openings) = bounded(16);
+        let suspects = damage::Suspects::default();
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES);
             builder.spawn(body).map_err(|e| Error::invalid(format!("a thread could not be started: {e}")))
         };
         let compute = {
             let (queue, control, emitter) = (queue.clone(), control.clone(), emitter.clone());
-            spawn("engine", Box::new(move || thread::run(&queue, control, emitter, &opened)))?
+            let suspects = suspects.clone();
+            spawn("engine", Box::new(move || thread::run(&queue, control, emitter, &opened, suspects)))?
         };
         let viewer = {
             let emitter = emitter.clone();
-            spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter)))?
+            spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects)))?
         };
         let threads = vec![compute, viewer];
         Ok(Self { queue, control, queries, events, emitter, next_id: AtomicU64::new(1), threads })

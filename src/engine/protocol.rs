@@ -55,6 +55,8 @@ pub enum Job {
     Create { dir: PathBuf, recipe: Box<Recipe>, example: bool },
     /// Opens a workspace for writing.
     Open { dir: PathBuf },
+    /// Sets right what opening a workspace refuses: a new ledger from the files, damaged files out of the way.
+    Repair { dir: PathBuf },
     /// Keeps a recipe in the workspace; the jobs after it use it.
     SetRecipe(Box<Recipe>),
     /// Adds images from files and folders.
@@ -237,6 +239,8 @@ pub enum Outcome {
         files: Vec<PathBuf>,
         failed: Failures,
     },
+    /// What was repaired, a line each.
+    Repaired(Vec<String>),
 }
 
 impl Outcome {
@@ -249,7 +253,11 @@ impl Outcome {
             | Outcome::Generated { failed, .. }
             | Outcome::Written { failed, .. } => failed,
             Outcome::Ran(report) => &report.failed,
-            Outcome::None | Outcome::Curated(_) | Outcome::Trained { .. } | Outcome::Compared(_) => return None,
+            Outcome::None
+            | Outcome::Repaired(_)
+            | Outcome::Curated(_)
+            | Outcome::Trained { .. }
+            | Outcome::Compared(_) => return None,
         };
         (!failed.is_empty()).then_some(failed)
     }

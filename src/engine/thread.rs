@@ -6,14 +6,15 @@ use crossbeam_channel::Sender;
 
 use super::context::Context;
 use super::control::Control;
+use super::damage::Suspects;
 use super::protocol::{Event, JobState, Outcome};
 use super::viewer::Opening;
 use super::{Emitter, Queue, jobs};
 use crate::{Error, Result, memory};
 
 /// Runs jobs until the engine is closed.
-pub(super) fn run(queue: &Queue, control: Control, emitter: Emitter, openings: &Sender<Opening>) {
-    let mut context = Context::new(emitter, control.clone(), openings.clone());
+pub(super) fn run(queue: &Queue, control: Control, emitter: Emitter, openings: &Sender<Opening>, suspects: Suspects) {
+    let mut context = Context::new(emitter, control.clone(), openings.clone(), suspects);
     while let Some((id, job)) = queue.next(&control) {
         context.job = id;
         context.emit(Event::Job { id, state: JobState::Started });

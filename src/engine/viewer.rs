@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, select};
 
 use super::Emitter;
+use super::damage::{self, Suspects};
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
 use crate::imaging::{Image, decode, quantize, resize};
@@ -25,8 +26,13 @@ pub(super) enum Opening {
 }
 
 /// Answers until nobody can ask any more.
-pub(super) fn run(asked: &Receiver<(QueryId, Query)>, openings: &Receiver<Opening>, emitter: &Emitter) {
-    let mut viewer = Viewer::default();
+pub(super) fn run(
+    asked: &Receiver<(QueryId, Query)>,
+    openings: &Receiver<Opening>,
+    emitter: &Emitter,
+    suspects: Suspects,
+) {
+    let mut viewer = Viewer { suspects, ..Viewer::default() };
     loop {
         select! {
             recv(openings) -> opening => match opening {
@@ -63,6 +69,7 @@ struct Viewer {
     scores: Option<(ScoresKey, Arc<Scores>)>,
     /// The pairs before an edit, and what they follow from: a slider asks about the same ones again and again.
     base: Option<(Arc<Scores>, Recipe, Curation)>,
+    suspects: Suspects,
 }
 
 #[derive(PartialEq)]
@@ -180,7 +187,8 @@ impl Viewer {
             Source::Candidate { set, image, seed } => {
                 let group = ledger.group(set, *image)?;
                 let found = group.into_iter().find(|candidate| candidate.seed == *seed);
-                found.ok_or_else(|| Error::invalid(format!("seed {seed} is not sampled yet")))?.path
+                let found = found.ok_or_else(|| Error::invalid(format!("seed {seed} is not sampled yet")))?;
+                return damage::look_at(workspace, found, &self.suspects);
             }
         };
         decode::read(workspace.path(&path))

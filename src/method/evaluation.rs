@@ -148,6 +148,12 @@ pub struct ImageComparison {
     pub policy: Vec<Option<f64>>,
 }
 
+/// A change in units of a spread σ, such as `+0.25 σ`; "–" where there is no spread, or no change to tell.
+pub fn in_sigma(change: f64, spread: f64) -> String {
+    let gain = change / spread;
+    if gain.is_finite() { format!("{gain:+.2} σ") } else { "–".into() }
+}
+
 impl Comparison {
     /// What is averaged over fewer images than were compared, with how many; empty where every row is of all of them.
     pub fn of_fewer(&self) -> Vec<(String, usize)> {
@@ -169,10 +175,12 @@ impl Comparison {
         (!rows.is_empty()).then(|| format!("not of all {images}: {}; the others lack that figure", rows.join(", ")))
     }
 
-    /// Gains of Mean@M and Worst@M in units of the reference's spread σ.
-    pub fn gains_in_sigma(&self) -> (f64, f64) {
+    /// Gains of Best@M, Mean@M and Worst@M in units of the reference's spread, as [`in_sigma`] says them.
+    pub fn gains_in_sigma(&self) -> [String; 3] {
         let (a, b) = (&self.reference, &self.policy);
-        ((b.mean_reward() - a.mean_reward()) / a.std, (b.worst_reward() - a.worst_reward()) / a.std)
+        let gains =
+            [b.best_reward() - a.best_reward(), b.mean_reward() - a.mean_reward(), b.worst_reward() - a.worst_reward()];
+        gains.map(|gain| in_sigma(gain, a.std))
     }
 
     /// How a row of fewer images than the others is marked, in every form of the table; empty for a row of all.
@@ -187,14 +195,18 @@ impl Comparison {
         let head = |name: &str| format!("{name:<16}{:>18}{:>18}{:>10}", "before", "after", "");
         lines.push(head("reward"));
         let m = self.seeds;
-        for (name, before, after) in [
+        let rewards = [
             ("Best", a.best_reward(), b.best_reward()),
             ("Mean", a.mean_reward(), b.mean_reward()),
             ("Worst", a.worst_reward(), b.worst_reward()),
-        ] {
-            let sigma = (after - before) / a.std;
+        ];
+        for ((name, before, after), gain) in rewards.into_iter().zip(self.gains_in_sigma()) {
             let of = self.of_images(a.images);
-            lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{sigma:>+8.2} σ{of}", format!("{name}@{m}")));
+            lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{gain:>10}{of}", format!("{name}@{m}")));
+        }
+        if a.std <= 0.0 {
+            let why = if m < 2 { "one seed has no spread" } else { "the seeds before are all alike" };
+            lines.push(format!("{:<16}{why}, so no gain is told in σ", ""));
         }
         let of = self.of_images(a.images);
         lines.push(format!("{:<16}{:>18.4}{:>18.4}{of}", "σ over seeds", a.std, b.std));
@@ -239,5 +251,46 @@ mod tests {
         // Alone, the first side is of both.
         let alone = Evaluation::of(&a, &rewards(0.9), |_| true).unwrap();
         assert_eq!((alone.images, alone.metrics["psnr"].mean), (2, 11.0));
+    }
+
+    fn evaluation(rewards: &[f64], std: f64) -> Evaluation {
+        let rewards = rewards.to_vec();
+        Evaluation {
+            m: vec![1],
+            best: rewards.clone(),
+            mean: rewards.clone(),
+            worst: rewards,
+            std,
+            images: 1,
+            metrics: BTreeMap::new(),
+        }
+    }
+
+    fn comparison(reference: Evaluation, policy: Evaluation) -> Comparison {
+        let (a, b) = ("reference".into(), "run-1@3".into());
+        Comparison {
+            on: On::Test,
+            images: 1,
+            validation_images: 0,
+            seeds: 1,
+            a,
+            b,
+            chosen: [Chosen::Name, Chosen::Name],
+            trained_on: Vec::new(),
+            reference,
+            policy,
+            by_image: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_gain_without_a_spread_is_a_dash_and_its_reason() {
+        let with_spread = comparison(evaluation(&[0.5], 0.25), evaluation(&[0.25], 0.25)).to_text();
+        assert!(with_spread.contains("-1.00 σ") && !with_spread.contains('–'), "{with_spread}");
+        for (before, after) in [(0.5, 0.5), (0.5, 0.6)] {
+            let text = comparison(evaluation(&[before], 0.0), evaluation(&[after], 0.0)).to_text();
+            assert!(text.contains('–') && text.contains("one seed has no spread"), "{text}");
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        }
     }
 }

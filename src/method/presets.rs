@@ -5,9 +5,12 @@ use std::path::Path;
 use super::recipe::Recipe;
 use crate::{Error, Result};
 
+/// The preset a workspace starts with.
+pub const DEFAULT: &str = "mini-demo";
+
 /// Name and text of each preset.
 const PRESETS: [(&str, &str); 4] = [
-    ("mini-demo", include_str!("../../presets/mini-demo.ron")),
+    (DEFAULT, include_str!("../../presets/mini-demo.ron")),
     ("mini-paper", include_str!("../../presets/mini-paper.ron")),
     ("sd2-paper", include_str!("../../presets/sd2-paper.ron")),
     ("flux-paper", include_str!("../../presets/flux-paper.ron")),

@@ -84,8 +84,8 @@ fn number(value: f64) -> String {
     if value.is_finite() { value.to_string() } else { String::new() }
 }
 
-/// Text as a field. A name that a spreadsheet would run as a formula gets the apostrophe that makes it text.
-fn field(text: &str) -> String {
+/// Text as a field of any CSV file that is written here. A name that a spreadsheet would run as a formula gets the apostrophe that makes it text.
+pub fn field(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) && text.trim() == text {
         return text.to_owned();

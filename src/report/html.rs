@@ -11,6 +11,7 @@ use crate::Result;
 use crate::imaging::Image;
 use crate::imaging::encode::{jpeg_bytes, png_bytes};
 use crate::imaging::resize::{Filter, resize};
+use crate::method::evaluation::in_sigma;
 use crate::method::provenance::Note;
 
 /// Pictures up to this side are embedded as they are, lossless.
@@ -67,19 +68,16 @@ pub fn page(report: &Report, improved: &[Pictures], worsened: &[Pictures]) -> Re
 
 fn head(page: &mut String, report: &Report) {
     let comparison = &report.comparison;
-    let (mean, worst) = comparison.gains_in_sigma();
-    let sigma = |gain: f64| if gain.is_finite() { format!("{gain:+.2} σ").replace('-', "−") } else { "–".into() };
-    let tile = |name: &str, before: f64, after: f64, gain: Option<f64>| {
-        let gain = gain.map_or(String::new(), |g| format!("<span class=\"{}\">{}</span>", tone_of(g), sigma(g)));
+    let (a, b) = (&comparison.reference, &comparison.policy);
+    let tile = |name: &str, before: f64, after: f64| {
+        let (tone, gain) = (tone_of(after - before), in_sigma(after - before, a.std).replace('-', "−"));
         format!(
-            "<div class=\"tile\"><h3>{name}@{}</h3><p><b>{}</b><i>→</i><b>{}</b></p>{gain}</div>",
+            "<div class=\"tile\"><h3>{name}@{}</h3><p><b>{}</b><i>→</i><b>{}</b></p><span class=\"{tone}\">{gain}</span></div>",
             comparison.seeds,
             number(before),
             number(after)
         )
     };
-    let (a, b) = (&comparison.reference, &comparison.policy);
-    let best = (b.best_reward() - a.best_reward()) / a.std;
     let improved = report.changes.iter().filter(|change| change.gain() > 0.0).count();
     put(
         page,
@@ -92,9 +90,9 @@ fn head(page: &mut String, report: &Report) {
             comparison.seeds,
             report.changes.len(),
             notes(report),
-            tile("Best", a.best_reward(), b.best_reward(), Some(best)),
-            tile("Mean", a.mean_reward(), b.mean_reward(), Some(mean)),
-            tile("Worst", a.worst_reward(), b.worst_reward(), Some(worst)),
+            tile("Best", a.best_reward(), b.best_reward()),
+            tile("Mean", a.mean_reward(), b.mean_reward()),
+            tile("Worst", a.worst_reward(), b.worst_reward()),
         ),
     );
 }

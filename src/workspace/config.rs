@@ -9,8 +9,8 @@ use ron::value::RawValue;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::atomic::write_atomic;
 use super::files::WORKSPACE_FILE;
+use crate::imaging::atomic::write_atomic;
 use crate::{Error, Result, input};
 
 /// Version of the directory's layout that this program writes. The ledger has a version of its own.
@@ -51,6 +51,15 @@ impl ConfigFile {
     /// Fails when the file cannot be read, has a mistake in it, or was written by a newer version.
     pub fn check(&self) -> Result<()> {
         self.recipe_text().map(drop)
+    }
+
+    /// Whether the file is there and can be read. Errors: it was written by a newer version.
+    pub fn is_readable(&self) -> Result<bool> {
+        let Ok(text) = self.read() else { return Ok(false) };
+        match options().from_str::<Header>(&text) {
+            Ok(header) if header.format > FORMAT => self.check().map(|()| true),
+            _ => Ok(self.check().is_ok()),
+        }
     }
 
     /// The recipe as text, as it stands in the file.

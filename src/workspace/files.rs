@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use super::hash::hash_bytes;
+use super::ledger::CheckpointKind;
 use crate::{Error, Result};
 
 /// Name of the file that makes a directory a workspace.
@@ -30,6 +31,8 @@ pub const IMAGES_DIR: &str = "images";
 pub const CANDIDATES_DIR: &str = "candidates";
 /// Directory of the training runs.
 pub const RUNS_DIR: &str = "runs";
+/// Directory of the training states of a run, in the run's.
+pub(super) const STATES_DIR: &str = "states";
 /// Directory of what the user exports.
 pub const EXPORTS_DIR: &str = "exports";
 
@@ -86,6 +89,34 @@ impl FromSql for RelPath {
     }
 }
 
+/// The name of one directory as the ledger keeps it: a part of a [`RelPath`], not hidden. A ledger may come from someone
+/// else, and such a name becomes part of paths.
+pub(super) struct DirName(pub String);
+
+impl FromSql for DirName {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let name = value.as_str()?;
+        let is_plain = !name.contains('/') && !name.starts_with('.') && RelPath::new(name).is_ok();
+        let refused = || Error::invalid(format!("“{name}” is not the name of a directory of this workspace"));
+        if is_plain { Ok(Self(name.to_owned())) } else { Err(FromSqlError::other(refused())) }
+    }
+}
+
+/// Longest name of a run, in bytes.
+const MAX_RUN_NAME: usize = 64;
+
+/// Checks a name for a run: it becomes part of file names and of what people type (`RUN@STEP`).
+pub fn check_run_name(name: &str) -> Result<()> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    match begins_well && name.len() <= MAX_RUN_NAME && name.chars().all(is_plain) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "“{name}” cannot name a run: letters, digits and . _ - are allowed, the first no . or -, {MAX_RUN_NAME} at most"
+        ))),
+    }
+}
+
 /// Settings under which a candidate was sampled, such as `euler/10`: the method, then what tells it from others.
 ///
 /// Only `a`–`z`, `0`–`9` and `. _ + = /`, beginning with a letter or digit, at most 80 bytes: so the directory name
@@ -115,6 +146,11 @@ impl SamplerKey {
     /// The text of the key.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The key whose directory is called `name`.
+    pub(super) fn of_dir(name: &str) -> Result<Self> {
+        Self::new(name.replace('-', "/"))
     }
 
     /// The key as a directory name; `-` stands for `/` and is therefore not allowed in keys.
@@ -162,9 +198,22 @@ pub(super) fn checkpoint_path(run_dir: &str, step: u32, suffix: &str) -> Result<
     RelPath::new(format!("{RUNS_DIR}/{run_dir}/checkpoints/step-{step:06}{suffix}.safetensors"))
 }
 
+/// The name of a checkpoint of a run: `run-1-000100`.
+pub(super) fn checkpoint_name(run_dir: &str, step: u32, suffix: &str) -> String {
+    format!("{run_dir}-{step:06}{suffix}")
+}
+
+/// Step and kind of the checkpoint in a file of this name; `None` for any other file.
+pub(super) fn checkpoint_of(file_name: &str) -> Option<(u32, CheckpointKind)> {
+    let stem = file_name.strip_prefix("step-")?.strip_suffix(".safetensors")?;
+    let kinds = [CheckpointKind::Ema, CheckpointKind::Policy].into_iter();
+    let of = |kind: CheckpointKind| Some((stem.strip_suffix(kind.suffix())?.parse().ok()?, kind));
+    kinds.into_iter().find_map(of)
+}
+
 /// `runs/<run>/states/step-000100.safetensors`.
 pub(super) fn state_path(run_dir: &str, step: u32) -> Result<RelPath> {
-    RelPath::new(format!("{RUNS_DIR}/{run_dir}/states/step-{step:06}.safetensors"))
+    RelPath::new(format!("{RUNS_DIR}/{run_dir}/{STATES_DIR}/step-{step:06}.safetensors"))
 }
 
 /// Longest directory name made from a user's file name, in bytes, before what makes it unique is added.
@@ -250,6 +299,20 @@ mod tests {
         let path = RelPath::new("images/cat/lr.png").unwrap();
         assert_eq!(path.under(Path::new("ws")), Path::new("ws").join("images").join("cat").join("lr.png"));
         assert_eq!(path.dir(), "images/cat");
+    }
+
+    #[test]
+    fn run_names_are_short_and_plain() {
+        let longest = "n".repeat(MAX_RUN_NAME);
+        for good in ["run-1", "run-1.2", "A_b", "_x", longest.as_str()] {
+            check_run_name(good).unwrap();
+        }
+        let too_long = "n".repeat(MAX_RUN_NAME + 1);
+        for bad in
+            ["", " ", ".", "..", "../../evil", "a/b", r"a\b", "-rf", ".hidden", "a b", "ü", "=1+1", "a\n", &too_long]
+        {
+            assert!(check_run_name(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! One writer at a time: an exclusive lock that the operating system releases however the writer ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::atomic::file_error;
+use crate::imaging::atomic::{file_error, write_unflushed};
 use crate::{Error, Result};
 
 /// The locked file; it stays empty, because Windows lets nobody read a locked file.
@@ -36,11 +37,7 @@ impl WriterLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let who = fs::read_to_string(&holder)
-                    .ok()
-                    .map(|text| text.trim().to_owned())
-                    .filter(|text| !text.is_empty())
-                    .unwrap_or_else(|| "another process".to_owned());
+                let who = note_in(&holder).unwrap_or_else(|| "another process".to_owned());
                 return Err(Error::file(
                     root,
                     format!(
@@ -53,7 +50,8 @@ impl WriterLock {
             }
         }
         // Only a courtesy to the second writer: failing to leave the note is no reason to stop.
-        let _ = fs::write(&holder, format!("process {} on {}\n", std::process::id(), host_name()));
+        let note = format!("process {} on {}\n", std::process::id(), host_name());
+        let _ = write_unflushed(&holder, note.as_bytes());
         Ok(Self { file, holder })
     }
 }
@@ -65,6 +63,17 @@ impl Drop for WriterLock {
         // Closing the file would do, but not at once while a process being started still has a copy of it.
         let _ = self.file.unlock();
     }
+}
+
+/// The note of the lock's holder: the first line of a short file that is no link.
+fn note_in(holder: &Path) -> Option<String> {
+    if !fs::symlink_metadata(holder).ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    File::open(holder).ok()?.take(200).read_to_string(&mut text).ok()?;
+    let line = text.lines().next()?.trim();
+    (!line.is_empty()).then(|| line.to_owned())
 }
 
 /// Name of this machine, as well as it can be told without a system call of our own.

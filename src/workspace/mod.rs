@@ -4,7 +4,8 @@
 //! * [`Ledger`] is the database of images, candidates, scores, runs and the rest.
 //! * `save` puts files and their rows in place, always the whole file first: killing the process at any instant loses
 //!   at most what was being saved.
-//! * `repair` sets right, on opening, what a killed process or a person left behind, and says so.
+//! * `place` keeps every write and deletion inside of the directory.
+//! * `damage` takes damaged files out of use. `repair` sets right, on opening, what a killed process or a person left behind, and says so.
 //! * [`lock`] keeps a second writer out; readers are never kept out.
 
 use std::fs;
@@ -12,14 +13,17 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::imaging::atomic;
 use crate::{Error, Result};
 
-pub mod atomic;
 mod config;
+mod damage;
 pub mod files;
 pub mod hash;
 mod ledger;
 pub mod lock;
+mod place;
+mod rebuild;
 mod repair;
 mod save;
 mod summary;
@@ -50,6 +54,12 @@ impl Workspace {
     ///
     /// The directory must be new or empty (what a killed `create` left does not count).
     pub fn create(dir: impl AsRef<Path>, recipe: &str) -> Result<Self> {
+        Self::create_for(dir, recipe, None)
+    }
+
+    /// Like [`create`](Self::create); `task`, its name and what is known about it, is begun with the workspace, which is
+    /// not what was asked for before that is complete (see [`Ledger::begin_task`]).
+    pub fn create_for(dir: impl AsRef<Path>, recipe: &str, task: Option<(&str, &str)>) -> Result<Self> {
         let root = absolute(dir.as_ref())?;
         let config = ConfigFile::of(&root);
         if config.exists() {
@@ -62,8 +72,13 @@ impl Workspace {
             ));
         }
         atomic::create_dir_durable(&root)?;
+        place::refuse_linked_files(&root)?;
         let lock = WriterLock::acquire(&root)?;
         let ledger = Ledger::create(&root.join(files::LEDGER_FILE))?;
+        ledger.forget_tasks()?;
+        if let Some((name, about)) = task {
+            ledger.begin_task(name, about)?;
+        }
         for dir in [files::IMAGES_DIR, files::CANDIDATES_DIR, files::RUNS_DIR] {
             atomic::create_dir_durable(&root.join(dir))?;
         }
@@ -82,6 +97,7 @@ impl Workspace {
         let lock = WriterLock::acquire(&root)?;
         let mut workspace =
             Self { ledger: Ledger::open_writer(&ledger_path)?, root, config, findings: Vec::new(), lock: Some(lock) };
+        refuse_foreign(&workspace.root, &workspace.ledger, 1)?;
         workspace.findings = workspace.repair()?;
         Ok(workspace)
     }
@@ -91,13 +107,9 @@ impl Workspace {
     /// Nothing is repaired; [`check`](Self::check) tells what a repair would find.
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self> {
         let (root, config) = existing(dir.as_ref())?;
-        Ok(Self {
-            ledger: Ledger::open_reader(&root.join(files::LEDGER_FILE))?,
-            root,
-            config,
-            findings: Vec::new(),
-            lock: None,
-        })
+        let ledger = Ledger::open_reader(&root.join(files::LEDGER_FILE))?;
+        refuse_foreign(&root, &ledger, 1)?;
+        Ok(Self { root, config, ledger, findings: Vec::new(), lock: None })
     }
 
     /// Another handle on the same directory, for reading on another thread.
@@ -113,11 +125,6 @@ impl Workspace {
     /// Where a file of the workspace lies now.
     pub fn path(&self, path: &RelPath) -> PathBuf {
         path.under(&self.root)
-    }
-
-    /// The directory of a run; it may hold files that the ledger does not know.
-    pub fn run_dir(&self, run: &RunRow) -> PathBuf {
-        self.root.join(files::RUNS_DIR).join(&run.dir)
     }
 
     /// Whether this handle can write.
@@ -176,12 +183,39 @@ fn existing(dir: &Path) -> Result<(PathBuf, ConfigFile)> {
         ));
     }
     config.check()?;
+    // Also to read: SQLite then makes files beside the ledger, wherever that is.
+    place::refuse_linked_files(&root)?;
     let ledger = root.join(files::LEDGER_FILE);
     if !ledger.is_file() {
-        return Err(Error::file(ledger, "the ledger of this workspace is missing"));
+        let hint = repair_hint(&root);
+        return Err(Error::file(ledger, format!("the ledger of this workspace is missing; {hint}")));
     }
     Ledger::refuse_newer(&ledger)?;
     Ok((root, config))
+}
+
+/// Fails where the ledger knows none of the images that lie at `root`, more than `tolerated`: it was emptied, or is another
+/// workspace's. A kill leaves one unknown image at most, whose files are saved before its row.
+fn refuse_foreign(root: &Path, ledger: &Ledger, tolerated: usize) -> Result<()> {
+    if ledger.all_images()?.iter().any(|image| image.lr_path.under(root).is_file()) {
+        return Ok(());
+    }
+    let images = root.join(files::IMAGES_DIR);
+    let dirs = fs::read_dir(&images).into_iter().flatten().flatten();
+    let unknown = dirs.filter(|dir| dir.path().join("lr.png").is_file()).count();
+    if unknown <= tolerated {
+        return Ok(());
+    }
+    let (images, hint) = (images.display(), repair_hint(root));
+    let cause = format!(
+        "this ledger knows none of the {unknown} images in {images}: it was emptied or is another workspace's; {hint}"
+    );
+    Err(Error::file(root.join(files::LEDGER_FILE), cause))
+}
+
+/// What to do about a ledger that is of no use.
+fn repair_hint(root: &Path) -> String {
+    format!("put a copy of it back, or `dp2o-studio repair {}` makes a new one from the files", root.display())
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf> {
@@ -199,7 +233,7 @@ fn foreign_entry(dir: &Path) -> Result<Option<String>> {
         let name = entry.map_err(|e| Error::file(dir, e))?.file_name();
         let name = name.to_string_lossy().into_owned();
         let is_ours = name.starts_with(files::LEDGER_FILE)
-            || name.starts_with(atomic::TEMP_PREFIX)
+            || atomic::is_temporary(&name)
             || [lock::LOCK_FILE, lock::HOLDER_FILE].contains(&name.as_str())
             || [files::IMAGES_DIR, files::CANDIDATES_DIR, files::RUNS_DIR].contains(&name.as_str());
         if !is_ours {

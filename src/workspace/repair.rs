@@ -5,16 +5,16 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::atomic::TEMP_PREFIX;
-use super::files::{CANDIDATES_DIR, EXPORTS_DIR, IMAGES_DIR, RUNS_DIR};
+use super::files::{CANDIDATES_DIR, EXPORTS_DIR, IMAGES_DIR, RUNS_DIR, STATES_DIR};
 use super::ledger::{FileCheck, FileRow, ImageRow, same_source};
 use super::{RelPath, Workspace};
 use crate::Result;
+use crate::imaging::atomic::is_temporary;
 use crate::method::provenance::listed;
 
 pub use super::ledger::FileOwner;
 
-/// Deeper than any file of the layout: ends a walk through links that lead in a circle.
+/// Deeper than any file of the layout.
 const MAX_DEPTH: u32 = 8;
 
 /// Something a repair found.
@@ -135,11 +135,14 @@ impl Workspace {
     fn examine(&self) -> Result<(Vec<Finding>, Vec<PathBuf>, Vec<FileCheck>)> {
         let mut walk = Walk::default();
         walk.visit(&self.root, "", 0);
-        let mut findings: Vec<_> = walk.leftovers.iter().map(|path| Finding::Leftover { path: path.clone() }).collect();
+        let rows = self.ledger.files()?;
+        let mut leftovers = walk.leftovers;
+        leftovers.extend(self.unknown_states(&walk.files, &rows)?);
+        let mut findings: Vec<_> = leftovers.iter().map(|path| Finding::Leftover { path: path.clone() }).collect();
         let mut missing: BTreeMap<(FileOwner, String), Vec<RelPath>> = BTreeMap::new();
         let mut back: BTreeMap<FileOwner, usize> = BTreeMap::new();
         let mut changes = Vec::new();
-        for file in self.ledger.files()? {
+        for file in rows {
             let FileRow { owner, id, paths, was_missing } = file;
             // A listing may spell a name otherwise than we do (decomposed accents): ask before believing it.
             let lost = paths.into_iter().find(|path| !walk.files.contains(path.as_str()) && !self.path(path).is_file());
@@ -159,7 +162,22 @@ impl Workspace {
         }
         findings.extend(self.leaks()?);
         findings.extend(back.into_iter().map(|(owner, count)| Finding::FilesBack { owner, count }));
-        Ok((findings, walk.leftovers, changes))
+        Ok((findings, leftovers, changes))
+    }
+
+    /// Training states of known runs that no checkpoint has: saved or forgotten right before a kill, and large.
+    fn unknown_states(&self, files: &HashSet<String>, rows: &[FileRow]) -> Result<Vec<PathBuf>> {
+        let states = rows.iter().filter(|row| row.owner == FileOwner::TrainingState);
+        let known: HashSet<&str> = states.flat_map(|row| &row.paths).map(RelPath::as_str).collect();
+        let mut unknown = Vec::new();
+        for run in self.ledger.runs()? {
+            let dir = self.run_file(&run, STATES_DIR)?;
+            let is_state =
+                |file: &&String| file.strip_prefix(dir.as_str()).is_some_and(|rest| rest.starts_with("/step-"));
+            let of_run = files.iter().filter(is_state).filter(|file| !known.contains(file.as_str()));
+            unknown.extend(of_run.map(|file| self.root.join(file)));
+        }
+        Ok(unknown)
     }
 }
 
@@ -178,16 +196,15 @@ impl Walk {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            // Linked directories count, for a workspace with its candidates on another disk.
+            // Links are not followed: what is removed would be another's. Files behind one are asked for one by one.
             let is_dir = match entry.file_type() {
-                Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
-                Ok(kind) => kind.is_dir(),
-                Err(_) => continue,
+                Ok(kind) if kind.is_dir() || kind.is_file() => kind.is_dir(),
+                _ => continue,
             };
             let ours = [IMAGES_DIR, CANDIDATES_DIR, RUNS_DIR, EXPORTS_DIR];
             if is_dir && depth < MAX_DEPTH && (depth > 0 || ours.contains(&name.as_str())) {
                 self.visit(&entry.path(), &format!("{prefix}{name}/"), depth + 1);
-            } else if !is_dir && name.starts_with(TEMP_PREFIX) {
+            } else if !is_dir && is_temporary(&name) {
                 self.leftovers.push(entry.path());
             } else if !is_dir && depth > 0 {
                 self.files.insert(format!("{prefix}{name}"));

@@ -2,14 +2,16 @@
 //! replaces; never a row whose file is half written.
 
 use std::fs;
-use std::path::Path;
 
-use super::atomic::{create_dir_durable, write_atomic_many, write_atomic_with};
 use super::ledger::{
-    CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, RunId, SplitChoice,
+    CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, NewRun, RunId, RunRow,
+    SplitChoice,
 };
 use super::{RelPath, Workspace, files, hash};
 use crate::{Error, Result};
+
+/// The pairs of a run, in its directory.
+pub(super) const PAIRS_FILE: &str = "pairs.jsonl";
 
 impl Workspace {
     /// Adds an image with its encoded PNG files. The same source and variant again adds nothing: the image that is there
@@ -96,56 +98,52 @@ impl Workspace {
         self.ledger.insert_candidates(candidates.zip(&paths))
     }
 
-    /// Saves what resuming a run at a step needs besides the weights: `write` creates the file at the path it is given.
+    /// Begins a run in the state `running` with the pairs it trains on: their file first, then the row, which knows the
+    /// file's hash. Fails when the name is not allowed or taken.
+    pub fn begin_run(&self, new: &NewRun, pairs: &[u8]) -> Result<RunId> {
+        self.require_writable()?;
+        // What lies in a directory that the ledger does not know is another run's: its state must not become this one's.
+        let is_used = |dir: &str| {
+            let entries = fs::read_dir(self.root.join(files::RUNS_DIR).join(dir)).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).any(|name| name != PAIRS_FILE)
+        };
+        let dir = self.ledger.free_run_dir(&new.name, is_used)?;
+        self.write_file(&RelPath::new(format!("{}/{dir}/{PAIRS_FILE}", files::RUNS_DIR))?, pairs)?;
+        self.ledger.insert_run(new, &dir, &hash::hash_bytes(pairs))
+    }
+
+    /// The file with the pairs of a run.
+    pub fn pairs_file(&self, run: &RunRow) -> Result<RelPath> {
+        self.run_file(run, PAIRS_FILE)
+    }
+
+    /// Saves what resuming a run at a step needs besides the weights.
     ///
     /// It counts once a checkpoint is saved with the returned path as its [`state`](NewCheckpoint::state).
-    pub fn save_training_state(
-        &self,
-        run: RunId,
-        step: u32,
-        write: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<RelPath> {
+    pub fn save_training_state(&self, run: RunId, step: u32, state: &[u8]) -> Result<RelPath> {
         self.require_writable()?;
         let path = files::state_path(&self.ledger.run(run)?.dir, step)?;
-        self.write_file_with(&path, write)?;
+        self.write_file(&path, state)?;
         Ok(path)
     }
 
-    /// Saves a checkpoint of a run: `write` creates the safetensors file at the path it is given.
+    /// Saves a checkpoint of a run with the bytes of its safetensors file.
     ///
     /// The same run, step and kind again replaces it; with other weights its candidates are forgotten.
-    pub fn save_checkpoint(
-        &self,
-        new: &NewCheckpoint,
-        write: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<CheckpointId> {
+    pub fn save_checkpoint(&self, new: &NewCheckpoint, weights: &[u8]) -> Result<CheckpointId> {
         self.require_writable()?;
         let run_dir = self.ledger.run(new.run)?.dir;
         let suffix = new.kind.suffix();
-        let name = format!("{run_dir}-{:06}{suffix}", new.step);
+        let name = files::checkpoint_name(&run_dir, new.step, suffix);
         let path = files::checkpoint_path(&run_dir, new.step, suffix)?;
-        let mut weights_hash = String::new();
-        self.write_file_with(&path, |temporary| {
-            write(temporary)?;
-            weights_hash = hash::hash_file(temporary)?;
-            Ok(())
-        })?;
-        self.ledger.insert_checkpoint(new, &name, &path, &weights_hash)
+        self.write_file(&path, weights)?;
+        self.ledger.insert_checkpoint(new, &name, &path, &hash::hash_bytes(weights))
     }
 
     /// Deletes the training states of a run but for those of its last `keep` steps that have one. The checkpoints stay.
     pub fn prune_training_states(&self, run: RunId, keep: u32) -> Result<()> {
         self.require_writable()?;
-        for path in self.ledger.forget_states(run, keep)? {
-            let path = self.path(&path);
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::file(path, e));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        self.ledger.forget_states(run, keep)?.iter().try_for_each(|path| self.delete_file(path))
     }
 
     fn add_known_image(
@@ -158,7 +156,7 @@ impl Workspace {
         if known.removed {
             self.ledger.set_removed(known.id, false)?;
         }
-        if known.file_missing {
+        if known.file_missing || !self.is_image_whole(known) {
             self.write_image(&known.lr_path, lr_png, known.hr_path.as_ref().zip(hr_png))?;
             if known.hr_path.is_none() || hr_png.is_some() {
                 self.ledger.mark_image_present(known.id)?;
@@ -179,25 +177,5 @@ impl Workspace {
     fn write_image(&self, lr: &RelPath, lr_png: &[u8], hr: Option<(&RelPath, &[u8])>) -> Result<()> {
         let content: Vec<_> = [(lr, lr_png)].into_iter().chain(hr).collect();
         self.write_files(&content)
-    }
-
-    fn write_files<B: AsRef<[u8]>>(&self, content: &[(&RelPath, B)]) -> Result<()> {
-        let mut absolute = Vec::with_capacity(content.len());
-        for (path, bytes) in content {
-            self.create_dir_of(path)?;
-            absolute.push((self.path(path), bytes.as_ref()));
-        }
-        write_atomic_many(&absolute)
-    }
-
-    fn write_file_with(&self, path: &RelPath, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        self.create_dir_of(path)?;
-        write_atomic_with(&self.path(path), write)
-    }
-
-    fn create_dir_of(&self, path: &RelPath) -> Result<()> {
-        let mut dir = self.root.clone();
-        dir.extend(path.dir().split('/'));
-        create_dir_durable(&dir)
     }
 }

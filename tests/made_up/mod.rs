@@ -157,6 +157,7 @@ fn run(id: i64) -> RunRow {
         round: 0,
         started_at_secs: 0,
         ended_at_secs: Some(60),
+        pairs_hash: None,
     }
 }
 

@@ -73,17 +73,14 @@ fn train(ws: &Workspace) {
         Some(run) => run.id,
         None => {
             let new = NewRun { name: "run".into(), recipe: "()".into(), seed: 1, parent: None, round: 0 };
-            ledger.create_run(&new).unwrap()
+            ws.begin_run(&new, b"pairs").unwrap()
         }
     };
-    let start = ledger.latest_resumable(run).unwrap().map_or(0, |checkpoint| checkpoint.step);
+    let start = ledger.resumable(run).unwrap().first().map_or(0, |checkpoint| checkpoint.step);
     ledger.rewind_run(run, start).unwrap();
     for step in start + 1..=20 {
         ledger.record_steps(run, &[logged(step)]).unwrap();
-        let write = |what: u64| {
-            move |path: &Path| fs::write(path, content(what, LENGTH)).map_err(|e| dp2o_studio::Error::file(path, e))
-        };
-        let state = ws.save_training_state(run, step, write(u64::from(step))).unwrap();
+        let state = ws.save_training_state(run, step, &content(u64::from(step), LENGTH)).unwrap();
         let new = NewCheckpoint {
             run,
             step,
@@ -92,7 +89,7 @@ fn train(ws: &Workspace) {
             state: Some(state),
             held_out_reward: None,
         };
-        ws.save_checkpoint(&new, write(u64::from(step) + 1000)).unwrap();
+        ws.save_checkpoint(&new, &content(u64::from(step) + 1000, LENGTH)).unwrap();
     }
 }
 
@@ -311,8 +308,8 @@ fn a_full_disk_is_named_and_loses_nothing() {
     let filler = disk.0.join("filler");
     let _ = fs::write(&filler, vec![0; 4 << 20]);
     let new = NewRun { name: "run".into(), recipe: "x".repeat(100_000), seed: 1, parent: None, round: 0 };
-    let text = ws.ledger().create_run(&new).unwrap_err().to_string();
-    assert!(text.contains("ledger.sqlite: the disk is full"), "{text}");
+    let text = ws.begin_run(&new, b"").unwrap_err().to_string();
+    assert!(text.contains(": the disk is full"), "{text}");
     let text = ws.set_recipe_text("(beta: 1.0)").unwrap_err().to_string();
     assert!(text.contains("workspace.ron: the disk is full"), "{text}");
     assert_eq!(ws.recipe_text().unwrap(), "(beta: 5000.0)");
@@ -322,7 +319,7 @@ fn a_full_disk_is_named_and_loses_nothing() {
     // With room again it goes on, also after a restart.
     fs::remove_file(&filler).unwrap();
     fs::remove_file(&reserve).unwrap();
-    ws.ledger().create_run(&new).unwrap();
+    ws.begin_run(&new, b"").unwrap();
     drop(ws);
     let ws = Workspace::open(&root).unwrap();
     assert_eq!(seeds(&ws), saved);

@@ -87,6 +87,7 @@ impl State {
                 self.reports.push(report.clone());
                 Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
             }
+            Outcome::Repaired(lines) => Some(lines.join("; ")),
             Outcome::Written { files, .. } => {
                 let dir = files.first().and_then(|f| f.parent()).map(|d| d.display().to_string());
                 Some(format!("{} written to {}", format::counted(files.len(), "file"), dir.unwrap_or_default()))
@@ -248,5 +249,5 @@ impl State {
 /// The preset with the fewest differences from a recipe.
 fn nearest_preset(recipe: &Recipe) -> &'static str {
     let differences = |name: &&str| presets::preset(name).map_or(usize::MAX, |p| p.diff(recipe).len());
-    presets::preset_names().min_by_key(differences).unwrap_or("mini-demo")
+    presets::preset_names().min_by_key(differences).unwrap_or(presets::DEFAULT)
 }

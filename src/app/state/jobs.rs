@@ -57,6 +57,7 @@ pub enum Kind {
     Upscale,
     Export,
     ExportComparison,
+    Repair,
 }
 
 impl Kind {
@@ -79,6 +80,7 @@ impl Kind {
             Job::Upscale(_) => Kind::Upscale,
             Job::ExportPairs { .. } => Kind::Export,
             Job::ExportComparison { .. } => Kind::ExportComparison,
+            Job::Repair { .. } => Kind::Repair,
         }
     }
 
@@ -101,6 +103,7 @@ impl Kind {
             Kind::Upscale => "Upscale",
             Kind::Export => "Export pairs",
             Kind::ExportComparison => "Export comparison",
+            Kind::Repair => "Repair workspace",
         }
     }
 

@@ -140,7 +140,7 @@ impl State {
     /// A state before anything is known.
     pub fn new() -> Self {
         let mut state = Self::default();
-        state.set_preset("mini-demo");
+        state.set_preset(crate::method::presets::DEFAULT);
         state
     }
 

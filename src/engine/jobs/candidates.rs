@@ -33,8 +33,32 @@ pub fn of_reference(context: &mut Context, only: Option<&[ImageId]>) -> Result<M
     fill(context, &set, &model, &context.recipe.clone(), &images, "")
 }
 
-/// Samples and scores what is missing of `set` for `images` and the recipe's seeds; `stage` says what for.
+/// Samples and scores what is missing of `set` for `images` and the recipe's seeds; `stage` says what for. Candidates that
+/// turn out to be damaged are made again.
 pub fn fill(
+    context: &Context,
+    set: &CandidateSet,
+    model: &Model,
+    recipe: &Recipe,
+    images: &[ImageRow],
+    stage: &str,
+) -> Result<Made> {
+    let discarded = context.discarded.get();
+    let made = pass(context, set, model, recipe, images, stage)?;
+    if context.discarded.get() == discarded {
+        return Ok(made);
+    }
+    let again = pass(context, set, model, recipe, images, stage)?;
+    Ok(Made {
+        candidates: made.candidates + again.candidates,
+        scores: made.scores + again.scores,
+        // What failed for good failed again.
+        failed: again.failed,
+        secs: [made.secs[0] + again.secs[0], made.secs[1] + again.secs[1]],
+    })
+}
+
+fn pass(
     context: &Context,
     set: &CandidateSet,
     model: &Model,

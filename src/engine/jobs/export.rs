@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use super::{curate, sampling};
 use crate::engine::context::Context;
+use crate::engine::damage;
 use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::Outcome;
 use crate::imaging::output;
+use crate::report::csv::field;
 use crate::{Error, Result};
 
 /// One pair in `pairs.jsonl` and `pairs.csv`.
@@ -69,16 +71,17 @@ pub fn pairs(context: &mut Context, dir: &Path, allow_partial: bool, overwrite: 
         for (folder, seed) in [("w", row.winner_seed), ("l", row.loser_seed)] {
             let candidate = group.iter().find(|c| c.seed == seed);
             let gone = || Error::invalid(format!("{}: seed {seed} is not sampled any more", image.name));
-            let path = &candidate.ok_or_else(gone)?.path;
-            copy(&workspace.path(path), dir.join(folder).join(&row.name))?;
+            let candidate = candidate.ok_or_else(gone)?;
+            damage::check(context, candidate)?;
+            copy(&workspace.path(&candidate.path), dir.join(folder).join(&row.name))?;
         }
         copy(&workspace.path(&image.lr_path), dir.join("lr").join(&row.name))?;
         jsonl.push_str(&serde_json::to_string(&row).map_err(Error::invalid)?);
         jsonl.push('\n');
-        let quoted = row.image.replace('"', "\"\"");
         csv.push_str(&format!(
-            "{},\"{quoted}\",{},{},{},{},{},{},{},{}\n",
-            row.name,
+            "{},{},{},{},{},{},{},{},{},{}\n",
+            field(&row.name),
+            field(row.image),
             row.winner_seed,
             row.loser_seed,
             row.winner_reward,

@@ -7,17 +7,31 @@ use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::metrics;
 use crate::engine::protocol::{Level, Outcome};
+use crate::method::presets;
 use crate::method::recipe::Recipe;
-use crate::workspace::Workspace;
+use crate::workspace::{NewReference, Workspace};
 
 pub fn create(context: &mut Context, dir: &Path, recipe: Recipe, example: bool) -> Result<Outcome> {
     metrics::check(&recipe)?;
     context.close_workspace();
-    let workspace = Workspace::create(dir, &recipe.to_ron()?)?;
+    // Noted before the directory is a workspace: cut off after that, it must not be taken for one without images.
+    let task = example.then(|| add::example_task(&recipe.data)).transpose()?;
+    if task.is_some() && half_made(dir) {
+        return open(context, dir);
+    }
+    let task = task.as_deref().map(|about| (add::EXAMPLE, about));
+    let workspace = Workspace::create_for(dir, &recipe.to_ron()?, task)?;
     context.open_workspace(workspace, recipe);
     if example { add::add_example(context) } else { Ok(Outcome::None) }
 }
 
+/// Whether `dir` is a workspace that was cut off while the shipped photographs were added.
+fn half_made(dir: &Path) -> bool {
+    let task = Workspace::open_read_only(dir).and_then(|workspace| workspace.ledger().incomplete_task(add::EXAMPLE));
+    matches!(task, Ok(Some(_)))
+}
+
+/// Opens a workspace; the example that a cut-off creation left half added is completed.
 pub fn open(context: &mut Context, dir: &Path) -> Result<Outcome> {
     // Its own lock would be in the way of opening the same workspace again.
     context.close_workspace();
@@ -27,5 +41,15 @@ pub fn open(context: &mut Context, dir: &Path) -> Result<Outcome> {
     recipe.validate()?;
     context.open_workspace(workspace, recipe);
     dropped.into_iter().for_each(|text| context.log(Level::Warning, text));
-    Ok(Outcome::None)
+    add::complete_example(context)
+}
+
+/// Sets right what opening refuses. Candidates that no run made are taken for those of the preset's reference.
+pub fn repair(context: &mut Context, dir: &Path) -> Result<Outcome> {
+    context.close_workspace();
+    let recipe = presets::preset(presets::DEFAULT)?;
+    let backbone = recipe.sampling.backbone.clone();
+    let weights_hash = context.models.reference(&backbone)?.weights_hash;
+    let lines = Workspace::rebuild(dir, &NewReference { backbone, weights_hash }, &recipe.to_ron()?)?;
+    Ok(Outcome::Repaired(lines))
 }

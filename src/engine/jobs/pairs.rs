@@ -12,8 +12,6 @@ use crate::method::trainer::{PairImages, Pairs};
 use crate::workspace::{CandidateSet, ImageId, Workspace};
 use crate::{Error, Result, input};
 
-/// The name of the pairs' file in a run's directory.
-pub const FILE: &str = "pairs.jsonl";
 /// Decoded pictures kept in memory.
 const CACHE_BYTES: usize = 512 << 20;
 

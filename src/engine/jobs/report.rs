@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::sheet;
 use crate::engine::context::Context;
+use crate::engine::damage;
 use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Compared, Outcome};
@@ -69,7 +70,7 @@ fn pictures(context: &Context, compared: &Compared, change: Change, meter: &mut 
         let group = workspace.ledger().group(set, id)?;
         let found = group.into_iter().find(|candidate| candidate.seed == seed);
         let found = found.ok_or_else(|| Error::invalid(format!("{}: seed {seed} is not sampled", image.name)))?;
-        read(&found.path)
+        damage::read(context, &found)
     };
     let [before, after] = &compared.sets;
     let pictures = Pictures {

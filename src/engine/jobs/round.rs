@@ -4,7 +4,7 @@
 //! making; what is due after a step (checkpoint, evaluation) is done once, whether before or after a restart.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::method::provenance::On;
 use crate::method::recipe::Training;
 use crate::method::trainer::{Pairs, StepLog, Trainer};
 use crate::workspace::{
-    CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RunRow, RunState, StepRow, atomic, digest_of,
+    CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RelPath, RunRow, RunState, StepRow, digest_of,
 };
 use crate::{Error, Result};
 
@@ -157,8 +157,7 @@ impl Round<'_> {
             return Ok(row.id);
         }
         let state = trainer.state()?;
-        let state = workspace
-            .save_training_state(self.run.id, step, |path| fs::write(path, &state).map_err(|e| Error::file(path, e)))?;
+        let state = workspace.save_training_state(self.run.id, step, &state)?;
         let about = [
             ("backbone", self.reference.backbone.name().to_owned()),
             ("run", self.run.name.clone()),
@@ -173,42 +172,52 @@ impl Round<'_> {
             state: Some(state),
             held_out_reward: None,
         };
-        let id = workspace.save_checkpoint(&new, |path| fs::write(path, &weights).map_err(|e| Error::file(path, e)))?;
+        let id = workspace.save_checkpoint(&new, &weights)?;
         workspace.prune_training_states(self.run.id, 1)?;
         self.context.changed(Change::Runs);
         Ok(id)
     }
 
-    fn state_path(&self) -> Result<PathBuf> {
-        Ok(self.context.workspace()?.run_dir(self.run).join(STATE_FILE))
+    fn state_path(&self) -> Result<RelPath> {
+        self.context.workspace()?.run_file(self.run, STATE_FILE)
     }
 
     /// Not flushed to the disk: a killed process loses nothing, and after a power failure the last checkpoint's state,
     /// which was flushed, is there.
     fn write_state(&self, state: &[u8]) -> Result<()> {
-        let path = self.state_path()?;
-        let temporary = path.with_file_name(format!("{}{STATE_FILE}", atomic::TEMP_PREFIX));
-        fs::write(&temporary, state).map_err(|e| Error::file(&temporary, e))?;
-        fs::rename(&temporary, &path).map_err(|e| Error::file(&path, e))
+        self.context.workspace()?.write_file_unflushed(&self.state_path()?, state)
     }
 
-    /// Goes on from the last whole state there is.
+    /// Goes on from the last whole state there is, after the last step or at a checkpoint; where none is whole, from the
+    /// start. The steps made again are the same.
     fn restore(&self, trainer: &mut Trainer) -> Result<()> {
-        let path = self.state_path()?;
-        if path.is_file() {
-            let bytes = fs::read(&path).map_err(|e| Error::file(&path, e))?;
-            match trainer.restore(&bytes) {
-                Ok(()) => return Ok(()),
-                Err(error) => self.context.log(Level::Warning, format!("{}: {error}", path.display())),
-            }
-        }
         let workspace = self.context.workspace()?;
-        if let Some(path) = workspace.ledger().latest_resumable(self.run.id)?.and_then(|row| row.state_path) {
+        let saved = workspace.ledger().resumable(self.run.id)?.into_iter().filter_map(|row| row.state_path);
+        let mut damaged = false;
+        for path in std::iter::once(self.state_path()?).chain(saved) {
             let path = workspace.path(&path);
-            let bytes = fs::read(&path).map_err(|e| Error::file(&path, e))?;
-            trainer.restore(&bytes).map_err(|e| Error::file(&path, e))?;
+            let restored = match fs::read(&path) {
+                Ok(bytes) => trainer.restore(&bytes),
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::file(&path, e)),
+            };
+            match restored {
+                Ok(()) => return Ok(()),
+                Err(error) => self.warn(format!("{}: {error}; the state before is taken", path.display())),
+            }
+            damaged = true;
+        }
+        if damaged {
+            self.warn(format!(
+                "{}: no training state is whole: its steps are made again from the first",
+                self.run.name
+            ));
         }
         Ok(())
+    }
+
+    fn warn(&self, text: String) {
+        self.context.log(Level::Warning, text);
     }
 }
 

@@ -35,7 +35,8 @@ pub fn run(context: &mut Context, compare: bool, allow_partial: bool) -> Result<
     };
     let candidates::Made { failed, secs: [sample, score], .. } = candidates::of_reference(context, None)?;
     lap();
-    let Trained { run: name, pairs, ended } = train::rounds(context, None, allow_partial)?;
+    let Trained { run, pairs, ended } = train::rounds(context, None, allow_partial)?;
+    let name = run.name.clone();
     if ended.state == RunState::Collapsed {
         context.log(
             Level::Warning,
@@ -49,7 +50,7 @@ pub fn run(context: &mut Context, compare: bool, allow_partial: bool) -> Result<
     let compared = match compare {
         true => {
             let compared = compare::compared(context, ["reference", &name], None, On::Test)?;
-            let sheet = sheet::write(context, &compared, &name)?;
+            let sheet = sheet::write(context, &compared, &run)?;
             Some((Arc::new(compared), sheet))
         }
         false => None,

@@ -2,12 +2,12 @@
 //! and its pairs.
 
 use super::sampling::sampler_of;
-use super::train;
 use crate::Result;
 use crate::engine::context::Context;
+use crate::engine::protocol::Level;
 use crate::method::recipe::Recipe;
 use crate::method::resume;
-use crate::workspace::{RunId, RunRow};
+use crate::workspace::{RunId, RunRow, hash};
 
 /// The newest unfinished run that a new one in this round leaves behind, and why; `others` are those of the round.
 pub fn left_unfinished(
@@ -47,15 +47,44 @@ pub fn why_another(
     if run.parent != parent {
         whys.push("it follows another run".into());
     }
-    let kept = std::fs::read_to_string(train::pairs_path(context, run)?).unwrap_or_default();
-    if kept != lines {
+    if !has_pairs(context, run, lines)? {
+        let kept = kept_pairs(context, run)?;
         let causes = resume::causes_of_other_pairs(&began, recipe);
         let causes = match causes.is_empty() {
             true => String::new(),
             false => format!(" ({})", resume::in_words(&causes, &began, recipe)),
         };
-        let count = |text: &str| text.lines().count();
-        whys.push(format!("its {} pairs are not the {} there are now{causes}", count(&kept), count(lines)));
+        let count = |text: &[u8]| text.iter().filter(|&&byte| byte == b'\n').count();
+        let (kept, now) = (count(&kept), count(lines.as_bytes()));
+        whys.push(format!("its {kept} pairs are not the {now} there are now{causes}"));
     }
     Ok((!whys.is_empty()).then(|| whys.join("; ")))
+}
+
+/// Writes the pairs of a run again where their file is damaged; `lines` are those it has.
+pub fn mend_pairs(context: &Context, run: &RunRow, lines: &str) -> Result<()> {
+    if kept_pairs(context, run)? == lines.as_bytes() {
+        return Ok(());
+    }
+    let workspace = context.workspace()?;
+    let file = workspace.pairs_file(run)?;
+    context.log(Level::Warning, format!("{file}: was damaged and is written again"));
+    workspace.write_file(&file, lines.as_bytes())
+}
+
+/// Whether a run was made of these pairs. What the ledger knows decides, as the file may be damaged; runs of earlier
+/// versions have only the file, or were cut off before it.
+fn has_pairs(context: &Context, run: &RunRow, lines: &str) -> Result<bool> {
+    if let Some(known) = &run.pairs_hash {
+        return Ok(*known == hash::hash_bytes(lines.as_bytes()));
+    }
+    let kept = kept_pairs(context, run)?;
+    let ledger = context.workspace()?.ledger();
+    Ok(kept == lines.as_bytes() || (kept.is_empty() && ledger.steps_since(run.id, 0)?.is_empty()))
+}
+
+/// The pairs' file as it is; nothing where it cannot be read.
+fn kept_pairs(context: &Context, run: &RunRow) -> Result<Vec<u8>> {
+    let workspace = context.workspace()?;
+    Ok(std::fs::read(workspace.path(&workspace.pairs_file(run)?)).unwrap_or_default())
 }

@@ -8,12 +8,13 @@ use crate::backbones::card::{self, Card};
 use crate::backbones::sampler::Sampler;
 use crate::backbones::tiles::Tiling;
 use crate::engine::context::Context;
+use crate::engine::damage;
 use crate::engine::failures::Failures;
 use crate::engine::models::Model;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::imaging::color_fix::ColorFix;
-use crate::imaging::{Image, SCALE, decode, encode};
+use crate::imaging::{Image, SCALE, encode};
 use crate::method::recipe::{self, Recipe};
 use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey, hash};
 use crate::{Error, Result};
@@ -135,6 +136,7 @@ pub fn fill(
     stage: &str,
     done: &mut dyn FnMut(ImageId) -> Result<()>,
 ) -> Result<(usize, Failures)> {
+    damage::discard_suspects(context)?;
     let ids: Vec<ImageId> = images.iter().map(|image| image.id).collect();
     let missing = context.workspace()?.ledger().missing_candidates(set, &ids, &recipe.seeds())?;
     let total = missing.iter().map(|m| m.seeds.len()).sum();
@@ -172,7 +174,7 @@ fn group(
     meter: &mut Meter,
 ) -> Result<usize> {
     let workspace = context.workspace()?;
-    let lr = decode::read(workspace.path(&row.lr_path))?;
+    let lr = damage::read_image(workspace, row, &row.lr_path)?;
     let pixels = lr.width() * lr.height() * SCALE * SCALE;
     let at_once = sampling.batch(pixels, || context.models.fastest_pixels(model));
     for batch in seeds.chunks(at_once) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use crate::engine::context::Context;
+use crate::engine::damage;
 use crate::engine::failures::Failures;
 use crate::engine::metrics::MetricSet;
 use crate::engine::progress::Meter;
@@ -61,10 +62,11 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
             context.checkpoint()?;
             let scored = group.scores_of(some, &AtomicBool::new(false));
             let mut new = Vec::new();
-            for scores in scored {
+            for (tried, scores) in some.iter().zip(scored) {
                 match scores {
                     Ok(scores) => new.extend(scores),
                     Err(error) => {
+                        let error = damage::check(context, &tried.candidate).err().unwrap_or(error);
                         context.log(Level::Warning, format!("not scored: {error}"));
                         causes.push(error);
                     }
@@ -120,7 +122,7 @@ impl Group {
 fn prepare(workspace: &Workspace, metrics: &MetricSet, group: &[MissingScores]) -> Result<(Scorers, Option<String>)> {
     let row = workspace.ledger().image(group[0].candidate.image)?;
     let [width, height] = [row.lr_width_px, row.lr_height_px].map(|side| side as usize * SCALE);
-    let hr = row.hr_path.map(|path| decode::read(workspace.path(&path))).transpose()?;
+    let hr = row.hr_path.as_ref().map(|path| damage::read_image(workspace, &row, path)).transpose()?;
     let wanted = |index: usize| group.iter().any(|candidate| candidate.requests.contains(&index));
     let mut too_small = Vec::new();
     let mut scorers = Scorers::new();

@@ -26,7 +26,7 @@ pub fn trained_on(context: &Context, runs: &[RunId], images: &[ImageRow]) -> Res
         let run = ledger.run(id)?;
         waiting.extend(run.parent);
         let mut of_run = TrainedOn { run: run.name.clone(), images: Vec::new(), alike: Vec::new(), unknown: None };
-        match pairs::read(&workspace.run_dir(&run).join(pairs::FILE)) {
+        match pairs::read(&workspace.path(&workspace.pairs_file(&run)?)) {
             Err(error) => of_run.unknown = Some(error.to_string()),
             Ok(lines) => {
                 let trained: HashSet<ImageId> = lines.iter().map(|line| ImageId(line.image)).collect();

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::Result;
 use crate::engine::context::Context;
+use crate::engine::damage;
 use crate::engine::protocol::Compared;
 use crate::imaging::resize::Filter;
 use crate::imaging::sheet::{Cell, Row, Sheet};
 use crate::imaging::{decode, encode};
-use crate::workspace::files;
-use crate::{Error, Result};
+use crate::workspace::{RunRow, files};
 
 /// Held-out images shown.
 const ROWS: usize = 6;
@@ -16,12 +17,11 @@ const ROWS: usize = 6;
 const SEEDS: usize = 3;
 const CELL_PX: usize = 256;
 
-/// Writes the sheet of a comparison into the workspace; returns its path.
-pub fn write(context: &Context, compared: &Compared, run: &str) -> Result<PathBuf> {
-    let path = context.workspace()?.root().join(files::EXPORTS_DIR).join(format!("{run}-sheet.png"));
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
-    }
+/// Writes the sheet of a comparison into the workspace; returns its path. A ledger from elsewhere may call a run anything:
+/// then its directory names the sheet.
+pub fn write(context: &Context, compared: &Compared, run: &RunRow) -> Result<PathBuf> {
+    let name = if files::check_run_name(&run.name).is_ok() { &run.name } else { &run.dir };
+    let path = context.workspace()?.export_place(&format!("{name}-sheet.png"))?;
     encode::write_png(&path, &sheet(context, compared)?.render()?)?;
     Ok(path)
 }
@@ -49,19 +49,21 @@ pub fn sheet(context: &Context, compared: &Compared) -> Result<Sheet> {
                 let candidate = group.iter().find(|c| c.seed == seed);
                 let reward = rewards.and_then(|r| r.get(column).copied().flatten());
                 let caption = reward.map_or(String::new(), |r| format!("R {r:.3}"));
-                cells.push(candidate.map(|c| read(&c.path).map(|i| Cell::new(i).caption(caption))).transpose()?);
+                cells.push(
+                    candidate.map(|c| damage::read(context, c).map(|i| Cell::new(i).caption(caption))).transpose()?,
+                );
             }
         }
         rows.push(Row { label: image.name.clone(), cells });
     }
     let mut columns = vec!["LR".to_owned(), "HR".to_owned()];
     columns.extend(seeds.iter().flat_map(|seed| [format!("seed {seed}, before"), format!("seed {seed}, after")]));
-    let (mean, worst) = comparison.gains_in_sigma();
+    let [_, mean, worst] = comparison.gains_in_sigma();
     let m = comparison.seeds;
     Ok(Sheet {
         title: format!("{} → {}", comparison.a, comparison.b),
         notes: std::iter::once(format!(
-            "{}. Mean@{m} {:.3} → {:.3} ({mean:+.2} σ), Worst@{m} {:.3} → {:.3} ({worst:+.2} σ)",
+            "{}. Mean@{m} {:.3} → {:.3} ({mean}), Worst@{m} {:.3} → {:.3} ({worst})",
             comparison.on.count(comparison.images),
             comparison.reference.mean_reward(),
             comparison.policy.mean_reward(),

@@ -3,29 +3,39 @@
 //! Training again with the same settings and pairs goes on where it was; anything else is a new run, and none is ever
 //! overwritten. Where a new one begins although another is unfinished, that is said first.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
 use super::round::{Ended, Round};
 use super::{candidates, checkpoints, curate, pairs, same_run, sampling};
 use crate::engine::context::Context;
+use crate::engine::damage;
 use crate::engine::models::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::engine::ranking::Ranking;
 use crate::method::provenance::On;
 use crate::method::recipe::{Recipe, RoundReference};
-use crate::workspace::{CandidateSet, CheckpointId, NewRun, PARTIAL, RunId, RunRow, RunState, atomic};
+use crate::workspace::{CandidateSet, CheckpointId, ImageId, NewRun, PARTIAL, RunId, RunRow, RunState, files};
 use crate::{Error, Result};
+
+/// How a run comes to its name.
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    /// The user said it: this run or none.
+    Asked(&'a str),
+    /// Whatever is free; of later rounds after the first one's.
+    Free(Option<&'a str>),
+}
 
 /// Trains; `name` asks for a run of that name.
 pub fn train(context: &mut Context, name: Option<&str>, allow_partial: bool) -> Result<Outcome> {
     let Trained { run, ended, .. } = rounds(context, name, allow_partial)?;
-    Ok(Outcome::Trained { run, steps: ended.steps, state: ended.state })
+    Ok(Outcome::Trained { run: run.name, steps: ended.steps, state: ended.state })
 }
 
 /// What was trained.
 pub struct Trained {
-    /// Name of the last round's run.
-    pub run: String,
+    /// The last round's run.
+    pub run: RunRow,
     /// Pairs of the first round.
     pub pairs: usize,
     pub ended: Ended,
@@ -38,17 +48,21 @@ pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) ->
     let curate::Curated { mut ranking, mut partial } = curate::curate(context, allow_partial)?;
     let pairs = ranking.curation.pairs().len();
     let (mut reference, mut start, mut start_id) = (original.clone(), original.clone(), set.checkpoint);
-    let (mut parent, mut base) = (None, name.map(str::to_owned));
+    let (mut parent, mut base) = (None, None::<String>);
     let settings = context.recipe.training.clone();
+    // Before anything is trained: the name, with the longest number of a round.
+    if let Some(name) = name {
+        files::check_run_name(&name_of(name, settings.rounds.saturating_sub(1) as u32))?;
+    }
     let mut round = 0;
     loop {
-        let asked = base.as_deref().map(|base| name_of(base, round));
-        let run = run_for(context, asked.as_deref(), round, parent, &ranking, partial.take())?;
+        let name = name.map_or(Name::Free(base.as_deref()), Name::Asked);
+        let run = run_for(context, name, round, parent, &ranking, partial.take())?;
         base.get_or_insert_with(|| run.name.clone());
         let ended = one(context, &run, round, &set, &reference, (&start, start_id))?;
         round += 1;
         if ended.state != RunState::Done || round as usize >= settings.rounds {
-            return Ok(Trained { run: run.name, pairs, ended });
+            return Ok(Trained { run, pairs, ended });
         }
         let policy = checkpoints::load(context, &run.name)?;
         policy.say_choice(context);
@@ -86,37 +100,47 @@ fn resample(context: &Context, set: &CandidateSet, policy: &Model, round: u32) -
     candidates::fill(context, set, policy, &context.recipe, &images, &stage)?.failed.check_in(&stage)
 }
 
-/// The run to train: of the name asked for, or the newest of this round, if it is the same run; else a new one.
+/// The run to train: of the name asked for, or the newest of this round under its parent, if it is the same run; else a new
+/// one, called after the first round's where nobody asked for a name.
 fn run_for(
     context: &Context,
-    name: Option<&str>,
+    name: Name,
     round: u32,
     parent: Option<RunId>,
     ranking: &Ranking,
     partial: Option<String>,
 ) -> Result<RunRow> {
-    let ledger = context.workspace()?.ledger();
+    let workspace = context.workspace()?;
+    let ledger = workspace.ledger();
     let lines = pairs::to_text(&pairs::of(ranking))?;
+    let is_of_round = |run: &RunRow| run.round == round && (round == 0 || run.parent == parent);
     let known = match name {
-        Some(name) => ledger.run_by_name(name)?.into_iter().collect(),
-        None => ledger.runs()?.into_iter().filter(|run| run.round == round).rev().collect::<Vec<_>>(),
+        Name::Asked(name) => ledger.run_by_name(&name_of(name, round))?.into_iter().collect(),
+        Name::Free(_) => ledger.runs()?.into_iter().filter(is_of_round).rev().collect::<Vec<_>>(),
     };
     let mut others = Vec::new();
     for run in known {
         match same_run::why_another(context, &run, (round, parent), &lines)? {
-            None => return Ok(run),
+            None => {
+                same_run::mend_pairs(context, &run, &lines)?;
+                return Ok(run);
+            }
             Some(why) => others.push((run, why)),
         }
     }
-    if let (Some(_), Some((run, why))) = (name, others.first()) {
+    if let (Name::Asked(_), Some((run, why))) = (name, others.first()) {
         return Err(Error::invalid(format!(
             "the run `{}` is another: {why}; runs are never overwritten: choose another name",
             run.name
         )));
     }
     let name = match name {
-        Some(name) => name.to_owned(),
-        None => ledger.free_run_name("run")?,
+        Name::Asked(name) => name_of(name, round),
+        Name::Free(None) => ledger.free_run_name("run")?,
+        Name::Free(Some(base)) => match name_of(base, round) {
+            name if ledger.run_by_name(&name)?.is_none() => name,
+            taken => ledger.free_run_name(&taken)?,
+        },
     };
     if let Some((run, why)) = same_run::left_unfinished(context, round, others)? {
         let made = ledger.steps_since(run.id, 0)?.len();
@@ -126,25 +150,15 @@ fn run_for(
     }
     let recipe = recipe_copy(&context.recipe, partial)?;
     let seed = context.recipe.training.seed;
-    let id = ledger.create_run(&NewRun { name, recipe, seed, parent, round })?;
-    let run = ledger.run(id)?;
-    let path = pairs_path(context, &run)?;
-    if let Some(dir) = path.parent() {
-        atomic::create_dir_durable(dir)?;
-    }
-    atomic::write_atomic(&path, lines.as_bytes())?;
+    let id = workspace.begin_run(&NewRun { name, recipe, seed, parent, round }, lines.as_bytes())?;
     context.changed(Change::Runs);
-    Ok(run)
+    ledger.run(id)
 }
 
 /// The recipe as a run keeps it; first a comment, where the run is made of groups that are not whole.
 fn recipe_copy(recipe: &Recipe, partial: Option<String>) -> Result<String> {
     let note = partial.map(|note| format!("{PARTIAL}{note}\n")).unwrap_or_default();
     Ok(note + &recipe.to_ron()?)
-}
-
-pub(super) fn pairs_path(context: &Context, run: &RunRow) -> Result<PathBuf> {
-    Ok(context.workspace()?.run_dir(run).join(pairs::FILE))
 }
 
 fn one(
@@ -161,9 +175,34 @@ fn one(
         context.log(Level::Info, format!("{} is {} already{why}", run.name, run.state.as_str()));
         return Ok(Ended { steps, state: run.state });
     }
-    let lines = pairs::read(&pairs_path(context, run)?)?;
-    let loader = pairs::Loader::new(context.workspace()?, set, lines)?;
-    let ended = Round { context, run, round, reference, start: start.0, start_id: start.1 }.train(loader);
+    let workspace = context.workspace()?;
+    let lines = pairs::read(&workspace.path(&workspace.pairs_file(run)?))?;
+    let ended = loop {
+        let round = Round { context, run, round, reference, start: start.0, start_id: start.1 };
+        match pairs::Loader::new(workspace, set, lines.clone()).and_then(|loader| round.train(loader)) {
+            Err(Error::File { .. } | Error::Invalid(_)) if made_again(context, set, start.0, &lines)? => continue,
+            ended => break ended,
+        }
+    };
     context.changed(Change::Runs);
     ended
+}
+
+/// Samples again what a run needs and is gone or damaged, from the model that made it; says whether there was any.
+fn made_again(context: &Context, set: &CandidateSet, model: &Model, lines: &[pairs::Line]) -> Result<bool> {
+    let ledger = context.workspace()?.ledger();
+    let ids: BTreeSet<ImageId> = lines.iter().map(|line| ImageId(line.image)).collect();
+    let ids: Vec<ImageId> = ids.into_iter().collect();
+    for &image in &ids {
+        for candidate in ledger.group(set, image)? {
+            damage::discard(context, &candidate)?;
+        }
+    }
+    if ledger.missing_candidates(set, &ids, &context.recipe.seeds())?.is_empty() {
+        return Ok(false);
+    }
+    let images = ids.iter().map(|&id| ledger.image(id)).collect::<Result<Vec<_>>>()?;
+    let stage = "damaged candidates";
+    candidates::fill(context, set, model, &context.recipe, &images, stage)?.failed.check_in(stage)?;
+    Ok(true)
 }

@@ -5,7 +5,7 @@ use rusqlite::{Row, named_params};
 use super::ids::text_enum;
 use super::{CheckpointId, Ledger, RunId, digest_of, execute, first, now_secs, rows};
 use crate::method::provenance::{Chosen, On};
-use crate::workspace::files::{self, RelPath};
+use crate::workspace::files::{self, DirName, RelPath};
 use crate::{Error, Result};
 
 text_enum! {
@@ -91,7 +91,7 @@ impl CheckpointRow {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get("id")?,
-            name: row.get("name")?,
+            name: row.get::<_, DirName>("name")?.0,
             backbone: row.get("backbone")?,
             kind: row.get("kind")?,
             run: row.get("run_id")?,
@@ -183,12 +183,12 @@ impl Ledger {
         Ok(Some((last, Chosen::Last { why: why.into() })))
     }
 
-    /// The last checkpoint of a run from which training can go on.
-    pub fn latest_resumable(&self, run: RunId) -> Result<Option<CheckpointRow>> {
+    /// The checkpoints of a run from which training can go on, the last first.
+    pub fn resumable(&self, run: RunId) -> Result<Vec<CheckpointRow>> {
         let sql = "SELECT * FROM checkpoints
             WHERE run_id = ?1 AND state_path IS NOT NULL AND file_missing = 0 AND state_missing = 0
-            ORDER BY step DESC, kind DESC LIMIT 1";
-        self.read(|conn| first(conn, sql, [run], CheckpointRow::from_row))
+            ORDER BY step DESC, kind DESC";
+        self.read(|conn| rows(conn, sql, [run], CheckpointRow::from_row))
     }
 
     /// Notes what an evaluation found.

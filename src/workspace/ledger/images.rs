@@ -4,7 +4,7 @@ use rusqlite::{Row, named_params};
 
 use super::{ImageId, Ledger, Split, SplitChoice, execute, first, now_secs, rows};
 use crate::imaging::fingerprint::alike;
-use crate::workspace::files::{self, RelPath};
+use crate::workspace::files::{self, DirName, RelPath};
 use crate::{Error, Result};
 
 /// What is known of an image before it is added.
@@ -83,7 +83,7 @@ impl ImageRow {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get("id")?,
-            dir: row.get("dir")?,
+            dir: row.get::<_, DirName>("dir")?.0,
             name: row.get("name")?,
             lr_path: row.get("lr_path")?,
             hr_path: row.get("hr_path")?,
@@ -141,6 +141,11 @@ impl Ledger {
     pub fn removed_images(&self) -> Result<Vec<ImageRow>> {
         let sql = "SELECT * FROM images WHERE removed = 1 ORDER BY id";
         self.read(|conn| rows(conn, sql, [], ImageRow::from_row))
+    }
+
+    /// All images, removed or not, in the order they were added.
+    pub(in crate::workspace) fn all_images(&self) -> Result<Vec<ImageRow>> {
+        self.read(|conn| rows(conn, "SELECT * FROM images ORDER BY id", [], ImageRow::from_row))
     }
 
     /// One image, removed or not.

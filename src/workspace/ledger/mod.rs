@@ -32,6 +32,7 @@ mod scorers;
 mod scores;
 mod splits;
 mod steps;
+mod tasks;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -87,9 +88,13 @@ impl Ledger {
 
     fn open(path: &Path, flags: OpenFlags) -> Result<Self> {
         let open = || -> Result<Connection> {
+            let is_new = flags.contains(OpenFlags::SQLITE_OPEN_CREATE);
             let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = Connection::open_with_flags(path, flags)?;
             conn.busy_timeout(BUSY_TIMEOUT)?;
+            if !is_new {
+                schema::refuse_other(&conn)?;
+            }
             schema::refuse_newer(schema::version_of(&conn)?, LEDGER_VERSION)?;
             let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0))?;
             if mode != "wal" {
@@ -116,6 +121,12 @@ impl Ledger {
     /// Does several writes as one: all of them are kept, or on an error none.
     pub fn atomically<T>(&self, f: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         self.write(|_| f(self))
+    }
+
+    /// Whether SQLite finds nothing wrong with the file. Reads all of it.
+    pub(super) fn is_sound(&self) -> bool {
+        let check = self.read(|conn| Ok(conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?));
+        check.is_ok_and(|answer| answer == "ok")
     }
 
     /// A number that changes whenever another connection has committed: cheap to ask every frame.
@@ -193,12 +204,16 @@ fn named(path: &Path, error: Error) -> Error {
                 Error::file(path, "another program keeps the ledger locked")
             }
             Some(Code::NotADatabase | Code::DatabaseCorrupt) => {
-                Error::file(path, format!("the ledger is damaged ({e})"))
+                Error::file(path, format!("the ledger is damaged ({e}); {}", hint_of(path)))
             }
             _ => Error::file(path, e),
         },
         other => other,
     }
+}
+
+fn hint_of(path: &Path) -> String {
+    super::repair_hint(path.parent().unwrap_or(path))
 }
 
 /// Like [`named`] for what goes wrong while a ledger is opened, which is always about the ledger.

@@ -81,6 +81,7 @@ fn connect_immutable(path: &Path) -> Result<Connection> {
 fn check_version(conn: &Connection) -> Result<()> {
     let version = schema::version_of(conn)?;
     schema::refuse_newer(version, LEDGER_VERSION)?;
+    schema::refuse_other(conn)?;
     if version < LEDGER_VERSION {
         return Err(Error::invalid(format!(
             "this ledger is of an older version ({version}, now {LEDGER_VERSION}): open the workspace once for writing to bring it up to date"

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 fn run(t: &TestLedger, name: &str) -> RunId {
     let new = NewRun { name: name.into(), recipe: "()".into(), seed: u64::MAX, parent: None, round: 0 };
-    t.ledger.create_run(&new).unwrap()
+    t.add_run(&new).unwrap()
 }
 
 fn checkpoint(t: &TestLedger, run: RunId, step: u32, hash: &str, reward: Option<f64>) -> CheckpointId {
@@ -72,21 +72,21 @@ fn checkpoints_are_found_by_step_reward_and_state() {
     t.ledger.set_splits(&[(b, SplitChoice::Fixed(Split::Validation))]).unwrap();
     assert!(matches!(chosen(), (300, Chosen::Last { why }) if why.contains("other validation images")));
     t.ledger.set_splits(&[(b, SplitChoice::default())]).unwrap();
-    assert_eq!(step_of(t.ledger.latest_resumable(run).unwrap()), Some(300));
+    assert_eq!(step_of(t.ledger.resumable(run).unwrap().into_iter().next()), Some(300));
     assert_eq!(t.ledger.checkpoints_of_run(run).unwrap().len(), 4);
     let at = t.ledger.checkpoint_at(run, 200, CheckpointKind::Policy).unwrap().unwrap();
     t.ledger.set_held_out_reward(at.id, 0.9).unwrap();
     assert_eq!(chosen().0, 200);
     let forgotten = t.ledger.forget_states(run, 1).unwrap();
     assert_eq!(forgotten.len(), 3);
-    assert_eq!(step_of(t.ledger.latest_resumable(run).unwrap()), Some(300));
+    assert_eq!(step_of(t.ledger.resumable(run).unwrap().into_iter().next()), Some(300));
     let check = FileCheck {
         owner: FileOwner::TrainingState,
         id: t.ledger.checkpoint_by_name(&format!("{}-300", run.0)).unwrap().unwrap().id.0,
         is_missing: true,
     };
     t.ledger.mark_files(&[check]).unwrap();
-    assert_eq!(t.ledger.latest_resumable(run).unwrap(), None);
+    assert_eq!(t.ledger.resumable(run).unwrap(), []);
 }
 
 #[test]
@@ -105,16 +105,16 @@ fn other_weights_at_the_same_step_forget_the_candidates() {
 #[test]
 fn runs_are_never_overwritten() {
     let t = TestLedger::new();
-    let id = run(&t, "My run");
-    let again = NewRun { name: "my RUN".into(), recipe: "()".into(), seed: 0, parent: None, round: 0 };
-    let error = t.ledger.create_run(&again).unwrap_err().to_string();
+    let id = run(&t, "My.first-run");
+    let again = NewRun { name: "my.first-RUN".into(), recipe: "()".into(), seed: 0, parent: None, round: 0 };
+    let error = t.add_run(&again).unwrap_err().to_string();
     assert!(error.contains("never overwritten"), "{error}");
-    assert!(t.ledger.create_run(&NewRun { name: " ".into(), ..again.clone() }).is_err());
+    assert!(t.add_run(&NewRun { name: "../evil".into(), ..again.clone() }).is_err());
     let row = t.ledger.run(id).unwrap();
-    assert_eq!((row.dir.as_str(), row.seed, row.state), ("My-run", u64::MAX, RunState::Running));
+    assert_eq!((row.dir.as_str(), row.seed, row.state), ("My-first-run", u64::MAX, RunState::Running));
     // Another name that makes the same directory name.
-    let second = t.ledger.create_run(&NewRun { name: "my?run".into(), parent: Some(id), round: 1, ..again }).unwrap();
-    assert!(t.ledger.run(second).unwrap().dir.starts_with("my-run-"));
+    let second = t.add_run(&NewRun { name: "my-first-run".into(), parent: Some(id), round: 1, ..again }).unwrap();
+    assert!(t.ledger.run(second).unwrap().dir.starts_with("my-first-run-"));
     assert_eq!(t.ledger.free_run_name("run").unwrap(), "run-1");
     run(&t, "RUN-1");
     assert_eq!(t.ledger.free_run_name("run").unwrap(), "run-2");

@@ -4,7 +4,7 @@ use rusqlite::{Row, named_params};
 
 use super::ids::text_enum;
 use super::{Ledger, RunId, execute, first, now_secs, rows, seed_from_sql, seed_to_sql};
-use crate::workspace::files;
+use crate::workspace::files::{self, DirName};
 use crate::{Error, Result};
 
 text_enum! {
@@ -35,7 +35,7 @@ impl RunState {
 /// A run about to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRun {
-    /// Unique name, letters of either case being the same.
+    /// Unique name, letters of either case being the same; see [`files::check_run_name`].
     pub name: String,
     /// The recipe it is started with, as RON.
     pub recipe: String,
@@ -72,6 +72,8 @@ pub struct RunRow {
     pub started_at_secs: i64,
     /// Seconds since 1970 UTC, once it is over.
     pub ended_at_secs: Option<i64>,
+    /// SHA-256 of its pairs' file; `None` for a run of an earlier version.
+    pub pairs_hash: Option<String>,
 }
 
 /// How the recipe of a run begins that was made of groups which lack seeds; the rest of the line says which.
@@ -87,7 +89,7 @@ impl RunRow {
         Ok(Self {
             id: row.get("id")?,
             name: row.get("name")?,
-            dir: row.get("dir")?,
+            dir: row.get::<_, DirName>("dir")?.0,
             recipe: row.get("recipe")?,
             seed: seed_from_sql(row.get("seed")?),
             state: row.get("state")?,
@@ -96,28 +98,30 @@ impl RunRow {
             round: row.get("round")?,
             started_at_secs: row.get("started_at_secs")?,
             ended_at_secs: row.get("ended_at_secs")?,
+            pairs_hash: row.get("pairs_hash")?,
         })
     }
 }
 
 impl Ledger {
-    /// Begins a run in the state `running`. Fails when there is one of that name: runs are never overwritten.
-    pub fn create_run(&self, new: &NewRun) -> Result<RunId> {
-        if new.name.trim().is_empty() {
-            return Err(Error::invalid("a run needs a name"));
-        }
-        self.write(|conn| {
-            let mut known = conn.prepare_cached("SELECT 1 FROM runs WHERE name = ?1")?;
-            if known.exists([&new.name])? {
-                return Err(Error::invalid(format!(
-                    "there is a run “{}” already; runs are never overwritten",
-                    new.name
-                )));
+    /// A directory for a run about to begin: none of the ledger's, nor one that `is_used`. Fails when the name is not
+    /// allowed or a run has it: runs are never overwritten.
+    pub(in crate::workspace) fn free_run_dir(&self, name: &str, is_used: impl Fn(&str) -> bool) -> Result<String> {
+        files::check_run_name(name)?;
+        self.read(|conn| {
+            if conn.prepare_cached("SELECT 1 FROM runs WHERE name = ?1")?.exists([name])? {
+                return Err(Error::invalid(format!("there is a run “{name}” already; runs are never overwritten")));
             }
             let dirs: Vec<String> = rows(conn, "SELECT lower(dir) FROM runs", [], |r| r.get(0))?;
-            let dir = files::safe_dir_name(&new.name, "", |dir| dirs.contains(&dir.to_ascii_lowercase()));
-            let sql = "INSERT INTO runs (name, dir, recipe, seed, state, parent_id, round, started_at_secs)
-                VALUES (:name, :dir, :recipe, :seed, :state, :parent, :round, :now) RETURNING id";
+            Ok(files::safe_dir_name(name, "", |dir| dirs.contains(&dir.to_ascii_lowercase()) || is_used(dir)))
+        })
+    }
+
+    /// Records a run in the state `running` whose pairs are in place.
+    pub(in crate::workspace) fn insert_run(&self, new: &NewRun, dir: &str, pairs_hash: &str) -> Result<RunId> {
+        let sql = "INSERT INTO runs (name, dir, recipe, seed, state, parent_id, round, started_at_secs, pairs_hash)
+            VALUES (:name, :dir, :recipe, :seed, :state, :parent, :round, :now, :pairs_hash) RETURNING id";
+        self.write(|conn| {
             Ok(conn.prepare_cached(sql)?.query_row(
                 named_params! {
                     ":name": new.name,
@@ -128,6 +132,7 @@ impl Ledger {
                     ":parent": new.parent,
                     ":round": new.round,
                     ":now": now_secs(),
+                    ":pairs_hash": pairs_hash,
                 },
                 |row| row.get(0),
             )?)

@@ -111,10 +111,7 @@ fn read_back(image_count: usize) {
 #[test]
 fn long_runs_read_back_quickly() {
     let t = TestLedger::new();
-    let run = t
-        .ledger
-        .create_run(&NewRun { name: "a".into(), recipe: "()".into(), seed: 1, parent: None, round: 0 })
-        .unwrap();
+    let run = t.add_run(&NewRun { name: "a".into(), recipe: "()".into(), seed: 1, parent: None, round: 0 }).unwrap();
     let steps: Vec<_> = (1..=20_000).map(|step| StepRow { step, loss: 1.0 / f64::from(step), ..nan_step() }).collect();
     timed("record 20,000 steps, 100 a transaction", || {
         for batch in steps.chunks(100) {

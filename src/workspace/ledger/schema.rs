@@ -3,12 +3,15 @@
 //! `PRAGMA user_version` counts the migrations a ledger has seen. A change of the tables is a new file
 //! `schema/vN.sql` at the end of [`MIGRATIONS`]; files of released versions are never edited.
 
+use std::path::Path;
+
 use rusqlite::Connection;
 
 use crate::{Error, Result};
 
 /// The migrations in order: number `i` (from 0) leads from version `i` to version `i + 1`.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql"), include_str!("schema/v3.sql")];
 
 /// Version of the ledgers this program writes.
 pub const LEDGER_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -26,6 +29,20 @@ pub(super) fn refuse_newer(version: u32, newest: u32) -> Result<()> {
     Err(Error::invalid(format!(
         "this ledger was written by a newer version of the program (version {version}, this one knows up to {newest}); nothing was changed"
     )))
+}
+
+/// Fails for a database that is no ledger: an empty one, which opening would fill with tables, or another program's.
+pub(super) fn refuse_other(conn: &Connection) -> Result<()> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'
+        AND name IN ('images', 'runs', 'checkpoints', 'candidates', 'scores')";
+    let known: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let path = conn.path().unwrap_or_default();
+    match (known, tables) {
+        (5, _) => Ok(()),
+        (_, 0) => Err(Error::invalid(format!("the ledger is empty; {}", super::hint_of(Path::new(path))))),
+        _ => Err(Error::invalid(format!("this is another program's database; {}", super::hint_of(Path::new(path))))),
+    }
 }
 
 /// Brings a ledger up to the last of `migrations`, one transaction each, so that a kill leaves a whole version.

@@ -36,6 +36,12 @@ impl TestLedger {
         self.ledger.insert_image(&new_image(name), name, &path("lr"), hr.as_ref()).unwrap()
     }
 
+    /// A run that has no files.
+    pub fn add_run(&self, new: &NewRun) -> Result<RunId> {
+        let dir = self.ledger.free_run_dir(&new.name, |_| false)?;
+        self.ledger.insert_run(new, &dir, "pairs")
+    }
+
     /// Candidates of one image, with seeds from 0.
     pub fn add_group(&self, set: &CandidateSet, image: ImageId, count: u64) -> Vec<CandidateId> {
         let new: Vec<_> = (0..count)

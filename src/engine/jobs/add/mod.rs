@@ -24,9 +24,10 @@ use crate::engine::added::Added;
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
-use crate::engine::protocol::{AddImages, Change, Outcome, Role};
+use crate::engine::protocol::{AddImages, Change, Level, Outcome, Role};
 use crate::imaging::decode;
 use crate::imaging::fingerprint::fingerprint;
+use crate::method::recipe::Data;
 use crate::workspace::{SplitChoice, hash};
 use crate::{Error, Result, example};
 use collect::Collected;
@@ -214,9 +215,30 @@ fn check_pair(lr: &Incoming, hr: &Incoming, trust: bool, added: &mut Added) -> R
     }
 }
 
+/// The task of adding the shipped photographs.
+pub const EXAMPLE: &str = "example";
+
+/// What adding the shipped photographs takes: going on with it must not depend on a recipe that changed meanwhile.
+pub fn example_task(data: &Data) -> Result<String> {
+    serde_json::to_string(data).map_err(Error::invalid)
+}
+
 /// Adds crops of the shipped photographs, as many as the recipe says, shared evenly among the photographs.
 pub fn add_example(context: &mut Context) -> Result<Outcome> {
     let data = context.recipe.data.clone();
+    context.workspace()?.ledger().begin_task(EXAMPLE, &example_task(&data)?)?;
+    photographs(context, &data)
+}
+
+/// Goes on with adding the shipped photographs where that was cut off.
+pub fn complete_example(context: &mut Context) -> Result<Outcome> {
+    let Some(about) = context.workspace()?.ledger().incomplete_task(EXAMPLE)? else { return Ok(Outcome::None) };
+    let data: Data = serde_json::from_str(&about).map_err(Error::invalid)?;
+    context.log(Level::Info, "the shipped photographs were added only in part: the others are added now");
+    photographs(context, &data)
+}
+
+fn photographs(context: &mut Context, data: &Data) -> Result<Outcome> {
     let photos = example::photos();
     let mut meter = Meter::new("adding", "photographs", photos.len());
     let mut added = Added { degradation: data.degradation.clone(), ..Added::default() };
@@ -243,6 +265,7 @@ pub fn add_example(context: &mut Context) -> Result<Outcome> {
             context.advance(&mut meter, 1);
         }
     }
+    context.workspace()?.ledger().complete_task(EXAMPLE)?;
     context.changed(Change::Images);
     Ok(Outcome::Added(Box::new(added)))
 }

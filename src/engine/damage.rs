@@ -1,0 +1,81 @@
+//! Damaged candidates: noticed wherever one is read, and discarded, so that sampling makes them again.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use super::context::Context;
+use super::protocol::{Change, Level};
+use crate::imaging::{Image, decode};
+use crate::workspace::{CandidateRow, ImageRow, RelPath, Workspace};
+use crate::{Error, Result};
+
+/// Candidates that the viewer, which only reads, found damaged: told to the computing thread, which discards them before
+/// it samples.
+#[derive(Clone, Default)]
+pub(super) struct Suspects(Arc<Mutex<Vec<(PathBuf, CandidateRow)>>>);
+
+impl Suspects {
+    fn add(&self, workspace: &Workspace, candidate: CandidateRow) {
+        let mut all = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        all.push((workspace.root().to_owned(), candidate));
+    }
+
+    /// Those of a workspace; the others are forgotten.
+    fn take(&self, workspace: &Workspace) -> Vec<CandidateRow> {
+        let mut all = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let own = all.drain(..).filter(|(root, _)| root == workspace.root());
+        own.map(|(_, candidate)| candidate).collect()
+    }
+}
+
+/// Reads a candidate to look at it. Errors: it is damaged, and now a suspect.
+pub(super) fn look_at(workspace: &Workspace, candidate: CandidateRow, suspects: &Suspects) -> Result<Image> {
+    let path = workspace.path(&candidate.path);
+    decode::read(&path).map_err(|error| match workspace.damage_of(&candidate) {
+        Ok(Some(damage)) => {
+            suspects.add(workspace, candidate);
+            Error::file(&path, format!("damaged ({damage}); the next sampling makes it again"))
+        }
+        _ => error,
+    })
+}
+
+/// Reads a candidate to use it. Errors: it is damaged, and now discarded.
+pub(super) fn read(context: &Context, candidate: &CandidateRow) -> Result<Image> {
+    let path = context.workspace()?.path(&candidate.path);
+    decode::read(path).or_else(|error| check(context, candidate).and(Err(error)))
+}
+
+/// Fails where a candidate is damaged, and discards it.
+pub(super) fn check(context: &Context, candidate: &CandidateRow) -> Result<()> {
+    if !discard(context, candidate)? {
+        return Ok(());
+    }
+    let path = context.workspace()?.path(&candidate.path);
+    Err(Error::file(path, "was damaged and is discarded; do the same again: it is sampled anew"))
+}
+
+/// Discards a candidate if it is damaged; says whether it was.
+pub(super) fn discard(context: &Context, candidate: &CandidateRow) -> Result<bool> {
+    let Some(damage) = context.workspace()?.discard_if_damaged(candidate)? else { return Ok(false) };
+    context.log(Level::Warning, format!("{}: damaged ({damage}); it is sampled again", candidate.path));
+    context.discarded.set(context.discarded.get() + 1);
+    context.changed(Change::Candidates(candidate.image));
+    Ok(true)
+}
+
+/// Reads a file of an image; the error says what to do where it is damaged.
+pub(super) fn read_image(workspace: &Workspace, image: &ImageRow, path: &RelPath) -> Result<Image> {
+    let path = workspace.path(path);
+    let hint = format!("; if it is damaged, add it again (from {}) or remove the image", image.source);
+    decode::read(&path).map_err(|error| match error {
+        Error::File { path, cause } => Error::File { path, cause: cause + &hint },
+        other => other,
+    })
+}
+
+/// Discards what the viewer found damaged.
+pub(super) fn discard_suspects(context: &Context) -> Result<()> {
+    let suspects = context.suspects.take(context.workspace()?);
+    suspects.iter().try_for_each(|candidate| discard(context, candidate).map(drop))
+}
