@@ -100,8 +100,8 @@ fn nothing_is_written_or_deleted_through_a_link() {
 fn names_in_a_ledger_never_lead_outside() {
     let dir = tempfile::tempdir().unwrap();
     for sql in [
-        "UPDATE images SET dir = '../../evil'",
-        "UPDATE images SET lr_path = '../evil.png'",
+        "UPDATE images SET dir = '../../evil' WHERE name = 'cat'",
+        "UPDATE images SET lr_path = '../evil.png' WHERE name = 'cat'",
         "UPDATE runs SET dir = '..'",
         "UPDATE checkpoints SET name = '/etc' WHERE run_id IS NULL",
     ] {
@@ -124,7 +124,13 @@ fn an_unusable_ledger_is_refused_and_rebuilt_from_the_files() {
         ("missing", |ledger, _| fs::remove_file(ledger).unwrap(), "is missing"),
         ("empty", |ledger, _| fs::write(ledger, "").unwrap(), "is empty"),
         ("no database", |ledger, _| fs::write(ledger, "text ".repeat(1000)).unwrap(), "is damaged"),
-        ("another workspace's", |ledger, other| drop(fs::copy(other, ledger).unwrap()), "knows none of the 2 images"),
+        (
+            "another workspace's",
+            |ledger, other| {
+                fs::copy(other, ledger).unwrap();
+            },
+            "knows none of the 2 images",
+        ),
         (
             "another program's",
             |ledger, _| {

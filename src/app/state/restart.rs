@@ -51,6 +51,7 @@ mod tests {
             round: 0,
             started_at_secs: 0,
             ended_at_secs: None,
+            pairs_hash: None,
         }
     }
 
