@@ -33,7 +33,7 @@ impl Workspace {
     }
 
     /// Whether the files of an image are there and whole.
-    pub(super) fn is_image_whole(&self, image: &ImageRow) -> bool {
+    pub fn is_image_whole(&self, image: &ImageRow) -> bool {
         let (width, height) = (image.lr_width_px as usize, image.lr_height_px as usize);
         let hr_damage = |path| self.png_damage(path, width * SCALE, height * SCALE);
         self.png_damage(&image.lr_path, width, height).is_none() && image.hr_path.as_ref().and_then(hr_damage).is_none()

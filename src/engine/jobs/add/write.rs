@@ -102,7 +102,8 @@ impl Writer<'_> {
         for part in lr.parts(self.lr_crop_px()?, self.options.crops)? {
             let variant = part.variant("lr");
             let here = self.here(&lr.hash, &variant)?;
-            if here.as_ref().is_some_and(|row| row.hr_path.is_some() && !row.file_missing) {
+            let workspace = self.workspace()?;
+            if here.as_ref().is_some_and(|row| row.hr_path.is_some() && workspace.is_image_whole(row)) {
                 count.known += 1;
                 continue;
             }
@@ -136,7 +137,9 @@ impl Writer<'_> {
             done.push(crop);
             let part = Part { name: row.name.clone(), crop };
             let variant = part.variant("lr");
-            if self.here(&lr.hash, &variant)?.is_some_and(|row| row.hr_path.is_some() && !row.file_missing) {
+            let workspace = self.workspace()?;
+            if self.here(&lr.hash, &variant)?.is_some_and(|row| row.hr_path.is_some() && workspace.is_image_whole(&row))
+            {
                 count.known += 1;
                 continue;
             }
@@ -205,7 +208,8 @@ impl Writer<'_> {
     /// Whether nothing is to be done for an image; one that is for something else than is asked for is refused further on.
     fn is_here(&self, source_hash: &str, variant: &str) -> Result<bool> {
         let row = self.here(source_hash, variant)?;
-        Ok(row.is_some_and(|row| !row.file_missing && agrees(&row, self.options.split)))
+        let workspace = self.workspace()?;
+        Ok(row.is_some_and(|row| workspace.is_image_whole(&row) && agrees(&row, self.options.split)))
     }
 
     fn lr_crop_px(&self) -> Result<usize> {
