@@ -138,19 +138,18 @@ fn choice_ui(
         }
     } else {
         let combo = ComboBox::from_id_salt(field.key).width(104.0).selected_text(readable(word));
-        combo
-            .show_ui(ui, |ui| {
-                for option in words {
-                    let refused = recipe.why_refused(field.key, option);
-                    let label = Button::selectable(*option == word, readable(option));
-                    let response = ui.add_enabled(refused.is_none(), label);
-                    if response.on_disabled_hover_text(refused.unwrap_or_default()).clicked() {
-                        chosen = Some(Value::Choice(option));
-                    }
+        let shown = combo.show_ui(ui, |ui| {
+            for option in words {
+                let refused = recipe.why_refused(field.key, option);
+                let label = Button::selectable(*option == word, readable(option));
+                let response = ui.add_enabled(refused.is_none(), label);
+                if response.on_disabled_hover_text(refused.unwrap_or_default()).clicked() {
+                    chosen = Some(Value::Choice(option));
                 }
-            })
-            .response
-            .on_hover_ui(|ui| explain(ui, field, preset));
+            }
+        });
+        let response = shown.response.on_hover_ui(|ui| explain(ui, field, preset));
+        widgets::name(&response, Role::ComboBox, field.label);
     }
     chosen.filter(|value| *value != Value::Choice(words.iter().find(|w| **w == word).copied().unwrap_or_default()))
 }
@@ -164,13 +163,15 @@ fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe) -> Opt
     if let Some(names) = names {
         let mut chosen = None;
         let combo = ComboBox::from_id_salt(field.key).width(112.0).selected_text(&text);
-        combo.show_ui(ui, |ui| {
+        let shown = combo.show_ui(ui, |ui| {
             for name in names {
                 if ui.selectable_label(name == text, name).clicked() {
                     chosen = Some(Value::Text(name.to_owned()));
                 }
             }
         });
+        let response = shown.response.on_hover_ui(|ui| explain(ui, field, preset));
+        widgets::name(&response, Role::ComboBox, field.label);
         return chosen;
     }
     let response = ui.add_sized([112.0, ui.spacing().interact_size.y], TextEdit::singleline(&mut text));
