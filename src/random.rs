@@ -3,6 +3,8 @@
 //! Philox4x32-10 of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011). Normals by Box and Muller
 //! with `libm`, whose results do not depend on the platform.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 /// A family of streams, selected by `key` (a seed) and `stream` (what the numbers are for).
@@ -45,9 +47,15 @@ impl Random {
     /// Standard normal noise of an image, planar `[channels, height, width]`. A value depends on its pixel and channel
     /// only, not on the image's size.
     pub fn normal_image(&self, channels: usize, height: usize, width: usize) -> Vec<f32> {
-        let mut noise = vec![0.0; channels * height * width];
+        self.normal_rows(channels, 0..height, width)
+    }
+
+    /// Some rows of [`Random::normal_image`], of every channel.
+    pub fn normal_rows(&self, channels: usize, rows: Range<usize>, width: usize) -> Vec<f32> {
+        let count = rows.len();
+        let mut noise = vec![0.0; channels * count * width];
         noise.par_chunks_exact_mut(width).enumerate().for_each(|(line, row)| {
-            let (c, y) = (line / height, line % height);
+            let (c, y) = (line / count, rows.start + line % count);
             for (x4, values) in row.chunks_mut(4).enumerate() {
                 values.copy_from_slice(&self.normals([x4 as u32, y as u32, c as u32])[..values.len()]);
             }
@@ -94,5 +102,7 @@ mod tests {
         let (small, large) = (Random::new(3, 1).normal_image(3, 8, 6), Random::new(3, 1).normal_image(3, 20, 33));
         assert_eq!(small[(8 + 5) * 6 + 3], large[(20 + 5) * 33 + 3]);
         assert_ne!(small, Random::new(4, 1).normal_image(3, 8, 6));
+        let rows = Random::new(3, 1).normal_rows(3, 4..7, 33);
+        assert_eq!(rows[(3 + 1) * 33 + 3], large[(20 + 5) * 33 + 3]);
     }
 }

@@ -44,6 +44,10 @@ impl Backbone for Gaussian {
         &self.process
     }
 
+    fn bytes_per_px(&self) -> usize {
+        64
+    }
+
     fn align_px(&self) -> usize {
         1
     }
@@ -120,6 +124,24 @@ fn a_seed_is_the_same_alone_and_in_a_batch_and_ddpm_adds_noise_of_its_own() {
     assert!(refused.contains("ddim"), "{refused}");
 }
 
+/// The network knows a pixel by itself, so that only the weights' rounding is left of the tiles.
+#[test]
+fn tiles_change_nothing_for_a_network_without_neighbours() {
+    let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
+    let params = Params::init(&net.specs, 0, &Device::Cpu).unwrap();
+    let noise = Random::new(8, 0).normal_image(3, 20, 26);
+    let lr = Image::new(26, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
+    for solver in [Solver::Ddim, Solver::Ddpm] {
+        let whole = sample(&net, &params, solver, 5, &lr, &[1, 2]);
+        let tiling = Tiling { tile_px: 40, overlap_px: 8 };
+        let cut = Sampler { solver, steps: 5, tiling }.sample(&net, &params, &lr, &[1, 2], &mut |_, _| Ok(())).unwrap();
+        for (whole, cut) in whole.iter().zip(&cut) {
+            let worst = whole.data().iter().zip(cut.data()).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst < 1e-5, "{solver:?}: {worst}");
+        }
+    }
+}
+
 /// Two convolutions at a quarter of the size, with the timestep as scale and shift.
 struct Small {
     specs: Arc<Specs>,
@@ -154,6 +176,10 @@ impl Backbone for Small {
 
     fn process(&self) -> &Process {
         &self.process
+    }
+
+    fn bytes_per_px(&self) -> usize {
+        64
     }
 
     fn align_px(&self) -> usize {

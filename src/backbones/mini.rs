@@ -33,6 +33,8 @@ const FREQUENCIES: usize = 32;
 const GROUPS: usize = 8;
 /// Image sides must be multiples of this many pixels: the patch, halved twice.
 pub const ALIGN_PX: usize = PATCH * 4;
+/// Activations at their peak; `cargo bench --bench model` measures them.
+const BYTES_PER_PX: usize = 160;
 
 /// The shipped weights: f16 safetensors, made by `dp2o-studio pretrain` as the README says.
 pub static WEIGHTS: &[u8] = include_bytes!("../../assets/mini.safetensors");
@@ -149,6 +151,10 @@ impl Backbone for Mini {
 
     fn align_px(&self) -> usize {
         ALIGN_PX
+    }
+
+    fn bytes_per_px(&self) -> usize {
+        BYTES_PER_PX
     }
 
     fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor> {

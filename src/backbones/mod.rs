@@ -2,14 +2,18 @@
 //!
 //! * [`process`]: flow matching and ε-prediction diffusion: noise in, clean image out.
 //! * [`Backbone`]: what a model must offer. [`mini`]: the embedded one. [`card`]: what is known of one without loading it.
-//! * [`sampler`]: Euler, Heun, DDIM, DDPM over any backbone. [`tiles`]: images beyond the memory budget.
+//! * [`sampler`]: Euler, Heun, DDIM, DDPM over any backbone. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
+//!   that follows the tile.
 //! * [`pretrain`]: trains `mini` from photographs.
 
 pub mod card;
+mod condition;
+pub mod field;
 pub mod mini;
 pub mod pretrain;
 pub mod process;
 pub mod sampler;
+pub mod solve;
 pub mod tiles;
 
 use std::sync::Arc;
@@ -41,6 +45,9 @@ pub trait Backbone: Send + Sync {
     /// Height and width must be multiples of this many pixels.
     fn align_px(&self) -> usize;
 
+    /// Memory that [`Backbone::predict`] takes at its peak without a gradient, in bytes per pixel.
+    fn bytes_per_px(&self) -> usize;
+
     /// The prediction at `x_t` (velocity or noise) for one time per image; `condition` is the LR image enlarged to the
     /// output's size, `[B, 3, H, W]` in [0, 1].
     fn predict<'a>(
@@ -55,6 +62,6 @@ pub trait Backbone: Send + Sync {
     /// The clean image of the model for an HR image.
     fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor>;
 
-    /// The SR image of a clean image of the model. Values may leave [0, 1].
+    /// The SR image of a clean image of the model, each row of it from the same row. Values may leave [0, 1].
     fn decode(&self, clean: &Tensor, condition: &Tensor) -> Result<Tensor>;
 }

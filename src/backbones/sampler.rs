@@ -1,13 +1,16 @@
 //! Draws candidates: solves the backbone's process from the noise of each seed to a clean image.
 
+use std::path::Path;
+
 use candle_core::Tensor;
 
 use super::Backbone;
+use super::field::{Field, StateMemory, Window};
 use super::process::{Process, Schedule};
-use super::tiles::{self, Tiling};
-use crate::imaging::{Image, resize};
+use super::solve::{Solve, Solved, noise};
+use super::tiles::{Grid, Tiling};
+use crate::imaging::{Image, SCALE};
 use crate::nn::params::Params;
-use crate::random::Random;
 use crate::words::words;
 use crate::{Error, Result};
 
@@ -38,7 +41,8 @@ pub struct Sampler {
     pub tiling: Tiling,
 }
 
-/// Runs before each evaluation of the network with the number done and the total; its error stops the sampling.
+/// Runs before the network sees a tile, with the number of tiles done and the total over all evaluations; its error stops
+/// the sampling.
 pub type Checkpoint<'c> = &'c mut dyn FnMut(usize, usize) -> Result<()>;
 
 impl Sampler {
@@ -52,132 +56,125 @@ impl Sampler {
         seeds: &[u64],
         checkpoint: Checkpoint,
     ) -> Result<Vec<Image>> {
+        let memory = StateMemory { bytes: usize::MAX, scratch: Path::new("") };
+        self.solve(backbone, params, lr, seeds, memory, checkpoint)?.images()
+    }
+
+    /// [`Sampler::sample`] without the images in memory: what a picture takes beyond the tile and `memory` is on disk.
+    pub fn solve<'a>(
+        &self,
+        backbone: &'a dyn Backbone,
+        params: &Params,
+        lr: &'a Image,
+        seeds: &[u64],
+        memory: StateMemory,
+        checkpoint: Checkpoint,
+    ) -> Result<Solved<'a>> {
         if self.steps == 0 || seeds.is_empty() {
             return Err(Error::invalid("sampling needs at least one step and one seed"));
         }
-        let enlarged = resize::enlarge_x4(lr)?;
-        let (width, height) = (enlarged.width(), enlarged.height());
-        let condition = Condition::new(&enlarged, backbone.align_px(), seeds.len(), params)?;
-        let [_, _, h, w] = condition.shape;
-        let noise: Vec<f32> = seeds.iter().flat_map(|&s| Random::new(s, START).normal_image(3, h, w)).collect();
-        let x = Tensor::from_vec(noise, condition.shape.as_slice(), params.device())?;
-        let clean = match (backbone.process(), self.solver) {
-            (Process::Flow, Solver::Euler | Solver::Heun) => {
-                self.flow(backbone, params, x, &condition.tensor, checkpoint)?
-            }
-            (Process::Diffusion(schedule), Solver::Ddim | Solver::Ddpm) => {
-                self.diffusion(backbone, params, schedule, x, &condition.tensor, seeds, checkpoint)?
-            }
+        let grid = self.grid(backbone, lr.width(), lr.height());
+        let total = grid.count() * self.evaluations(backbone.process());
+        let scratch = (self.state_bytes(&grid, seeds.len()) > memory.bytes).then_some(memory.scratch);
+        let mut solve = Solve::new(backbone, params, lr, grid, seeds, scratch, total, checkpoint)?;
+        let x = match (backbone.process(), self.solver) {
+            (Process::Flow, Solver::Euler | Solver::Heun) => self.flow(&mut solve)?,
+            (Process::Diffusion(schedule), Solver::Ddim | Solver::Ddpm) => self.diffusion(&mut solve, schedule)?,
             (process, solver) => return Err(process.kind().refuse(backbone.name(), solver)),
         };
-        let images = backbone.decode(&clean, &condition.tensor)?;
-        let images = images.narrow(2, 0, height)?.narrow(3, 0, width)?.contiguous()?;
-        (0..seeds.len())
-            .map(|i| Image::new(width, height, images.get(i)?.flatten_all()?.to_vec1()?))
-            .collect::<Result<Vec<_>>>()
+        Ok(solve.solved(x))
     }
 
-    fn predict(
-        &self,
-        backbone: &dyn Backbone,
-        params: &Params,
-        x: &Tensor,
-        time: f32,
-        condition: &Tensor,
-    ) -> Result<Tensor> {
-        tiles::predict(backbone, params, self.tiling, x, &vec![time; x.dim(0)?], condition)
+    /// Evaluations of the network for one picture.
+    pub fn evaluations(&self, process: &Process) -> usize {
+        match (process, self.solver) {
+            (Process::Diffusion(schedule), _) => self.steps.min(schedule.len()),
+            (_, Solver::Heun) => (2 * self.steps).saturating_sub(1),
+            _ => self.steps,
+        }
     }
 
-    fn flow(
-        &self,
-        backbone: &dyn Backbone,
-        params: &Params,
-        mut x: Tensor,
-        condition: &Tensor,
-        checkpoint: Checkpoint,
-    ) -> Result<Tensor> {
+    /// The tiles of an LR image's picture.
+    pub fn grid(&self, backbone: &dyn Backbone, lr_width: usize, lr_height: usize) -> Grid {
+        let align = backbone.align_px();
+        self.tiling.grid([lr_height, lr_width].map(|side| (SCALE * side).next_multiple_of(align)), align)
+    }
+
+    /// Bytes of a solver's state for `count` pictures.
+    pub fn state_bytes(&self, grid: &Grid, count: usize) -> usize {
+        // Heun has to remember its first slope.
+        let fields = if self.solver == Solver::Heun { 2 } else { 1 };
+        [fields, count, 3 * 4, grid.size[0], grid.size[1]].into_iter().fold(1, usize::saturating_mul)
+    }
+
+    fn flow(&self, solve: &mut Solve) -> Result<Field> {
         let time = |i: usize| i as f32 / self.steps as f32;
-        let heun = self.solver == Solver::Heun;
-        let total = if heun { 2 * self.steps - 1 } else { self.steps };
         let dt = 1.0 / self.steps as f64;
+        let ahead = |x: Tensor, v: &Tensor| -> Result<Tensor> { Ok((x + (v * dt)?)?) };
+        let mut x = solve.noise(START)?;
+        let mut slope = if self.solver == Solver::Heun { Some(solve.field()?) } else { None };
         for i in 0..self.steps {
-            checkpoint(if heun { 2 * i } else { i }, total)?;
-            let v = self.predict(backbone, params, &x, time(i), condition)?;
-            let ahead = (&x + (&v * dt)?)?;
-            // The last step of Heun is Euler's: at t = 1 there is nothing left to predict.
-            x = if heun && i + 1 < self.steps {
-                checkpoint(2 * i + 1, total)?;
-                let next = self.predict(backbone, params, &ahead, time(i + 1), condition)?;
-                (x + ((v + next)? * (0.5 * dt))?)?
-            } else {
-                ahead
-            };
+            match &mut slope {
+                // The last step of Heun is Euler's: at t = 1 there is nothing left to predict.
+                Some(slope) if i + 1 < self.steps => {
+                    let state = &mut (&mut x, slope);
+                    solve.evaluate(
+                        time(i),
+                        state,
+                        |(x, _), part| x.window(part),
+                        |(_, slope), part, v| slope.set_rows(part.rows.clone(), &v),
+                    )?;
+                    solve.evaluate(
+                        time(i + 1),
+                        state,
+                        |(x, slope), part| ahead(x.window(part)?, &slope.window(part)?),
+                        |(x, slope), part, next| {
+                            let v = slope.window(part)?;
+                            let moved = (x.window(part)? + ((v + next)? * (0.5 * dt))?)?;
+                            x.set_rows(part.rows.clone(), &moved)
+                        },
+                    )?;
+                }
+                _ => solve.evaluate(
+                    time(i),
+                    &mut x,
+                    |x, part| x.window(part),
+                    |x, part, v| x.set_rows(part.rows.clone(), &ahead(x.window(part)?, &v)?),
+                )?,
+            }
         }
         Ok(x)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn diffusion(
-        &self,
-        backbone: &dyn Backbone,
-        params: &Params,
-        schedule: &Schedule,
-        mut x: Tensor,
-        condition: &Tensor,
-        seeds: &[u64],
-        checkpoint: Checkpoint,
-    ) -> Result<Tensor> {
+    fn diffusion(&self, solve: &mut Solve, schedule: &Schedule) -> Result<Field> {
         let steps = self.steps.min(schedule.len());
         // "Trailing" spacing: the first step is at pure noise (Lin et al., arXiv 2305.08891).
         let timestep = |i: usize| (schedule.len() * (steps - i)).div_ceil(steps) - 1;
-        let (_, channels, height, width) = x.dims4()?;
+        let seeds = solve.seeds();
+        let width = solve.width();
+        let mut x = solve.noise(START)?;
         for i in 0..steps {
-            checkpoint(i, steps)?;
             let next = (i + 1 < steps).then(|| timestep(i + 1));
             let (a, a_next) = (schedule.alpha_bar(Some(timestep(i))), schedule.alpha_bar(next));
-            let eps = self.predict(backbone, params, &x, timestep(i) as f32, condition)?;
-            let clean = ((&x - (&eps * (1.0 - a).sqrt())?)? / a.sqrt())?;
             let variance = match self.solver {
                 Solver::Ddpm => (1.0 - a_next) / (1.0 - a) * (1.0 - a / a_next),
                 _ => 0.0,
             };
-            x = ((clean * a_next.sqrt())? + (eps * (1.0 - a_next - variance).max(0.0).sqrt())?)?;
-            if variance > 0.0 {
-                let stream = ANCESTRAL + i as u32;
-                let noise: Vec<f32> =
-                    seeds.iter().flat_map(|&s| Random::new(s, stream).normal_image(channels, height, width)).collect();
-                let noise = Tensor::from_vec(noise, x.shape(), x.device())?;
-                x = (x + (noise * variance.sqrt())?)?;
-            }
+            let step = |x: &mut Field, part: &Window, eps: Tensor| {
+                let clean = ((x.window(part)? - (&eps * (1.0 - a).sqrt())?)? / a.sqrt())?;
+                let mut moved = ((clean * a_next.sqrt())? + (eps * (1.0 - a_next - variance).max(0.0).sqrt())?)?;
+                if variance > 0.0 {
+                    let noise = noise(seeds, ANCESTRAL + i as u32, &part.rows, width, moved.device())?;
+                    moved = (moved + (noise * variance.sqrt())?)?;
+                }
+                x.set_rows(part.rows.clone(), &moved)
+            };
+            solve.evaluate(timestep(i) as f32, &mut x, |x, part| x.window(part), step)?;
         }
         Ok(x)
     }
 }
 
-/// The enlarged LR image, padded to the backbone's alignment by mirroring and repeated for every seed.
-struct Condition {
-    tensor: Tensor,
-    shape: [usize; 4],
-}
-
-impl Condition {
-    fn new(enlarged: &Image, align: usize, count: usize, params: &Params) -> Result<Self> {
-        let (width, height) = (enlarged.width(), enlarged.height());
-        let (w, h) = (width.next_multiple_of(align), height.next_multiple_of(align));
-        let mirror = |i: usize, n: usize| match i % (2 * n) {
-            i if i < n => i,
-            i => 2 * n - 1 - i,
-        };
-        let mut values = Vec::with_capacity(3 * h * w);
-        for c in 0..3 {
-            let plane = enlarged.plane(c);
-            for y in 0..h {
-                let row = &plane[mirror(y, height) * width..][..width];
-                values.extend((0..w).map(|x| row[mirror(x, width)].clamp(0.0, 1.0)));
-            }
-        }
-        let shape = [count, 3, h, w];
-        let one = Tensor::from_vec(values, (1, 3, h, w), params.device())?;
-        Ok(Self { tensor: one.broadcast_as(shape.as_slice())?.contiguous()?, shape })
-    }
-}
+#[cfg(test)]
+#[path = "sampler_tests.rs"]
+mod tests;

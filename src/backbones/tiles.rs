@@ -1,14 +1,18 @@
-//! Predicts for images beyond a memory budget in overlapping tiles.
+//! Cuts pictures beyond a tile's size into overlapping tiles.
 //!
-//! At every sampling step the tiles' predictions are blended with smooth weights before the step is taken (as in
+//! At every evaluation of the network the tiles' predictions are blended with smooth weights before the step is taken (as in
 //! MultiDiffusion, Bar-Tal et al., arXiv 2302.08113), so that neighbouring tiles never drift apart and no seam can form.
+//!
+//! Tiles go from left to right and from the top down. Once a row of tiles is done, the picture's rows above the next one are
+//! final, so that no more than a tile's height of the blend is in memory. Solving each part of a picture to its end before
+//! the next would need no state of the whole, but its parts would differ where they meet; this way the picture of a seed is
+//! the same, to the bit, however much memory there is.
 
-use candle_core::Tensor;
+use std::ops::Range;
 
-use super::Backbone;
+use candle_core::{Device, Tensor};
+
 use crate::Result;
-use crate::nn::params::Params;
-use crate::nn::tape::Tape;
 
 /// How an image is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,64 @@ pub struct Tiling {
 impl Default for Tiling {
     fn default() -> Self {
         Self { tile_px: 512, overlap_px: 64 }
+    }
+}
+
+impl Tiling {
+    /// The tiles of a picture, whose sides are multiples of `align`.
+    pub fn grid(&self, [height, width]: [usize; 2], align: usize) -> Grid {
+        let side = (self.tile_px / align * align).max(align);
+        Grid {
+            size: [height, width],
+            tile: [side.min(height), side.min(width)],
+            tops: starts(height, side, self.overlap_px, align),
+            lefts: starts(width, side, self.overlap_px, align),
+            overlap_px: self.overlap_px,
+        }
+    }
+}
+
+/// The tiles of a picture.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    /// Height and width of the picture.
+    pub size: [usize; 2],
+    /// Height and width of every tile.
+    pub tile: [usize; 2],
+    /// The first row of each row of tiles.
+    tops: Vec<usize>,
+    /// The first column of each column of tiles.
+    lefts: Vec<usize>,
+    overlap_px: usize,
+}
+
+impl Grid {
+    /// Whether one tile holds the picture.
+    pub fn is_whole(&self) -> bool {
+        self.tile == self.size
+    }
+
+    /// Number of tiles.
+    pub fn count(&self) -> usize {
+        self.tops.len() * self.lefts.len()
+    }
+
+    /// Bytes of the blend of one picture's tiles.
+    pub fn blend_bytes(&self) -> usize {
+        4 * (3 + 1) * self.tile[0] * self.size[1]
+    }
+
+    /// The picture's rows that each row of tiles makes final, with the row of tiles.
+    pub(super) fn rows_of_tiles(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
+        let ends: Vec<usize> = self.tops.iter().skip(1).copied().chain([self.size[0]]).collect();
+        let height = self.tile[0];
+        self.tops.clone().into_iter().zip(ends).map(move |(top, end)| (top..top + height, top..end))
+    }
+
+    /// The columns of each tile in a row of tiles.
+    pub(super) fn columns(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let width = self.tile[1];
+        self.lefts.clone().into_iter().map(move |left| left..left + width)
     }
 }
 
@@ -42,43 +104,68 @@ fn ramp(len: usize, overlap: usize) -> Vec<f32> {
     (0..len).map(|i| ((i.min(len - 1 - i) + 1) as f32 / (overlap + 1) as f32).min(1.0)).collect()
 }
 
-/// [`Backbone::predict`] without a gradient, tile by tile where the image is larger than a tile.
-pub fn predict(
-    backbone: &dyn Backbone,
-    params: &Params,
-    tiling: Tiling,
-    x_t: &Tensor,
-    times: &[f32],
-    condition: &Tensor,
-) -> Result<Tensor> {
-    let (_, _, height, width) = x_t.dims4()?;
-    let align = backbone.align_px();
-    let tile = (tiling.tile_px / align * align).max(align);
-    let whole = |x: &Tensor, c: &Tensor| -> Result<Tensor> {
-        Ok(backbone.predict(&Tape::inference(), params, x, times, c)?.tensor().clone())
-    };
-    if height <= tile && width <= tile {
-        return whole(x_t, condition);
+/// The weighted sum of the tiles' predictions, as far down as a row of tiles reaches.
+pub(super) struct Blend {
+    planes: usize,
+    /// Height of a tile, width of the picture.
+    size: [usize; 2],
+    ramps: [Vec<f32>; 2],
+    /// The picture's row that the sums begin with.
+    top: usize,
+    sums: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl Blend {
+    /// For a number of planes, three for each image.
+    pub fn new(grid: &Grid, planes: usize) -> Self {
+        let size = [grid.tile[0], grid.size[1]];
+        let area = size[0] * size[1];
+        let ramps = grid.tile.map(|side| ramp(side, grid.overlap_px));
+        Self { planes, size, ramps, top: 0, sums: vec![0.0; planes * area], weights: vec![0.0; area] }
     }
-    let mut sum = x_t.zeros_like()?;
-    let mut weights = Tensor::zeros((1, 1, height, width), x_t.dtype(), x_t.device())?;
-    for &y in &starts(height, tile, tiling.overlap_px, align) {
-        for &x in &starts(width, tile, tiling.overlap_px, align) {
-            let (h, w) = (tile.min(height), tile.min(width));
-            let cut = |t: &Tensor| t.narrow(2, y, h)?.narrow(3, x, w)?.contiguous();
-            let (rows, columns) = (ramp(h, tiling.overlap_px), ramp(w, tiling.overlap_px));
-            let mask: Vec<f32> = rows.iter().flat_map(|r| columns.iter().map(move |c| r * c)).collect();
-            let mask = Tensor::from_vec(mask, (1, 1, h, w), x_t.device())?;
-            let part = whole(&cut(x_t)?, &cut(condition)?)?.broadcast_mul(&mask)?;
-            let place = |t: &Tensor| {
-                let t = t.pad_with_zeros(2, y, height - y - h)?;
-                t.pad_with_zeros(3, x, width - x - w)
-            };
-            sum = (sum + place(&part)?)?;
-            weights = (weights + place(&mask)?)?;
+
+    /// Adds the prediction of the tile that begins at a column.
+    pub fn add(&mut self, left: usize, prediction: &Tensor) -> Result<()> {
+        let values = prediction.flatten_all()?.to_vec1::<f32>()?;
+        let [rows, columns] = &self.ramps;
+        let line = |plane: usize, y: usize| (plane * rows.len() + y) * self.size[1] + left;
+        for (y, &row) in rows.iter().enumerate() {
+            for plane in 0..self.planes {
+                let sums = &mut self.sums[line(plane, y)..][..columns.len()];
+                let values = &values[(plane * rows.len() + y) * columns.len()..][..columns.len()];
+                for ((sum, value), column) in sums.iter_mut().zip(values).zip(columns) {
+                    *sum += value * (row * column);
+                }
+            }
+            let weights = &mut self.weights[line(0, y)..][..columns.len()];
+            weights.iter_mut().zip(columns).for_each(|(weight, column)| *weight += row * column);
         }
+        Ok(())
     }
-    Ok(sum.broadcast_div(&weights)?)
+
+    /// The blended rows of a range of the picture, `[planes / 3, 3, rows, width]`.
+    pub fn rows(&self, rows: Range<usize>) -> Result<Tensor> {
+        let [height, width] = self.size;
+        let (first, count) = ((rows.start - self.top) * width, rows.len() * width);
+        let weights = &self.weights[first..first + count];
+        let mut values = Vec::with_capacity(self.planes * count);
+        for plane in self.sums.chunks_exact(height * width) {
+            values.extend(plane[first..first + count].iter().zip(weights).map(|(sum, weight)| sum / weight));
+        }
+        Ok(Tensor::from_vec(values, (self.planes / 3, 3, rows.len(), width), &Device::Cpu)?)
+    }
+
+    /// Goes down to the next row of tiles: rows above are forgotten.
+    pub fn go_to(&mut self, top: usize) {
+        let [height, width] = self.size;
+        let gone = ((top - self.top) * width).min(height * width);
+        for plane in self.sums.chunks_exact_mut(height * width).chain([self.weights.as_mut_slice()]) {
+            plane.copy_within(gone.., 0);
+            plane[height * width - gone..].fill(0.0);
+        }
+        self.top = top;
+    }
 }
 
 #[cfg(test)]
@@ -94,5 +181,26 @@ mod tests {
             assert!(starts.windows(2).all(|w| w[1] <= w[0] + tile - overlap), "{starts:?}");
         }
         assert!(ramp(64, 16).iter().all(|&w| w > 0.0 && w <= 1.0));
+    }
+
+    #[test]
+    fn every_row_becomes_final_once_and_a_constant_stays_itself() {
+        let grid = Tiling { tile_px: 32, overlap_px: 8 }.grid([80, 96], 16);
+        assert_eq!(grid.count(), 4 * 5);
+        let mut blend = Blend::new(&grid, 3);
+        let mut next = 0;
+        for (tiles, done) in grid.rows_of_tiles() {
+            assert_eq!(done.start, next);
+            next = done.end;
+            blend.go_to(tiles.start);
+            for columns in grid.columns() {
+                let one = Tensor::full(0.7f32, (1, 3, tiles.len(), columns.len()), &Device::Cpu).unwrap();
+                blend.add(columns.start, &one).unwrap();
+            }
+            let rows = blend.rows(done.clone()).unwrap();
+            assert_eq!(rows.dims(), [1, 3, done.len(), 96]);
+            assert!(rows.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|v| (v - 0.7).abs() < 1e-6));
+        }
+        assert_eq!(next, 80);
     }
 }

@@ -160,6 +160,9 @@ pub struct UpscaleArguments {
     /// Keeps only the output with the best no-reference reward.
     #[arg(long)]
     best_of: bool,
+    /// Replaces outputs that were made with other settings, or from another picture; those made the same way stay.
+    #[arg(long)]
+    overwrite: bool,
     /// Changes a setting of sampling or reward.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<String>,
@@ -325,6 +328,7 @@ pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
         out: arguments.out.clone(),
         checkpoint: arguments.checkpoint.clone(),
         best_of: arguments.best_of,
+        overwrite: arguments.overwrite,
         recipe: Box::new(recipe),
     });
     Client::start()?.finish(job, |outcome| {

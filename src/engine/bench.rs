@@ -6,6 +6,7 @@ use super::batch;
 use super::jobs::sampling::sampler_of;
 use super::models::Models;
 use crate::Result;
+use crate::backbones::field::StateMemory;
 use crate::imaging::{Image, SCALE, resize};
 use crate::memory;
 use crate::method::recipe::{Activations, Recipe};
@@ -48,9 +49,12 @@ pub fn bench(recipe: &Recipe) -> Result<Bench> {
     let (sampling, _) = sampler_of(recipe)?;
     let seeds = recipe.seeds();
     let lr = resize::shrink_x4(&picture(0)?)?;
-    let at_once = sampling.batch(side * side, || models.fastest_pixels(&model)).min(seeds.len());
+    let plan = sampling.plan(&model, (lr.width(), lr.height()), || models.fastest_pixels(&model))?;
+    let at_once = plan.at_once.min(seeds.len());
+    let scratch = std::env::temp_dir();
+    let memory = StateMemory { bytes: plan.state_bytes, scratch: &scratch };
     let began = Instant::now();
-    sampling.draw(&model, &lr, &seeds[..at_once], &mut |_, _| Ok(()))?;
+    sampling.draw(&model, &lr, &seeds[..at_once], memory, &mut |_, _| Ok(()))?;
     let candidate_secs = began.elapsed().as_secs_f64() / at_once as f64;
 
     let pair = |i: u64| -> Result<PairImages> {

@@ -16,6 +16,7 @@ pub mod control;
 mod damage;
 pub mod failures;
 mod jobs;
+mod memory_plan;
 pub mod metrics;
 mod models;
 pub mod progress;

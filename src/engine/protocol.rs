@@ -158,6 +158,8 @@ pub struct Upscale {
     pub checkpoint: Option<PathBuf>,
     /// Keep only the output with the best no-reference reward.
     pub best_of: bool,
+    /// Replace outputs that were made another way.
+    pub overwrite: bool,
     pub recipe: Box<Recipe>,
 }
 

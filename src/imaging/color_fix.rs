@@ -4,8 +4,11 @@
 //! Diffusion Prior for Real-World Image Super-Resolution", IJCV 2024): adaptive instance normalization, and the swap of
 //! the low wavelet band.
 
+use std::ops::Range;
+
 use super::Image;
-use super::resize::{Filter, resize};
+use super::rows::{Rows, bands};
+use super::window::Resized;
 use crate::Result;
 use crate::words::words;
 use rayon::prelude::*;
@@ -15,9 +18,11 @@ words! {
     pub enum ColorFix {
         /// As the backbone made them.
         Off = "none",
-        /// [`adain`].
+        /// Gives every channel the mean and standard deviation of the bicubically enlarged LR image (Huang and Belongie,
+        /// "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", ICCV 2017).
         AdaIn = "adain",
-        /// [`wavelet`].
+        /// Keeps the detail and takes the low frequencies, and so the colours, of the bicubically enlarged LR image: five
+        /// levels of an à trous decomposition with the 3×3 binomial kernel.
         Wavelet = "wavelet",
     }
 }
@@ -25,51 +30,113 @@ words! {
 impl ColorFix {
     /// Applies the fix to `sr`; the result is clamped to [0, 1] unless nothing is fixed.
     pub fn apply(self, sr: &Image, lr: &Image) -> Result<Image> {
-        match self {
-            Self::Off => Ok(sr.clone()),
-            Self::AdaIn => adain(sr, lr),
-            Self::Wavelet => wavelet(sr, lr),
+        Fixed::new(self, sr, lr)?.whole()
+    }
+}
+
+/// A picture with its colours fixed, given by rows: the values of [`ColorFix::apply`].
+pub struct Fixed<'l, R> {
+    sr: R,
+    style: Resized<'l>,
+    fix: Fix,
+}
+
+/// A fix with what it has to know of the whole picture.
+enum Fix {
+    Off,
+    AdaIn([Match; 3]),
+    Wavelet,
+}
+
+/// A channel's way from its own mean to another, with the ratio of the standard deviations.
+struct Match {
+    from: f32,
+    gain: f32,
+    to: f32,
+}
+
+/// Levels of the wavelet fix.
+const LEVELS: usize = 5;
+/// Rows beyond its own that a row of [`low_band`] depends on.
+const REACH: usize = (1 << LEVELS) - 1;
+
+impl<'l, R: Rows> Fixed<'l, R> {
+    /// Goes over the whole picture where the fix depends on all of it.
+    pub fn new(fix: ColorFix, sr: R, lr: &'l Image) -> Result<Self> {
+        let style = Resized::new(lr, sr.width(), sr.height());
+        let fix = match fix {
+            ColorFix::Off => Fix::Off,
+            ColorFix::AdaIn => {
+                let (sr, style) = (mean_std(&sr)?, mean_std(&style)?);
+                Fix::AdaIn([0, 1, 2].map(|c| Match { from: sr[c].0, gain: style[c].1 / sr[c].1, to: style[c].0 }))
+            }
+            ColorFix::Wavelet => Fix::Wavelet,
+        };
+        Ok(Self { sr, style, fix })
+    }
+
+    fn matched(&self, matches: &[Match; 3], rows: Range<usize>) -> Result<Image> {
+        let sr = self.sr.rows(rows)?;
+        let mut data = Vec::with_capacity(sr.data().len());
+        for (c, Match { from, gain, to }) in matches.iter().enumerate() {
+            data.extend(sr.plane(c).iter().map(|v| ((v - from) * gain + to).clamp(0.0, 1.0)));
+        }
+        Ok(sr.with_data(data))
+    }
+
+    fn with_low_band_of_style(&self, rows: Range<usize>) -> Result<Image> {
+        let around = rows.start.saturating_sub(REACH)..(rows.end + REACH).min(self.sr.height());
+        let (sr, style) = (self.sr.rows(around.clone())?, self.style.rows(around.clone())?);
+        // The low band is linear: sr − low(sr) + low(style) = sr + low(style − sr).
+        let difference = style.data().iter().zip(sr.data()).map(|(style, sr)| style - sr).collect();
+        let correction = sr.with_data(low_band(difference, sr.width(), sr.height()));
+        let inner = rows.start - around.start..rows.end - around.start;
+        let (sr, correction) = (sr.rows(inner.clone())?, correction.rows(inner)?);
+        let data = sr.data().iter().zip(correction.data()).map(|(v, c)| (v + c).clamp(0.0, 1.0)).collect();
+        Ok(sr.with_data(data))
+    }
+}
+
+impl<R: Rows> Rows for Fixed<'_, R> {
+    fn width(&self) -> usize {
+        self.sr.width()
+    }
+
+    fn height(&self) -> usize {
+        self.sr.height()
+    }
+
+    fn rows(&self, rows: Range<usize>) -> Result<Image> {
+        match &self.fix {
+            Fix::Off => self.sr.rows(rows),
+            Fix::AdaIn(matches) => self.matched(matches, rows),
+            Fix::Wavelet => self.with_low_band_of_style(rows),
         }
     }
 }
 
-/// Gives every channel of `sr` the mean and standard deviation of the bicubically enlarged `lr` (Huang and Belongie,
-/// "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", ICCV 2017). Clamped to [0, 1].
-pub fn adain(sr: &Image, lr: &Image) -> Result<Image> {
-    let style = resize(lr, sr.width(), sr.height(), Filter::Bicubic)?;
-    let mut data = Vec::with_capacity(sr.data().len());
-    for channel in 0..3 {
-        let (from_mean, from_std) = mean_std(sr.plane(channel));
-        let (to_mean, to_std) = mean_std(style.plane(channel));
-        let gain = to_std / from_std;
-        data.extend(sr.plane(channel).iter().map(|v| ((v - from_mean) * gain + to_mean).clamp(0.0, 1.0)));
-    }
-    Ok(sr.with_data(data))
-}
-
-/// Keeps the detail of `sr` and takes the low frequencies, and so the colours, of the bicubically enlarged `lr`: five
-/// levels of an à trous decomposition with the 3×3 binomial kernel. Clamped to [0, 1].
-pub fn wavelet(sr: &Image, lr: &Image) -> Result<Image> {
-    let style = resize(lr, sr.width(), sr.height(), Filter::Bicubic)?;
-    // The low band is linear: sr − low(sr) + low(style) = sr + low(style − sr).
-    let difference = style.data().iter().zip(sr.data()).map(|(style, sr)| style - sr).collect();
-    let correction = low_band(difference, sr.width(), sr.height());
-    let data = sr.data().iter().zip(correction).map(|(v, c)| (v + c).clamp(0.0, 1.0)).collect();
-    Ok(sr.with_data(data))
-}
-
-/// Mean and standard deviation (of the sample, with StableSR's 10⁻⁵ added to the variance).
-fn mean_std(values: &[f32]) -> (f32, f32) {
-    let n = values.len() as f64;
-    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-    let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
-    (mean as f32, (squares / (n - 1.0).max(1.0) + 1e-5).sqrt() as f32)
+/// Mean and standard deviation (of the sample, with StableSR's 10⁻⁵ added to the variance) of each channel.
+fn mean_std(picture: &impl Rows) -> Result<[(f32, f32); 3]> {
+    let n = (picture.width() * picture.height()) as f64;
+    let sums = |add: &dyn Fn(f64, usize) -> f64| -> Result<[f64; 3]> {
+        let mut sums = [0.0; 3];
+        for rows in bands(0..picture.height()) {
+            let band = picture.rows(rows)?;
+            for (c, sum) in sums.iter_mut().enumerate() {
+                *sum = band.plane(c).iter().fold(*sum, |sum, &v| sum + add(f64::from(v), c));
+            }
+        }
+        Ok(sums)
+    };
+    let means = sums(&|v, _| v)?.map(|sum| sum / n);
+    let squares = sums(&|v, c| (v - means[c]).powi(2))?;
+    Ok([0, 1, 2].map(|c| (means[c] as f32, (squares[c] / (n - 1.0).max(1.0) + 1e-5).sqrt() as f32)))
 }
 
 /// The lowest of five levels: [¼, ½, ¼] along both axes at the spacings 1, 2, 4, 8, 16, the edge pixel repeated.
 fn low_band(mut planes: Vec<f32>, width: usize, height: usize) -> Vec<f32> {
     let mut other = vec![0.0; planes.len()];
-    for level in 0..5 {
+    for level in 0..LEVELS {
         let step = 1usize << level;
         other.par_chunks_exact_mut(width).zip(planes.par_chunks_exact(width)).for_each(|(out, row)| {
             for (x, out) in out.iter_mut().enumerate() {

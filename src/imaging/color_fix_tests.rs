@@ -33,5 +33,17 @@ fn a_colour_cast_is_removed() {
     }
     // A flat image must not blow up.
     let flat = Image::new(8, 8, vec![0.5; 192]).unwrap();
-    assert!(adain(&flat, &lr).unwrap().data().iter().all(|v| v.is_finite()));
+    assert!(ColorFix::AdaIn.apply(&flat, &lr).unwrap().data().iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn by_rows_the_fixed_picture_is_the_same_to_the_bit() {
+    let (sr, lr) = (picture(52, 200, 0), picture(13, 50, 77));
+    for fix in [ColorFix::Off, ColorFix::AdaIn, ColorFix::Wavelet] {
+        let whole = fix.apply(&sr, &lr).unwrap();
+        let fixed = Fixed::new(fix, &sr, &lr).unwrap();
+        for rows in [0..3, 5..80, 90..91, 170..200] {
+            assert_eq!(fixed.rows(rows.clone()).unwrap(), whole.rows(rows).unwrap(), "{fix:?}");
+        }
+    }
 }

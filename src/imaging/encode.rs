@@ -1,21 +1,26 @@
-//! Images to files: lossless 8-bit PNG, always written whole; JPEG only for pages that are looked at.
+//! Images to files: lossless 8-bit PNG, always written whole and never in memory whole; JPEG only for pages that are looked
+//! at.
 
-use super::{Image, atomic::write_atomic, quantize::to_rgb8};
+use super::atomic::write_atomic_with;
+use super::rows::{Rows, bands};
+use super::{Image, quantize::to_rgb8};
 use crate::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
-/// The bytes of an 8-bit RGB PNG. The fast settings: candidates are written by the thousand.
-pub fn png_bytes(image: &Image) -> Result<Vec<u8>> {
-    let size = |side: usize| u32::try_from(side).map_err(|_| Error::invalid(format!("{side} px is too large for PNG")));
-    let (width, height) = (size(image.width())?, size(image.height())?);
-    let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(&to_rgb8(image), width, height, ExtendedColorType::Rgb8)
-        .map_err(|cause| Error::invalid(format!("cannot encode a PNG: {cause}")))?;
-    Ok(bytes)
+/// Most bytes of a PNG chunk of pixels.
+const CHUNK: usize = 1 << 20;
+
+/// The bytes of an 8-bit RGB PNG.
+pub fn png_bytes(picture: &(impl Rows + ?Sized)) -> Result<Vec<u8>> {
+    let (mut bytes, mut fault) = (Vec::new(), None);
+    match write_rows(&mut bytes, picture, None, &mut fault) {
+        Ok(()) => Ok(bytes),
+        Err(cause) => Err(fault.unwrap_or_else(|| Error::invalid(format!("cannot encode a PNG: {cause}")))),
+    }
 }
 
 /// The bytes of a JPEG of a quality from 1 to 100. Never for anything that is scored.
@@ -30,11 +35,67 @@ pub fn jpeg_bytes(image: &Image, quality: u8) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes an 8-bit RGB PNG at `path`, all or nothing (see [`write_atomic`]). Values are clamped to [0, 1] and rounded;
+/// Writes an 8-bit RGB PNG at `path`, all or nothing (see [`write_atomic_with`]). Values are clamped to [0, 1] and rounded;
 /// reading the file gives [`super::quantize::quantized`] of the image, exactly.
-pub fn write_png(path: impl AsRef<Path>, image: &Image) -> Result<()> {
-    let bytes = png_bytes(image).map_err(|cause| Error::file(&path, cause))?;
-    write_atomic(path, &bytes)
+pub fn write_png(path: impl AsRef<Path>, picture: &(impl Rows + ?Sized)) -> Result<()> {
+    write(path.as_ref(), picture, None)
+}
+
+/// [`write_png`] with a text beside the pixels, that [`png_text`] finds under its keyword.
+pub fn write_png_with_text(
+    path: impl AsRef<Path>,
+    picture: &(impl Rows + ?Sized),
+    keyword: &str,
+    text: &str,
+) -> Result<()> {
+    write(path.as_ref(), picture, Some((keyword, text)))
+}
+
+fn write(path: &Path, picture: &(impl Rows + ?Sized), text: Option<(&str, &str)>) -> Result<()> {
+    let mut fault = None;
+    let written = write_atomic_with(path, |file| write_rows(file, picture, text, &mut fault));
+    // What the picture has to say comes before what the writer made of it.
+    fault.map_or(written, Err)
+}
+
+/// The text under a keyword of a PNG file; `None` where there is none, or no PNG.
+pub fn png_text(path: impl AsRef<Path>, keyword: &str) -> Option<String> {
+    let reader = png::Decoder::new(BufReader::new(File::open(path).ok()?)).read_info().ok()?;
+    let texts = &reader.info().uncompressed_latin1_text;
+    texts.iter().find(|chunk| chunk.keyword == keyword).map(|chunk| chunk.text.clone())
+}
+
+/// Encodes band by band, with the fast settings: candidates are written by the thousand. An error of the picture itself is
+/// put into `fault`.
+fn write_rows(
+    to: impl Write,
+    picture: &(impl Rows + ?Sized),
+    text: Option<(&str, &str)>,
+    fault: &mut Option<Error>,
+) -> io::Result<()> {
+    let size = |side: usize| u32::try_from(side).map_err(|_| io::Error::other(format!("{side} px is too large")));
+    let mut encoder = png::Encoder::new(to, size(picture.width())?, size(picture.height())?);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    encoder.set_filter(png::Filter::Adaptive);
+    if let Some((keyword, text)) = text {
+        encoder.add_text_chunk(keyword.into(), text.into())?;
+    }
+    let mut writer = encoder.write_header()?;
+    let raw = (3 * picture.width() + 1).saturating_mul(picture.height());
+    let mut stream = writer.stream_writer_with_size(raw.clamp(1 << 10, CHUNK))?;
+    for rows in bands(0..picture.height()) {
+        let band = picture.rows(rows).map_err(|error| {
+            let cause = io::Error::other(error.to_string());
+            *fault = Some(error);
+            cause
+        })?;
+        stream.write_all(&to_rgb8(&band))?;
+    }
+    stream.finish()?;
+    writer.finish()?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -50,6 +111,38 @@ mod tests {
         let path = directory.path().join("a.png");
         write_png(&path, &image).unwrap();
         assert_eq!(decode::read(&path).unwrap(), quantized(&image));
+        assert_eq!(png_text(&path, "made"), None);
         assert!(write_png(directory.path().join("no/a.png"), &image).is_err());
+        write_png_with_text(&path, &image, "made", "by a test").unwrap();
+        assert_eq!(decode::read(&path).unwrap(), quantized(&image));
+        assert_eq!(png_text(&path, "made").as_deref(), Some("by a test"));
+        assert_eq!(png_text(directory.path(), "made"), None);
+    }
+
+    #[test]
+    fn a_picture_that_fails_leaves_no_file_and_says_why() {
+        struct Broken;
+        impl Rows for Broken {
+            fn width(&self) -> usize {
+                8
+            }
+
+            fn height(&self) -> usize {
+                200
+            }
+
+            fn rows(&self, rows: std::ops::Range<usize>) -> Result<Image> {
+                if rows.start > 0 {
+                    Err(Error::Cancelled)
+                } else {
+                    Image::new(8, rows.len(), vec![0.0; 24 * rows.len()])
+                }
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.png");
+        assert!(matches!(write_png(&path, &Broken), Err(Error::Cancelled)));
+        assert!(matches!(png_bytes(&Broken), Err(Error::Cancelled)));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

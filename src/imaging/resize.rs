@@ -117,7 +117,7 @@ fn horizontal(planes: &[f32], width: usize, new_width: usize, weights: &Weights)
 }
 
 /// A dot product in four partial sums: a fixed order that still fills vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
     let rest: f32 = a4.remainder().iter().zip(b4.remainder()).map(|(a, b)| a * b).sum();

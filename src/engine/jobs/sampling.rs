@@ -5,49 +5,58 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::backbones::card::{self, Card};
+use crate::backbones::field::StateMemory;
 use crate::backbones::sampler::Sampler;
 use crate::backbones::tiles::Tiling;
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
+use crate::engine::memory_plan::{self, Budget, Plan};
 use crate::engine::models::Model;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};
-use crate::imaging::color_fix::ColorFix;
-use crate::imaging::{Image, SCALE, encode};
+use crate::imaging::color_fix::{ColorFix, Fixed};
+use crate::imaging::rows::Rows;
+use crate::imaging::{Image, decode, encode};
 use crate::method::recipe::{self, Recipe};
 use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey, hash};
 use crate::{Error, Result};
 
-/// Activations of the embedded backbone at their peak, per output pixel, as measured while sampling.
-const BYTES_PER_PIXEL: usize = 160;
-
 /// How candidates are made: the solver and what is done to its output.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sampling {
     pub sampler: Sampler,
     pub color_fix: ColorFix,
-    /// Pixels that the recipe's memory budget allows at once; `None` without a budget.
-    budget_pixels: Option<usize>,
+    settings: recipe::Sampling,
 }
 
+/// An SR picture as it is saved: color-fixed and not yet rounded.
+pub type Drawn<'m> = Box<dyn Rows + 'm>;
+
 impl Sampling {
-    /// Seeds to draw at once for an output of this many pixels: what the memory budget allows, without one what is
-    /// `fastest` (pixels at once) on the device.
-    pub fn batch(&self, pixels: usize, fastest: impl FnOnce() -> usize) -> usize {
-        (self.budget_pixels.unwrap_or_else(fastest) / pixels.max(1)).max(1)
+    /// How the picture of an LR image of this size is drawn: at the batch size that is `fastest` on the device (pixels at
+    /// once), within the recipe's memory budget or what is free. Errors: not even one tile fits.
+    pub fn plan(&self, model: &Model, lr_size: (usize, usize), fastest: impl FnOnce() -> usize) -> Result<Plan> {
+        let budget = Budget::of(&self.settings, model.params.device().is_cpu());
+        budget.plan(&self.sampler, model.backbone.as_ref(), lr_size, fastest)
     }
 
-    /// The SR images of `seeds`, as they are saved: color-fixed and not yet rounded.
-    pub fn draw(
+    /// The SR pictures of `seeds`. Large ones are computed as their rows are asked for, from a state that `memory` has.
+    pub fn draw<'m>(
         &self,
-        model: &Model,
-        lr: &Image,
+        model: &'m Model,
+        lr: &'m Image,
         seeds: &[u64],
+        memory: StateMemory,
         checkpoint: &mut dyn FnMut(usize, usize) -> Result<()>,
-    ) -> Result<Vec<Image>> {
-        let images = self.sampler.sample(model.backbone.as_ref(), &model.params, lr, seeds, checkpoint)?;
-        images.into_par_iter().map(|image| self.color_fix.apply(&image, lr)).collect()
+    ) -> Result<Vec<Drawn<'m>>> {
+        let solved = self.sampler.solve(model.backbone.as_ref(), &model.params, lr, seeds, memory, checkpoint)?;
+        if solved.is_whole() {
+            let fix = |image: Image| Ok(Box::new(self.color_fix.apply(&image, lr)?) as Drawn);
+            return solved.images()?.into_par_iter().map(fix).collect();
+        }
+        let fix = |picture| Ok(Box::new(Fixed::new(self.color_fix, picture, lr)?) as Drawn);
+        solved.pictures().into_iter().map(fix).collect()
     }
 }
 
@@ -56,21 +65,9 @@ impl Sampling {
 pub fn sampler_of(recipe: &Recipe) -> Result<(Sampling, SamplerKey)> {
     let s = &recipe.sampling;
     let card = card::of(&s.backbone)?;
-    let tiling = tiling_of(s);
-    let budget_pixels = match s.memory_budget_mib {
-        0 => None,
-        mib => Some(mib.saturating_mul(1 << 20) / BYTES_PER_PIXEL),
-    };
+    let tiling = memory_plan::tiling(s);
     let sampler = Sampler { solver: s.method, steps: s.steps, tiling };
-    Ok((Sampling { sampler, color_fix: s.color_fix, budget_pixels }, key_of(card, s, tiling)?))
-}
-
-/// How the recipe has large images cut.
-fn tiling_of(s: &recipe::Sampling) -> Tiling {
-    match s.tile_px {
-        0 => Tiling::default(),
-        tile_px => Tiling { tile_px, overlap_px: s.tile_overlap_px },
-    }
+    Ok((Sampling { sampler, color_fix: s.color_fix, settings: s.clone() }, key_of(card, s, tiling)?))
 }
 
 /// Names everything that a candidate's pixels follow from besides weights, LR image and seed: so that no candidate is taken
@@ -175,16 +172,15 @@ fn group(
 ) -> Result<usize> {
     let workspace = context.workspace()?;
     let lr = damage::read_image(workspace, row, &row.lr_path)?;
-    let pixels = lr.width() * lr.height() * SCALE * SCALE;
-    let at_once = sampling.batch(pixels, || context.models.fastest_pixels(model));
-    for batch in seeds.chunks(at_once) {
+    decode::check_x4(lr.width(), lr.height())?;
+    let plan = sampling.plan(model, (lr.width(), lr.height()), || context.models.fastest_pixels(model))?;
+    let memory = StateMemory { bytes: plan.state_bytes, scratch: workspace.root() };
+    for batch in seeds.chunks(plan.at_once) {
         let began = Instant::now();
-        let images = sampling.draw(model, &lr, batch, &mut |_, _| context.checkpoint())?;
+        let pictures = sampling.draw(model, &lr, batch, memory, &mut |_, _| context.checkpoint())?;
+        let encoded = pictures.par_iter().map(|picture| encode::png_bytes(picture.as_ref()));
+        let encoded = encoded.collect::<Result<Vec<_>>>()?;
         let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;
-        if images.iter().any(|image| image.data().iter().any(|v| !v.is_finite())) {
-            return Err(Error::Diverged("the backbone's output is not finite; its weights may be damaged".into()));
-        }
-        let encoded = images.par_iter().map(encode::png_bytes).collect::<Result<Vec<_>>>()?;
         let candidate = |&seed: &u64| NewCandidate { set: set.clone(), image: row.id, seed, seconds };
         let new: Vec<_> = batch.iter().map(candidate).zip(encoded).collect();
         workspace.save_candidates(&new)?;
@@ -212,7 +208,7 @@ mod tests {
     }
 
     fn key(card: &Card, recipe: &Recipe) -> String {
-        key_of(card, &recipe.sampling, tiling_of(&recipe.sampling)).unwrap().to_string()
+        key_of(card, &recipe.sampling, memory_plan::tiling(&recipe.sampling)).unwrap().to_string()
     }
 
     #[test]
@@ -244,6 +240,9 @@ mod tests {
             (&[("sampling.method", "euler"), ("sampling_steps", "10")], "euler/10"),
             (&[("sampling.colour_fix", "adain")], "heun/7+adain"),
             (&[("sampling.color_fix", "wavelet"), ("tile", "256")], "heun/7+wavelet+tile256.32"),
+            (&[("sampling.memory_budget_mib", "4096")], "heun/7"),
+            // Not enough for the default tile of 512 px.
+            (&[("sampling.memory_budget_mib", "64")], "heun/7+tile320.64"),
         ] {
             assert_eq!(sampler_of(&with(settings)).unwrap().1.as_str(), expected);
         }
@@ -257,22 +256,19 @@ mod tests {
         let model = Models::default().reference("mini").unwrap().model;
         let noise = Random::new(3, 3).normal_image(3, 20, 24);
         let lr = Image::new(24, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
-        let pixels = lr.width() * lr.height() * SCALE * SCALE;
+        let (pixels, scratch) = (16 * lr.width() * lr.height(), tempfile::tempdir().unwrap());
         let draw = |mib: &str| {
             let settings = [("sampling_steps", "2"), ("sampling.memory_budget_mib", mib), ("tile", "64")];
             let (sampling, _) = sampler_of(&with(&settings)).unwrap();
-            let at_once = sampling.batch(pixels, || 3 * pixels);
-            let seeds = [5, 6, 7];
-            let images = seeds.chunks(at_once).flat_map(|seeds| {
-                sampling
-                    .draw(&model, &lr, seeds, &mut |_, _| Ok(()))
-                    .unwrap()
-                    .into_iter()
-                    .map(|image| image.data().to_vec())
+            let plan = sampling.plan(&model, (lr.width(), lr.height()), || 3 * pixels).unwrap();
+            let memory = StateMemory { bytes: plan.state_bytes, scratch: scratch.path() };
+            let images = [5, 6, 7].chunks(plan.at_once).flat_map(|seeds| {
+                let drawn = sampling.draw(&model, &lr, seeds, memory, &mut |_, _| Ok(())).unwrap();
+                drawn.iter().map(|picture| picture.whole().unwrap()).collect::<Vec<_>>()
             });
-            (at_once, images.collect::<Vec<_>>())
+            (plan.at_once, images.collect::<Vec<_>>())
         };
-        let ((one, a), (all, b)) = (draw("1"), draw("0"));
+        let ((one, a), (all, b)) = (draw("2"), draw("0"));
         assert_eq!((one, all), (1, 3));
         assert!(a == b, "seeds drawn one by one and together differ");
     }

@@ -32,7 +32,7 @@ use image::metadata::Orientation;
 
 use self::planes::{Layout, Planes};
 use self::profile::Space;
-use super::Image;
+use super::{Image, SCALE};
 use crate::{Error, Result, input, memory};
 
 /// The largest image that is read, in megapixels (10⁶ pixels): 1.2 GB as an [`Image`].
@@ -193,6 +193,12 @@ pub fn check_size(width: usize, height: usize) -> Result<()> {
     Err(Error::invalid(format!(
         "{width}×{height} px is {megapixels:.1} megapixels, over the limit of {MAX_MEGAPIXELS} megapixels"
     )))
+}
+
+/// Whether the SR images of an LR image of this size can be read again, to be scored and shown.
+pub fn check_x4(width: usize, height: usize) -> Result<()> {
+    let (width, height) = (width.saturating_mul(SCALE), height.saturating_mul(SCALE));
+    check_size(width, height).map_err(|cause| Error::invalid(format!("its SR images could not be read: {cause}")))
 }
 
 /// What a decoder reads from.

@@ -1,0 +1,63 @@
+//! The best of several outputs by the no-reference reward, with one picture in memory.
+
+use crate::engine::metrics;
+use crate::imaging::Image;
+use crate::iqa;
+use crate::method::bounds::Bounds;
+use crate::method::recipe::{Recipe, Reward, Scope};
+use crate::method::reward::{RewardPlan, Rewards};
+use crate::method::scores::{MetricColumn, ScoreTable};
+use crate::{Error, Result};
+
+/// Scores of the outputs of one picture.
+pub struct Best {
+    reward: Reward,
+    columns: Vec<MetricColumn>,
+    /// Of each output, in the order of the columns.
+    scores: Vec<Vec<f64>>,
+}
+
+impl Best {
+    /// For outputs whose shorter side is `side_px`. Metrics that need larger images are left out. Errors: none is left.
+    pub fn of(recipe: &Recipe, side_px: usize) -> Result<Self> {
+        let mut reward = recipe.reward.clone();
+        reward.scope = Scope::PerGroup;
+        reward.fr.clear();
+        let defined = |name: &str| metrics::info(name).is_some_and(|info| info.min_size_px <= side_px);
+        reward.nr.retain(|name, weight| *weight > 0.0 && defined(name));
+        reward.fr_balance = 0.0;
+        if reward.nr.is_empty() {
+            return Err(Error::invalid(format!("no no-reference metric of the recipe is defined on {side_px} px")));
+        }
+        let columns = reward.nr.keys().filter_map(|name| Some(MetricColumn::new(name.clone(), metrics::info(name)?)));
+        let columns = columns.collect();
+        Ok(Self { reward, columns, scores: Vec::new() })
+    }
+
+    /// The metrics and their weights, as one text.
+    pub fn reward(&self) -> String {
+        self.reward.nr.iter().map(|(name, weight)| format!("{name}={weight}")).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Scores one more output.
+    pub fn add(&mut self, image: &Image) -> Result<()> {
+        let score = |column: &MetricColumn| iqa::by_name(&column.name)?.prepare(None)?.score(image);
+        self.scores.push(self.columns.iter().map(score).collect::<Result<_>>()?);
+        Ok(())
+    }
+
+    /// Index of the output with the highest reward among those so far. One more may change it for another that was there
+    /// before: scores are normalized within the group.
+    pub fn index(&self) -> Result<usize> {
+        let mut table = ScoreTable::new(vec![false], self.scores.len(), self.columns.clone())?;
+        for (output, scores) in self.scores.iter().enumerate() {
+            for (column, &score) in scores.iter().enumerate() {
+                table.set(0, output, column, score)?;
+            }
+        }
+        let mut rewards = Rewards::default();
+        rewards.compute(&table, &RewardPlan::new(&table, &self.reward, &Bounds::default())?);
+        let best = rewards.group(0).iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        Ok(best.map_or(0, |(index, _)| index))
+    }
+}

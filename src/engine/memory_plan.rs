@@ -1,0 +1,173 @@
+//! What sampling takes of memory, held against the budget before the work begins.
+//!
+//! A picture is drawn in tiles, and what is in memory follows the tile: the network's activations of one tile, a band of
+//! predictions as high as a tile and as wide as the picture, and a few bands of rows. The solver's state, which follows the
+//! picture, goes to disk where it is too large. None of this changes a pixel; the size of the tiles does, so that it comes
+//! from the recipe alone and never from what a machine has free at the moment.
+
+use crate::backbones::Backbone;
+use crate::backbones::sampler::Sampler;
+use crate::backbones::tiles::{Grid, Tiling};
+use crate::memory;
+use crate::method::recipe::Sampling;
+use crate::{Error, Result};
+
+const MIB: usize = 1 << 20;
+/// A solver's state beyond this goes to disk also where there is memory.
+const STATE_BYTES: usize = 512 * MIB;
+/// Share of the budget that the activations of a tile may take, one in this many: beside it are bands and state.
+const TILE_SHARE: usize = 4;
+/// Activations per pixel of a tile that is chosen from the budget. A round number rather than the backbone's own: it is
+/// part of the candidates' identity.
+const CHOSEN_BYTES_PER_PX: usize = 160;
+/// Sides of tiles are multiples of this where they are chosen from the budget.
+const SIDE_STEP_PX: usize = 64;
+/// f32 values per pixel that a step holds besides the activations: state, condition, prediction and what comes between.
+const STEP_VALUES: usize = 8 * 3;
+/// Rows that are in work at once at the most: a band, and what the wavelet color fix sees around it.
+const WORK_ROWS: usize = 128;
+
+/// The tiles that a recipe asks for: its own, or where it leaves them open 512 px, less where the budget cannot hold that.
+pub fn tiling(sampling: &Sampling) -> Tiling {
+    let chosen = Tiling::default();
+    match (sampling.tile_px, sampling.memory_budget_mib) {
+        (0, 0) => chosen,
+        (0, mib) => {
+            let fits = |side: &usize| side * side * CHOSEN_BYTES_PER_PX <= mib.saturating_mul(MIB) / TILE_SHARE;
+            let sides = (1..=chosen.tile_px / SIDE_STEP_PX).rev().map(|n| n * SIDE_STEP_PX);
+            let tile_px = sides.into_iter().find(fits).unwrap_or(SIDE_STEP_PX);
+            Tiling { tile_px, overlap_px: chosen.overlap_px.min(tile_px / 4) }
+        }
+        (tile_px, _) => Tiling { tile_px, overlap_px: sampling.tile_overlap_px },
+    }
+}
+
+/// How a picture is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Seeds at once.
+    pub at_once: usize,
+    /// A state of more bytes goes to disk.
+    pub state_bytes: usize,
+}
+
+/// What may be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    bytes: usize,
+    source: Source,
+}
+
+/// Where the figure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// The recipe.
+    Recipe,
+    /// What is free.
+    Machine,
+}
+
+impl Budget {
+    /// The recipe's budget; without one what is free, where the system tells and computing is done in the main memory.
+    pub fn of(sampling: &Sampling, on_cpu: bool) -> Self {
+        match sampling.memory_budget_mib {
+            0 => {
+                let free = memory::available_bytes().filter(|_| on_cpu);
+                let bytes = free.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+                Self { bytes, source: Source::Machine }
+            }
+            mib => Self { bytes: mib.saturating_mul(MIB), source: Source::Recipe },
+        }
+    }
+
+    /// Seeds of an LR image of this size to draw at once: as many as make up `fastest` pixels, fewer where the budget does
+    /// not hold them. Errors: it does not hold one.
+    pub fn plan(
+        &self,
+        sampler: &Sampler,
+        backbone: &dyn Backbone,
+        (lr_width, lr_height): (usize, usize),
+        fastest: impl FnOnce() -> usize,
+    ) -> Result<Plan> {
+        let grid = sampler.grid(backbone, lr_width, lr_height);
+        let need =
+            |count: usize| bytes(&grid, backbone.bytes_per_px(), count).saturating_add(12 * lr_width * lr_height);
+        if need(1) > self.bytes {
+            return Err(self.refusal(&grid, need(1), (lr_width, lr_height)));
+        }
+        let each = need(2).saturating_sub(need(1)).max(1);
+        let fitting = 1 + (self.bytes - need(1)) / each;
+        let pixels = grid.size[0] * grid.size[1];
+        let at_once = fitting.min(fastest() / pixels.max(1)).max(1);
+        Ok(Plan { at_once, state_bytes: STATE_BYTES.min(self.bytes.saturating_sub(need(at_once))) })
+    }
+
+    fn refusal(&self, grid: &Grid, need: usize, (width, height): (usize, usize)) -> Error {
+        let [need, budget] = [need.div_ceil(MIB), self.bytes / MIB];
+        let tile = grid.tile[0].max(grid.tile[1]);
+        let tiles = if grid.is_whole() { "whole".into() } else { format!("in tiles of {tile} px") };
+        let picture = format!("sampling {width}×{height} px {tiles} takes {need} MiB of memory");
+        Error::invalid(match self.source {
+            Source::Recipe => format!(
+                "{picture}, sampling.memory_budget_mib is {budget}; raise it, or set sampling.tile_px to less than {tile}"
+            ),
+            Source::Machine => {
+                format!("{picture}, {budget} MiB are free; free some, or set sampling.tile_px to less than {tile}")
+            }
+        })
+    }
+}
+
+/// Bytes that `count` pictures take at their peak, without the state where there are tiles.
+fn bytes(grid: &Grid, per_px: usize, count: usize) -> usize {
+    let tile = grid.tile[0].saturating_mul(grid.tile[1]).saturating_mul(per_px + 4 * STEP_VALUES);
+    let bands = if grid.is_whole() { 0 } else { 4 * STEP_VALUES * WORK_ROWS.min(grid.size[0]) * grid.size[1] };
+    let blend = if grid.is_whole() { 0 } else { grid.blend_bytes() };
+    tile.saturating_add(bands).saturating_add(blend).saturating_mul(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones::mini::Mini;
+    use crate::backbones::sampler::Solver;
+
+    fn settings(tile_px: usize, memory_budget_mib: usize) -> Sampling {
+        Sampling { tile_px, memory_budget_mib, ..Sampling::default() }
+    }
+
+    fn plan(settings: &Sampling, lr_size: (usize, usize)) -> Result<Plan> {
+        let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: tiling(settings) };
+        Budget::of(settings, false).plan(&sampler, &Mini::new(), lr_size, || 1 << 20)
+    }
+
+    #[test]
+    fn tiles_are_the_default_unless_the_budget_cannot_hold_them() {
+        assert_eq!(tiling(&settings(0, 0)), Tiling::default());
+        assert_eq!(tiling(&settings(0, 160)), Tiling::default());
+        assert_eq!(tiling(&settings(0, 159)), Tiling { tile_px: 448, overlap_px: 64 });
+        assert_eq!(tiling(&settings(0, 1)), Tiling { tile_px: 64, overlap_px: 16 });
+        assert_eq!(tiling(&settings(300, 1)), Tiling { tile_px: 300, overlap_px: 32 });
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_need_and_budget() {
+        let error = plan(&settings(512, 64), (4000, 3000)).unwrap_err().to_string();
+        for word in ["4000×3000 px", "tiles of 512 px", " MiB of memory", "memory_budget_mib is 64", "tile_px"] {
+            assert!(error.contains(word), "{error}");
+        }
+        let need: usize = error.split(" takes ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(plan(&settings(512, need), (4000, 3000)).is_ok());
+        assert!(plan(&settings(512, need - 1), (4000, 3000)).is_err());
+        assert!(plan(&settings(0, 0), (25_000, 25_000)).is_ok(), "no budget, no limit on a device of its own");
+    }
+
+    #[test]
+    fn a_batch_is_as_large_as_is_fast_and_fits() {
+        // 128×128 px: 64 of them are the fastest million.
+        assert_eq!(plan(&settings(0, 0), (32, 32)).unwrap().at_once, 64);
+        let few = plan(&settings(0, 64), (32, 32)).unwrap().at_once;
+        assert!((2..64).contains(&few), "{few}");
+        assert_eq!(plan(&settings(0, 0), (1000, 1000)).unwrap(), Plan { at_once: 1, state_bytes: STATE_BYTES });
+    }
+}
