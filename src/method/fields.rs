@@ -232,11 +232,11 @@ static FIELDS: &[Field] = &[
     field!(sampling.color_fix, Run, ["sampling.colour_fix"], "Colour fix", "", Accepted::Choice(ColorFix::WORDS), NONE,
         "Aligns the output's colour to the LR image."),
     field!(sampling.tile_px, Run, ["tile"], "Tile", "px of output", count(0, 16_384), NONE,
-        "Side of the tiles an image is sampled in. 0 chooses it from the memory budget."),
+        "Side of the tiles an image is sampled in. 0 takes 512, less where the memory budget cannot hold that."),
     field!(sampling.tile_overlap_px, Run, [], "Tile overlap", "px of output", count(0, 4096), NONE,
         "Width in which neighbouring tiles are blended; at most half a tile."),
     field!(sampling.memory_budget_mib, Nothing, [], "Memory budget", "MiB", count(0, 16_777_216), NONE,
-        "Memory that sampling may take, which bounds the seeds drawn at once. 0 leaves it to the device."),
+        "Memory that sampling may take: bounds the seeds at once and, where the tile is open, its side. 0 takes what is free."),
 
     field!(reward.fr, Run, ["fr"], "FR metrics", "weight", Accepted::Weights, REWARD,
         "Full-reference metrics and their relative weights within the FR half. Weight 0 scores without counting."),
