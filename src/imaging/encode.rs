@@ -74,6 +74,7 @@ fn write_rows(
     fault: &mut Option<Error>,
 ) -> io::Result<()> {
     let size = |side: usize| u32::try_from(side).map_err(|_| io::Error::other(format!("{side} px is too large")));
+    let to = Lasting { to, failed: None };
     let mut encoder = png::Encoder::new(to, size(picture.width())?, size(picture.height())?);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
@@ -98,6 +99,33 @@ fn write_rows(
     Ok(())
 }
 
+/// A writer that goes on failing once it failed: the encoder drops an error of the last chunk of pixels.
+struct Lasting<W> {
+    to: W,
+    failed: Option<io::ErrorKind>,
+}
+
+impl<W> Lasting<W> {
+    fn run<T>(&mut self, action: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        if let Some(kind) = self.failed {
+            return Err(kind.into());
+        }
+        let result = action(&mut self.to);
+        self.failed = result.as_ref().err().map(io::Error::kind).filter(|kind| *kind != io::ErrorKind::Interrupted);
+        result
+    }
+}
+
+impl<W: Write> Write for Lasting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.run(|to| to.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.run(Write::flush)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +145,27 @@ mod tests {
         assert_eq!(decode::read(&path).unwrap(), quantized(&image));
         assert_eq!(png_text(&path, "made").as_deref(), Some("by a test"));
         assert_eq!(png_text(directory.path(), "made"), None);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_wherever_it_is_met() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                // Once: a smaller write may succeed again.
+                self.0 = self.0.checked_sub(1).unwrap_or(usize::MAX);
+                if self.0 == usize::MAX { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let image = Image::new(5, 4, vec![0.5; 60]).unwrap();
+        let result = |writes: usize| write_rows(Full(writes), &image, None, &mut None);
+        let enough = (0..1000).find(|&writes| result(writes).is_ok()).unwrap();
+        assert!(enough > 8, "{enough} writes: header, pixels and end are at least three chunks");
+        assert!((enough..enough + 3).all(|writes| result(writes).is_ok()));
     }
 
     #[test]
