@@ -13,6 +13,7 @@ use dp2o_studio::backbones::{Backbone, mini};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::recipe::{Recipe, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
+use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::Params;
 use dp2o_studio::random::Random;
 
@@ -25,7 +26,7 @@ const SEEDS: u64 = 16;
 const PAIRS: usize = 8;
 
 fn weights(net: &mini::Mini) -> Params {
-    Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &Device::Cpu)
+    Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &Compute::cpu())
         .expect("the weights are shipped")
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use dp2o_studio::nn::kernels::attention::{self, AttentionShape};
-use dp2o_studio::nn::kernels::conv::{self, ConvShape};
-use dp2o_studio::nn::kernels::norm::{self, NormShape};
-use dp2o_studio::nn::kernels::simd::{self, Simd, WithSimd};
+use dp2o_studio::nn::kernels::cpu::simd::{self, Simd, WithSimd};
+use dp2o_studio::nn::kernels::cpu::{attention, conv, norm};
+use dp2o_studio::nn::kernels::shape::{AttentionShape, ConvShape, NormShape};
 use rayon::prelude::*;
 
 /// Batch, channels in and out, side in pixels, kernel, stride; the first four are those of the comparison.
@@ -112,7 +111,7 @@ fn convolutions(c: &mut Criterion) {
 fn normalizations(c: &mut Criterion) {
     let mut group = c.benchmark_group("group_norm_silu");
     for &(batch, channels, side) in NORMS {
-        let shape = NormShape { batch, pixels: side * side, channels, groups: 8, silu: true };
+        let shape = NormShape { batch, pixels: side * side, channels, groups: 8, eps: 1e-5, silu: true };
         let (x, dy) = (values(batch * side * side * channels), values(batch * side * side * channels));
         let (gain, shift) = (values(batch * channels), values(batch * channels));
         let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);

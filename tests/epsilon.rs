@@ -13,8 +13,8 @@ use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::recipe::{Augmentation, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
 use dp2o_studio::nn::adamw::{AdamW, Settings};
+use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::layers::{Conv, GroupNorm};
-use dp2o_studio::nn::ops;
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
 use dp2o_studio::random::Random;
@@ -52,14 +52,7 @@ impl Backbone for Gaussian {
         1
     }
 
-    fn predict<'a>(
-        &'a self,
-        _: &Tape<'a>,
-        _: &'a Params,
-        x_t: &Tensor,
-        times: &[f32],
-        condition: &Tensor,
-    ) -> Result<Var> {
+    fn predict(&self, _: &Tape, _: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var> {
         let (a, b) = self.process.mix(times[0]);
         let mean = (condition.affine(2.0, -1.0)? * a)?;
         // E[ε | x_t] of a normal x₁: the share of the deviation from the mean that is noise.
@@ -91,7 +84,7 @@ fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 #[test]
 fn ddim_and_ddpm_draw_from_the_distribution_the_network_knows() {
     let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
-    let params = Params::init(&net.specs, 0, &Device::Cpu).unwrap();
+    let params = Params::init(&net.specs, 0, &Compute::cpu()).unwrap();
     let lr = Image::new(16, 16, vec![0.6; 3 * 256]).unwrap();
     // All timesteps: with fewer, the last step from a noisier image shrinks the deviation.
     for solver in [Solver::Ddim, Solver::Ddpm] {
@@ -108,7 +101,7 @@ fn ddim_and_ddpm_draw_from_the_distribution_the_network_knows() {
 #[test]
 fn a_seed_is_the_same_alone_and_in_a_batch_and_ddpm_adds_noise_of_its_own() {
     let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
-    let params = Params::init(&net.specs, 0, &Device::Cpu).unwrap();
+    let params = Params::init(&net.specs, 0, &Compute::cpu()).unwrap();
     let lr = Image::new(8, 8, vec![0.4; 3 * 64]).unwrap();
     for solver in [Solver::Ddim, Solver::Ddpm] {
         let batch = sample(&net, &params, solver, 10, &lr, &[5, 6]);
@@ -128,7 +121,7 @@ fn a_seed_is_the_same_alone_and_in_a_batch_and_ddpm_adds_noise_of_its_own() {
 #[test]
 fn tiles_change_nothing_for_a_network_without_neighbours() {
     let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
-    let params = Params::init(&net.specs, 0, &Device::Cpu).unwrap();
+    let params = Params::init(&net.specs, 0, &Compute::cpu()).unwrap();
     let noise = Random::new(8, 0).normal_image(3, 20, 26);
     let lr = Image::new(26, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
     for solver in [Solver::Ddim, Solver::Ddpm] {
@@ -159,7 +152,7 @@ impl Small {
         let mut s = Specs::default();
         let time = Conv::linear(&mut s, "time", (8, 2 * WIDTH), 0.5);
         let input = Conv::new(&mut s, "input", (96, WIDTH), 3, 1, 1.0);
-        let norm = GroupNorm::new(&mut s, "norm", WIDTH, 4);
+        let norm = GroupNorm::new(&mut s, "norm", WIDTH, 4, 1e-5);
         let output = Conv::new(&mut s, "output", (WIDTH, 48), 3, 1, 0.0);
         Self { specs: Arc::new(s), process: process(), time, input, norm, output }
     }
@@ -186,26 +179,19 @@ impl Backbone for Small {
         4
     }
 
-    fn predict<'a>(
-        &'a self,
-        tape: &Tape<'a>,
-        params: &'a Params,
-        x_t: &Tensor,
-        times: &[f32],
-        condition: &Tensor,
-    ) -> Result<Var> {
+    fn predict(&self, tape: &Tape, params: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var> {
         let waves = |&t: &f32| (0..4).flat_map(move |k| [(t * 0.003 * (1 << k) as f32).sin(), (t * 0.003).cos()]);
         let embedding: Vec<f32> = times.iter().flat_map(waves).collect();
         let embedding = Var::constant(Tensor::from_vec(embedding, (times.len(), 8), x_t.device())?);
         let scale_shift = tape.linear(params, &self.time, &embedding)?;
-        let x = Var::constant(ops::unshuffle(x_t, 4)?);
-        let condition = Var::constant(ops::unshuffle(&condition.affine(2.0, -1.0)?, 4)?);
+        let x = Var::constant(tape.kernels().unshuffle(x_t, 4)?);
+        let condition = Var::constant(tape.kernels().unshuffle(&condition.affine(2.0, -1.0)?, 4)?);
         let h = tape.conv2d(params, &self.input, &tape.concat(&x, &condition)?, None)?;
         let h = tape.group_norm(params, &self.norm, &h, Some(&scale_shift), true)?;
         // Where there is little but noise, ε is nearly x_t: the network only has to say what is missing.
         let noise: Vec<f32> = times.iter().map(|&t| self.process.mix(t).1 as f32).collect();
         let noise = Tensor::from_vec(noise, (times.len(), 1, 1, 1), x_t.device())?;
-        let base = ops::unshuffle(&x_t.broadcast_mul(&noise)?, 4)?;
+        let base = tape.kernels().unshuffle(&x_t.broadcast_mul(&noise)?, 4)?;
         let y = tape.conv2d(params, &self.output, &h, Some(&Var::constant(base)))?;
         tape.shuffle(&y, 4)
     }
@@ -236,8 +222,8 @@ fn tensor(image: &Image) -> Tensor {
 
 /// Trains ε-prediction on the pictures; returns the weights, the first and the last loss.
 fn pretrained(net: &Small, steps: u64) -> (Params, f64, f64) {
-    let mut params = Params::init(&net.specs, 1, &Device::Cpu).unwrap().trainable(true);
-    let mut optimizer = AdamW::new(Settings::default(), params.iter().map(|(_, t)| t)).unwrap();
+    let mut params = Params::init(&net.specs, 1, &Compute::cpu()).unwrap().trainable(true);
+    let mut optimizer = AdamW::new(Settings::default(), params.kernels(), params.iter().map(|(_, t)| t)).unwrap();
     let mut losses = Vec::new();
     for step in 0..steps {
         let (mut clean, mut conditions, mut noise, mut times) = (vec![], vec![], vec![], vec![]);
@@ -254,7 +240,7 @@ fn pretrained(net: &Small, steps: u64) -> (Params, f64, f64) {
         let noise = Tensor::from_vec(noise, clean.shape(), &Device::Cpu).unwrap();
         let x_t = net.process.corrupt(&clean, &noise, &times).unwrap();
         let target = net.process.target(&clean, &noise).unwrap();
-        let tape = Tape::recording();
+        let tape = Tape::recording(params.kernels());
         let y = net.predict(&tape, &params, &x_t, &times, &condition).unwrap();
         let error = (y.tensor() - &target).unwrap();
         losses.push(f64::from(error.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap()));

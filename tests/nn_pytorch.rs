@@ -1,30 +1,28 @@
 //! Every network operation, and the whole embedded backbone, against PyTorch's float64 values
-//! (`tests/fixtures/make_nn.py`): results and gradients to 1e-4 relative. On a GPU where the build has one; the operations
-//! composed of candle's own, which run there, are compared on the CPU too.
+//! (`tests/fixtures/make_nn.py`): results and gradients to 1e-4 relative, by every implementation there is: the CPU's own
+//! kernels, the operations composed of candle's on the CPU, and the same on a GPU where the build has one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use dp2o_studio::Result;
 use dp2o_studio::backbones::{Backbone, mini};
 use dp2o_studio::nn::adamw::{AdamW, Settings};
-use dp2o_studio::nn::kernels::rows::{Centre, RowNorm};
+use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::layers::{Conv, GroupNorm, LayerNorm, RmsNorm};
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
-use dp2o_studio::nn::{ops, reference};
+
+mod computes;
+use computes::computes;
 
 /// Largest difference allowed, of the largest magnitude in the tensor.
 const TOLERANCE: f64 = 1e-4;
 
-fn device() -> Device {
-    Device::cuda_if_available(0).unwrap()
-}
-
-fn fixture(name: &str) -> HashMap<String, Tensor> {
+fn fixture(name: &str, compute: &Compute) -> HashMap<String, Tensor> {
     let path = format!("{}/tests/fixtures/nn/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-    candle_core::safetensors::load(path, &device()).unwrap()
+    candle_core::safetensors::load(path, &compute.device).unwrap()
 }
 
 fn flat(t: &Tensor) -> Vec<f32> {
@@ -49,6 +47,7 @@ fn assert_close(what: &str, got: &Tensor, want: &Tensor) {
 struct Case<'f> {
     name: String,
     all: &'f HashMap<String, Tensor>,
+    compute: &'f Compute,
 }
 
 impl<'f> Case<'f> {
@@ -65,7 +64,7 @@ impl<'f> Case<'f> {
 
     /// Weights of the fixture in the order in which the layer declared them.
     fn params(&self, specs: Specs, parts: &[&str]) -> Params {
-        let mut params = Params::init(&Arc::new(specs), 0, &device()).unwrap();
+        let mut params = Params::init(&Arc::new(specs), 0, self.compute).unwrap();
         let values: Vec<f32> = parts.iter().flat_map(|part| flat(self.get(part))).collect();
         params.set_flat(&values).unwrap();
         params.trainable(true)
@@ -77,12 +76,12 @@ impl<'f> Case<'f> {
         params: &Params,
         parts: &[&str],
         inputs: &[&str],
-        f: impl for<'a> Fn(&Tape<'a>, &'a Params, &[Var]) -> Result<Var>,
+        f: impl Fn(&Tape, &Params, &[Var]) -> Result<Var>,
     ) {
-        let tape = Tape::recording();
+        let tape = Tape::recording(params.kernels());
         let leaves: Vec<Var> = inputs.iter().map(|part| tape.leaf(self.get(part).clone())).collect();
-        let y = run(&f, &tape, params, &leaves);
-        assert_close(&format!("{}: y", self.name), y.tensor(), self.get("y"));
+        let y = f(&tape, params, &leaves).unwrap();
+        assert_close(&format!("{:?}, {}: y", self.compute.kernels, self.name), y.tensor(), self.get("y"));
         let mut gradients = tape.backward(&y, self.get("dy").clone()).unwrap();
         for (part, leaf) in inputs.iter().zip(&leaves) {
             let got = gradients.take(leaf).unwrap_or_else(|| panic!("{}: no gradient of {part}", self.name));
@@ -92,143 +91,109 @@ impl<'f> Case<'f> {
             assert_close(&format!("{}: d{part}", self.name), got.as_ref().unwrap(), self.get(&format!("d{part}")));
         }
     }
-
-    /// Result and gradients of an operation composed of candle's.
-    fn check_reference(&self, inputs: &[&str], f: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>) {
-        let tensors: Vec<Tensor> = inputs.iter().map(|part| self.get(part).clone()).collect();
-        assert_close(&format!("{}: candle's y", self.name), &f(&tensors).unwrap(), self.get("y"));
-        let borrowed: Vec<&Tensor> = tensors.iter().collect();
-        let gradients = reference::gradients(&borrowed, self.get("dy"), f).unwrap();
-        for (part, got) in inputs.iter().zip(&gradients) {
-            assert_close(&format!("{}: candle's d{part}", self.name), got, self.get(&format!("d{part}")));
-        }
-    }
-}
-
-/// Ties the lifetimes of tape and weights.
-fn run<'a>(
-    f: &impl Fn(&Tape<'a>, &'a Params, &[Var]) -> Result<Var>,
-    tape: &Tape<'a>,
-    params: &'a Params,
-    leaves: &[Var],
-) -> Var {
-    f(tape, params, leaves).unwrap()
 }
 
 /// The cases of an operation, by the first part of their names.
-fn cases<'f>(all: &'f HashMap<String, Tensor>, operation: &str) -> Vec<Case<'f>> {
+fn cases<'f>(all: &'f HashMap<String, Tensor>, compute: &'f Compute, operation: &str) -> Vec<Case<'f>> {
     let name =
         |key: &String| key.strip_suffix(".y").filter(|n| n.split('.').next() == Some(operation)).map(str::to_owned);
     let mut names: Vec<String> = all.keys().filter_map(name).collect();
     names.sort();
     assert!(!names.is_empty(), "no case of {operation}");
-    names.into_iter().map(|name| Case { name, all }).collect()
+    names.into_iter().map(|name| Case { name, all, compute }).collect()
 }
 
 #[test]
 fn convolutions() {
-    let all = fixture("operations");
-    for case in cases(&all, "conv") {
-        let [_, c_in, c_out, _, _, kernel, stride] = case.sizes();
-        let mut specs = Specs::default();
-        let layer: &'static Conv =
-            Box::leak(Box::new(Conv::new(&mut specs, "conv", (c_in, c_out), kernel, stride, 1.0)));
-        let parts = ["weight", "bias"];
-        let params = case.params(specs, &parts);
-        case.check_tape(&params, &parts, &["x", "residual"], |tape, params, v| {
-            tape.conv2d(params, layer, &v[0], Some(&v[1]))
-        });
-        case.check_reference(&["x", "weight", "bias", "residual"], |t| {
-            reference::conv2d(&t[0], &t[1], &t[2], Some(&t[3]), kernel, stride)
-        });
-        let wanted = reference::ConvGradients { x: true, weights: true };
-        let (x, weight, dy) = (case.get("x"), case.get("weight"), case.get("dy"));
-        let (dx, weights) = reference::conv2d_gradients(x, weight, dy, (kernel, stride), wanted).unwrap();
-        let [dw, db] = weights.unwrap();
-        for (part, got) in [("dx", dx.unwrap()), ("dweight", dw), ("dbias", db)] {
-            assert_close(&format!("{}: {part} on devices", case.name), &got, case.get(part));
+    for compute in &computes() {
+        let all = fixture("operations", compute);
+        for case in cases(&all, compute, "conv") {
+            let [_, c_in, c_out, _, _, kernel, stride] = case.sizes();
+            let mut specs = Specs::default();
+            let layer = Conv::new(&mut specs, "conv", (c_in, c_out), kernel, stride, 1.0);
+            let parts = ["weight", "bias"];
+            let params = case.params(specs, &parts);
+            case.check_tape(&params, &parts, &["x", "residual"], |tape, params, v| {
+                tape.conv2d(params, &layer, &v[0], Some(&v[1]))
+            });
         }
     }
 }
 
 #[test]
 fn a_linear_layer() {
-    let all = fixture("operations");
-    let case = &cases(&all, "linear")[0];
-    let mut specs = Specs::default();
-    let layer: &'static Conv = Box::leak(Box::new(Conv::linear(&mut specs, "linear", (40, 20), 1.0)));
-    let params = case.params(specs, &["weight", "bias"]);
-    case.check_tape(&params, &["weight", "bias"], &["x"], |tape, params, v| tape.linear(params, layer, &v[0]));
+    for compute in &computes() {
+        let all = fixture("operations", compute);
+        let case = &cases(&all, compute, "linear")[0];
+        let mut specs = Specs::default();
+        let layer = Conv::linear(&mut specs, "linear", (40, 20), 1.0);
+        let parts = ["weight", "bias"];
+        let params = case.params(specs, &parts);
+        case.check_tape(&params, &parts, &["x"], |tape, params, v| tape.linear(params, &layer, &v[0]));
+    }
 }
 
 #[test]
 fn group_normalization() {
-    let all = fixture("operations");
-    for case in cases(&all, "group_norm") {
-        let silu = case.name.ends_with("silu");
-        let mut specs = Specs::default();
-        let layer: &'static GroupNorm = Box::leak(Box::new(GroupNorm::new(&mut specs, "norm", 24, 4)));
-        let parts = ["weight", "bias"];
-        let params = case.params(specs, &parts);
-        let inputs: &[&str] = if silu { &["x", "scale_shift"] } else { &["x"] };
-        case.check_tape(&params, &parts, inputs, |tape, params, v| {
-            tape.group_norm(params, layer, &v[0], v.get(1), silu)
-        });
-        let inputs: &[&str] = if silu { &["x", "weight", "bias", "scale_shift"] } else { &["x", "weight", "bias"] };
-        case.check_reference(inputs, |t| reference::group_norm(&t[0], &t[1], &t[2], t.get(3), 4, silu));
+    for compute in &computes() {
+        let all = fixture("operations", compute);
+        for case in cases(&all, compute, "group_norm") {
+            let silu = case.name.ends_with("silu");
+            let mut specs = Specs::default();
+            let layer = GroupNorm::new(&mut specs, "norm", 24, 4, 1e-5);
+            let parts = ["weight", "bias"];
+            let params = case.params(specs, &parts);
+            let inputs: &[&str] = if silu { &["x", "scale_shift"] } else { &["x"] };
+            case.check_tape(&params, &parts, inputs, |tape, params, v| {
+                tape.group_norm(params, &layer, &v[0], v.get(1), silu)
+            });
+        }
     }
 }
 
 #[test]
 fn normalization_of_rows() {
-    let all = fixture("operations");
-    let mut specs = Specs::default();
-    let layer: &'static LayerNorm = Box::leak(Box::new(LayerNorm::new(&mut specs, "norm", 50, 1e-5)));
-    let case = &cases(&all, "layer_norm")[0];
-    let parts = ["weight", "bias"];
-    let params = case.params(specs, &parts);
-    case.check_tape(&params, &parts, &["x"], |tape, params, v| tape.layer_norm(params, layer, &v[0]));
-    let norm = RowNorm { width: 50, centre: Centre::Mean, eps: 1e-5 };
-    case.check_reference(&["x", "weight", "bias"], |t| reference::row_norm(&t[0], &t[1], Some(&t[2]), norm));
+    for compute in &computes() {
+        let all = fixture("operations", compute);
+        let mut specs = Specs::default();
+        let layer = LayerNorm::new(&mut specs, "norm", 50, 1e-5);
+        let case = &cases(&all, compute, "layer_norm")[0];
+        let parts = ["weight", "bias"];
+        let params = case.params(specs, &parts);
+        case.check_tape(&params, &parts, &["x"], |tape, params, v| tape.layer_norm(params, &layer, &v[0]));
 
-    let mut specs = Specs::default();
-    let layer: &'static RmsNorm = Box::leak(Box::new(RmsNorm::new(&mut specs, "norm", 50, 1e-6)));
-    let case = &cases(&all, "rms_norm")[0];
-    let params = case.params(specs, &["weight"]);
-    case.check_tape(&params, &["weight"], &["x"], |tape, params, v| tape.rms_norm(params, layer, &v[0]));
-    let norm = RowNorm { width: 50, centre: Centre::Zero, eps: 1e-6 };
-    case.check_reference(&["x", "weight"], |t| reference::row_norm(&t[0], &t[1], None, norm));
+        let mut specs = Specs::default();
+        let layer = RmsNorm::new(&mut specs, "norm", 50, 1e-6);
+        let case = &cases(&all, compute, "rms_norm")[0];
+        let params = case.params(specs, &["weight"]);
+        case.check_tape(&params, &["weight"], &["x"], |tape, params, v| tape.rms_norm(params, &layer, &v[0]));
+    }
 }
 
 #[test]
 fn operations_without_weights() {
-    let all = fixture("operations");
-    let params = Params::init(&Arc::new(Specs::default()), 0, &device()).unwrap();
-    let case = |name: &str| cases(&all, name).remove(0);
-    case("silu").check_tape(&params, &[], &["x"], |tape, _, v| tape.silu(&v[0]));
-    case("softmax").check_tape(&params, &[], &["x"], |tape, _, v| tape.softmax(&v[0]));
-    case("softmax").check_reference(&["x"], |t| reference::softmax(&t[0]));
-    case("upsample2").check_tape(&params, &[], &["x"], |tape, _, v| tape.upsample2(&v[0]));
-    case("upsample2").check_reference(&["x"], |t| reference::upsample2(&t[0]));
-    case("shuffle").check_tape(&params, &[], &["x"], |tape, _, v| tape.shuffle(&v[0], 2));
-    case("shuffle").check_reference(&["x"], |t| reference::shuffle(&t[0], 2));
-    let shuffled = case("shuffle");
-    assert_close("unshuffle", &ops::unshuffle(shuffled.get("y"), 2).unwrap(), shuffled.get("x"));
+    for compute in &computes() {
+        let all = fixture("operations", compute);
+        let params = Params::init(&Arc::new(Specs::default()), 0, compute).unwrap();
+        let case = |name: &str| cases(&all, compute, name).remove(0);
+        case("silu").check_tape(&params, &[], &["x"], |tape, _, v| tape.silu(&v[0]));
+        case("softmax").check_tape(&params, &[], &["x"], |tape, _, v| tape.softmax(&v[0]));
+        case("upsample2").check_tape(&params, &[], &["x"], |tape, _, v| tape.upsample2(&v[0]));
+        case("shuffle").check_tape(&params, &[], &["x"], |tape, _, v| tape.shuffle(&v[0], 2));
+        let shuffled = case("shuffle");
+        let back = compute.kernels.unshuffle(shuffled.get("y"), 2).unwrap();
+        assert_close("unshuffle", &back, shuffled.get("x"));
+    }
 }
 
 #[test]
 fn attention() {
-    let all = fixture("operations");
-    let params = Params::init(&Arc::new(Specs::default()), 0, &device()).unwrap();
-    for case in cases(&all, "attention") {
-        let [_, _, _, heads, _] = case.sizes();
-        let inputs = ["q", "k", "v"];
-        case.check_tape(&params, &[], &inputs, |tape, _, v| tape.attention(&v[0], &v[1], &v[2], heads));
-        case.check_reference(&inputs, |t| reference::attention(&t[0], &t[1], &t[2], heads));
-        let qkv = inputs.map(|part| case.get(part));
-        let gradients = reference::attention_gradients(qkv, case.get("dy"), heads).unwrap();
-        for (part, got) in ["dq", "dk", "dv"].iter().zip(&gradients) {
-            assert_close(&format!("{}: {part} on devices", case.name), got, case.get(part));
+    for compute in &computes() {
+        let all = fixture("operations", compute);
+        let params = Params::init(&Arc::new(Specs::default()), 0, compute).unwrap();
+        for case in cases(&all, compute, "attention") {
+            let [_, _, _, heads, _] = case.sizes();
+            case.check_tape(&params, &[], &["q", "k", "v"], |tape, _, v| tape.attention(&v[0], &v[1], &v[2], heads));
         }
     }
 }
@@ -236,28 +201,44 @@ fn attention() {
 /// A gradient of nearest upsampling must add to what other consumers of its input gave, not replace it.
 #[test]
 fn gradients_of_an_input_with_two_consumers_add_up() {
-    let tape = Tape::recording();
-    let x = tape.leaf(Tensor::new(&[[[[1.0f32], [2.0]], [[3.0], [4.0]]]], &device()).unwrap());
-    let both = tape.concat(&tape.upsample2(&x).unwrap(), &tape.upsample2(&tape.silu(&x).unwrap()).unwrap()).unwrap();
-    let mut gradients =
-        tape.backward(&both, Tensor::ones((1, 4, 4, 2), candle_core::DType::F32, &device()).unwrap()).unwrap();
-    let got = flat(&gradients.take(&x).unwrap());
-    for (got, x) in got.iter().zip([1.0f64, 2.0, 3.0, 4.0]) {
-        let sigma = 1.0 / (1.0 + (-x).exp());
-        let want = 4.0 + 4.0 * sigma * (1.0 + x * (1.0 - sigma));
-        assert!((*got as f64 - want).abs() < 1e-5, "{got}, not {want}");
+    for compute in &computes() {
+        let tape = Tape::recording(&compute.kernels);
+        let x = tape.leaf(Tensor::new(&[[[[1.0f32], [2.0]], [[3.0], [4.0]]]], &compute.device).unwrap());
+        let twice = tape.upsample2(&tape.silu(&x).unwrap()).unwrap();
+        let both = tape.concat(&tape.upsample2(&x).unwrap(), &twice).unwrap();
+        let ones = Tensor::ones((1, 4, 4, 2), DType::F32, &compute.device).unwrap();
+        let mut gradients = tape.backward(&both, ones).unwrap();
+        let got = flat(&gradients.take(&x).unwrap());
+        for (got, x) in got.iter().zip([1.0f64, 2.0, 3.0, 4.0]) {
+            let sigma = 1.0 / (1.0 + (-x).exp());
+            let want = 4.0 + 4.0 * sigma * (1.0 + x * (1.0 - sigma));
+            assert!((*got as f64 - want).abs() < 1e-5, "{compute:?}: {got}, not {want}");
+        }
     }
 }
 
 #[test]
 fn the_optimizer() {
-    let all = fixture("operations");
-    let weight = all["adamw.weight"].copy().unwrap();
-    let mut optimizer = AdamW::new(Settings { weight_decay: 0.05, ..Settings::default() }, [&weight]).unwrap();
-    for step in 0..4 {
-        let gradient = &all[&format!("adamw.gradient.{step}")];
-        optimizer.step_tensors([(&weight, Some(gradient))], 1e-2, 1.0).unwrap();
-        assert_close(&format!("AdamW, step {step}"), &weight, &all[&format!("adamw.after.{step}")]);
+    for compute in &computes() {
+        let all = fixture("operations", compute);
+        let weight = all["adamw.weight"].copy().unwrap();
+        let settings = Settings { weight_decay: 0.05, ..Settings::default() };
+        let mut optimizer = AdamW::new(settings, &compute.kernels, [&weight]).unwrap();
+        for step in 0..4 {
+            let gradient = &all[&format!("adamw.gradient.{step}")];
+            optimizer.step_tensors([(&weight, Some(gradient))], 1e-2, 1.0).unwrap();
+            assert_close(&format!("{compute:?}: AdamW, step {step}"), &weight, &all[&format!("adamw.after.{step}")]);
+        }
+    }
+}
+
+#[test]
+fn the_moving_average() {
+    for compute in &computes() {
+        let tensor = |values: &[f32]| Tensor::new(values, &compute.device).unwrap();
+        let average = tensor(&[1.0, -2.0, 0.5]);
+        compute.kernels.lerp(&average, &tensor(&[2.0, 2.0, 0.5]), 0.25).unwrap();
+        assert_values(&format!("{compute:?}"), &flat(&average), &[1.25, -1.0, 0.5]);
     }
 }
 
@@ -270,12 +251,16 @@ fn sign(index: u64, i: u64) -> f64 {
 
 #[test]
 fn the_whole_backbone() {
-    let all = fixture("mini");
-    let net: &'static mini::Mini = Box::leak(Box::new(mini::Mini::new()));
-    let params = Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &device()).unwrap();
-    let params: &'static Params = Box::leak(Box::new(params.trainable(true)));
-    let tape = Tape::recording();
-    let y = net.predict(&tape, params, &all["x"], &flat(&all["times"]), &all["condition"]).unwrap();
+    computes().iter().for_each(check_backbone);
+}
+
+fn check_backbone(compute: &Compute) {
+    let all = fixture("mini", compute);
+    let net = mini::Mini::new();
+    let params = Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), compute).unwrap();
+    let params = params.trainable(true);
+    let tape = Tape::recording(params.kernels());
+    let y = net.predict(&tape, &params, &all["x"], &flat(&all["times"]), &all["condition"]).unwrap();
     assert_close("prediction", y.tensor(), &all["y"]);
     let gradients = tape.backward(&y, all["dy"].clone()).unwrap();
     for (i, (name, _)) in params.iter().enumerate() {

@@ -5,12 +5,13 @@ use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
 use dp2o_studio::backbones::{Backbone, mini::Mini, mini::WEIGHTS};
 use dp2o_studio::imaging::Image;
+use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::Params;
 use dp2o_studio::nn::tape::Tape;
 use dp2o_studio::random::Random;
 
 fn weights(net: &Mini) -> Params {
-    Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Device::Cpu).unwrap()
+    Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap()
 }
 
 fn with_threads<R: Send>(count: usize, f: impl FnOnce() -> R + Send) -> R {
@@ -46,7 +47,7 @@ fn gradients_agree_within_rounding_on_any_number_of_threads() {
     let (x, condition, dy) = (image(0, 3), image(1, 3), image(2, 3));
     let gradients = |threads: usize| {
         with_threads(threads, || {
-            let tape = Tape::recording();
+            let tape = Tape::recording(params.kernels());
             let y = net.predict(&tape, &params, &x, &[0.2, 0.5, 0.9], &condition).unwrap();
             let gradients = tape.backward(&y, dy.clone()).unwrap();
             let flat = |t: &Option<Tensor>| t.as_ref().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -1,16 +1,20 @@
-//! The trainer on synthetic pairs: it prefers winners, resumes exactly, and notices NaN.
+//! The trainer on synthetic pairs: it prefers winners, resumes exactly, and notices NaN. What holds of a device holds by
+//! every implementation of the operations.
 
 use std::collections::BTreeSet;
 
-use candle_core::Device;
 use dp2o_studio::backbones::{Backbone, mini::Mini};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::fields::{Bearing, fields};
 use dp2o_studio::method::recipe::{Mode, Recipe, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, StepLog, Trainer};
+use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::Params;
 use dp2o_studio::random::Random;
 use dp2o_studio::{Error, Result};
+
+mod computes;
+use computes::computes;
 
 /// Winners are sharp, losers are blurred: a preference any model can learn.
 struct Synthetic {
@@ -66,8 +70,8 @@ fn settings(mode: Mode) -> Training {
     }
 }
 
-fn weights(net: &Mini) -> Params {
-    Params::from_safetensors(net.specs(), dp2o_studio::backbones::mini::WEIGHTS, "mini".as_ref(), &Device::Cpu).unwrap()
+fn weights(net: &Mini, compute: &Compute) -> Params {
+    Params::from_safetensors(net.specs(), dp2o_studio::backbones::mini::WEIGHTS, "mini".as_ref(), compute).unwrap()
 }
 
 fn steps(trainer: &mut Trainer, pairs: &mut Synthetic, count: usize) -> Vec<StepLog> {
@@ -77,7 +81,7 @@ fn steps(trainer: &mut Trainer, pairs: &mut Synthetic, count: usize) -> Vec<Step
 #[test]
 fn training_prefers_the_winners_and_leaves_the_reference_alone() {
     let net = Mini::new();
-    let reference = weights(&net);
+    let reference = weights(&net, &Compute::cpu());
     let before = reference.to_flat().unwrap();
     let mut pairs = Synthetic::new(&[32, 32, 32, 48, 32]);
     for mode in [Mode::Full, Mode::Lora] {
@@ -95,10 +99,46 @@ fn training_prefers_the_winners_and_leaves_the_reference_alone() {
     }
 }
 
+/// At step 0 policy and reference are one: d is exactly 0, by whatever computes.
+#[test]
+fn the_first_step_has_no_margin_and_the_same_numbers_by_every_implementation() {
+    let net = Mini::new();
+    let mut pairs = Synthetic::new(&[32, 48, 32]);
+    let logs: Vec<Vec<StepLog>> = computes()
+        .iter()
+        .map(|compute| {
+            let reference = weights(&net, compute);
+            let mut trainer = Trainer::new(&net, &reference, &reference, settings(Mode::Full), 3).unwrap();
+            steps(&mut trainer, &mut pairs, 2)
+        })
+        .collect();
+    for log in &logs {
+        let errors = log[0].loss.errors;
+        assert_eq!((log[0].loss.margin, log[0].loss.accuracy), (0.0, 0.5));
+        assert_eq!(errors.policy_winner, errors.reference_winner);
+        assert_eq!(errors.policy_loser, errors.reference_loser);
+        for (step, own) in log.iter().zip(&logs[0]) {
+            for (got, want) in [
+                (step.grad_norm, own.grad_norm),
+                (step.loss.loss, own.loss.loss),
+                (step.loss.errors.policy_winner, own.loss.errors.policy_winner),
+            ] {
+                assert!((got / want - 1.0).abs() < 1e-3, "{got}, by the CPU's kernels {want}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_restored_trainer_goes_on_bit_for_bit() {
+    for compute in &computes() {
+        goes_on_bit_for_bit(compute);
+    }
+}
+
+fn goes_on_bit_for_bit(compute: &Compute) {
     let net = Mini::new();
-    let reference = weights(&net);
+    let reference = weights(&net, compute);
     let mut pairs = Synthetic::new(&[32, 32, 48]);
     for mode in [Mode::Full, Mode::Lora] {
         let make = || Trainer::new(&net, &reference, &reference, settings(mode), 3).unwrap();
@@ -130,7 +170,7 @@ fn a_restored_trainer_goes_on_bit_for_bit() {
 #[test]
 fn a_state_of_other_settings_is_refused() {
     let net = Mini::new();
-    let reference = weights(&net);
+    let reference = weights(&net, &Compute::cpu());
     let full = Trainer::new(&net, &reference, &reference, settings(Mode::Full), 1).unwrap();
     let mut lora = Trainer::new(&net, &reference, &reference, settings(Mode::Lora), 1).unwrap();
     assert!(lora.restore(&full.state().unwrap()).is_err());
@@ -139,7 +179,7 @@ fn a_state_of_other_settings_is_refused() {
 #[test]
 fn nan_stops_before_it_reaches_the_weights() {
     let net = Mini::new();
-    let reference = weights(&net);
+    let reference = weights(&net, &Compute::cpu());
     let mut pairs = Synthetic::new(&[32, 32]);
     let mut trainer = Trainer::new(&net, &reference, &reference, settings(Mode::Full), 2).unwrap();
     steps(&mut trainer, &mut pairs, 1);
@@ -162,7 +202,7 @@ fn nan_stops_before_it_reaches_the_weights() {
 #[test]
 fn frozen_weights_stay_and_the_others_are_trained() {
     let net = Mini::new();
-    let reference = weights(&net);
+    let reference = weights(&net, &Compute::cpu());
     // A weight alone, the bias beside it alone, and a layer as a whole.
     let frozen = ["output.weight", "input.bias", "norm."];
     let settings = Training { frozen: frozen.map(str::to_owned).into(), ema_decay: 0.0, ..settings(Mode::Full) };

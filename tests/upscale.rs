@@ -13,6 +13,7 @@ use dp2o_studio::backbones::tiles::Tiling;
 use dp2o_studio::backbones::{Backbone, mini};
 use dp2o_studio::imaging::{Image, decode, encode};
 use dp2o_studio::memory;
+use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::Params;
 use dp2o_studio::random::Random;
 
@@ -186,7 +187,7 @@ fn transparency_is_said_to_be_lost_and_overflowing_weights_are_named() {
     assert!(said.contains("a.png: its transparency was laid on white"), "{said}");
 
     let net = Mini::new();
-    let mut params = Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &Device::Cpu).unwrap();
+    let mut params = Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap();
     for (name, tensor) in params.iter().filter(|(name, _)| *name == "output.weight") {
         tensor.slice_set(&Tensor::full(f32::MAX, tensor.shape(), &Device::Cpu).unwrap(), 0, 0).expect(name);
     }
@@ -202,7 +203,7 @@ fn transparency_is_said_to_be_lost_and_overflowing_weights_are_named() {
 fn memory_follows_the_tile() {
     let _alone = alone();
     let net = Mini::new();
-    let params = Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Device::Cpu).unwrap();
+    let params = Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap();
     let sampler = Sampler { solver: Solver::Heun, steps: 1, tiling: Tiling { tile_px: 64, overlap_px: 16 } };
     let folder = tempfile::tempdir().unwrap();
     let peak = |height: usize| {

@@ -13,7 +13,6 @@ use super::Backbone;
 use super::card;
 use super::process::Process;
 use crate::nn::layers::{Conv, GroupNorm};
-use crate::nn::ops;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 use crate::{Error, Result};
@@ -31,6 +30,8 @@ const EMBEDDING: usize = 256;
 /// Sines and cosines the time is first turned into.
 const FREQUENCIES: usize = 32;
 const GROUPS: usize = 8;
+/// Added to the variance of a group.
+const EPS: f32 = 1e-5;
 /// Image sides must be multiples of this many pixels: the patch, halved twice.
 pub const ALIGN_PX: usize = PATCH * 4;
 /// Activations at their peak; `cargo bench --bench model` measures them.
@@ -56,6 +57,7 @@ struct Scale {
     blocks: Vec<Block>,
 }
 
+#[derive(Clone, Copy)]
 struct Block {
     norm1: GroupNorm,
     conv1: Conv,
@@ -71,20 +73,21 @@ impl Block {
         let named = |part: &str| format!("{name}.{part}");
         let gain = std::f32::consts::SQRT_2;
         Self {
-            norm1: GroupNorm::new(specs, &named("norm1"), c_in, GROUPS),
+            norm1: GroupNorm::new(specs, &named("norm1"), c_in, GROUPS, EPS),
             conv1: Conv::new(specs, &named("conv1"), (c_in, c_out), 3, 1, gain),
             time: Conv::linear(specs, &named("time"), (EMBEDDING, 2 * c_out), 0.1),
-            norm2: GroupNorm::new(specs, &named("norm2"), c_out, GROUPS),
+            norm2: GroupNorm::new(specs, &named("norm2"), c_out, GROUPS, EPS),
             conv2: Conv::new(specs, &named("conv2"), (c_out, c_out), 3, 1, 0.1),
             skip: (c_in != c_out).then(|| Conv::new(specs, &named("skip"), (c_in, c_out), 1, 1, 1.0)),
         }
     }
 
-    fn forward<'a>(&'a self, tape: &Tape<'a>, params: &'a Params, x: &Var, time: &Var) -> Result<Var> {
-        tape.segment(&[x, time], params, |tape, inputs| self.layers(tape, params, &inputs[0], &inputs[1]))
+    fn forward(&self, tape: &Tape, params: &Params, x: &Var, time: &Var) -> Result<Var> {
+        let (block, weights) = (*self, params.clone());
+        tape.segment(&[x, time], params, move |tape, inputs| block.layers(tape, &weights, &inputs[0], &inputs[1]))
     }
 
-    fn layers<'a>(&'a self, tape: &Tape<'a>, params: &'a Params, x: &Var, time: &Var) -> Result<Var> {
+    fn layers(&self, tape: &Tape, params: &Params, x: &Var, time: &Var) -> Result<Var> {
         let h = tape.group_norm(params, &self.norm1, x, None, true)?;
         let h = tape.conv2d(params, &self.conv1, &h, None)?;
         let scale_shift = tape.linear(params, &self.time, time)?;
@@ -130,7 +133,7 @@ impl Mini {
                 (0..2).map(|b| Block::new(&mut s, &format!("up.{i}.{b}"), if b == 0 { c_in } else { c }, c)).collect();
             up.push(Scale { enter, blocks });
         }
-        let norm = GroupNorm::new(&mut s, "norm", CHANNELS[0], GROUPS);
+        let norm = GroupNorm::new(&mut s, "norm", CHANNELS[0], GROUPS, EPS);
         let output = Conv::new(&mut s, "output", (CHANNELS[0], PATCH_VALUES), 3, 1, 0.0);
         Self { specs: Arc::new(s), time, input, down, up, norm, output }
     }
@@ -165,14 +168,7 @@ impl Backbone for Mini {
         Ok((condition + (clean / DETAIL_GAIN as f64)?)?)
     }
 
-    fn predict<'a>(
-        &'a self,
-        tape: &Tape<'a>,
-        params: &'a Params,
-        x_t: &Tensor,
-        times: &[f32],
-        condition: &Tensor,
-    ) -> Result<Var> {
+    fn predict(&self, tape: &Tape, params: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var> {
         let (batch, _, height, width) = x_t.dims4()?;
         if height % ALIGN_PX != 0 || width % ALIGN_PX != 0 || x_t.dims() != condition.dims() || times.len() != batch {
             return Err(Error::invalid(format!(
@@ -187,8 +183,8 @@ impl Backbone for Mini {
 
         // The condition is centred like the noise it is concatenated with.
         let condition = condition.affine(2.0, -1.0)?;
-        let x = Var::constant(ops::unshuffle(x_t, PATCH)?);
-        let input = tape.concat(&x, &Var::constant(ops::unshuffle(&condition, PATCH)?))?;
+        let x = Var::constant(tape.kernels().unshuffle(x_t, PATCH)?);
+        let input = tape.concat(&x, &Var::constant(tape.kernels().unshuffle(&condition, PATCH)?))?;
         let mut h = tape.conv2d(params, &self.input, &input, None)?;
         let mut skips = Vec::new();
         for (i, scale) in self.down.iter().enumerate() {
@@ -232,6 +228,7 @@ fn frequencies(times: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::kernels::Compute;
     use crate::random::Random;
     use candle_core::Device;
 
@@ -244,7 +241,7 @@ mod tests {
     #[test]
     fn gradients_agree_with_finite_differences() {
         let net = Mini::new();
-        let mut params = Params::init(net.specs(), 5, &Device::Cpu).unwrap().trainable(true);
+        let mut params = Params::init(net.specs(), 5, &Compute::cpu()).unwrap().trainable(true);
         // The output layer starts as zero, which would hide the gradients of all others.
         for (name, tensor) in params.iter() {
             if name == "output.weight" {
@@ -256,11 +253,11 @@ mod tests {
         let (x, cond, dy) = (noise(0, shape), noise(1, shape), noise(2, shape));
         let times = [0.3, 0.8];
         let loss = |params: &Params| {
-            let y = net.predict(&Tape::inference(), params, &x, &times, &cond).unwrap();
+            let y = net.predict(&Tape::inference(params.kernels()), params, &x, &times, &cond).unwrap();
             let product = (y.tensor() * &dy).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             product.iter().map(|&v| v as f64).sum::<f64>()
         };
-        let tape = Tape::recording();
+        let tape = Tape::recording(params.kernels());
         let y = net.predict(&tape, &params, &x, &times, &cond).unwrap();
         let gradients = tape.backward(&y, dy.clone()).unwrap();
         let mut checked = 0;
@@ -290,14 +287,14 @@ mod tests {
     fn a_checkpointed_block_gives_the_same_gradients() {
         let mut specs = Specs::default();
         let block = Block::new(&mut specs, "block", 32, 48);
-        let params = Params::init(&Arc::new(specs), 3, &Device::Cpu).unwrap().trainable(true);
+        let params = Params::init(&Arc::new(specs), 3, &Compute::cpu()).unwrap().trainable(true);
         let (x, time, dy) = (
             noise(0, (2, 6, 5, 32)),
             noise(1, (1, 1, 2, EMBEDDING)).reshape((2, EMBEDDING)).unwrap(),
             noise(2, (2, 6, 5, 48)),
         );
         let run = |recomputing: bool| {
-            let tape = Tape::recording().recomputing(recomputing);
+            let tape = Tape::recording(params.kernels()).recomputing(recomputing);
             let (x, time) = (tape.leaf(x.clone()), tape.leaf(time.clone()));
             let y = block.forward(&tape, &params, &x, &time).unwrap();
             let mut g = tape.backward(&y, dy.clone()).unwrap();
@@ -311,8 +308,8 @@ mod tests {
     #[test]
     fn frozen_weights_cost_no_graph() {
         let net = Mini::new();
-        let params = Params::init(net.specs(), 5, &Device::Cpu).unwrap();
-        let tape = Tape::recording();
+        let params = Params::init(net.specs(), 5, &Compute::cpu()).unwrap();
+        let tape = Tape::recording(params.kernels());
         let (x, cond) = (noise(0, (1, 3, 16, 16)), noise(1, (1, 3, 16, 16)));
         let y = net.predict(&tape, &params, &x, &[0.5], &cond).unwrap();
         assert!(!y.wants_gradient());

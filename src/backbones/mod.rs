@@ -50,14 +50,7 @@ pub trait Backbone: Send + Sync {
 
     /// The prediction at `x_t` (velocity or noise) for one time per image; `condition` is the LR image enlarged to the
     /// output's size, `[B, 3, H, W]` in [0, 1].
-    fn predict<'a>(
-        &'a self,
-        tape: &Tape<'a>,
-        params: &'a Params,
-        x_t: &Tensor,
-        times: &[f32],
-        condition: &Tensor,
-    ) -> Result<Var>;
+    fn predict(&self, tape: &Tape, params: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var>;
 
     /// The clean image of the model for an HR image.
     fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor>;

@@ -6,6 +6,7 @@ use crate::backbones::mini::{Mini, WEIGHTS};
 use crate::imaging::fixture::picture;
 use crate::imaging::resize::enlarge_x4;
 use crate::imaging::rows::Rows;
+use crate::nn::kernels::Compute;
 use crate::nn::tape::Tape;
 use candle_core::Device;
 
@@ -19,7 +20,7 @@ fn lr() -> Image {
 
 fn model() -> (Mini, Params) {
     let net = Mini::new();
-    let params = Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Device::Cpu).unwrap();
+    let params = Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap();
     (net, params)
 }
 
@@ -42,7 +43,8 @@ fn velocity(net: &Mini, params: &Params, x: &Tensor, time: f32, condition: &Tens
                 t.pad_with_zeros(3, left, width - left - 32).unwrap()
             };
             let times = vec![time; count];
-            let part = net.predict(&Tape::inference(), params, &cut(x), &times, &cut(condition)).unwrap();
+            let part =
+                net.predict(&Tape::inference(params.kernels()), params, &cut(x), &times, &cut(condition)).unwrap();
             sum = (sum + place(&part.tensor().broadcast_mul(&mask).unwrap())).unwrap();
             weights = (weights + place(&mask)).unwrap();
         }

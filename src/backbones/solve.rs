@@ -143,7 +143,11 @@ impl<'a, 's> Solve<'a, 's> {
         (self.checkpoint)(self.done, self.total)?;
         self.done += 1;
         let times = vec![time; self.seeds.len()];
-        Ok(self.backbone.predict(&Tape::inference(), self.params, x, &times, condition)?.tensor().clone())
+        Ok(self
+            .backbone
+            .predict(&Tape::inference(self.params.kernels()), self.params, x, &times, condition)?
+            .tensor()
+            .clone())
     }
 }
 

@@ -74,7 +74,13 @@ fn seconds_per_image(model: &Model, count: usize) -> Result<f64> {
     let x = Tensor::from_vec(values, shape, model.params.device())?;
     let evaluate = || -> Result<f64> {
         let began = Instant::now();
-        let y = model.backbone.predict(&Tape::inference(), &model.params, &x, &vec![0.5; count], &x)?;
+        let y = model.backbone.predict(
+            &Tape::inference(model.params.kernels()),
+            &model.params,
+            &x,
+            &vec![0.5; count],
+            &x,
+        )?;
         // A device works while the program goes on: only a value that came back ends the measurement.
         y.tensor().flatten_all()?.get(0)?.to_scalar::<f32>()?;
         Ok(began.elapsed().as_secs_f64())

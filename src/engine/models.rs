@@ -8,6 +8,7 @@ use candle_core::Device;
 
 use super::batch;
 use crate::backbones::{Backbone, card, mini};
+use crate::nn::kernels::Compute;
 use crate::nn::params::Params;
 use crate::workspace::hash::{self, Stamp};
 use crate::{Error, Result};
@@ -98,7 +99,7 @@ impl Models {
             backbone.specs(),
             mini::WEIGHTS,
             Path::new("assets/mini.safetensors"),
-            &self.device,
+            &Compute::on(&self.device),
         )?;
         let model = Model { backbone, params: Arc::new(params) };
         let reference = Reference { model, weights_hash: hash::hash_bytes(mini::WEIGHTS) };
@@ -125,7 +126,7 @@ impl Models {
         let bytes = Params::read_file(backbone.specs(), path)?;
         let weights_hash = hash::hash_bytes(&bytes);
         verify(path, &weights_hash, recorded)?;
-        let params = Arc::new(Params::from_safetensors(backbone.specs(), &bytes, path, &self.device)?);
+        let params = Arc::new(Params::from_safetensors(backbone.specs(), &bytes, path, &Compute::on(&self.device))?);
         let checkpoint = Checkpoint { model: Model { backbone, params }, weights_hash };
         self.checkpoints.retain(|(known, ..)| known != path);
         if let (Some(before), Some(after)) = (before, stamp())
@@ -172,7 +173,7 @@ mod tests {
         let path = dir.path().join("step-000003.safetensors");
         let mut models = Models::default();
         let specs = models.reference("mini").unwrap().model.backbone.specs().clone();
-        let fresh = |seed| Params::init(&specs, seed, &Device::Cpu).unwrap();
+        let fresh = |seed| Params::init(&specs, seed, &Compute::cpu()).unwrap();
         let (first, second) = (fresh(1), fresh(2));
         let hash = write(&path, &first);
         let recorded = Recorded { name: "run-1@3", weights_hash: &hash };

@@ -64,13 +64,13 @@ impl<'m> Policy<'m> {
             Mode::Full => None,
             Mode::Lora => {
                 let lora = Lora::new(start.specs(), settings.lora_rank, settings.lora_alpha)?;
-                let factors = Params::init(lora.specs(), settings.seed, start.device())?;
+                let factors = Params::init(lora.specs(), settings.seed, start.compute())?;
                 Some(Additions { lora, base: start, factors })
             }
         };
         let trained = additions.as_ref().map_or(&weights, |a| &a.factors);
         let settings_of = Settings { weight_decay: settings.weight_decay, ..Settings::default() };
-        let optimizer = AdamW::new(settings_of, trained.iter().map(|(_, t)| t))?;
+        let optimizer = AdamW::new(settings_of, trained.kernels(), trained.iter().map(|(_, t)| t))?;
         let average = match settings.ema_decay {
             0.0 => None,
             decay => Some((weights.duplicate()?, decay)),

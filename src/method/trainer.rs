@@ -121,7 +121,7 @@ impl<'m> Trainer<'m> {
     pub fn step(&mut self, pairs: &mut dyn Pairs, checkpoint: &mut dyn FnMut() -> Result<()>) -> Result<StepLog> {
         let per_step = self.settings.pairs_per_step();
         let mut sums = LossSums::new(per_step)?;
-        let mut gradients = Gradients::default();
+        let mut gradients = Gradients::new(self.reference.kernels());
         for batch in 0..self.settings.accumulation {
             checkpoint()?;
             let first = self.step * per_step as u64 + (batch * self.settings.batch_pairs) as u64;
@@ -187,11 +187,12 @@ impl<'m> Trainer<'m> {
         let x_t = process.corrupt(&clean, &noise, &times)?;
         let target = process.target(&clean, &noise)?;
 
-        let tape = Tape::inference();
+        let tape = Tape::inference(self.reference.kernels());
         let y = self.backbone.predict(&tape, self.reference, &x_t, &times, &condition)?;
         let reference = errors(&(y.tensor() - &target)?)?;
 
-        let tape = Tape::recording().recomputing(self.settings.activations == Activations::Recompute);
+        let tape =
+            Tape::recording(self.reference.kernels()).recomputing(self.settings.activations == Activations::Recompute);
         let y = self.backbone.predict(&tape, self.policy.weights(), &x_t, &times, &condition)?;
         let difference = (y.tensor() - &target)?;
         let policy = errors(&difference)?;

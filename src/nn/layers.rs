@@ -3,7 +3,7 @@
 use super::params::{Init, ParamId, Specs};
 
 /// Convolution with weight OIHW and bias.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Conv {
     pub weight: ParamId,
     pub bias: ParamId,
@@ -14,16 +14,18 @@ pub struct Conv {
 }
 
 /// Group normalization with a weight and a bias per channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct GroupNorm {
     pub weight: ParamId,
     pub bias: ParamId,
     pub channels: usize,
     pub groups: usize,
+    /// Added to the variance.
+    pub eps: f32,
 }
 
 /// Layer normalization with a weight and a bias per channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     pub weight: ParamId,
     pub bias: ParamId,
@@ -33,7 +35,7 @@ pub struct LayerNorm {
 }
 
 /// RMS normalization with a weight per channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
     pub weight: ParamId,
     pub channels: usize,
@@ -80,10 +82,10 @@ impl Conv {
 
 impl GroupNorm {
     /// Starts as plain normalization.
-    pub fn new(specs: &mut Specs, name: &str, channels: usize, groups: usize) -> Self {
+    pub fn new(specs: &mut Specs, name: &str, channels: usize, groups: usize, eps: f32) -> Self {
         let weight = specs.add(format!("{name}.weight"), &[channels], Init::Ones);
         let bias = specs.add(format!("{name}.bias"), &[channels], Init::Zeros);
-        Self { weight, bias, channels, groups }
+        Self { weight, bias, channels, groups, eps }
     }
 }
 

@@ -64,7 +64,7 @@ impl Lora {
 
     /// Gradients of the factors from those of the merged weights.
     pub fn project(&self, factors: &Params, gradients: &Gradients) -> Result<Gradients> {
-        let mut projected = Gradients::default();
+        let mut projected = Gradients::new(factors.kernels());
         for entry in &self.entries {
             let Some(dw) = gradients.param(entry.target) else { continue };
             let dw = (dw.flatten_from(1)? * self.scale)?;
@@ -79,6 +79,7 @@ impl Lora {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::kernels::Compute;
     use candle_core::{Device, Tensor};
 
     /// The projected gradient of a linear function of W' must agree with finite differences in every factor.
@@ -89,16 +90,16 @@ mod tests {
         specs.add("bias".into(), &[4], Init::Normal(1.0));
         let specs = Arc::new(specs);
         let lora = Lora::new(&specs, 2, 3.0).unwrap();
-        let base = Params::init(&specs, 1, &Device::Cpu).unwrap();
+        let base = Params::init(&specs, 1, &Compute::cpu()).unwrap();
         let mut merged = base.duplicate().unwrap();
-        let mut factors = Params::init(lora.specs(), 2, &Device::Cpu).unwrap();
+        let mut factors = Params::init(lora.specs(), 2, &Compute::cpu()).unwrap();
         lora.merge(&base, &factors, &mut merged).unwrap();
         assert_eq!(merged.to_flat().unwrap(), base.to_flat().unwrap());
 
         let flat: Vec<f32> = (0..lora.specs().value_count()).map(|i| (i as f32 * 0.7).sin()).collect();
         factors.set_flat(&flat).unwrap();
         let direction: Vec<f32> = (0..24).map(|i| (i as f32 * 1.3).cos()).collect();
-        let mut gradients = Gradients::default();
+        let mut gradients = Gradients::new(base.kernels());
         let dw = Tensor::from_vec(direction.clone(), (4, 3, 2), &Device::Cpu).unwrap();
         gradients.add_param(ParamId(0), dw).unwrap();
         let projected = lora.project(&factors, &gradients).unwrap();

@@ -4,11 +4,10 @@
 //! cut the gradient without an error, and its autograd computes gradients nobody asked for. Tensors, devices and
 //! CUDA kernels stay candle's.
 //!
-//! * [`kernels`]: the CPU kernels, on plain f32 slices, channels-last.
+//! * [`kernels`]: what computes: our own kernels on the CPU, candle's operations elsewhere, behind one trait.
 //! * [`params`]: named weights. [`layers`]: which of them belong together, and their shapes.
 //! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records, [`tokens`]: those
 //!   on rows and tokens.
-//! * [`reference`]: the same operations composed of candle's own: what runs on CUDA, and what tests compare with.
 //! * [`adamw`]: the optimizer, one pass over the weights. [`lora`]: low-rank training of any network.
 
 pub mod adamw;
@@ -17,8 +16,5 @@ pub mod layers;
 pub mod lora;
 pub mod ops;
 pub mod params;
-pub mod reference;
 pub mod tape;
 pub mod tokens;
-
-mod cpu;

@@ -1,13 +1,14 @@
 //! Named weights of a network, apart from its structure: policy and reference share one structure.
 
+use std::any::Any;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{Device, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::kernels::conv::{self, ConvShape};
+use super::kernels::{Compute, Kernels};
 use crate::random::Random;
 use crate::{Error, Result, input};
 
@@ -56,28 +57,77 @@ impl Specs {
     }
 }
 
-/// The weights of one network: f32 tensors on one device, in the order of their [`Specs`].
+/// One weight. It outlives the [`Params`] it came from as long as a tape needs it.
+#[derive(Debug)]
+pub struct Weight {
+    tensor: Tensor,
+    /// The weight brought into the forms that kernels read, by [`Form`]; dropped when its values change.
+    forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 2],
+    /// Whether a gradient is wanted.
+    trainable: bool,
+}
+
+/// What a form of a weight is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The forward pass.
+    Forward,
+    /// The gradient of the input.
+    Backward,
+}
+
+impl Weight {
+    fn new(tensor: Tensor, trainable: bool) -> Arc<Self> {
+        Arc::new(Self { tensor, forms: Default::default(), trainable })
+    }
+
+    /// The values.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Whether a gradient is wanted.
+    pub fn is_trainable(&self) -> bool {
+        self.trainable
+    }
+
+    /// The weight in a form that its kernels read, made when first asked for.
+    pub fn in_form<T: Any + Send + Sync>(&self, form: Form, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let mut slot = self.slot(form);
+        if let Some(Ok(known)) = slot.clone().map(Arc::downcast) {
+            return Ok(known);
+        }
+        let made = Arc::new(make()?);
+        *slot = Some(made.clone());
+        Ok(made)
+    }
+
+    fn slot(&self, form: Form) -> MutexGuard<'_, Option<Arc<dyn Any + Send + Sync>>> {
+        self.forms[form as usize].lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn forget_forms(&self) {
+        [Form::Forward, Form::Backward].into_iter().for_each(|form| *self.slot(form) = None);
+    }
+}
+
+/// The weights of one network: f32 tensors on one device, in the order of their [`Specs`]. A clone shares them;
+/// [`Params::duplicate`] does not.
+#[derive(Clone)]
 pub struct Params {
     specs: Arc<Specs>,
-    device: Device,
-    tensors: Vec<Tensor>,
-    /// Weights brought into the form the kernels read; dropped when the weights change.
-    forward: Vec<Mutex<Option<Arc<conv::Forward>>>>,
-    backward: Vec<Mutex<Option<Arc<conv::Backward>>>>,
-    /// Whether a gradient is wanted, per weight.
-    trainable: Vec<bool>,
+    compute: Compute,
+    weights: Vec<Arc<Weight>>,
 }
 
 impl Params {
-    fn from_tensors(specs: Arc<Specs>, device: &Device, tensors: Vec<Tensor>) -> Self {
-        let caches = || tensors.iter().map(|_| Mutex::new(None)).collect();
-        let (forward, backward) = (caches(), tensors.iter().map(|_| Mutex::new(None)).collect());
-        let trainable = vec![false; tensors.len()];
-        Self { specs, device: device.clone(), tensors, forward, backward, trainable }
+    fn from_tensors(specs: Arc<Specs>, compute: &Compute, tensors: Vec<Tensor>) -> Self {
+        let weights = tensors.into_iter().map(|tensor| Weight::new(tensor, false)).collect();
+        Self { specs, compute: compute.clone(), weights }
     }
 
     /// Fresh weights, a function of the seed alone.
-    pub fn init(specs: &Arc<Specs>, seed: u64, device: &Device) -> Result<Self> {
+    pub fn init(specs: &Arc<Specs>, seed: u64, compute: &Compute) -> Result<Self> {
         let tensor = |(i, spec): (usize, &Spec)| {
             let len = spec.shape.iter().product();
             let values = match spec.init {
@@ -89,14 +139,14 @@ impl Params {
                     values
                 }
             };
-            Ok(Tensor::from_vec(values, spec.shape.as_slice(), device)?)
+            Ok(Tensor::from_vec(values, spec.shape.as_slice(), &compute.device)?)
         };
         let tensors = specs.0.iter().enumerate().map(tensor).collect::<Result<_>>()?;
-        Ok(Self::from_tensors(specs.clone(), device, tensors))
+        Ok(Self::from_tensors(specs.clone(), compute, tensors))
     }
 
     /// Reads f32 or f16 safetensors; `origin` names them in errors.
-    pub fn from_safetensors(specs: &Arc<Specs>, bytes: &[u8], origin: &Path, device: &Device) -> Result<Self> {
+    pub fn from_safetensors(specs: &Arc<Specs>, bytes: &[u8], origin: &Path, compute: &Compute) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| Error::file(origin, format!("not a readable safetensors file: {e}")))?;
         if let Some(other) = file.names().into_iter().find(|name| specs.0.iter().all(|spec| spec.name != **name)) {
@@ -126,15 +176,15 @@ impl Params {
             if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
                 return Err(Error::file(origin, format!("the weight \"{}\" contains {bad}", spec.name)));
             }
-            Ok(Tensor::from_vec(values, spec.shape.as_slice(), device)?)
+            Ok(Tensor::from_vec(values, spec.shape.as_slice(), &compute.device)?)
         };
         let tensors = specs.0.iter().map(tensor).collect::<Result<_>>()?;
-        Ok(Self::from_tensors(specs.clone(), device, tensors))
+        Ok(Self::from_tensors(specs.clone(), compute, tensors))
     }
 
     /// Reads a safetensors file, of a size that these weights can have.
-    pub fn load(specs: &Arc<Specs>, path: &Path, device: &Device) -> Result<Self> {
-        Self::from_safetensors(specs, &Self::read_file(specs, path)?, path, device)
+    pub fn load(specs: &Arc<Specs>, path: &Path, compute: &Compute) -> Result<Self> {
+        Self::from_safetensors(specs, &Self::read_file(specs, path)?, path, compute)
     }
 
     /// The bytes of a weights file. Errors: it is no file, or larger than the weights of these specs can be.
@@ -144,8 +194,8 @@ impl Params {
 
     /// Serialises as safetensors, f32 or (`half`) f16; `about` goes into the header.
     pub fn to_safetensors(&self, half: bool, about: &[(&str, String)]) -> Result<Vec<u8>> {
-        let mut data = Vec::with_capacity(self.tensors.len());
-        for tensor in &self.tensors {
+        let mut data = Vec::with_capacity(self.len());
+        for (_, tensor) in self.iter() {
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
             data.push(match half {
                 true => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>(),
@@ -166,8 +216,9 @@ impl Params {
 
     /// A deep copy: later updates of one do not touch the other.
     pub fn duplicate(&self) -> Result<Self> {
-        let tensors = self.tensors.iter().map(|t| Ok(t.copy()?)).collect::<Result<_>>()?;
-        Ok(Self { trainable: self.trainable.clone(), ..Self::from_tensors(self.specs.clone(), &self.device, tensors) })
+        let copy = |weight: &Arc<Weight>| Ok(Weight::new(weight.tensor.copy()?, weight.trainable));
+        let weights = self.weights.iter().map(copy).collect::<Result<_>>()?;
+        Ok(Self { weights, ..self.clone() })
     }
 
     /// The same weights with gradients wanted (`true`) or frozen.
@@ -176,19 +227,14 @@ impl Params {
     }
 
     /// The same weights with gradients wanted for those whose name says so.
-    pub fn trainable_where(mut self, wanted: impl Fn(&str) -> bool) -> Self {
-        self.trainable = self.specs.0.iter().map(|spec| wanted(&spec.name)).collect();
-        self
-    }
-
-    /// Whether a gradient is wanted for a weight.
-    pub fn is_trainable(&self, id: ParamId) -> bool {
-        self.trainable[id.0]
+    pub fn trainable_where(self, wanted: impl Fn(&str) -> bool) -> Self {
+        let weights = self.iter().map(|(name, tensor)| Weight::new(tensor.clone(), wanted(name))).collect();
+        Self { weights, ..self }
     }
 
     /// Whether a gradient is wanted for any weight.
     pub fn is_any_trainable(&self) -> bool {
-        self.trainable.contains(&true)
+        self.weights.iter().any(|weight| weight.trainable)
     }
 
     /// Names and shapes.
@@ -198,49 +244,53 @@ impl Params {
 
     /// The device of all weights.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.compute.device
+    }
+
+    /// What computes on them.
+    pub fn kernels(&self) -> &Arc<dyn Kernels> {
+        &self.compute.kernels
+    }
+
+    /// Their device and what computes on it.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
     }
 
     /// One weight.
+    pub fn weight(&self, id: ParamId) -> &Arc<Weight> {
+        &self.weights[id.0]
+    }
+
+    /// The values of one weight.
     pub fn get(&self, id: ParamId) -> &Tensor {
-        &self.tensors[id.0]
+        &self.weights[id.0].tensor
     }
 
     /// All weights with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.specs.0.iter().map(|s| s.name.as_str()).zip(&self.tensors)
+        self.specs.0.iter().map(|s| s.name.as_str()).zip(self.weights.iter().map(|weight| &weight.tensor))
     }
 
     /// Number of weight tensors.
     pub fn len(&self) -> usize {
-        self.tensors.len()
+        self.weights.len()
     }
 
     /// Whether there is no weight at all.
     pub fn is_empty(&self) -> bool {
-        self.tensors.is_empty()
+        self.weights.is_empty()
     }
 
     /// Must be called after the values of the weights were changed in place.
     pub fn touch(&mut self) {
-        self.forward.iter_mut().for_each(|c| *c = Mutex::new(None));
-        self.backward.iter_mut().for_each(|c| *c = Mutex::new(None));
-    }
-
-    /// A convolution's weights in the form the forward kernel reads.
-    pub(super) fn conv_forward(&self, id: ParamId, shape: ConvShape) -> Result<Arc<conv::Forward>> {
-        cached(&self.forward[id.0], || Ok(conv::Forward::new(&super::cpu::values(self.get(id))?, shape)))
-    }
-
-    /// A convolution's weights in the form the input gradient reads.
-    pub(super) fn conv_backward(&self, id: ParamId, shape: ConvShape) -> Result<Arc<conv::Backward>> {
-        cached(&self.backward[id.0], || Ok(conv::Backward::new(&super::cpu::values(self.get(id))?, shape)))
+        self.weights.iter().for_each(|weight| weight.forget_forms());
     }
 
     /// Moves all weights a little towards `other`: `self = decay · self + (1 − decay) · other`.
     pub fn average_with(&mut self, other: &Params, decay: f64) -> Result<()> {
-        for (mine, theirs) in self.tensors.iter().zip(&other.tensors) {
-            super::adamw::lerp_in_place(mine, theirs, 1.0 - decay as f32)?;
+        for (mine, theirs) in self.weights.iter().zip(&other.weights) {
+            self.compute.kernels.lerp(&mine.tensor, &theirs.tensor, 1.0 - decay as f32)?;
         }
         self.touch();
         Ok(())
@@ -249,7 +299,7 @@ impl Params {
     /// All values of all weights, one after the other.
     pub fn to_flat(&self) -> Result<Vec<f32>> {
         let mut flat = Vec::with_capacity(self.specs.value_count());
-        for t in &self.tensors {
+        for (_, t) in self.iter() {
             flat.extend(t.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok(flat)
@@ -261,24 +311,14 @@ impl Params {
             return Err(Error::invalid("the number of values does not fit the network"));
         }
         let mut rest = flat;
-        for t in &self.tensors {
+        for (_, t) in self.iter() {
             let (head, tail) = rest.split_at(t.elem_count());
-            t.slice_set(&Tensor::from_slice(head, t.shape(), &self.device)?, 0, 0)?;
+            t.slice_set(&Tensor::from_slice(head, t.shape(), self.device())?, 0, 0)?;
             rest = tail;
         }
         self.touch();
         Ok(())
     }
-}
-
-fn cached<T>(slot: &Mutex<Option<Arc<T>>>, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-    let mut slot = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(value) = &*slot {
-        return Ok(value.clone());
-    }
-    let value = Arc::new(make()?);
-    *slot = Some(value.clone());
-    Ok(value)
 }
 
 #[cfg(test)]
@@ -294,7 +334,7 @@ mod tests {
         let path = dir.path().join("w.safetensors");
         let error = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            Params::load(&specs, &path, &Device::Cpu).err().map(|e| e.to_string())
+            Params::load(&specs, &path, &Compute::cpu()).err().map(|e| e.to_string())
         };
         let file = |named: &[(&str, &[usize], Dtype, &[u8])]| {
             let views = named
@@ -322,7 +362,7 @@ mod tests {
             assert!(error.starts_with(&path.display().to_string()) && error.contains(cause), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
-        let folder = Params::load(&specs, dir.path(), &Device::Cpu).err().unwrap().to_string();
+        let folder = Params::load(&specs, dir.path(), &Compute::cpu()).err().unwrap().to_string();
         assert!(folder.contains("is a directory"), "{folder}");
     }
 }

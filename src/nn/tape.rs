@@ -5,20 +5,21 @@
 //! [`Tape::inference`] never records: the reference model costs no graph.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::cpu;
-use super::kernels::elementwise;
+use super::kernels::Kernels;
 use super::params::{ParamId, Params};
 use crate::Result;
 
 /// Turns the gradient of an operation's output into gradients of its inputs and weights.
-type Backward<'a> = Box<dyn FnOnce(&Tensor, &mut Gradients) -> Result<()> + 'a>;
+type Backward = Box<dyn FnOnce(&Tensor, &mut Gradients) -> Result<()>>;
 
-/// A recording of operations whose weights live at least for `'a`.
-pub struct Tape<'a> {
-    nodes: RefCell<Vec<Option<Backward<'a>>>>,
+/// A recording of operations.
+pub struct Tape {
+    kernels: Arc<dyn Kernels>,
+    nodes: RefCell<Vec<Option<Backward>>>,
     recording: bool,
     recomputing: bool,
 }
@@ -49,24 +50,29 @@ impl Var {
 }
 
 /// Gradients collected by a backward pass.
-#[derive(Default)]
 pub struct Gradients {
+    kernels: Arc<dyn Kernels>,
     nodes: Vec<Option<Tensor>>,
     params: Vec<Option<Tensor>>,
 }
 
 impl Gradients {
+    /// None yet.
+    pub fn new(kernels: &Arc<dyn Kernels>) -> Self {
+        Self { kernels: kernels.clone(), nodes: Vec::new(), params: Vec::new() }
+    }
+
     /// Adds to the gradient of a value; does nothing where none is wanted.
     pub fn add(&mut self, var: &Var, gradient: Tensor) -> Result<()> {
         match var.node {
-            Some(node) => add_to(&mut self.nodes, node, gradient),
+            Some(node) => add_to(&mut self.nodes, node, gradient, self.kernels.as_ref()),
             None => Ok(()),
         }
     }
 
     /// Adds to the gradient of a weight.
     pub fn add_param(&mut self, id: ParamId, gradient: Tensor) -> Result<()> {
-        add_to(&mut self.params, id.0, gradient)
+        add_to(&mut self.params, id.0, gradient, self.kernels.as_ref())
     }
 
     /// Adds to the gradient of a weight that came out beside others, if it is `wanted`.
@@ -86,14 +92,8 @@ impl Gradients {
 
     /// Euclidean norm of the gradients of all weights together.
     pub fn norm(&self) -> Result<f64> {
-        let mut sum = 0.0;
-        for gradient in self.params.iter().flatten() {
-            sum += match gradient.device().is_cpu() {
-                true => elementwise::sum_of_squares(&cpu::values(gradient)?),
-                false => gradient.sqr()?.sum_all()?.to_scalar::<f32>()? as f64,
-            };
-        }
-        Ok(sum.sqrt())
+        let squares = self.params.iter().flatten().map(|gradient| self.kernels.sum_of_squares(gradient));
+        Ok(squares.sum::<Result<f64>>()?.sqrt())
     }
 
     /// Gradients of all weights, by index.
@@ -102,28 +102,21 @@ impl Gradients {
     }
 }
 
-fn add_to(slots: &mut Vec<Option<Tensor>>, index: usize, gradient: Tensor) -> Result<()> {
+fn add_to(slots: &mut Vec<Option<Tensor>>, index: usize, gradient: Tensor, kernels: &dyn Kernels) -> Result<()> {
     if slots.len() <= index {
         slots.resize(index + 1, None);
     }
     slots[index] = Some(match slots[index].take() {
         None => gradient,
-        Some(sum) if sum.device().is_cpu() => {
-            let (a, b) = (cpu::values(&sum)?, cpu::values(&gradient)?);
-            cpu::build(sum.shape(), |out| {
-                out.copy_from_slice(&a);
-                elementwise::add_assign(out, &b);
-            })?
-        }
-        Some(sum) => (sum + gradient)?,
+        Some(sum) => kernels.add(&sum, &gradient)?,
     });
     Ok(())
 }
 
-impl<'a> Tape<'a> {
+impl Tape {
     /// A tape that records what gradients need.
-    pub fn recording() -> Self {
-        Self { nodes: RefCell::default(), recording: true, recomputing: false }
+    pub fn recording(kernels: &Arc<dyn Kernels>) -> Self {
+        Self { kernels: kernels.clone(), nodes: RefCell::default(), recording: true, recomputing: false }
     }
 
     /// The tape with its segments' activations computed again in the backward pass instead of kept.
@@ -132,13 +125,18 @@ impl<'a> Tape<'a> {
     }
 
     /// A tape that records nothing.
-    pub fn inference() -> Self {
-        Self { nodes: RefCell::default(), recording: false, recomputing: false }
+    pub fn inference(kernels: &Arc<dyn Kernels>) -> Self {
+        Self { recording: false, ..Self::recording(kernels) }
+    }
+
+    /// What computes.
+    pub fn kernels(&self) -> &Arc<dyn Kernels> {
+        &self.kernels
     }
 
     /// Whether the gradient of a weight will be wanted.
     pub fn trains(&self, params: &Params, id: ParamId) -> bool {
-        self.recording && params.is_trainable(id)
+        self.recording && params.weight(id).is_trainable()
     }
 
     /// An input whose gradient is wanted.
@@ -155,7 +153,7 @@ impl<'a> Tape<'a> {
     /// is `wanted` for one of the operation's inputs or weights.
     pub fn push<F>(&self, tensor: Tensor, wanted: bool, backward: impl FnOnce() -> F) -> Var
     where
-        F: FnOnce(&Tensor, &mut Gradients) -> Result<()> + 'a,
+        F: FnOnce(&Tensor, &mut Gradients) -> Result<()> + 'static,
     {
         if !(self.recording && wanted) {
             return Var::constant(tensor);
@@ -169,7 +167,7 @@ impl<'a> Tape<'a> {
     /// any other.
     pub fn segment<F>(&self, inputs: &[&Var], params: &Params, body: F) -> Result<Var>
     where
-        F: Fn(&Tape<'a>, &[Var]) -> Result<Var> + 'a,
+        F: Fn(&Tape, &[Var]) -> Result<Var> + 'static,
     {
         if self.recording && self.recomputing {
             return self.checkpoint(inputs, params, body);
@@ -183,22 +181,23 @@ impl<'a> Tape<'a> {
     /// come in through `inputs`.
     pub fn checkpoint<F>(&self, inputs: &[&Var], params: &Params, body: F) -> Result<Var>
     where
-        F: Fn(&Tape<'a>, &[Var]) -> Result<Var> + 'a,
+        F: Fn(&Tape, &[Var]) -> Result<Var> + 'static,
     {
         let wanted = (self.recording && params.is_any_trainable()) || inputs.iter().any(|v| v.wants_gradient());
         let inputs: Vec<Var> = inputs.iter().map(|&v| v.clone()).collect();
         let constants: Vec<Var> = inputs.iter().map(|v| Var::constant(v.tensor.clone())).collect();
-        let result = body(&Tape::inference(), &constants)?;
+        let result = body(&Tape::inference(&self.kernels), &constants)?;
+        let kernels = self.kernels.clone();
         Ok(self.push(result.tensor, wanted, || {
             move |dy: &Tensor, sink: &mut Gradients| {
-                let tape = Tape::recording();
+                let tape = Tape::recording(&kernels);
                 let again = |v: &Var| match v.wants_gradient() {
                     true => tape.leaf(v.tensor.clone()),
                     false => v.clone(),
                 };
                 let leaves: Vec<Var> = inputs.iter().map(again).collect();
                 let result = body(&tape, &leaves)?;
-                let mut inner = Gradients { params: std::mem::take(&mut sink.params), ..Default::default() };
+                let mut inner = Gradients { params: std::mem::take(&mut sink.params), ..Gradients::new(&kernels) };
                 tape.backward_into(&result, dy.clone(), &mut inner)?;
                 sink.params = std::mem::take(&mut inner.params);
                 for (input, leaf) in inputs.iter().zip(&leaves) {
@@ -213,7 +212,7 @@ impl<'a> Tape<'a> {
 
     /// Gradients of everything on the tape, given the gradient of `output`.
     pub fn backward(self, output: &Var, gradient: Tensor) -> Result<Gradients> {
-        let mut gradients = Gradients::default();
+        let mut gradients = Gradients::new(&self.kernels);
         self.backward_into(output, gradient, &mut gradients)?;
         Ok(gradients)
     }

@@ -1,97 +1,50 @@
 //! Operations of networks that work on tokens, `[batch, tokens, channels]`: softmax, layer and RMS normalization,
 //! attention. Each has a gradient; candle-nn's fused forms of them have none.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
-use super::cpu;
-use super::kernels::attention::{self, AttentionShape};
-use super::kernels::rows::{self, Centre, RowNorm};
+use super::kernels::shape::{AttentionShape, Center, RowNorm};
 use super::layers::{LayerNorm, RmsNorm};
 use super::params::{ParamId, Params};
-use super::reference;
 use super::tape::{Gradients, Tape, Var};
 use crate::{Error, Result};
 
-impl<'a> Tape<'a> {
+impl Tape {
     /// Softmax along the last dimension.
     pub fn softmax(&self, x: &Var) -> Result<Var> {
-        let width = width_of(x)?;
-        let y = if x.tensor().device().is_cpu() {
-            let values = cpu::values(x.tensor())?;
-            cpu::build(x.tensor().shape(), |y| rows::softmax(&values, width, y))?
-        } else {
-            reference::softmax(x.tensor())?
-        };
+        width_of(x)?;
+        let y = self.kernels().softmax(x.tensor())?;
         let result = y.clone();
         Ok(self.push(y, x.wants_gradient(), || {
-            let x = x.clone();
-            move |dy: &Tensor, sink: &mut Gradients| {
-                let dx = if dy.device().is_cpu() {
-                    let (y, dy) = (cpu::values(&result)?, cpu::values(dy)?);
-                    cpu::build(x.tensor().shape(), |dx| rows::softmax_gradient(&y, &dy, width, dx))?
-                } else {
-                    let along = (dy * &result)?.sum_keepdim(D::Minus1)?;
-                    (dy.broadcast_sub(&along)? * &result)?
-                };
-                sink.add(&x, dx)
-            }
+            let (x, kernels) = (x.clone(), self.kernels().clone());
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, kernels.softmax_gradient(&result, dy)?)
         }))
     }
 
     /// Layer normalization along the last dimension.
-    pub fn layer_norm(&self, params: &'a Params, layer: &'a LayerNorm, x: &Var) -> Result<Var> {
-        let norm = RowNorm { width: layer.channels, centre: Centre::Mean, eps: layer.eps };
+    pub fn layer_norm(&self, params: &Params, layer: &LayerNorm, x: &Var) -> Result<Var> {
+        let norm = RowNorm { width: layer.channels, center: Center::Mean, eps: layer.eps };
         self.row_norm(params, norm, layer.weight, Some(layer.bias), x)
     }
 
     /// RMS normalization along the last dimension.
-    pub fn rms_norm(&self, params: &'a Params, layer: &'a RmsNorm, x: &Var) -> Result<Var> {
-        let norm = RowNorm { width: layer.channels, centre: Centre::Zero, eps: layer.eps };
+    pub fn rms_norm(&self, params: &Params, layer: &RmsNorm, x: &Var) -> Result<Var> {
+        let norm = RowNorm { width: layer.channels, center: Center::Zero, eps: layer.eps };
         self.row_norm(params, norm, layer.weight, None, x)
     }
 
-    fn row_norm(
-        &self,
-        params: &'a Params,
-        norm: RowNorm,
-        weight: ParamId,
-        bias: Option<ParamId>,
-        x: &Var,
-    ) -> Result<Var> {
+    fn row_norm(&self, params: &Params, norm: RowNorm, weight: ParamId, bias: Option<ParamId>, x: &Var) -> Result<Var> {
         let width = width_of(x)?;
         if width != norm.width {
             return Err(Error::invalid(format!("a normalization of {} channels got {width}", norm.width)));
         }
-        let (w, b) = (params.get(weight), bias.map(|bias| params.get(bias)));
-        let y = if x.tensor().device().is_cpu() {
-            let (values, w) = (cpu::values(x.tensor())?, cpu::values(w)?);
-            let b = b.map(cpu::values).transpose()?;
-            cpu::build(x.tensor().shape(), |y| rows::normalize(norm, &values, &w, b.as_deref(), y))?
-        } else {
-            reference::row_norm(x.tensor(), w, b, norm)?
-        };
+        let y = self.kernels().row_norm(norm, params.get(weight), bias.map(|bias| params.get(bias)), x.tensor())?;
         let trains_weight = self.trains(params, weight);
         let trains_bias = bias.is_some_and(|bias| self.trains(params, bias));
         Ok(self.push(y, trains_weight || trains_bias || x.wants_gradient(), || {
-            let x = x.clone();
+            let (x, w, kernels) = (x.clone(), params.get(weight).clone(), self.kernels().clone());
             move |dy: &Tensor, sink: &mut Gradients| {
-                let w = params.get(weight);
-                let (dx, dw, db) = if dy.device().is_cpu() {
-                    let (values, w, dy) = (cpu::values(x.tensor())?, cpu::values(w)?, cpu::values(dy)?);
-                    let mut sums = None;
-                    let dx = cpu::build(x.tensor().shape(), |dx| {
-                        sums = Some(rows::normalize_gradient(norm, &values, &w, &dy, dx));
-                    })?;
-                    let (dw, db) = sums.unwrap_or_default();
-                    let tensor = |v| Tensor::from_vec(v, width, x.tensor().device());
-                    (dx, tensor(dw)?, tensor(db)?)
-                } else {
-                    // The bias only adds: its gradient needs no graph.
-                    let all =
-                        reference::gradients(&[x.tensor(), w], dy, |t| reference::row_norm(&t[0], &t[1], None, norm))?;
-                    let [dx, dw] = reference::take(all)?;
-                    (dx, dw, dy.reshape(((), width))?.sum(0)?)
-                };
+                let [dx, dw, db] = kernels.row_norm_gradients(norm, &w, x.tensor(), dy)?;
                 sink.add_wanted(weight, dw, trains_weight)?;
                 if let Some(bias) = bias {
                     sink.add_wanted(bias, db, trains_bias)?;
@@ -116,32 +69,14 @@ impl<'a> Tape<'a> {
             )));
         }
         let shape = AttentionShape { batch, queries, keys, heads, dim: channels / heads };
-        let (y, log_sums) = if q.tensor().device().is_cpu() {
-            let (q, k, v) = (cpu::values(q.tensor())?, cpu::values(k.tensor())?, cpu::values(v.tensor())?);
-            let mut log_sums = Vec::new();
-            let y = cpu::build((batch, queries, channels), |y| log_sums = attention::forward(shape, &q, &k, &v, y))?;
-            (y, log_sums)
-        } else {
-            (reference::attention(q.tensor(), k.tensor(), v.tensor(), heads)?, Vec::new())
-        };
+        let (y, saved) = self.kernels().attention(shape, [q, k, v].map(Var::tensor))?;
         let result = y.clone();
         let wanted = q.wants_gradient() || k.wants_gradient() || v.wants_gradient();
         Ok(self.push(y, wanted, || {
-            let inputs = [q.clone(), k.clone(), v.clone()];
+            let (inputs, kernels) = ([q.clone(), k.clone(), v.clone()], self.kernels().clone());
             move |dy: &Tensor, sink: &mut Gradients| {
-                let [q, k, v] = &inputs;
-                let gradients = if dy.device().is_cpu() {
-                    let (y, dy) = (cpu::values(&result)?, cpu::values(dy)?);
-                    let of = |t: &Var| vec![0.0; t.tensor().elem_count()];
-                    let (mut dq, mut dk, mut dv) = (of(q), of(k), of(v));
-                    let values = (cpu::values(q.tensor())?, cpu::values(k.tensor())?, cpu::values(v.tensor())?);
-                    let values = (&*values.0, &*values.1, &*values.2);
-                    attention::backward(shape, values, (&y, &log_sums), &dy, &mut dq, &mut dk, &mut dv);
-                    let tensor = |values, of: &Var| Tensor::from_vec(values, of.tensor().shape(), q.tensor().device());
-                    [tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?]
-                } else {
-                    reference::attention_gradients([q.tensor(), k.tensor(), v.tensor()], dy, heads)?
-                };
+                let qkv = inputs.each_ref().map(Var::tensor);
+                let gradients = kernels.attention_gradients(shape, qkv, &result, &saved, dy)?;
                 for (input, gradient) in inputs.iter().zip(gradients) {
                     sink.add(input, gradient)?;
                 }

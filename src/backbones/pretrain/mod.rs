@@ -13,6 +13,7 @@ use super::Backbone;
 use super::mini::Mini;
 use crate::imaging::atomic::write_atomic;
 use crate::nn::adamw::{AdamW, Settings};
+use crate::nn::kernels::Compute;
 use crate::nn::params::Params;
 use crate::nn::tape::{Tape, Var};
 use crate::{Error, Result, input};
@@ -85,14 +86,15 @@ impl State {
         name.into()
     }
 
-    fn start(net: &Mini, options: &Options, device: &Device) -> Result<Self> {
+    fn start(net: &Mini, options: &Options, compute: &Compute) -> Result<Self> {
         let params = match &options.init {
-            Some(weights) => Params::load(net.specs(), weights, device)?,
-            None => Params::init(net.specs(), options.seed, device)?,
+            Some(weights) => Params::load(net.specs(), weights, compute)?,
+            None => Params::init(net.specs(), options.seed, compute)?,
         };
         let params = params.trainable(true);
         let optimizer = AdamW::new(
             Settings { beta2: 0.99, weight_decay: 0.0, ..Settings::default() },
+            params.kernels(),
             params.iter().map(|(_, t)| t),
         )?;
         Ok(Self { average: params.duplicate()?, params, optimizer, progress: Progress::default() })
@@ -116,9 +118,9 @@ impl State {
         write_atomic(&options.out, &self.average.to_safetensors(true, &about)?)
     }
 
-    fn resume(net: &Mini, options: &Options, device: &Device) -> Result<Self> {
+    fn resume(net: &Mini, options: &Options, compute: &Compute) -> Result<Self> {
         let path = Self::path(&options.out);
-        let mut state = Self::start(net, options, device)?;
+        let mut state = Self::start(net, options, compute)?;
         // A line of text, then weights, their average and two moments.
         let bytes = input::read(&path, (1 << 20) + 16 * net.specs().value_count() as u64)?;
         let damaged = || Error::file(&path, "not the training state of this network; remove it to start afresh");
@@ -156,8 +158,8 @@ pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progr
     let held_out = options.held_out.as_deref().map(patches::photos).transpose()?;
     let net = Mini::new();
     let mut state = match State::path(&options.out).exists() {
-        true => State::resume(&net, options, device)?,
-        false => State::start(&net, options, device)?,
+        true => State::resume(&net, options, &Compute::on(device))?,
+        false => State::start(&net, options, &Compute::on(device))?,
     };
     let judge = |average: &Params| held_out.as_deref().map(|p| held_out_loss(&net, average, p, device)).transpose();
     state.progress.held_out_loss = judge(&state.average)?;
@@ -193,7 +195,7 @@ pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progr
 fn train_step(net: &Mini, photos: &[Photo], options: &Options, state: &mut State, device: &Device) -> Result<f64> {
     let step = state.progress.step;
     let batch = patches::batch(photos, options.batch, options.seed, step, device)?;
-    let tape = Tape::recording();
+    let tape = Tape::recording(state.params.kernels());
     let (y, error) = prediction(net, &tape, &state.params, &batch)?;
     let loss = mean_square(&error)?;
     let count = error.elem_count() as f64;
@@ -215,7 +217,7 @@ fn train_step(net: &Mini, photos: &[Photo], options: &Options, state: &mut State
 }
 
 /// The predicted velocity of a batch, and its error.
-fn prediction<'a>(net: &'a Mini, tape: &Tape<'a>, params: &'a Params, batch: &Batch) -> Result<(Var, Tensor)> {
+fn prediction(net: &Mini, tape: &Tape, params: &Params, batch: &Batch) -> Result<(Var, Tensor)> {
     let y = net.predict(tape, params, &batch.x_t, &batch.times, &batch.condition)?;
     let error = (y.tensor() - &batch.velocity)?;
     Ok((y, error))
@@ -230,7 +232,7 @@ fn held_out_loss(net: &Mini, params: &Params, photos: &[Photo], device: &Device)
     let mut sum = 0.0;
     for step in 0..HELD_OUT_BATCHES {
         let batch = patches::batch(photos, HELD_OUT_BATCH, HELD_OUT_SEED, step, device)?;
-        sum += mean_square(&prediction(net, &Tape::inference(), params, &batch)?.1)?;
+        sum += mean_square(&prediction(net, &Tape::inference(params.kernels()), params, &batch)?.1)?;
     }
     Ok(sum / HELD_OUT_BATCHES as f64)
 }

@@ -33,7 +33,8 @@ impl Features {
     }
 }
 
-use crate::nn::kernels::conv::{self, ConvShape, Forward};
+use crate::nn::kernels::cpu::conv::{self, Forward};
+use crate::nn::kernels::shape::ConvShape;
 
 /// A convolution with a square kernel and zero padding.
 pub struct Conv {

@@ -1,14 +1,154 @@
-//! CPU kernels on plain f32 slices. Images are channels-last (NHWC): every inner loop runs over contiguous
-//! channels, whatever the image size.
+//! What computes: one [`Kernels`] value, chosen when a model is opened, does every operation of a network forward and
+//! backward; nothing else asks which device it runs on.
+//!
+//! * [`cpu`]: kernels of our own on f32 slices, channels-last: the fast way on a CPU.
+//! * [`composed`]: the same operations composed of candle's, on any device: what runs on CUDA, and what the tests hold the
+//!   first against.
+//! * [`shape`]: what an operation is told of its sizes.
 
-pub mod attention;
-pub mod conv;
-pub mod elementwise;
-pub mod gemm;
-pub mod im2col;
-pub mod math;
-pub mod norm;
-pub mod rows;
-pub mod scratch;
-pub mod simd;
-pub mod winograd;
+pub mod composed;
+pub mod cpu;
+pub mod shape;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::adamw::{Moments, Update};
+use super::params::Weight;
+use crate::Result;
+use shape::{AttentionShape, ConvShape, NormShape, RowNorm};
+
+/// What an operation's forward pass leaves for its backward pass; what it is belongs to the implementation.
+pub type Saved = Vec<Tensor>;
+
+/// Gradients of a group normalization.
+pub struct NormGradients {
+    pub x: Tensor,
+    /// Of the weight and the bias, where they were wanted.
+    pub affine: Option<[Tensor; 2]>,
+    /// Of scale and shift, where the operation had them.
+    pub scale_shift: Option<Tensor>,
+}
+
+/// The operations of networks. Activations are f32, contiguous, on the device of the weights: images channels-last,
+/// `[batch, height, width, channels]`, tokens `[batch, tokens, channels]`. Results do not depend on the number of threads,
+/// sums over many values beyond their rounding excepted.
+pub trait Kernels: Debug + Send + Sync {
+    /// Convolution with an OIHW weight (or, for 1×1, `[O, I]`), plus bias and `residual` of the output's shape.
+    fn conv2d(
+        &self,
+        shape: ConvShape,
+        weight: &Weight,
+        bias: &Tensor,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor>;
+    /// Gradient of the convolution's input.
+    fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> Result<Tensor>;
+    /// Gradient of the convolution's weight, in the weight's shape.
+    fn conv2d_weight_gradient(&self, shape: ConvShape, weight: &Weight, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
+    /// Gradient of a bias per channel (the last dimension).
+    fn bias_gradient(&self, dy: &Tensor) -> Result<Tensor>;
+
+    /// Group normalization, scale and shift per image (`[batch, 2·channels]`, `y = ŷ·(1 + scale) + shift`), SiLU.
+    fn group_norm(
+        &self,
+        shape: NormShape,
+        affine: [&Tensor; 2],
+        x: &Tensor,
+        scale_shift: Option<&Tensor>,
+    ) -> Result<(Tensor, Saved)>;
+    /// Gradients of [`Kernels::group_norm`]; `trains`: those of weight and bias are wanted.
+    #[allow(clippy::too_many_arguments)]
+    fn group_norm_gradients(
+        &self,
+        shape: NormShape,
+        affine: [&Tensor; 2],
+        x: &Tensor,
+        scale_shift: Option<&Tensor>,
+        saved: &Saved,
+        dy: &Tensor,
+        trains: bool,
+    ) -> Result<NormGradients>;
+
+    /// Layer or RMS normalization along the last dimension.
+    fn row_norm(&self, norm: RowNorm, weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor>;
+    /// Gradients of input, weight and bias of [`Kernels::row_norm`].
+    fn row_norm_gradients(&self, norm: RowNorm, weight: &Tensor, x: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]>;
+
+    /// Softmax along the last dimension.
+    fn softmax(&self, x: &Tensor) -> Result<Tensor>;
+    /// Gradient of [`Kernels::softmax`] from its result `y`.
+    fn softmax_gradient(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor>;
+
+    /// `softmax(q·kᵀ/√dim)·v` of heads that lie side by side in the channels.
+    fn attention(&self, shape: AttentionShape, qkv: [&Tensor; 3]) -> Result<(Tensor, Saved)>;
+    /// Gradients of `q`, `k` and `v` of [`Kernels::attention`], whose result was `y`.
+    fn attention_gradients(
+        &self,
+        shape: AttentionShape,
+        qkv: [&Tensor; 3],
+        y: &Tensor,
+        saved: &Saved,
+        dy: &Tensor,
+    ) -> Result<[Tensor; 3]>;
+
+    /// `x · σ(x)`.
+    fn silu(&self, x: &Tensor) -> Result<Tensor>;
+    fn silu_gradient(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
+
+    /// Nearest upsampling by 2 of both sides.
+    fn upsample2(&self, x: &Tensor) -> Result<Tensor>;
+    fn upsample2_gradient(&self, dy: &Tensor) -> Result<Tensor>;
+
+    /// The channels of `a`, then those of `b`.
+    fn concat(&self, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+    /// `take` channels of `x` from number `from` on.
+    fn channels(&self, x: &Tensor, from: usize, take: usize) -> Result<Tensor>;
+
+    /// Planar `[B, C, s·H, s·W]` to NHWC `[B, H, W, C·s²]` (`pixel_unshuffle`).
+    fn unshuffle(&self, x: &Tensor, s: usize) -> Result<Tensor>;
+    /// The inverse of [`Kernels::unshuffle`].
+    fn shuffle(&self, x: &Tensor, s: usize) -> Result<Tensor>;
+
+    /// The sum of two tensors of one shape.
+    fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+    /// Sum of the squares of all values.
+    fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
+
+    /// The optimizer's moments for a weight, zero.
+    fn moments(&self, weight: &Tensor) -> Result<Moments>;
+    /// One AdamW step of a weight, in place.
+    fn adamw(&self, update: Update, weight: &Tensor, gradient: &Tensor, moments: &mut Moments) -> Result<()>;
+    /// `a += fraction · (b − a)`, in place.
+    fn lerp(&self, a: &Tensor, b: &Tensor, fraction: f32) -> Result<()>;
+}
+
+/// Where tensors live and what computes on them.
+#[derive(Clone, Debug)]
+pub struct Compute {
+    pub device: Device,
+    pub kernels: Arc<dyn Kernels>,
+}
+
+impl Compute {
+    /// The fastest there is on a device.
+    pub fn on(device: &Device) -> Self {
+        match device {
+            Device::Cpu => Self { device: Device::Cpu, kernels: Arc::new(cpu::Cpu) },
+            _ => Self::composed(device),
+        }
+    }
+
+    /// The CPU with kernels of our own.
+    pub fn cpu() -> Self {
+        Self::on(&Device::Cpu)
+    }
+
+    /// Operations composed of candle's, on any device.
+    pub fn composed(device: &Device) -> Self {
+        Self { device: device.clone(), kernels: Arc::new(composed::Composed) }
+    }
+}

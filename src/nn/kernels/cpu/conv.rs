@@ -2,60 +2,17 @@
 
 use rayon::prelude::*;
 
+use super::super::shape::ConvShape;
 use super::{im2col, winograd};
 
-/// Shape of a convolution with a square kernel, the same stride and zero padding on both axes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvShape {
-    pub batch: usize,
-    /// Input height and width in pixels.
-    pub height: usize,
-    pub width: usize,
-    pub c_in: usize,
-    pub c_out: usize,
-    pub kernel: usize,
-    pub stride: usize,
-    pub pad: usize,
-}
-
-impl ConvShape {
-    /// Output height and width in pixels.
-    pub fn out_size(&self) -> (usize, usize) {
-        let size = |n: usize| (n + 2 * self.pad).saturating_sub(self.kernel) / self.stride + 1;
-        (size(self.height), size(self.width))
-    }
-
-    /// Values in the NHWC output.
-    pub fn out_len(&self) -> usize {
-        let (h, w) = self.out_size();
-        self.batch * h * w * self.c_out
-    }
-
-    /// Values under one kernel position.
-    pub fn patch_len(&self) -> usize {
-        self.kernel * self.kernel * self.c_in
-    }
-
-    /// Whether every output pixel depends on just one input pixel.
-    pub fn is_pointwise(&self) -> bool {
-        self.kernel == 1 && self.stride == 1 && self.pad == 0
-    }
-
-    fn is_winograd(&self) -> bool {
-        let channels = self.c_in.min(self.c_out)..=self.c_in.max(self.c_out);
-        self.kernel == 3
-            && self.stride == 1
-            && self.pad <= 2
-            && *channels.start() >= 16
-            && *channels.end() <= winograd::MAX_CHANNELS
-    }
-
-    /// The same-sized convolution that computes the input gradient of this one (stride 1 only).
-    fn transposed(&self) -> Self {
-        let (height, width) = self.out_size();
-        let pad = self.kernel - 1 - self.pad;
-        Self { height, width, c_in: self.c_out, c_out: self.c_in, pad, ..*self }
-    }
+/// Whether [`winograd`] takes a convolution.
+fn is_winograd(shape: &ConvShape) -> bool {
+    let channels = shape.c_in.min(shape.c_out)..=shape.c_in.max(shape.c_out);
+    shape.kernel == 3
+        && shape.stride == 1
+        && shape.pad <= 2
+        && *channels.start() >= 16
+        && *channels.end() <= winograd::MAX_CHANNELS
 }
 
 /// Weights brought into the form the forward pass reads. Valid for every batch and image size.
@@ -73,7 +30,7 @@ pub enum Backward {
 impl Forward {
     /// From OIHW weights.
     pub fn new(weight: &[f32], shape: ConvShape) -> Self {
-        match shape.is_winograd() {
+        match is_winograd(&shape) {
             true => Self::Winograd(winograd::Weights::forward(weight, shape.c_out, shape.c_in)),
             false => Self::Im2col(im2col::Weights::forward(weight, shape)),
         }
@@ -83,7 +40,7 @@ impl Forward {
 impl Backward {
     /// From OIHW weights.
     pub fn new(weight: &[f32], shape: ConvShape) -> Self {
-        match shape.is_winograd() {
+        match is_winograd(&shape) {
             true => Self::Winograd(winograd::Weights::backward(weight, shape.c_out, shape.c_in)),
             false => Self::Im2col(im2col::Weights::backward(weight, shape)),
         }
@@ -124,7 +81,7 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
     assert_eq!(x.len(), shape.batch * shape.height * shape.width * shape.c_in);
     assert_eq!(dy.len(), shape.out_len());
     assert_eq!(dw.len(), shape.c_out * shape.patch_len());
-    match shape.is_winograd() {
+    match is_winograd(&shape) {
         true => winograd::weight_gradient(shape, x, dy, dw),
         false => im2col::weight_gradient(shape, x, dy, dw),
     }

@@ -4,6 +4,7 @@
 
 use rayon::prelude::*;
 
+use super::super::shape::{Center, RowNorm};
 use super::math;
 use super::simd::{self, Simd, WithSimd, for_lanes};
 
@@ -26,25 +27,6 @@ pub fn softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
     let block = block(width);
     let parts = y.par_chunks(block).zip(dy.par_chunks(block));
     dx.par_chunks_mut(block).zip(parts).for_each(|(dx, (y, dy))| simd::dispatch(SoftmaxGradient { y, dy, width, dx }));
-}
-
-/// What a normalization subtracts before it divides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Centre {
-    /// The row's mean: layer normalization.
-    Mean,
-    /// Nothing: RMS normalization.
-    Zero,
-}
-
-/// A normalization of rows.
-#[derive(Clone, Copy, Debug)]
-pub struct RowNorm {
-    /// Values of a row.
-    pub width: usize,
-    pub centre: Centre,
-    /// Added to the variance or the mean square.
-    pub eps: f32,
 }
 
 /// `y = x̂ · weight + bias` along rows.
@@ -196,9 +178,9 @@ impl WithSimd for NormalizeGradient<'_> {
                     dot = s.mul_add_e_f32s(d, normal, dot);
                 }
             });
-            let mean_d = match self.norm.centre {
-                Centre::Mean => s.reduce_sum_f32s(sum) / width as f32,
-                Centre::Zero => 0.0,
+            let mean_d = match self.norm.center {
+                Center::Mean => s.reduce_sum_f32s(sum) / width as f32,
+                Center::Zero => 0.0,
             };
             let mean_dot = s.splat_f32s(s.reduce_sum_f32s(dot) / width as f32);
             let mean_d = s.splat_f32s(mean_d);
@@ -220,22 +202,22 @@ impl WithSimd for NormalizeGradient<'_> {
 #[inline(always)]
 fn moments<S: Simd>(s: S, norm: RowNorm, x: &[f32]) -> (f32, f32) {
     let width = norm.width as f32;
-    let mean = match norm.centre {
-        Centre::Mean => {
+    let mean = match norm.center {
+        Center::Mean => {
             let mut sum = s.splat_f32s(0.0);
             for_lanes!(s, x.len(), |i, mask| {
                 sum = s.add_f32s(sum, unsafe { simd::load_masked(s, x.as_ptr().add(i), mask) });
             });
             s.reduce_sum_f32s(sum) / width
         }
-        Centre::Zero => 0.0,
+        Center::Zero => 0.0,
     };
     // A second pass, as the mean of squares minus the square of the mean loses digits.
-    let (centre, mut squares, mut rest) = (s.splat_f32s(mean), s.splat_f32s(0.0), 0.0);
+    let (center, mut squares, mut rest) = (s.splat_f32s(mean), s.splat_f32s(0.0), 0.0);
     for_lanes!(s, x.len(), |i, mask| {
         match mask {
             None => {
-                let d = s.sub_f32s(unsafe { simd::load(s, x.as_ptr().add(i)) }, centre);
+                let d = s.sub_f32s(unsafe { simd::load(s, x.as_ptr().add(i)) }, center);
                 squares = s.mul_add_e_f32s(d, d, squares);
             }
             // Lanes beyond the row would be centred too.

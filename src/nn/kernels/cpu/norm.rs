@@ -7,28 +7,15 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::shape::NormShape;
 use super::math;
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd, for_lanes};
 
-/// Added to the variance.
-pub const EPS: f32 = 1e-5;
 /// Values handled by one thread at once. Fixed, so that sums do not depend on the number of threads.
 const BLOCK_VALUES: usize = 16 << 10;
 
-/// Sizes of a group normalization over NHWC activations.
-#[derive(Clone, Copy, Debug)]
-pub struct NormShape {
-    pub batch: usize,
-    /// Pixels of one image.
-    pub pixels: usize,
-    pub channels: usize,
-    /// Must divide `channels`.
-    pub groups: usize,
-    /// Whether SiLU follows.
-    pub silu: bool,
-}
-
+/// How the work is cut.
 impl NormShape {
     fn block_pixels(&self) -> usize {
         (BLOCK_VALUES / self.channels).max(1)
@@ -50,6 +37,7 @@ impl NormShape {
 }
 
 /// Mean and reciprocal standard deviation, `[batch, groups]` each.
+#[derive(Default)]
 pub struct Stats {
     pub mean: Vec<f32>,
     pub rstd: Vec<f32>,
@@ -57,7 +45,7 @@ pub struct Stats {
 
 /// `y = act(x̂ · gain + shift)`; `x`, `y`: `[batch, pixels, channels]`; `gain`, `shift`: `[batch, channels]`.
 pub fn forward(shape: NormShape, x: &[f32], gain: &[f32], shift: &[f32], y: &mut [f32]) -> Stats {
-    let NormShape { batch, channels, groups, silu, .. } = shape;
+    let NormShape { batch, channels, groups, eps, silu, .. } = shape;
     let sums = block_sums(shape, |range, sums| simd::dispatch(Moments { x: &x[range], channels, sums }));
     let mut stats = Stats { mean: vec![0.0; batch * groups], rstd: vec![0.0; batch * groups] };
     let per_group = channels / groups;
@@ -69,7 +57,7 @@ pub fn forward(shape: NormShape, x: &[f32], gain: &[f32], shift: &[f32], y: &mut
         let squares: f64 = sums[channels..][range].iter().sum();
         let m = sum / shape.values_per_group();
         let variance = (squares / shape.values_per_group() - m * m).max(0.0);
-        (*mean, *rstd) = (m as f32, (1.0 / (variance + EPS as f64).sqrt()) as f32);
+        (*mean, *rstd) = (m as f32, (1.0 / (variance + eps as f64).sqrt()) as f32);
     }
     let (scale, offset) = affine(shape, &stats, gain, shift);
     let out = SendPtr(y.as_mut_ptr());

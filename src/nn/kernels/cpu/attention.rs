@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::shape::AttentionShape;
 use super::gemm::{self, Lhs, Out, Rhs};
 use super::rows;
 use super::scratch;
@@ -20,17 +21,6 @@ const KEYS: usize = 192;
 const QUERIES_AT_ONCE: usize = 512;
 /// Pieces the work is cut into at least, whatever the number of threads: sums then do not depend on it.
 const PIECES: usize = 8;
-
-/// Sizes: `q` and the output are `[batch, queries, heads · dim]`, `k` and `v` `[batch, keys, heads · dim]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttentionShape {
-    pub batch: usize,
-    pub queries: usize,
-    pub keys: usize,
-    pub heads: usize,
-    /// Channels of one head.
-    pub dim: usize,
-}
 
 impl AttentionShape {
     fn channels(&self) -> usize {

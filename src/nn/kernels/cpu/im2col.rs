@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::conv::ConvShape;
+use super::super::shape::ConvShape;
 use super::gemm::{self, Lhs, Out, Rhs};
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd};

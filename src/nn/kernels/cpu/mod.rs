@@ -1,0 +1,279 @@
+//! Kernels of our own on plain f32 slices, images channels-last (NHWC): every inner loop runs over contiguous channels,
+//! whatever the image size. This file brings tensors to them.
+
+pub mod attention;
+pub mod conv;
+pub mod elementwise;
+mod gemm;
+mod im2col;
+mod math;
+pub mod norm;
+pub mod optimizer;
+pub mod rows;
+mod scratch;
+pub mod simd;
+mod values;
+mod winograd;
+
+use candle_core::{D, Device, Tensor};
+
+use self::norm::Stats;
+use self::values::{accumulated, build, values};
+use super::shape::{AttentionShape, ConvShape, NormShape, RowNorm};
+use super::{Kernels, NormGradients, Saved};
+use crate::nn::adamw::{Moments, Update};
+use crate::nn::params::{Form, Weight};
+use crate::{Error, Result};
+
+/// [`Kernels`] on the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu;
+
+impl Kernels for Cpu {
+    fn conv2d(
+        &self,
+        shape: ConvShape,
+        weight: &Weight,
+        bias: &Tensor,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let packed = weight.in_form(Form::Forward, || Ok(conv::Forward::new(&values(weight.tensor())?, shape)))?;
+        let (x, bias) = (values(x)?, values(bias)?);
+        let residual = residual.map(values).transpose()?;
+        let (height, width) = shape.out_size();
+        let y = build((shape.batch, height, width, shape.c_out), |y| {
+            conv::forward(shape, &x, &packed, Some(&bias), residual.as_deref(), y)
+        })?;
+        Ok(y)
+    }
+
+    fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> Result<Tensor> {
+        let packed = weight.in_form(Form::Backward, || Ok(conv::Backward::new(&values(weight.tensor())?, shape)))?;
+        let dy = values(dy)?;
+        let ConvShape { batch, height, width, c_in, .. } = shape;
+        Ok(build((batch, height, width, c_in), |dx| conv::input_gradient(shape, &dy, &packed, dx))?)
+    }
+
+    fn conv2d_weight_gradient(&self, shape: ConvShape, weight: &Weight, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (x, dy) = (values(x)?, values(dy)?);
+        Ok(accumulated(weight.tensor().shape(), |dw| conv::weight_gradient(shape, &x, &dy, dw))?)
+    }
+
+    fn bias_gradient(&self, dy: &Tensor) -> Result<Tensor> {
+        let channels = dy.dim(D::Minus1)?;
+        let dy = values(dy)?;
+        Ok(accumulated(channels, |db| conv::bias_gradient(channels, &dy, db))?)
+    }
+
+    fn group_norm(
+        &self,
+        shape: NormShape,
+        [weight, bias]: [&Tensor; 2],
+        x: &Tensor,
+        scale_shift: Option<&Tensor>,
+    ) -> Result<(Tensor, Saved)> {
+        let scale_shift = scale_shift.map(values).transpose()?;
+        let (gain, shift) = affine(shape.batch, &values(weight)?, &values(bias)?, scale_shift.as_deref());
+        let data = values(x)?;
+        let mut stats = None;
+        let y = build(x.shape(), |y| stats = Some(norm::forward(shape, &data, &gain, &shift, y)))?;
+        let Stats { mean, rstd } = stats.unwrap_or_default();
+        let kept = [mean, rstd, gain, shift].map(flat);
+        Ok((y, kept.into_iter().collect::<Result<_>>()?))
+    }
+
+    fn group_norm_gradients(
+        &self,
+        shape: NormShape,
+        [weight, bias]: [&Tensor; 2],
+        x: &Tensor,
+        scale_shift: Option<&Tensor>,
+        saved: &Saved,
+        dy: &Tensor,
+        trains: bool,
+    ) -> Result<NormGradients> {
+        let NormShape { batch, channels, .. } = shape;
+        let [mean, rstd, gain, shift] = saved.as_slice() else {
+            return Err(Error::invalid("a group normalization's forward pass is missing"));
+        };
+        let stats = Stats { mean: values(mean)?.to_vec(), rstd: values(rstd)?.to_vec() };
+        let (gain, shift, data, dy) = (values(gain)?, values(shift)?, values(x)?, values(dy)?);
+        let mut affine_gradients = None;
+        let dx = build(x.shape(), |dx| {
+            affine_gradients = Some(norm::backward(shape, &data, &stats, &gain, &shift, &dy, dx));
+        })?;
+        let (dgain, dshift) = affine_gradients.unwrap_or_default();
+        let scales = scale_shift.map(values).transpose()?;
+        // d(gain)/d(weight) and d(shift)/d(bias) are both 1 + scale.
+        let fold = |d: &[f32]| {
+            accumulated(channels, |sum| {
+                for (i, d) in d.iter().enumerate() {
+                    let (image, c) = (i / channels, i % channels);
+                    let scale = scales.as_ref().map_or(0.0, |s| s[image * 2 * channels + c]);
+                    sum[c] += d * (1.0 + scale);
+                }
+            })
+        };
+        let affine = if trains { Some([fold(&dgain)?, fold(&dshift)?]) } else { None };
+        let (weight, bias) = (values(weight)?, values(bias)?);
+        let of_scale_shift = || {
+            build((batch, 2 * channels), |out| {
+                for (i, out) in out.iter_mut().enumerate() {
+                    let (image, c) = (i / (2 * channels), i % (2 * channels));
+                    let at = image * channels + c % channels;
+                    *out = match c < channels {
+                        true => dgain[at] * weight[c] + dshift[at] * bias[c],
+                        false => dshift[at],
+                    };
+                }
+            })
+        };
+        Ok(NormGradients { x: dx, affine, scale_shift: scale_shift.map(|_| of_scale_shift()).transpose()? })
+    }
+
+    fn row_norm(&self, norm: RowNorm, weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+        let (data, weight) = (values(x)?, values(weight)?);
+        let bias = bias.map(values).transpose()?;
+        Ok(build(x.shape(), |y| rows::normalize(norm, &data, &weight, bias.as_deref(), y))?)
+    }
+
+    fn row_norm_gradients(&self, norm: RowNorm, weight: &Tensor, x: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+        let (data, weight, dy) = (values(x)?, values(weight)?, values(dy)?);
+        let mut sums = None;
+        let dx = build(x.shape(), |dx| sums = Some(rows::normalize_gradient(norm, &data, &weight, &dy, dx)))?;
+        let (dw, db) = sums.unwrap_or_default();
+        let tensor = |v| Tensor::from_vec(v, norm.width, x.device());
+        Ok([dx, tensor(dw)?, tensor(db)?])
+    }
+
+    fn softmax(&self, x: &Tensor) -> Result<Tensor> {
+        let (width, data) = (x.dim(D::Minus1)?, values(x)?);
+        Ok(build(x.shape(), |y| rows::softmax(&data, width, y))?)
+    }
+
+    fn softmax_gradient(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (width, data, dy) = (y.dim(D::Minus1)?, values(y)?, values(dy)?);
+        Ok(build(y.shape(), |dx| rows::softmax_gradient(&data, &dy, width, dx))?)
+    }
+
+    fn attention(&self, shape: AttentionShape, [q, k, v]: [&Tensor; 3]) -> Result<(Tensor, Saved)> {
+        let size = q.shape();
+        let (q, k, v) = (values(q)?, values(k)?, values(v)?);
+        let mut log_sums = Vec::new();
+        let y = build(size, |y| log_sums = attention::forward(shape, &q, &k, &v, y))?;
+        Ok((y, vec![flat(log_sums)?]))
+    }
+
+    fn attention_gradients(
+        &self,
+        shape: AttentionShape,
+        [q, k, v]: [&Tensor; 3],
+        y: &Tensor,
+        saved: &Saved,
+        dy: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        let [log_sums] = saved.as_slice() else {
+            return Err(Error::invalid("an attention's forward pass is missing"));
+        };
+        let zeros = |t: &Tensor| vec![0.0; t.elem_count()];
+        let (mut dq, mut dk, mut dv) = (zeros(q), zeros(k), zeros(v));
+        {
+            let (y, log_sums, dy) = (values(y)?, values(log_sums)?, values(dy)?);
+            let (q, k, v) = (values(q)?, values(k)?, values(v)?);
+            attention::backward(shape, (&q, &k, &v), (&y, &log_sums), &dy, &mut dq, &mut dk, &mut dv);
+        }
+        let tensor = |values, of: &Tensor| Tensor::from_vec(values, of.shape(), of.device());
+        Ok([tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?])
+    }
+
+    fn silu(&self, x: &Tensor) -> Result<Tensor> {
+        let data = values(x)?;
+        Ok(build(x.shape(), |y| elementwise::silu(&data, y))?)
+    }
+
+    fn silu_gradient(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (data, dy) = (values(x)?, values(dy)?);
+        Ok(build(x.shape(), |dx| elementwise::silu_gradient(&data, &dy, dx))?)
+    }
+
+    fn upsample2(&self, x: &Tensor) -> Result<Tensor> {
+        let ((b, h, w, c), data) = (x.dims4()?, values(x)?);
+        Ok(build((b, 2 * h, 2 * w, c), |y| elementwise::upsample2(&data, w, c, y))?)
+    }
+
+    fn upsample2_gradient(&self, dy: &Tensor) -> Result<Tensor> {
+        let ((b, h, w, c), dy) = (dy.dims4()?, values(dy)?);
+        Ok(build((b, h / 2, w / 2, c), |dx| elementwise::upsample2_gradient(&dy, w / 2, c, dx))?)
+    }
+
+    fn concat(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let ((batch, h, w, ca), cb) = (a.dims4()?, b.dim(D::Minus1)?);
+        let (a, b) = (values(a)?, values(b)?);
+        Ok(build((batch, h, w, ca + cb), |y| elementwise::concat(&a, ca, &b, cb, y))?)
+    }
+
+    fn channels(&self, x: &Tensor, from: usize, take: usize) -> Result<Tensor> {
+        let ((batch, h, w, c), data) = (x.dims4()?, values(x)?);
+        Ok(build((batch, h, w, take), |y| elementwise::columns(&data, c, from, take, y))?)
+    }
+
+    fn unshuffle(&self, x: &Tensor, s: usize) -> Result<Tensor> {
+        let (b, c, h, w) = x.dims4()?;
+        let (size, data) = ((h / s, w / s), values(x)?);
+        Ok(build((b, size.0, size.1, c * s * s), |y| elementwise::unshuffle(&data, c, size, s, y))?)
+    }
+
+    fn shuffle(&self, x: &Tensor, s: usize) -> Result<Tensor> {
+        let (b, h, w, depth) = x.dims4()?;
+        let (c, data) = (depth / (s * s), values(x)?);
+        Ok(build((b, c, h * s, w * s), |y| elementwise::shuffle(&data, c, (h, w), s, y))?)
+    }
+
+    fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let (data, b) = (values(a)?, values(b)?);
+        Ok(build(a.shape(), |sum| {
+            sum.copy_from_slice(&data);
+            elementwise::add_assign(sum, &b);
+        })?)
+    }
+
+    fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
+        Ok(elementwise::sum_of_squares(&values(x)?))
+    }
+
+    fn moments(&self, weight: &Tensor) -> Result<Moments> {
+        let zeros = || vec![0.0; weight.elem_count()];
+        Ok(Moments::Values { first: zeros(), second: zeros() })
+    }
+
+    fn adamw(&self, update: Update, weight: &Tensor, gradient: &Tensor, moments: &mut Moments) -> Result<()> {
+        optimizer::adamw(update, weight, gradient, moments)
+    }
+
+    fn lerp(&self, a: &Tensor, b: &Tensor, fraction: f32) -> Result<()> {
+        optimizer::lerp(a, b, fraction)
+    }
+}
+
+/// Values that an operation keeps, as a tensor.
+fn flat(values: Vec<f32>) -> Result<Tensor> {
+    let len = values.len();
+    Ok(Tensor::from_vec(values, len, &Device::Cpu)?)
+}
+
+/// Gain and shift per image and channel from the layer's weights and the optional scale and shift per image.
+fn affine(batch: usize, weight: &[f32], bias: &[f32], scale_shift: Option<&[f32]>) -> (Vec<f32>, Vec<f32>) {
+    let channels = weight.len();
+    let per_value = |i: usize| {
+        let (image, c) = (i / channels, i % channels);
+        match scale_shift {
+            None => (weight[c], bias[c]),
+            Some(s) => {
+                let s = &s[image * 2 * channels..][..2 * channels];
+                (weight[c] * (1.0 + s[c]), bias[c] * (1.0 + s[c]) + s[channels + c])
+            }
+        }
+    };
+    (0..batch * channels).map(per_value).unzip()
+}
