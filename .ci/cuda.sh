@@ -3,6 +3,9 @@
 # wheels from PyPI (about 1.5 GB), the driver's libcuda is a stub at link time. Further arguments go to cargo; by
 # default `build --release`. Where CUDA is installed this script is not needed: `cargo build --release --features cuda`.
 #
+# `.ci/cuda.sh device` leaves the stripped program and the tests that a GPU is judged by in target/device, packed by xz,
+# to be carried to a machine that has a GPU and nothing else; benches/device.sh runs them there.
+#
 # CUDA_COMPUTE_CAP is the GPU's compute capability times ten (default 90, Hopper). The GPU's driver must know CUDA
 # 13.0 (580 or newer). About 13 minutes on two cores.
 set -euo pipefail
@@ -26,6 +29,23 @@ if [ ! -e "$home/lib/libcuda.so" ]; then
 fi
 export CUDA_HOME="$home" CUDA_PATH="$home" CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-90}" PATH="$home/bin:$PATH"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target/cuda}"
-export RUSTFLAGS="${RUSTFLAGS:-} -L $home/lib -C link-arg=-Wl,--unresolved-symbols=ignore-all"
+# The stub has no symbols, so that without the first flag the program would not ask for the driver's library at all.
+export RUSTFLAGS="${RUSTFLAGS:-} -L $home/lib -C link-arg=-Wl,--no-as-needed,-lcuda,--as-needed"
+export RUSTFLAGS="$RUSTFLAGS -C link-arg=-Wl,--unresolved-symbols=ignore-all"
+if [ "${1:-}" = device ]; then
+    rm -rf target/device && mkdir -p target/device
+    messages="$(cargo test --release --features cuda --bin dp2o-studio --test nn_pytorch --test training --no-run \
+        --message-format=json-render-diagnostics)"
+    cargo build --release --features cuda
+    cp "$CARGO_TARGET_DIR/release/dp2o-studio" target/device/
+    for test in nn_pytorch training; do
+        file="$(grep -o "\"executable\":\"[^\"]*/$test-[^\"]*\"" <<<"$messages" | cut -d '"' -f 4)"
+        cp "$file" "target/device/$test"
+    done
+    strip target/device/*
+    xz -T0 -6 target/device/*
+    ls -l target/device
+    exit
+fi
 [ $# -gt 0 ] || set -- build --release
 exec cargo "$@" --features cuda
