@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use candle_core::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;

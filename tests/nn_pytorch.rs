@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use dp2o_studio::Result;
 use dp2o_studio::backbones::{Backbone, mini};
 use dp2o_studio::nn::adamw::{AdamW, Settings};

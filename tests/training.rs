@@ -103,7 +103,7 @@ fn training_prefers_the_winners_and_leaves_the_reference_alone() {
 #[test]
 fn the_first_step_has_no_margin_and_the_same_numbers_by_every_implementation() {
     let net = Mini::new();
-    let mut pairs = Synthetic::new(&[32, 48, 32]);
+    let mut pairs = Synthetic::new(&[16, 32, 16]);
     let logs: Vec<Vec<StepLog>> = computes()
         .iter()
         .map(|compute| {
@@ -131,15 +131,16 @@ fn the_first_step_has_no_margin_and_the_same_numbers_by_every_implementation() {
 
 #[test]
 fn a_restored_trainer_goes_on_bit_for_bit() {
-    for compute in &computes() {
-        goes_on_bit_for_bit(compute);
+    for (index, compute) in computes().iter().enumerate() {
+        // Pictures of two sizes are cut into more batches: slow where the operations are composed.
+        goes_on_bit_for_bit(compute, if index == 0 { &[32, 32, 48] } else { &[16, 16, 16] });
     }
 }
 
-fn goes_on_bit_for_bit(compute: &Compute) {
+fn goes_on_bit_for_bit(compute: &Compute, sizes: &[usize]) {
     let net = Mini::new();
     let reference = weights(&net, compute);
-    let mut pairs = Synthetic::new(&[32, 32, 48]);
+    let mut pairs = Synthetic::new(sizes);
     for mode in [Mode::Full, Mode::Lora] {
         let make = || Trainer::new(&net, &reference, &reference, settings(mode), 3).unwrap();
         let mut whole = make();
@@ -233,7 +234,7 @@ fn trained(first: &Training, then: &Training, net: &Mini, reference: &Params) ->
 #[test]
 fn settings_that_do_not_make_another_run_do_not_make_other_weights() {
     let net = Mini::new();
-    let reference = weights(&net);
+    let reference = weights(&net, &Compute::cpu());
     let start = reference.to_flat().unwrap();
     let mut recipe = Recipe { training: settings(Mode::Full), ..Recipe::default() };
     let begun = recipe.training.clone();

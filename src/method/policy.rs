@@ -215,15 +215,15 @@ fn checksum(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::kernels::Compute;
     use crate::nn::params::{Init, Specs};
-    use candle_core::Device;
     use std::sync::Arc;
 
     fn start() -> Params {
         let mut specs = Specs::default();
         specs.add("a".into(), &[2, 3], Init::Normal(1.0));
         specs.add("b".into(), &[3], Init::Ones);
-        Params::init(&Arc::new(specs), 1, &Device::Cpu).unwrap()
+        Params::init(&Arc::new(specs), 1, &Compute::cpu()).unwrap()
     }
 
     #[test]
