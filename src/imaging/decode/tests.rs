@@ -179,3 +179,10 @@ fn transparency_is_told_where_there_is_some() {
     assert_eq!(notes("rgb8.png"), []);
     assert_eq!(notes("adobe_rgba.png").last(), Some(&Note::Flattened));
 }
+
+#[test]
+fn an_lr_image_whose_enlargement_could_not_be_read_is_told() {
+    assert!(check_x4(2500, 2500).is_ok());
+    let error = check_x4(2504, 2504).unwrap_err().to_string();
+    assert!(error.contains("10016×10016 px is 100.3 megapixels"), "{error}");
+}

@@ -343,3 +343,13 @@ fn a_damaged_partner_is_named_and_nothing_of_the_pair_is_added() {
     bench.assert_pairs(1);
     assert!(Path::new(&bench.rows()[0].source).ends_with("lr/1.png"));
 }
+
+#[test]
+fn an_lr_image_whose_candidates_could_not_be_read_is_refused() {
+    let bench = Bench::new();
+    bench.write("big.png", &Image::new(2504, 2504, vec![0.5; 3 * 2504 * 2504]).unwrap());
+    let added = bench.try_add(&["big.png"], |request| request.role = Some(Role::Lr));
+    let said = added.map_or_else(|error| error, |added| added.failed.causes.join("\n"));
+    assert!(said.contains("big.png") && said.contains("10016×10016 px is 100.3 megapixels"), "{said}");
+    assert!(bench.rows().is_empty());
+}

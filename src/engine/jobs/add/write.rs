@@ -10,7 +10,7 @@ use crate::engine::added::Added;
 use crate::engine::context::Context;
 use crate::imaging::crop;
 use crate::imaging::quantize::quantized;
-use crate::imaging::{Image, SCALE, encode};
+use crate::imaging::{Image, SCALE, decode, encode};
 use crate::workspace::{ImageRow, NewImage, SplitChoice, Workspace, hash};
 use crate::{Error, Result};
 
@@ -87,6 +87,7 @@ impl Writer<'_> {
                 continue;
             }
             let pixels = lr_part(&lr.image, part.crop)?;
+            decode::check_x4(pixels.width(), pixels.height())?;
             let new = self.new_image(lr, part.name, variant, &pixels);
             self.workspace()?.add_image(&new, &encode::png_bytes(&pixels)?, None)?;
             count.new += 1;
