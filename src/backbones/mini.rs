@@ -34,7 +34,7 @@ const GROUPS: usize = 8;
 const EPS: f32 = 1e-5;
 /// Image sides must be multiples of this many pixels: the patch, halved twice.
 pub const ALIGN_PX: usize = PATCH * 4;
-/// Activations at their peak; `cargo bench --bench model` measures them.
+/// Activations at their peak for each output pixel, as measured while sampling.
 const BYTES_PER_PX: usize = 160;
 
 /// The shipped weights: f16 safetensors, made by `dp2o-studio pretrain` as the README says.

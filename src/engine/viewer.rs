@@ -240,3 +240,68 @@ fn reference_set(workspace: &Workspace, recipe: &Recipe) -> Result<Option<Candid
     let reference = checkpoints.into_iter().rfind(|c| c.run.is_none() && c.backbone == recipe.sampling.backbone);
     Ok(reference.map(|c| CandidateSet { checkpoint: c.id, sampler }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::Engine;
+    use crate::engine::protocol::{Answer, Event, Job, JobState, Outcome, Query, Source};
+    use crate::method::presets;
+
+    fn done(engine: &Engine, job: Job) -> Outcome {
+        let id = engine.run(job).unwrap();
+        loop {
+            match engine.events().recv().unwrap() {
+                Event::Job { id: of, state: JobState::Done(outcome) } if of == id => return outcome,
+                Event::Job { id: of, state: JobState::Failed(cause) } if of == id => panic!("{cause}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn answer(engine: &Engine, query: Query) -> std::result::Result<Answer, String> {
+        let id = engine.ask(query).unwrap();
+        loop {
+            match engine.events().recv().unwrap() {
+                Event::Answer { id: of, answer } if of == id => return answer,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_candidate_that_was_seen_to_be_damaged_is_sampled_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("ws");
+        let mut recipe = presets::preset(presets::DEFAULT).unwrap();
+        for (key, value) in [
+            ("sampling.m", "2"),
+            ("sampling.steps", "1"),
+            ("sampling.method", "euler"),
+            ("data.crops", "1"),
+            ("data.held_out_crops", "0"),
+        ] {
+            recipe.set(key, value).unwrap();
+        }
+        let engine = Engine::start(Arc::new(|| ())).unwrap();
+        done(&engine, Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: true });
+        done(&engine, Job::Sample { images: None });
+        let Ok(Answer::Library(library)) = answer(&engine, Query::Library) else { panic!("no library") };
+        let (set, image) = (library.set.clone().unwrap(), library.images[0].id);
+        let workspace = Workspace::open_read_only(&root).unwrap();
+        let candidate = workspace.ledger().group(&set, image).unwrap().remove(1);
+        let path = workspace.path(&candidate.path);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+
+        let source = Source::Candidate { set, image, seed: candidate.seed };
+        let picture = || answer(&engine, Query::Picture { source: source.clone(), max_side_px: None });
+        let said = picture().unwrap_err();
+        assert!(said.contains(&candidate.path.to_string()) && said.contains("damaged"), "{said}");
+        assert!(matches!(done(&engine, Job::Sample { images: None }), Outcome::Sampled { candidates: 1, .. }));
+        assert!(picture().is_ok());
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+}
