@@ -150,7 +150,7 @@ fn bad_weights_are_named() {
         ("words", "not a readable safetensors file"),
         ("nan", "contains NaN"),
         ("other", "is not one of"),
-        ("gone", "No such file"),
+        ("gone", "no such file"),
     ] {
         let file = format!("{name}.safetensors");
         bench.fails(&format!("upscale noise.png --out up --checkpoint {file}"), 1, &[&file, cause]);
