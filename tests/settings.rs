@@ -49,7 +49,7 @@ impl Client {
         loop {
             match self.engine.events().recv().unwrap() {
                 Event::Job { id: of, state } if of == id && state.is_final() => {
-                    if let JobState::Failed(cause) = state {
+                    if let JobState::Failed(cause) | JobState::Refused { cause, .. } = state {
                         said.failed = Some(cause);
                     }
                     return said;
@@ -111,7 +111,7 @@ fn a_run_goes_on_or_says_why_another_begins_and_its_weights_are_verified() {
 
     // Memory, pace and what is kept: the first run goes on to its end.
     client.set(&["ratio=0.5", "training.activations=recompute", "batch=1", "accumulation=2"]);
-    client.set(&["training.eval_every=8", "training.checkpoint_every=5", "sampling.memory_budget_mib=64"]);
+    client.set(&["training.eval_every=8", "training.checkpoint_every=5", "sampling.memory_budget_mib=512"]);
     let resumed = client.done(train(None));
     assert_eq!(resumed.warnings, [] as [&str; 0]);
     assert!(resumed.steps.first().unwrap() > &1 && resumed.steps.last() == Some(&16), "{:?}", resumed.steps);
