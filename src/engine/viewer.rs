@@ -281,7 +281,7 @@ mod tests {
             ("sampling.steps", "1"),
             ("sampling.method", "euler"),
             ("data.crops", "1"),
-            ("data.held_out_crops", "0"),
+            ("data.held_out_crops", "1"),
         ] {
             recipe.set(key, value).unwrap();
         }
