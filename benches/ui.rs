@@ -13,7 +13,7 @@ use std::time::Instant;
 use dp2o_studio::app::Studio;
 use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::CommandId;
-use dp2o_studio::app::panes::PaneKind;
+use dp2o_studio::app::pane_kind::PaneKind;
 use dp2o_studio::app::state::Asked;
 use dp2o_studio::engine::protocol::{Answer, Event as EngineEvent, QueryId};
 use eframe::App;

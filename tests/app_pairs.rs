@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dp2o_studio::app::actions::Action;
-use dp2o_studio::app::panes::PaneKind;
+use dp2o_studio::app::pane_kind::PaneKind;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState};

@@ -9,7 +9,7 @@ mod made_up;
 use dp2o_studio::app::Studio;
 use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::CommandId;
-use dp2o_studio::app::panes::PaneKind;
+use dp2o_studio::app::pane_kind::PaneKind;
 use eframe::{App, CreationContext, Frame};
 use egui::Ui;
 use egui_kittest::{Harness, SnapshotOptions};

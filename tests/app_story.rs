@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::CommandId;
-use dp2o_studio::app::panes::PaneKind;
+use dp2o_studio::app::pane_kind::PaneKind;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::protocol::{Event, Job, JobState, Level};

@@ -1,10 +1,13 @@
-//! What a pane may ask for. Panes only note actions; [`super::studio`] carries them out after drawing.
+//! What a pane is, what it draws from, and what it may ask for. Panes only note actions; [`super::studio`] carries them
+//! out after drawing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use egui::Ui;
+
 use super::commands::CommandId;
-use super::panes::PaneKind;
+use super::pane_kind::PaneKind;
 use super::state::State;
 use super::theme::Palette;
 use crate::engine::protocol::{AddImages, Compared, Job, JobId, Level};
@@ -82,4 +85,13 @@ impl Cx<'_> {
     pub fn run(&mut self, command: CommandId) {
         self.actions.push(Action::Command(command));
     }
+}
+
+/// A pane.
+pub trait Pane {
+    /// Draws it.
+    fn ui(&mut self, ui: &mut Ui, cx: &mut Cx);
+
+    /// A command of the table that is for this pane.
+    fn command(&mut self, _id: CommandId, _cx: &mut Cx) {}
 }

@@ -10,7 +10,7 @@ use super::dialogs::Ask;
 use super::format;
 use super::history::Edit;
 use super::layout;
-use super::panes::PaneKind;
+use super::pane_kind::PaneKind;
 use super::state::log::Offer;
 use super::studio::{Studio, theme_of};
 use super::theme;

@@ -2,15 +2,9 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use super::actions::Action;
-use super::dialogs::Ask;
-use super::panes::PaneKind;
-use super::session::example_dir;
+use super::pane_kind::PaneKind;
 use super::state::jobs::Kind;
 use super::state::{Stage, State};
-use super::studio::Studio;
-use crate::engine::protocol::Job;
-use crate::workspace::Split;
 
 /// Names a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,7 +123,6 @@ pub struct Command {
     pub shortcuts: &'static [KeyboardShortcut],
     /// Why it cannot be run now.
     pub enabled: fn(&State) -> Result<(), &'static str>,
-    pub run: fn(&mut Studio, &Context),
 }
 
 /// A command by its name.
@@ -258,7 +251,7 @@ fn needs_job(state: &State) -> Result<(), &'static str> {
 }
 
 macro_rules! command {
-    ($id:ident, $menu:ident, $title:literal, $hint:literal, [$($shortcut:expr),*], $enabled:expr, $run:expr) => {
+    ($id:ident, $menu:ident, $title:literal, $hint:literal, [$($shortcut:expr),*], $enabled:expr) => {
         Command {
             id: CommandId::$id,
             menu: Menu::$menu,
@@ -266,122 +259,89 @@ macro_rules! command {
             hint: $hint,
             shortcuts: &[$($shortcut),*],
             enabled: $enabled,
-            run: $run,
         }
     };
 }
 
 #[rustfmt::skip]
 static COMMANDS: &[Command] = &[
-    command!(NewWorkspace, File, "New workspace…", "Makes a workspace in an empty folder", [ctrl(Key::N)], always,
-        |s, _| s.dialogs.open(Ask::NewWorkspace)),
-    command!(OpenWorkspace, File, "Open workspace…", "", [ctrl(Key::O)], always,
-        |s, _| s.dialogs.open(Ask::OpenWorkspace)),
-    command!(OpenExample, File, "Open the example workspace", "Photographs ready to try everything on", [], always,
-        |s, _| s.act(Action::CreateWorkspace { dir: example_dir(), example: true })),
+    command!(NewWorkspace, File, "New workspace…", "Makes a workspace in an empty folder", [ctrl(Key::N)], always),
+    command!(OpenWorkspace, File, "Open workspace…", "", [ctrl(Key::O)], always),
+    command!(OpenExample, File, "Open the example workspace", "Photographs ready to try everything on", [], always),
     command!(AddImages, File, "Add images…", "LR, HR or both; dropping files on the window does the same",
-        [ctrl(Key::I)], needs_workspace, |s, _| s.dialogs.open(Ask::Images)),
-    command!(AddFolder, File, "Add a folder…", "", [ctrl_shift(Key::I)], needs_workspace,
-        |s, _| s.dialogs.open(Ask::ImageFolder)),
-    command!(ExportPairs, File, "Export pairs…", "w/ and l/ folders with JSONL and CSV", [ctrl(Key::E)], needs_pairs,
-        |s, _| s.dialogs.open(Ask::ExportPairs)),
-    command!(Quit, File, "Quit", "A job in progress goes on at the next start", [ctrl(Key::Q)], always,
-        |_, ctx| ctx.send_viewport_cmd(egui::ViewportCommand::Close)),
+        [ctrl(Key::I)], needs_workspace),
+    command!(AddFolder, File, "Add a folder…", "", [ctrl_shift(Key::I)], needs_workspace),
+    command!(ExportPairs, File, "Export pairs…", "w/ and l/ folders with JSONL and CSV", [ctrl(Key::E)], needs_pairs),
+    command!(Quit, File, "Quit", "A job in progress goes on at the next start", [ctrl(Key::Q)], always),
 
-    command!(Undo, Edit, "Undo", "Recipe edits, verdicts on pairs, marks and removals", [ctrl(Key::Z)], always,
-        |s, _| s.undo()),
-    command!(Redo, Edit, "Redo", "", [ctrl_shift(Key::Z), ctrl(Key::Y)], always, |s, _| s.redo()),
+    command!(Undo, Edit, "Undo", "Recipe edits, verdicts on pairs, marks and removals", [ctrl(Key::Z)], always),
+    command!(Redo, Edit, "Redo", "", [ctrl_shift(Key::Z), ctrl(Key::Y)], always),
     command!(ToggleHeldOut, Edit, "Hold out from training, or put back",
         "The selected images and all of the same photographs; about every third photograph is for validation",
-        [plain(Key::H)], needs_selection, |s, _| s.toggle_held_out()),
+        [plain(Key::H)], needs_selection),
     command!(ForValidation, Edit, "Hold out for validation", "To choose checkpoints by; with all of the same photographs",
-        [], needs_selection, |s, _| s.hold_out_for(Split::Validation)),
-    command!(ForTest, Edit, "Hold out for test", "To report on; with all of the same photographs", [], needs_selection,
-        |s, _| s.hold_out_for(Split::Test)),
+        [], needs_selection),
+    command!(ForTest, Edit, "Hold out for test", "To report on; with all of the same photographs", [], needs_selection),
     command!(RemoveImages, Edit, "Remove images", "The selected ones; can be undone", [plain(Key::Delete)],
-        needs_selection, |s, _| s.remove_selected()),
-    command!(PreviousImage, Edit, "Previous image", "", [plain(Key::OpenBracket), plain(Key::PageUp)], needs_images,
-        |s, _| s.step_image(-1)),
-    command!(NextImage, Edit, "Next image", "", [plain(Key::CloseBracket), plain(Key::PageDown)], needs_images,
-        |s, _| s.step_image(1)),
-    command!(ResetRecipe, Edit, "Reset the recipe to its preset", "", [], needs_workspace, |s, _| s.reset_recipe()),
-    command!(LoadRecipe, Edit, "Load a recipe…", "A RON file", [], needs_workspace,
-        |s, _| s.dialogs.open(Ask::LoadRecipe)),
+        needs_selection),
+    command!(PreviousImage, Edit, "Previous image", "", [plain(Key::OpenBracket), plain(Key::PageUp)], needs_images),
+    command!(NextImage, Edit, "Next image", "", [plain(Key::CloseBracket), plain(Key::PageDown)], needs_images),
+    command!(ResetRecipe, Edit, "Reset the recipe to its preset", "", [], needs_workspace),
+    command!(LoadRecipe, Edit, "Load a recipe…", "A RON file", [], needs_workspace),
     command!(SaveRecipe, Edit, "Save the recipe as…", "A RON file for --preset and for here", [ctrl_shift(Key::S)],
-        needs_workspace, |s, _| s.dialogs.open(Ask::SaveRecipe)),
+        needs_workspace),
 
-    command!(Generate, Run, "Generate", "Samples and scores the candidates that are missing", [ctrl(Key::G)], can_work,
-        |s, _| s.act(Action::Start(Job::Generate { images: None }))),
-    command!(GenerateSelected, Run, "Generate for the selected images", "", [ctrl_shift(Key::G)], can_work,
-        |s, _| s.generate_selected()),
+    command!(Generate, Run, "Generate", "Samples and scores the candidates that are missing", [ctrl(Key::G)], can_work),
+    command!(GenerateSelected, Run, "Generate for the selected images", "", [ctrl_shift(Key::G)], can_work),
     command!(Curate, Run, "Freeze the reward bounds", "Ranks, pairs and weighs with bounds that no longer move", [],
-        can_train, |s, _| s.act(Action::Start(Job::Curate { allow_partial: false }))),
-    command!(Train, Run, "Train", "Begins a run, or goes on with the last one", [ctrl(Key::T)], can_train,
-        |s, _| s.train()),
+        can_train),
+    command!(Train, Run, "Train", "Begins a run, or goes on with the last one", [ctrl(Key::T)], can_train),
     command!(Compare, Run, "Compare with the reference", "The best checkpoint of the last run by validation, on the test images",
-        [ctrl(Key::R)], can_compare, |s, _| s.compare_last()),
+        [ctrl(Key::R)], can_compare),
     command!(RunAll, Run, "Run the whole loop", "Sample, score, curate, train, compare: what is missing of each", [],
-        can_run, |s, _| s.act(Action::Start(Job::Run { compare: true, allow_partial: false }))),
-    command!(PauseResume, Run, "Pause or resume", "Takes effect within one step", [plain(Key::F8)], needs_job,
-        |s, _| s.toggle_pause()),
-    command!(Cancel, Run, "Cancel the job", "What it did is kept", [ctrl(Key::Period)], needs_job,
-        |s, _| s.cancel_current()),
+        can_run),
+    command!(PauseResume, Run, "Pause or resume", "Takes effect within one step", [plain(Key::F8)], needs_job),
+    command!(Cancel, Run, "Cancel the job", "What it did is kept", [ctrl(Key::Period)], needs_job),
 
-    command!(ShowLibrary, View, "Library", "", [ctrl(Key::Num1)], always, |s, _| s.show(PaneKind::Library)),
-    command!(ShowSeeds, View, "Seeds", "", [ctrl(Key::Num2)], always, |s, _| s.show(PaneKind::Seeds)),
-    command!(ShowHeatmaps, View, "Heatmaps", "", [ctrl(Key::Num3)], always, |s, _| s.show(PaneKind::Heatmaps)),
-    command!(ShowPairs, View, "Pairs", "", [ctrl(Key::Num4)], always, |s, _| s.show(PaneKind::Pairs)),
-    command!(ShowTraining, View, "Training", "", [ctrl(Key::Num5)], always, |s, _| s.show(PaneKind::Training)),
-    command!(ShowCompare, View, "Compare", "", [ctrl(Key::Num6)], always, |s, _| s.show(PaneKind::Compare)),
-    command!(ShowRecipe, View, "Recipe", "", [ctrl(Key::Num7)], always, |s, _| s.show(PaneKind::Recipe)),
-    command!(ToggleLog, View, "Log", "Shows or hides it", [ctrl(Key::J)], always, |s, _| s.toggle_log()),
-    command!(LargerCells, View, "Larger cells", "In the Seeds tab", [plain(Key::Plus), plain(Key::Equals)], always,
-        |s, _| s.scale_cells(1.15)),
-    command!(SmallerCells, View, "Smaller cells", "In the Seeds tab", [plain(Key::Minus)], always,
-        |s, _| s.scale_cells(1.0 / 1.15)),
+    command!(ShowLibrary, View, "Library", "", [ctrl(Key::Num1)], always),
+    command!(ShowSeeds, View, "Seeds", "", [ctrl(Key::Num2)], always),
+    command!(ShowHeatmaps, View, "Heatmaps", "", [ctrl(Key::Num3)], always),
+    command!(ShowPairs, View, "Pairs", "", [ctrl(Key::Num4)], always),
+    command!(ShowTraining, View, "Training", "", [ctrl(Key::Num5)], always),
+    command!(ShowCompare, View, "Compare", "", [ctrl(Key::Num6)], always),
+    command!(ShowRecipe, View, "Recipe", "", [ctrl(Key::Num7)], always),
+    command!(ToggleLog, View, "Log", "Shows or hides it", [ctrl(Key::J)], always),
+    command!(LargerCells, View, "Larger cells", "In the Seeds tab", [plain(Key::Plus), plain(Key::Equals)], always),
+    command!(SmallerCells, View, "Smaller cells", "In the Seeds tab", [plain(Key::Minus)], always),
     command!(OverlayRuns, View, "Overlay all runs", "In the Training tab; once more for the selected run alone", [],
-        needs_runs, |s, _| s.overlay_runs()),
-    command!(ToggleTheme, View, "Dark or light", "", [ctrl_shift(Key::L)], always, |s, ctx| s.toggle_theme(ctx)),
-    command!(LargerFont, View, "Larger font", "", [ctrl_shift(Key::Period)], always, |s, ctx| s.change_font(ctx, 1.0)),
-    command!(SmallerFont, View, "Smaller font", "", [ctrl_shift(Key::Comma)], always, |s, ctx| s.change_font(ctx, -1.0)),
-    command!(ZoomIn, View, "Zoom in", "", [ctrl(Key::Plus), ctrl(Key::Equals)], always, |s, ctx| s.zoom(ctx, 0.1)),
-    command!(ZoomOut, View, "Zoom out", "", [ctrl(Key::Minus)], always, |s, ctx| s.zoom(ctx, -0.1)),
-    command!(ZoomReset, View, "Reset zoom", "", [ctrl(Key::Num0)], always, |s, ctx| s.zoom(ctx, 0.0)),
-    command!(ResetLayout, View, "Reset the layout", "", [], always, |s, _| s.reset_layout()),
+        needs_runs),
+    command!(ToggleTheme, View, "Dark or light", "", [ctrl_shift(Key::L)], always),
+    command!(LargerFont, View, "Larger font", "", [ctrl_shift(Key::Period)], always),
+    command!(SmallerFont, View, "Smaller font", "", [ctrl_shift(Key::Comma)], always),
+    command!(ZoomIn, View, "Zoom in", "", [ctrl(Key::Plus), ctrl(Key::Equals)], always),
+    command!(ZoomOut, View, "Zoom out", "", [ctrl(Key::Minus)], always),
+    command!(ZoomReset, View, "Reset zoom", "", [ctrl(Key::Num0)], always),
+    command!(ResetLayout, View, "Reset the layout", "", [], always),
 
-    command!(PairNext, Pairs, "Next pair", "", [plain(Key::J)], needs_pairs, |s, _| s.pane_command(CommandId::PairNext)),
-    command!(PairPrevious, Pairs, "Previous pair", "", [plain(Key::K)], needs_pairs,
-        |s, _| s.pane_command(CommandId::PairPrevious)),
-    command!(PairExclude, Pairs, "Exclude the pair", "It is not trained on", [plain(Key::X)], needs_pairs,
-        |s, _| s.pane_command(CommandId::PairExclude)),
-    command!(PairFlip, Pairs, "Flip the pair", "The loser is the better one", [plain(Key::F)], needs_pairs,
-        |s, _| s.pane_command(CommandId::PairFlip)),
-    command!(PairPin, Pairs, "Pin the pair", "It is trained on whatever the selection", [plain(Key::P)], needs_pairs,
-        |s, _| s.pane_command(CommandId::PairPin)),
-    command!(PairUndo, Pairs, "Undo the last verdict", "Or whatever was done last", [plain(Key::U)], needs_pairs,
-        |s, _| s.undo()),
+    command!(PairNext, Pairs, "Next pair", "", [plain(Key::J)], needs_pairs),
+    command!(PairPrevious, Pairs, "Previous pair", "", [plain(Key::K)], needs_pairs),
+    command!(PairExclude, Pairs, "Exclude the pair", "It is not trained on", [plain(Key::X)], needs_pairs),
+    command!(PairFlip, Pairs, "Flip the pair", "The loser is the better one", [plain(Key::F)], needs_pairs),
+    command!(PairPin, Pairs, "Pin the pair", "It is trained on whatever the selection", [plain(Key::P)], needs_pairs),
+    command!(PairUndo, Pairs, "Undo the last verdict", "Or whatever was done last", [plain(Key::U)], needs_pairs),
 
-    command!(CompareSwap, Compare, "Exchange before and after", "", [plain(Key::S)], needs_comparison,
-        |s, _| s.compare_command(CommandId::CompareSwap)),
-    command!(CompareNextSeed, Compare, "Next seed", "", [plain(Key::Period)], needs_comparison,
-        |s, _| s.compare_command(CommandId::CompareNextSeed)),
-    command!(ComparePreviousSeed, Compare, "Previous seed", "", [plain(Key::Comma)], needs_comparison,
-        |s, _| s.compare_command(CommandId::ComparePreviousSeed)),
+    command!(CompareSwap, Compare, "Exchange before and after", "", [plain(Key::S)], needs_comparison),
+    command!(CompareNextSeed, Compare, "Next seed", "", [plain(Key::Period)], needs_comparison),
+    command!(ComparePreviousSeed, Compare, "Previous seed", "", [plain(Key::Comma)], needs_comparison),
     command!(ExportReport, Compare, "Export the report as HTML…", "One file with curves, pictures, recipe and provenance",
-        [ctrl_shift(Key::E)], needs_comparison, |s, _| s.compare_command(CommandId::ExportReport)),
-    command!(ExportFigure, Compare, "Export the figure as PNG…", "", [], needs_comparison,
-        |s, _| s.compare_command(CommandId::ExportFigure)),
-    command!(ExportCsv, Compare, "Export the table as CSV…", "", [], needs_comparison,
-        |s, _| s.compare_command(CommandId::ExportCsv)),
-    command!(ExportMarkdown, Compare, "Export the table as Markdown…", "", [], needs_comparison,
-        |s, _| s.compare_command(CommandId::ExportMarkdown)),
-    command!(ExportLatex, Compare, "Export the table as LaTeX…", "", [], needs_comparison,
-        |s, _| s.compare_command(CommandId::ExportLatex)),
+        [ctrl_shift(Key::E)], needs_comparison),
+    command!(ExportFigure, Compare, "Export the figure as PNG…", "", [], needs_comparison),
+    command!(ExportCsv, Compare, "Export the table as CSV…", "", [], needs_comparison),
+    command!(ExportMarkdown, Compare, "Export the table as Markdown…", "", [], needs_comparison),
+    command!(ExportLatex, Compare, "Export the table as LaTeX…", "", [], needs_comparison),
 
-    command!(CommandPalette, Help, "Command palette", "Every command by its name", [ctrl(Key::K)], always,
-        |s, _| s.command_palette.toggle()),
-    command!(ShortcutSheet, Help, "Keyboard shortcuts", "Also by ?", [plain(Key::F1)], always,
-        |s, _| s.shows_shortcuts = !s.shows_shortcuts),
+    command!(CommandPalette, Help, "Command palette", "Every command by its name", [ctrl(Key::K)], always),
+    command!(ShortcutSheet, Help, "Keyboard shortcuts", "Also by ?", [plain(Key::F1)], always),
 ];
 
 #[cfg(test)]

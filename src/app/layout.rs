@@ -3,7 +3,7 @@
 use eframe::Storage;
 use egui_tiles::{Container, Linear, LinearDir, Tile, TileId, Tiles, Tree};
 
-use super::panes::PaneKind;
+use super::pane_kind::PaneKind;
 
 /// A layout of another version falls back to the default.
 const KEY: &str = "layout_v1";

@@ -3,7 +3,8 @@
 //! * [`studio`]: the window itself; takes events in, draws, carries out actions.
 //! * [`state`]: everything known of the engine, changed only by [`state::State::apply`]; [`client`]: the way to the
 //!   engine and back, never waiting.
-//! * [`actions`]: what a pane may ask for. [`commands`]: the one table behind menu, palette, shortcuts and `?`.
+//! * [`actions`]: what a pane is and may ask for. [`commands`]: the one table behind menu, palette, shortcuts and `?`;
+//!   [`dispatch`] does what each says.
 //! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`dialogs`], [`toasts`]: what opens on top.
 //! * [`history`]: undo and redo. [`layout`]: the tiles. [`session`]: what is remembered from start to start.
 //! * [`theme`], [`widgets`], [`format`]: how things look, in one place each.
@@ -20,11 +21,13 @@ pub mod client;
 pub mod command_palette;
 pub mod commands;
 pub mod dialogs;
+mod dispatch;
 pub mod fonts;
 pub mod format;
 pub mod gpu;
 pub mod history;
 pub mod layout;
+pub mod pane_kind;
 pub mod panes;
 pub mod session;
 pub mod state;

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::theme::{DEFAULT_FONT_SIZE, FONT_SIZES};
 use crate::method::provenance::On;
 
+/// Names the studio to the system, and its directory below the user's data directory.
+pub const APP_ID: &str = "dp2o-studio";
+
 /// A session of another version is forgotten.
 const KEY: &str = "session_v1";
 /// Workspaces listed as recent.
@@ -104,7 +107,7 @@ impl Session {
 
 /// Where the example workspace lies: in the user's data directory, beside the session.
 pub fn example_dir() -> PathBuf {
-    eframe::storage_dir(super::studio::APP_ID).map_or_else(|| PathBuf::from("dp2o-example"), |dir| dir.join("example"))
+    eframe::storage_dir(APP_ID).map_or_else(|| PathBuf::from("dp2o-example"), |dir| dir.join("example"))
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ use super::command_palette::{self, CommandPalette};
 use super::commands::{self, CommandId};
 use super::dialogs::Dialogs;
 use super::history::History;
-use super::panes::{PaneKind, Panes, Tiled};
-use super::session::{self, LastComparison, Session};
+use super::pane_kind::PaneKind;
+use super::panes::{Panes, Tiled};
+use super::session::{self, APP_ID, LastComparison, Session};
 use super::state::State;
 use super::{chrome, fonts, layout, theme, toasts};
 use crate::engine::protocol::{Job, Level};
@@ -25,8 +26,6 @@ use crate::method::evaluation::Comparison;
 use crate::method::provenance::On;
 use crate::{Error, Result};
 
-/// Names the studio to the system, and its directory below the user's data directory.
-pub const APP_ID: &str = "dp2o-studio";
 /// The smallest window, in points.
 const MIN_SIZE: [f32; 2] = [1280.0, 800.0];
 /// Edits of the recipe are saved in the workspace after this long without another, when no job is under way.
@@ -138,15 +137,6 @@ impl Studio {
     /// Says something in the log and on the screen.
     pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
         self.state.log.toast(self.state.now_secs, level, text);
-    }
-
-    /// Runs a command if it is enabled, or says why not.
-    pub(super) fn run_command(&mut self, id: CommandId, ctx: &Context) {
-        let command = commands::command(id);
-        match (command.enabled)(&self.state) {
-            Ok(()) => (command.run)(self, ctx),
-            Err(reason) => self.say(Level::Info, format!("{}: {reason}", command.title.trim_end_matches('…'))),
-        }
     }
 
     /// Hands a command to the tab in front.

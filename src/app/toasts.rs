@@ -79,7 +79,7 @@ fn toast_ui(ui: &mut egui::Ui, toast: &Toast, actions: &mut Vec<Action>) -> bool
                             done = true;
                         }
                         Some(Offer::ShowLog) if ui.small_button("Show the log").clicked() => {
-                            actions.push(Action::Show(super::panes::PaneKind::Log));
+                            actions.push(Action::Show(super::pane_kind::PaneKind::Log));
                             done = true;
                         }
                         _ => {}

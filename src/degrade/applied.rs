@@ -1,6 +1,6 @@
 //! The record of a degradation: every parameter that was drawn, enough to make the same LR image again.
 
-use super::Step;
+use super::step::Step;
 use crate::imaging::crop::trim;
 use crate::imaging::quantize::quantized;
 use crate::imaging::{Image, SCALE};

@@ -8,11 +8,11 @@ use crossbeam_channel::Sender;
 
 use super::Emitter;
 use super::control::Control;
-use super::damage::Suspects;
 use super::metrics;
 use super::models::Models;
 use super::progress::{Meter, Progress};
 use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
+use super::suspects::Suspects;
 use super::viewer::Opening;
 use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;

@@ -22,6 +22,7 @@ mod models;
 pub mod progress;
 pub mod protocol;
 pub mod ranking;
+mod suspects;
 mod thread;
 mod viewer;
 
@@ -119,7 +120,7 @@ impl Engine {
         let emitter = Emitter { sender, wake };
         let (queue, control) = (Arc::new(Queue::default()), Control::default());
         let (opened, openings) = bounded(16);
-        let suspects = damage::Suspects::default();
+        let suspects = suspects::Suspects::default();
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES);
             builder.spawn(body).map_err(|e| Error::invalid(format!("a thread could not be started: {e}")))

@@ -386,6 +386,15 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The image that the picture belongs to.
+    pub fn image(&self) -> ImageId {
+        match self {
+            Source::Lr(image) | Source::Hr(image) | Source::Candidate { image, .. } => *image,
+        }
+    }
+}
+
 /// What a query is answered with.
 #[derive(Clone, Debug)]
 pub enum Answer {

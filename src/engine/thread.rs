@@ -6,8 +6,8 @@ use crossbeam_channel::Sender;
 
 use super::context::Context;
 use super::control::Control;
-use super::damage::Suspects;
 use super::protocol::{Event, JobState, Outcome};
+use super::suspects::Suspects;
 use super::viewer::Opening;
 use super::{Emitter, Queue, jobs};
 use crate::{Error, Result, memory};

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, select};
 
 use super::Emitter;
-use super::damage::{self, Suspects};
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
+use super::suspects::{self, Suspects};
 use crate::imaging::{Image, decode, quantize, resize};
 use crate::iqa::{self, Kind};
 use crate::method::curation::Curation;
 use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
 use crate::method::summary::PairChange;
-use crate::workspace::{CandidateSet, ImageId, Workspace};
+use crate::workspace::{CandidateSet, Workspace};
 use crate::{Error, Result};
 
 /// What the computing thread tells the viewer.
@@ -188,7 +188,7 @@ impl Viewer {
                 let group = ledger.group(set, *image)?;
                 let found = group.into_iter().find(|candidate| candidate.seed == *seed);
                 let found = found.ok_or_else(|| Error::invalid(format!("seed {seed} is not sampled yet")))?;
-                return damage::look_at(workspace, found, &self.suspects);
+                return suspects::look_at(workspace, found, &self.suspects);
             }
         };
         decode::read(workspace.path(&path))
@@ -211,9 +211,9 @@ impl Viewer {
 
     fn map(&self, source: Source, metric: String) -> Result<MapPicture> {
         let known = iqa::by_name(&metric)?;
-        let hr = match (known.info().kind, image_of(&source)) {
-            (Kind::FullReference, Some(image)) => Some(self.read(&Source::Hr(image))?),
-            _ => None,
+        let hr = match (known.info().kind, &source) {
+            (Kind::NoReference, _) | (_, Source::Lr(_)) => None,
+            (Kind::FullReference, of) => Some(self.read(&Source::Hr(of.image()))?),
         };
         let image = self.read(&source)?;
         let scorer = known.prepare(hr.as_ref())?;
@@ -223,13 +223,6 @@ impl Viewer {
         let finite = map.data.iter().copied().filter(|value| value.is_finite());
         let range = finite.fold([f32::INFINITY, f32::NEG_INFINITY], |[min, max], v| [min.min(v), max.max(v)]);
         Ok(MapPicture { source, metric, width, height, values: map.data.into(), range, score })
-    }
-}
-
-fn image_of(source: &Source) -> Option<ImageId> {
-    match source {
-        Source::Candidate { image, .. } | Source::Hr(image) => Some(*image),
-        Source::Lr(_) => None,
     }
 }
 

@@ -4,7 +4,8 @@
 //! here: [`Field::default_value`] takes them from `Recipe::default()`. A new setting is one line in
 //! [`super::recipe`] and one entry here; a test fails if either is missing.
 
-use super::recipe::{Activations, Augmentation, Mode, Recipe, RoundReference, Scope};
+use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
+use super::recipe::Recipe;
 use super::value::{Accepted, Setting, Value};
 use crate::backbones::sampler::Solver;
 use crate::imaging::color_fix::ColorFix;

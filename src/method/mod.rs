@@ -3,7 +3,7 @@
 //! Nothing in these files knows a disk or a window, and only the trainer knows a network, so that the command line, the
 //! studio and the trainer all get the same answer from the same few lines. The order of the method, one file a step:
 //!
-//! 1. [`recipe`]: every setting, [`fields`]: what each of them means, [`presets`]: named sets of them. [`idle`]: which do
+//! 1. [`recipe`]: every setting, [`choices`]: their words, [`fields`]: what each of them means, [`presets`]: named sets of them. [`idle`]: which do
 //!    nothing, [`resume`]: which make another run.
 //! 2. [`scores`]: the raw scores (group × metric × seed) as one flat table.
 //! 3. [`bounds`]: minimum and maximum of each metric. [`reward`]: the hybrid perceptual reward R of a candidate.
@@ -12,7 +12,7 @@
 //! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
 //! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed, with the weights of a [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
-//!    [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen. [`alarms`]: what in
+//!    [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen, [`notes`]: that in words. [`alarms`]: what in
 //!    a run needs a look.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
@@ -29,12 +29,14 @@
 pub mod alarms;
 pub mod bounds;
 pub mod changes;
+pub mod choices;
 pub mod curation;
 pub mod evaluation;
 pub mod fields;
 pub mod hpo;
 pub mod idle;
 pub mod loss;
+pub mod notes;
 pub mod order;
 pub mod overrides;
 pub mod policy;
@@ -45,6 +47,7 @@ mod recipe_file;
 pub mod resume;
 pub mod reward;
 pub mod scores;
+mod settings;
 pub mod statistics;
 pub mod summary;
 pub mod trainer;

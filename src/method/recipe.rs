@@ -7,33 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{self, Field};
-use super::value::Value;
+pub use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use crate::backbones::sampler::Solver;
 use crate::imaging::color_fix::ColorFix;
-use crate::words::words;
 use crate::{Error, Result};
-
-words! {
-    /// Over which candidates a metric's minimum and maximum are taken.
-    pub enum Scope { Frozen = "frozen", PerGroup = "per_group" }
-}
-words! {
-    /// Which weights are trained.
-    pub enum Mode { Full = "full", Lora = "lora" }
-}
-words! {
-    /// What becomes of the activations that the backward pass needs.
-    pub enum Activations { Keep = "keep", Recompute = "recompute" }
-}
-words! {
-    /// Whether pairs are trained on in all eight ways that a square can be turned and mirrored, drawn at random.
-    pub enum Augmentation { None = "none", Turns = "turns" }
-}
-words! {
-    /// Which model is π_ref in the rounds after the first.
-    pub enum RoundReference { Original = "original", Last = "last" }
-}
 
 /// All settings of a run. `Recipe::default()` are the defaults shown in the studio.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -231,48 +208,6 @@ pub struct MetricInfo {
 }
 
 impl Recipe {
-    /// The value of a setting as text, in the form [`Recipe::set`] reads. `key` is a path such as
-    /// `training.beta`, an alias such as `beta`, or one weight such as `reward.fr.stlpips`.
-    pub fn get(&self, key: &str) -> Result<String> {
-        let (field, metric) = fields::find(key)?;
-        Ok(match (field.value(self), metric) {
-            (Value::Weights(map), Some(metric)) => map.get(metric).copied().unwrap_or(0.0).to_string(),
-            (value, _) => value.to_string(),
-        })
-    }
-
-    /// Sets one setting from text. The error of a wrong key lists near matches, the error of a wrong value names
-    /// what is accepted; the recipe is then unchanged. Rules between settings are left to [`Recipe::validate`].
-    pub fn set(&mut self, key: &str, text: &str) -> Result<()> {
-        let (field, metric) = fields::find(key)?;
-        match (field.value(self), metric) {
-            (Value::Weights(mut map), Some(metric)) => {
-                let refuse = |_| Error::invalid(format!("{key}: `{text}` is not a weight"));
-                map.insert(metric.to_owned(), text.trim().parse().map_err(refuse)?);
-                field.assign(self, Value::Weights(map))
-            }
-            _ => field.assign_text(self, text),
-        }
-    }
-
-    /// Sets one setting from `key=value`, as `--set` is given.
-    pub fn set_assignment(&mut self, assignment: &str) -> Result<()> {
-        let (key, text) =
-            assignment.split_once('=').ok_or_else(|| Error::invalid(format!("`{assignment}` is not key=value")))?;
-        self.set(key.trim(), text.trim())
-    }
-
-    /// Checks every setting against its range, and the rules between settings.
-    pub fn validate(&self) -> Result<()> {
-        self.first_fault().map_or(Ok(()), |(_, fault)| Err(Error::invalid(fault)))
-    }
-
-    /// Keys of the settings in which two recipes differ, in the order of the table.
-    pub fn diff(&self, other: &Self) -> Vec<&'static str> {
-        let differs = |field: &&Field| field.value(self) != field.value(other);
-        fields::fields().iter().filter(differs).map(|field| field.key).collect()
-    }
-
     /// The seeds of a group's candidates.
     pub fn seeds(&self) -> Vec<u64> {
         (0..self.sampling.m as u64).map(|i| self.sampling.first_seed.wrapping_add(i)).collect()
@@ -315,40 +250,5 @@ impl Recipe {
             }
         }
         Ok(())
-    }
-
-    /// The first setting at fault: its key and a message that begins with it.
-    pub(super) fn first_fault(&self) -> Option<(&'static str, String)> {
-        for field in fields::fields() {
-            if let Err(error) = field.check(&field.value(self)) {
-                return Some((field.key, error.to_string()));
-            }
-        }
-        let reward = &self.reward;
-        let total = |half: &BTreeMap<String, f64>| half.values().sum::<f64>();
-        let fr_counts = total(&reward.fr) > 0.0 && reward.fr_balance > 0.0;
-        let nr_counts = total(&reward.nr) > 0.0 && reward.fr_balance < 1.0;
-        if !fr_counts && !nr_counts {
-            let key = "reward.fr_balance";
-            let fault = format!("{key}: no metric counts, neither of reward.fr nor of reward.nr");
-            return Some((key, fault));
-        }
-        if let Some(name) = reward.fr.keys().find(|name| reward.nr.contains_key(*name)) {
-            let key = "reward.nr";
-            return Some((key, format!("{key}: `{name}` is listed in reward.fr too")));
-        }
-        let trained = self.trained_metrics();
-        if let Some(name) = reward.held_out.iter().find(|name| trained.contains(&name.as_str())) {
-            let key = "reward.held_out";
-            let fault = format!("{key}: `{name}` is trained on, so it cannot be held out");
-            return Some((key, fault));
-        }
-        let Sampling { tile_px, tile_overlap_px, .. } = self.sampling;
-        if tile_px > 0 && tile_overlap_px * 2 > tile_px {
-            let key = "sampling.tile_overlap_px";
-            let fault = format!("{key}: {tile_overlap_px} is more than half of tile_px {tile_px}");
-            return Some((key, fault));
-        }
-        self.fault_of_backbone()
     }
 }

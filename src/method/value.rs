@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::recipe::{Activations, Augmentation, Mode, RoundReference, Scope};
+use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use crate::backbones::sampler::Solver;
 use crate::imaging::color_fix::ColorFix;
 

@@ -4,6 +4,10 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::escape::escape;
 use super::plot::{Tone, curves, scatter};
 use super::rows::{Kind, Row, Side, number, rows, signed, with_spread};
 use super::{Pictures, Report, svg};
@@ -12,7 +16,7 @@ use crate::imaging::Image;
 use crate::imaging::encode::{jpeg_bytes, png_bytes};
 use crate::imaging::resize::{Filter, resize};
 use crate::method::evaluation::in_sigma;
-use crate::method::provenance::Note;
+use crate::method::notes::Note;
 
 /// Pictures up to this side are embedded as they are, lossless.
 const LOSSLESS_PX: usize = 512;
@@ -219,7 +223,7 @@ fn picture(page: &mut String, image: &Image, caption: &str, is_lr: bool) -> Resu
         format_args!(
             "<figure><img{class} alt=\"{caption}\" width=\"{width}\" height=\"{height}\" src=\"data:image/{kind};base64,{}\">\
              <figcaption>{caption}{note}</figcaption></figure>",
-            base64(&bytes)
+            BASE64_STANDARD.encode(&bytes)
         ),
     );
     Ok(())
@@ -277,51 +281,10 @@ fn tone_of(gain: f64) -> &'static str {
     }
 }
 
-/// Text without anything that is a tag, an entity or the end of an attribute.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c if c.is_control() && c != '\n' && c != '\t' => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// Bytes as base64 (RFC 4648), padded.
-pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * i) & 63) as usize];
-            text.push(if i <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
 /// Seconds since 1970 as a date, UTC.
-pub fn date(secs: u64) -> String {
-    // Days to a civil date by eras of 400 years that begin in March (Howard Hinnant's algorithm).
-    let days = secs / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let minutes = secs / 60;
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
+fn date(secs: u64) -> String {
+    let at = i64::try_from(secs).ok().and_then(|secs| jiff::Timestamp::from_second(secs).ok());
+    at.map_or_else(String::new, |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 /// Writing to a string cannot fail.

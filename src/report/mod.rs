@@ -6,6 +6,7 @@
 //! Everything here is a pure function of what it is given; reading pictures and writing files is the engine's.
 
 pub mod csv;
+mod escape;
 pub mod figure;
 pub mod html;
 pub mod latex;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::html::escape;
+use super::escape::escape;
 use super::plot::{Plot, Tone};
 
 const WIDTH: f64 = 460.0;

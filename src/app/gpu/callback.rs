@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
 use egui::PaintCallbackInfo;
 
-use super::Gpu;
+use super::pipelines::Gpu;
 
 /// What one of the shaders draws.
 pub trait Drawing: Send + Sync + 'static {

@@ -2,15 +2,10 @@
 
 use egui::Color32;
 
-use super::Gpu;
 use super::callback::Drawing;
 use super::colormap::Colormap;
+use super::pipelines::Gpu;
 use super::textures::{self, Device};
-
-/// The shader.
-pub(super) const SHADER: &str = include_str!("../../../shaders/matrix.wgsl");
-/// Textures it reads: the values and the colormap's table.
-pub(super) const TEXTURES: u32 = 2;
 
 /// A matrix of self. Lengths are points.
 #[derive(Clone, Debug)]

@@ -1,40 +1,19 @@
 //! What the graphics card draws beside egui's own shapes, by the shaders in `shaders/`.
 //!
 //! * [`view`]: one or two pictures with a metric's map on top. [`matrix`]: cells coloured by their values.
-//! * [`colormap`]: the colours of both. [`callback`], `pipeline` and `textures`: what
-//!   both are made of.
+//! * [`colormap`]: the colours of both. [`callback`], `pipeline`, `pipelines` and `textures`: what both are made of.
 
 pub mod callback;
 pub mod colormap;
 pub mod matrix;
 mod pipeline;
+mod pipelines;
 mod textures;
 pub mod view;
 
 use eframe::egui_wgpu::RenderState;
 
-use pipeline::Pipeline;
-use textures::Textures;
-
-/// Pipelines and textures, kept in egui's callback resources.
-pub struct Gpu {
-    view: Pipeline,
-    matrix: Pipeline,
-    textures: Textures,
-    encodes_srgb: bool,
-}
-
-impl Gpu {
-    /// Makes the pipelines for a target.
-    pub fn new(device: &wgpu::Device, target: wgpu::TextureFormat) -> Self {
-        Self {
-            view: Pipeline::new(device, target, "view", view::SHADER, view::TEXTURES),
-            matrix: Pipeline::new(device, target, "matrix", matrix::SHADER, matrix::TEXTURES),
-            textures: Textures::default(),
-            encodes_srgb: target.is_srgb(),
-        }
-    }
-}
+pub use pipelines::Gpu;
 
 /// Makes the pipelines where they are not made yet; false without a graphics device.
 pub fn make_ready(gpu: Option<&RenderState>) -> bool {

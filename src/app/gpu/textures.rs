@@ -6,10 +6,23 @@ use std::sync::Arc;
 use wgpu::util::{DeviceExt, TextureDataOrder};
 
 use super::colormap::{Colormap, ENTRIES};
-use super::view::{Field, Pixels};
 
 /// Textures kept beyond those of the last draw.
 const KEPT: usize = 160;
+
+/// Pixels to draw: `height · width` RGB triples, 8 bits each.
+#[derive(Clone, Debug)]
+pub struct Pixels {
+    pub size: [usize; 2],
+    pub rgb8: Arc<[u8]>,
+}
+
+/// A map to draw: `height · width` values.
+#[derive(Clone, Debug)]
+pub struct Field {
+    pub size: [usize; 2],
+    pub values: Arc<[f32]>,
+}
 
 /// A device and its queue.
 #[derive(Clone, Copy)]

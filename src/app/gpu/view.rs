@@ -1,30 +1,10 @@
 //! One or two pictures with a map on top.
 
-use std::sync::Arc;
-
-use super::Gpu;
 use super::callback::Drawing;
 use super::colormap::Colormap;
+use super::pipelines::Gpu;
 use super::textures::Device;
-
-/// The shader.
-pub(super) const SHADER: &str = include_str!("../../../shaders/view.wgsl");
-/// Textures it reads: two pictures, their maps, the colormap's table.
-pub(super) const TEXTURES: u32 = 5;
-
-/// Pixels to draw: `height · width` RGB triples, 8 bits each.
-#[derive(Clone, Debug)]
-pub struct Pixels {
-    pub size: [usize; 2],
-    pub rgb8: Arc<[u8]>,
-}
-
-/// A map to draw: `height · width` values.
-#[derive(Clone, Debug)]
-pub struct Field {
-    pub size: [usize; 2],
-    pub values: Arc<[f32]>,
-}
+pub use super::textures::{Field, Pixels};
 
 /// What is drawn of two pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,8 +2,7 @@
 
 use egui::{Label, RichText, ScrollArea, Ui};
 
-use super::Pane;
-use crate::app::actions::Cx;
+use crate::app::actions::{Cx, Pane};
 use crate::app::theme::{self, space};
 use crate::app::toasts::{level_color, level_mark};
 use crate::engine::protocol::Level;

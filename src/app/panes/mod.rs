@@ -14,67 +14,10 @@ pub mod training;
 
 use egui::Ui;
 use egui_tiles::{Behavior, SimplificationOptions, TabState, TileId, Tiles, UiResponse};
-use serde::{Deserialize, Serialize};
 
-use super::actions::Cx;
-use super::commands::CommandId;
+use super::actions::{Cx, Pane};
+use super::pane_kind::PaneKind;
 use super::theme::{self, space};
-use crate::engine::protocol::Source;
-use crate::workspace::ImageId;
-
-/// Names a pane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum PaneKind {
-    Library,
-    Recipe,
-    Seeds,
-    Heatmaps,
-    Pairs,
-    Training,
-    Compare,
-    Log,
-}
-
-impl PaneKind {
-    /// All of them.
-    pub const ALL: [PaneKind; 8] = [
-        PaneKind::Library,
-        PaneKind::Recipe,
-        PaneKind::Seeds,
-        PaneKind::Heatmaps,
-        PaneKind::Pairs,
-        PaneKind::Training,
-        PaneKind::Compare,
-        PaneKind::Log,
-    ];
-
-    /// Those in the middle, in order.
-    pub const TABS: [PaneKind; 5] =
-        [PaneKind::Seeds, PaneKind::Heatmaps, PaneKind::Pairs, PaneKind::Training, PaneKind::Compare];
-
-    /// Its name on the screen.
-    pub fn title(self) -> &'static str {
-        match self {
-            PaneKind::Library => "Library",
-            PaneKind::Recipe => "Recipe",
-            PaneKind::Seeds => "Seeds",
-            PaneKind::Heatmaps => "Heatmaps",
-            PaneKind::Pairs => "Pairs",
-            PaneKind::Training => "Training",
-            PaneKind::Compare => "Compare",
-            PaneKind::Log => "Log",
-        }
-    }
-}
-
-/// A pane.
-pub trait Pane {
-    /// Draws it.
-    fn ui(&mut self, ui: &mut Ui, cx: &mut Cx);
-
-    /// A command of the table that is for this pane.
-    fn command(&mut self, _id: CommandId, _cx: &mut Cx) {}
-}
 
 /// All panes with what they keep between frames.
 #[derive(Default)]
@@ -189,11 +132,4 @@ fn widgets_title(ui: &mut Ui, kind: PaneKind) {
     let p = theme::palette(ui);
     let size = ui.text_style_height(&egui::TextStyle::Body) * 0.85;
     ui.label(egui::RichText::new(kind.title()).font(theme::strong(size.round())).color(p.text));
-}
-
-/// The image a picture belongs to.
-pub fn image_of(source: &Source) -> ImageId {
-    match source {
-        Source::Lr(image) | Source::Hr(image) | Source::Candidate { image, .. } => *image,
-    }
 }

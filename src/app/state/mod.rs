@@ -66,6 +66,17 @@ pub struct Selection {
     pub seed: Option<u64>,
 }
 
+impl Selection {
+    /// Selects a candidate, in all panes.
+    pub fn candidate(&mut self, image: ImageId, seed: u64) {
+        if self.image != Some(image) {
+            self.image = Some(image);
+            self.images = [image].into();
+        }
+        self.seed = Some(seed);
+    }
+}
+
 /// The recipe: as the workspace holds it, as it is being edited, and what it is compared with.
 #[derive(Clone, Debug, Default)]
 pub struct RecipeState {

@@ -6,16 +6,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use egui::{ColorImage, Context, Rect, TextureHandle, TextureId, TextureOptions, Vec2, pos2, vec2};
+use egui::{ColorImage, Context, Rect, TextureHandle, TextureOptions, Vec2, pos2, vec2};
 
 use crate::engine::protocol::{Picture, Source};
 use crate::workspace::ImageId;
 
-use super::super::panes::image_of;
-
 mod atlas;
 
 use atlas::Atlas;
+pub use atlas::Shown;
 
 /// Bytes uploaded to the graphics card in a frame.
 pub const UPLOAD_BUDGET_BYTES: usize = 2 << 20;
@@ -34,17 +33,6 @@ pub struct Request {
     pub source: Source,
     /// Longest side in pixels; `None` is as it is.
     pub max_side_px: Option<usize>,
-}
-
-/// A picture that can be drawn now.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shown {
-    pub texture: TextureId,
-    pub uv: Rect,
-    /// Its size in pixels, shrunk or not.
-    pub size_px: Vec2,
-    /// Size of the file's picture in pixels.
-    pub full_size_px: [usize; 2],
 }
 
 struct Full {
@@ -214,7 +202,7 @@ impl Pictures {
 
     /// Candidates of an image were sampled: what was not there may be now.
     pub fn candidates_changed(&mut self, image: ImageId) {
-        self.failed.retain(|source, _| image_of(source) != image);
+        self.failed.retain(|source, _| source.image() != image);
     }
 
     /// Forgets everything.

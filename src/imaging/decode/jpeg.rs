@@ -9,7 +9,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::planes::{Alpha, Color, Layout, Planes};
+use super::layout::{Alpha, Color, Layout};
+use super::planes::Planes;
 use super::profile::Space;
 use super::{Format, Header, MAX_FILE_BYTES, Source, Stream, jpeg_marker};
 

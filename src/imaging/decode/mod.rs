@@ -14,6 +14,7 @@
 
 mod jpeg;
 mod jpeg_marker;
+mod layout;
 mod planes;
 mod png;
 mod profile;
@@ -30,7 +31,8 @@ use std::path::Path;
 use image::ImageFormat;
 use image::metadata::Orientation;
 
-use self::planes::{Layout, Planes};
+use self::layout::Layout;
+use self::planes::Planes;
 use self::profile::Space;
 use super::{Image, SCALE};
 use crate::{Error, Result, input, memory};

@@ -3,63 +3,13 @@
 use image::metadata::Orientation;
 use rayon::prelude::*;
 
+use super::layout::{Alpha, Color, Layout};
 use super::profile::{self, Conversion};
 use super::{Decoded, Header, Note};
 use crate::imaging::{Image, quantize::from_u8};
 
 /// Pixels that are converted before they are put in place: some rows of most pictures.
 const STRIP_PIXELS: usize = 1 << 16;
-
-/// What the components of a pixel are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Color {
-    Gray,
-    Rgb,
-    /// Inks: the largest value is full ink.
-    Cmyk,
-}
-
-/// Whether a pixel ends with its opacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Alpha {
-    None,
-    /// Colours are those of the pixel where it is opaque.
-    Straight,
-    /// Colours are multiplied by the opacity already.
-    Multiplied,
-}
-
-/// The components of a pixel, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub color: Color,
-    pub alpha: Alpha,
-}
-
-impl Layout {
-    /// Components of a pixel.
-    pub fn channels(self) -> usize {
-        self.color.channels() + usize::from(self.has_alpha())
-    }
-
-    pub fn has_alpha(self) -> bool {
-        self.alpha != Alpha::None
-    }
-
-    pub fn is_color(self) -> bool {
-        self.color != Color::Gray
-    }
-}
-
-impl Color {
-    pub fn channels(self) -> usize {
-        match self {
-            Self::Gray => 1,
-            Self::Rgb => 3,
-            Self::Cmyk => 4,
-        }
-    }
-}
 
 /// A component as a decoder gives it.
 pub(super) trait Sample: Copy + Sync {

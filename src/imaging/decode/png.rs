@@ -6,7 +6,8 @@ use image::metadata::Orientation;
 use moxcms::{Chromaticity, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients, ToneReprCurve, XyY};
 use png::{BitDepth, ColorType, DecodingError, Info, Limits, Reader, Transformations};
 
-use super::planes::{Alpha, Color, Layout, Planes};
+use super::layout::{Alpha, Color, Layout};
+use super::planes::Planes;
 use super::profile::Space;
 use super::{Format, Header, MAX_METADATA_BYTES, Source, Stream};
 

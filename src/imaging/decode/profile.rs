@@ -8,7 +8,7 @@ use moxcms::{
     TransformOptions,
 };
 
-use super::planes::Color;
+use super::layout::Color;
 use super::{Note, one_line};
 
 /// A conversion that moves no colour by more than this, a step of 8 bits, is none: the profile is one of the many

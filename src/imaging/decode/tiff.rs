@@ -8,7 +8,8 @@ use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
 use tiff::tags::{CompressionMethod, Tag};
 use tiff::{ColorType, TiffError};
 
-use super::planes::{Alpha, Color, Layout, Planes};
+use super::layout::{Alpha, Color, Layout};
+use super::planes::Planes;
 use super::profile::Space;
 use super::{Format, Header, MAX_MEGAPIXELS, Note, Source, Stream, jpeg_marker};
 

@@ -4,7 +4,8 @@ use image::codecs::bmp::BmpDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError};
 
-use super::planes::{Alpha, Color, Layout, Planes};
+use super::layout::{Alpha, Color, Layout};
+use super::planes::Planes;
 use super::profile::Space;
 use super::{Format, Header, Source, Stream};
 

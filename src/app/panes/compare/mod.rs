@@ -10,8 +10,7 @@ mod tools;
 
 use egui::{Align, Frame, Layout, Margin, Panel, ProgressBar, RichText, Ui, vec2};
 
-use super::Pane;
-use crate::app::actions::{Action, Cx};
+use crate::app::actions::{Action, Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::state::jobs::Kind;
 use crate::app::theme::{self, space};
@@ -19,7 +18,6 @@ use crate::app::viewer::{Item, Viewer};
 use crate::app::{format, widgets};
 use crate::engine::protocol::Source;
 use crate::report::Format;
-use crate::workspace::ImageId;
 
 use choice::Choice;
 use shown::Shown;
@@ -308,13 +306,4 @@ fn step_button(ui: &mut Ui, sign: &str, what: &str, key: &str) -> bool {
     let response = ui.button(sign).on_hover_text(format!("{what}  {key}"));
     widgets::name(&response, egui::accesskit::Role::Button, what);
     response.clicked()
-}
-
-/// Selects a candidate in all panes.
-fn select(selection: &mut crate::app::state::Selection, image: ImageId, seed: u64) {
-    if selection.image != Some(image) {
-        selection.image = Some(image);
-        selection.images = [image].into();
-    }
-    selection.seed = Some(seed);
 }

@@ -9,7 +9,7 @@ use super::choice::Choice;
 use crate::app::state::{Selection, State};
 use crate::engine::protocol::Compared;
 use crate::method::changes::Change;
-use crate::method::provenance::Note;
+use crate::method::notes::Note;
 use crate::method::recipe::Recipe;
 use crate::report::plot::{self, Plot};
 use crate::report::rows::{self, Row};
@@ -128,7 +128,7 @@ impl Shown {
     /// Tells all panes where this one is.
     pub fn select(&mut self, selection: &mut Selection) {
         if let Some((image, seed)) = self.candidate() {
-            super::select(selection, image, seed);
+            selection.candidate(image, seed);
             self.followed = Some(selection.clone());
         }
     }

@@ -5,8 +5,7 @@ mod matrix;
 
 use egui::Ui;
 
-use super::Pane;
-use crate::app::actions::Cx;
+use crate::app::actions::{Cx, Pane};
 
 /// What the tab shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

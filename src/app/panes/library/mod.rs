@@ -9,10 +9,10 @@ use egui::accesskit::Role;
 use egui::{Align, Align2, ComboBox, Layout, Modifiers, Rect, Response, RichText, ScrollArea, Sense, Stroke};
 use egui::{StrokeKind, TextEdit, TextStyle, Ui, pos2, vec2};
 
-use super::Pane;
-use crate::app::actions::{Action, Cx};
+use crate::app::actions::{Action, Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::format;
+use crate::app::pane_kind::PaneKind;
 use crate::app::state::State;
 use crate::app::state::pictures::fit;
 use crate::app::theme::{self, space};
@@ -224,7 +224,7 @@ impl LibraryPane {
             select(cx.state, images, index, ui.input(|i| i.modifiers));
         }
         if response.double_clicked() {
-            cx.act(Action::Show(super::PaneKind::Seeds));
+            cx.act(Action::Show(PaneKind::Seeds));
         }
         if response.secondary_clicked() && !is_selected {
             select(cx.state, images, index, Modifiers::NONE);

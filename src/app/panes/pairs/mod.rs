@@ -5,8 +5,7 @@ mod table;
 
 use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
 
-use super::Pane;
-use crate::app::actions::{Action, Cx};
+use crate::app::actions::{Action, Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::state::Stage;
 use crate::app::state::rewards::RewardView;

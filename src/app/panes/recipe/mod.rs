@@ -7,8 +7,7 @@ mod ratio;
 
 use egui::{Align, Button, ComboBox, Layout, RichText, ScrollArea, Ui};
 
-use super::Pane;
-use crate::app::actions::{Action, Cx};
+use crate::app::actions::{Action, Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::theme::{self, space};
 use crate::app::{format, widgets};

@@ -8,8 +8,7 @@ pub(super) use cell::{Side, paint_picture, scores_ui};
 
 use egui::{Align, ComboBox, Label, Layout, RichText, Slider, Ui};
 
-use super::Pane;
-use crate::app::actions::Cx;
+use crate::app::actions::{Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::state::Stage;
 use crate::app::{theme, widgets};

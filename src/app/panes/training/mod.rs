@@ -11,8 +11,7 @@ mod series;
 
 use egui::{Align, Layout, RichText, Slider, Ui, vec2};
 
-use super::Pane;
-use crate::app::actions::Cx;
+use crate::app::actions::{Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::state::jobs::{Kind, Phase};
 use crate::app::state::{Stage, State};

@@ -4,7 +4,7 @@ use egui::accesskit::Role;
 use egui::{Align, Color32, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
 
 use crate::app::actions::{Action, Cx};
-use crate::app::panes::PaneKind;
+use crate::app::pane_kind::PaneKind;
 use crate::app::theme::{Palette, space};
 use crate::app::{format, widgets};
 use crate::engine::protocol::{Job, Library};

@@ -4,13 +4,23 @@
 
 use std::collections::HashMap;
 
-use egui::{Color32, ColorImage, Context, Rect, TextureHandle, TextureOptions, pos2, vec2};
+use egui::{Color32, ColorImage, Context, Rect, TextureHandle, TextureId, TextureOptions, Vec2, pos2, vec2};
 
-use super::Shown;
 use crate::engine::protocol::Source;
 
 /// Side of a page in pixels.
 const PAGE_PX: usize = 2048;
+
+/// A picture that can be drawn now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shown {
+    pub texture: TextureId,
+    pub uv: Rect,
+    /// Its size in pixels, shrunk or not.
+    pub size_px: Vec2,
+    /// Size of the file's picture in pixels.
+    pub full_size_px: [usize; 2],
+}
 
 struct Slot {
     source: Source,

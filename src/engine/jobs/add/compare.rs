@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::incoming::Part;
 use super::likeness::{Look, likeness};
-use super::plan::{File, Here, Side, hr_hash};
+use super::sides::{File, Here, Side, hr_hash};
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::protocol::Role;

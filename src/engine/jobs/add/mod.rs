@@ -12,6 +12,7 @@ mod likeness;
 mod names;
 mod pairs_file;
 mod plan;
+mod sides;
 mod write;
 
 #[cfg(test)]
@@ -34,7 +35,8 @@ use collect::Collected;
 use incoming::Incoming;
 use likeness::BOUND;
 use pairs_file::PairOfFiles;
-use plan::{File, Plan, Side};
+use plan::Plan;
+use sides::{File, Side};
 use write::{Options, Writer};
 
 /// Adds files, folders and pairs; what cannot be read or is doubtful is reported and left out.

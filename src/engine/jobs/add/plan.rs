@@ -8,36 +8,13 @@ use super::choice::{Candidate, Choice, choose};
 use super::compare::Comparer;
 use super::likeness::BOUND;
 use super::names::{Place, Says};
+use super::sides::{File, Here, Side, hr_hash};
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::Role;
 use crate::imaging::decode;
 use crate::workspace::ImageRow;
-
-/// A file to add, before it is read.
-#[derive(Clone, Debug)]
-pub struct File {
-    pub path: PathBuf,
-    pub place: Place,
-    pub role: Role,
-    /// Width and height; `None` where its header cannot be read, which is said when it is added.
-    pub size_px: Option<[usize; 2]>,
-}
-
-/// Images of the workspace that came from one file.
-#[derive(Clone, Debug)]
-pub struct Here {
-    pub rows: Vec<ImageRow>,
-    place: Place,
-}
-
-/// One side of a pair: a file that comes in, by its index, or what is here.
-#[derive(Clone, Debug)]
-pub enum Side {
-    File(usize),
-    Here(Here),
-}
 
 /// What is to be done with each file; by index.
 #[derive(Debug, Default)]
@@ -54,11 +31,6 @@ pub struct Plan {
     pub alone: BTreeMap<usize, String>,
     /// Images here that still wait for their HR although HR files came.
     pub waiting: Vec<String>,
-}
-
-/// The hash of the file an image's HR came from, if it is known.
-pub fn hr_hash(row: &ImageRow) -> Option<&str> {
-    if row.degradation.is_some() { Some(&row.source_hash) } else { row.hr_source_hash.as_deref() }
 }
 
 /// The files with their roles: the one that is asked for, or what their places say, else HR.

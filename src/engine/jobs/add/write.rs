@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::compare::{hr_part, lr_crop};
 use super::incoming::{Incoming, Part, seed_of};
-use super::plan::{Here, hr_hash};
+use super::sides::{Here, hr_hash};
 use crate::degrade::{Degradation, degrade};
 use crate::engine::added::Added;
 use crate::engine::context::Context;
