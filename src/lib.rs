@@ -2,7 +2,8 @@
 //!
 //! The rooms, from the bottom up; a room may use those above it in this list and none below:
 //!
-//! * [`input`]: files that a person names. [`memory`]: how much of it there is and is taken.
+//! * [`input`]: files that a person names. [`fs`]: the one writer of files, the one hash, this program's directories.
+//!   [`memory`]: how much of it there is and is taken.
 //! * [`imaging`]: pixels in memory and on disk. [`degrade`]: how a low-resolution image comes about.
 //! * [`nn`]: the neural network operations, each with a forward and a backward.
 //! * [`iqa`]: image quality metrics, full-reference and no-reference.
@@ -20,6 +21,7 @@ pub mod degrade;
 pub mod engine;
 pub mod error;
 pub mod example;
+pub mod fs;
 pub mod imaging;
 pub mod input;
 pub mod iqa;

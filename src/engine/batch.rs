@@ -1,13 +1,13 @@
 //! How many pixels go through a network at once: what is fastest on the device, measured once and remembered.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::Tensor;
 
 use super::models::Model;
 use crate::Result;
+use crate::fs::places;
 use crate::nn::tape::Tape;
 use crate::random::Random;
 
@@ -23,7 +23,7 @@ const FALLBACK: usize = 4;
 /// Pixels at once that are fastest for `model` on the device of this name. Found in the cache, or measured and put there.
 pub fn fastest_pixels(model: &Model, device: &str) -> usize {
     let key = format!("{} on {device}", model.backbone.name());
-    let path = cache_path();
+    let path = places::cache_dir().map(|dir| dir.join("batch.json"));
     let mut known: BTreeMap<String, usize> = path
         .as_ref()
         .and_then(|path| std::fs::read(path).ok())
@@ -89,19 +89,6 @@ fn seconds_per_image(model: &Model, count: usize) -> Result<f64> {
     let mut times = [evaluate()?, evaluate()?, evaluate()?];
     times.sort_by(f64::total_cmp);
     Ok(times[0] / count as f64)
-}
-
-/// Where results are remembered; `None` without a home.
-fn cache_path() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let cache = if cfg!(windows) {
-        folder("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        folder("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))
-    };
-    cache.map(|cache| cache.join("dp2o-studio").join("batch.json"))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use candle_core::Device;
 
 use super::batch;
 use crate::backbones::{Backbone, card, mini};
+use crate::fs::hash::{self, Stamp};
 use crate::nn::kernels::Compute;
 use crate::nn::params::Params;
-use crate::workspace::hash::{self, Stamp};
 use crate::{Error, Result};
 
 /// A network with weights.

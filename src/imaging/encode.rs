@@ -1,9 +1,9 @@
 //! Images to files: lossless 8-bit PNG, always written whole and never in memory whole; JPEG only for pages that are looked
 //! at.
 
-use super::atomic::write_atomic_with;
 use super::rows::{Rows, bands};
 use super::{Image, quantize::to_rgb8};
+use crate::fs::atomic::write_atomic_with;
 use crate::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};

@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::atomic::write_atomic;
+use crate::fs::atomic::write_atomic;
 use crate::{Error, Permit, Result};
 
 /// Writes `bytes` to `path`; a regular file there, or the one a link leads to, is replaced.

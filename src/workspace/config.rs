@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::files::WORKSPACE_FILE;
-use crate::imaging::atomic::write_atomic;
+use crate::fs::atomic::write_atomic;
 use crate::{Error, Result, input};
 
 /// Version of the directory's layout that this program writes. The ledger has a version of its own.

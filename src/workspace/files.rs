@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use super::hash::hash_bytes;
 use super::ledger::CheckpointKind;
+use crate::fs::hash::hash_bytes;
 use crate::{Error, Result};
 
 /// Name of the file that makes a directory a workspace.

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::imaging::atomic::{file_error, write_unflushed};
+use crate::fs::atomic::{file_error, write_unflushed};
 use crate::{Error, Result};
 
 /// The locked file; it stays empty, because Windows lets nobody read a locked file.

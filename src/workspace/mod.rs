@@ -13,13 +13,12 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::imaging::atomic;
+use crate::fs::atomic;
 use crate::{Error, Result};
 
 mod config;
 mod damage;
 pub mod files;
-pub mod hash;
 mod ledger;
 pub mod lock;
 mod place;

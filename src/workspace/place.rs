@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::files::{self, LEDGER_FILE, RelPath};
 use super::ledger::RunRow;
 use super::{Workspace, lock};
-use crate::imaging::atomic::{create_dir_durable, file_error, write_atomic, write_atomic_many, write_unflushed};
+use crate::fs::atomic::{create_dir_durable, file_error, write_atomic, write_atomic_many, write_unflushed};
 use crate::{Error, Result};
 
 impl Workspace {

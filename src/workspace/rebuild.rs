@@ -14,7 +14,8 @@ use super::ledger::{
 };
 use super::lock::WriterLock;
 use super::save::PAIRS_FILE;
-use super::{Workspace, absolute, hash, place, refuse_foreign};
+use super::{Workspace, absolute, place, refuse_foreign};
+use crate::fs::hash;
 use crate::imaging::decode;
 use crate::{Error, Result};
 

@@ -9,7 +9,7 @@ use super::files::{CANDIDATES_DIR, EXPORTS_DIR, IMAGES_DIR, RUNS_DIR, STATES_DIR
 use super::ledger::{FileCheck, FileRow, ImageRow, same_source};
 use super::{RelPath, Workspace};
 use crate::Result;
-use crate::imaging::atomic::is_temporary;
+use crate::fs::atomic::is_temporary;
 use crate::method::provenance::listed;
 
 pub use super::ledger::FileOwner;

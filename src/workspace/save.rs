@@ -7,7 +7,8 @@ use super::ledger::{
     CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, NewRun, RunId, RunRow,
     SplitChoice,
 };
-use super::{RelPath, Workspace, files, hash};
+use super::{RelPath, Workspace, files};
+use crate::fs::hash;
 use crate::{Error, Result};
 
 /// The pairs of a run, in its directory.

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use dp2o_studio::fs::hash;
 use dp2o_studio::workspace::{
     CandidateSet, CheckpointKind, FileOwner, Finding, NewCheckpoint, NewImage, NewRun, NewScore, RelPath, RunState,
-    SamplerKey, Split, SplitChoice, Workspace, hash,
+    SamplerKey, Split, SplitChoice, Workspace,
 };
 
 use crate::support::{message, new_image, reference_set, save_seeds, scorer, small_workspace};

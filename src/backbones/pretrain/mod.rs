@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use self::patches::{Batch, Photo};
 use super::Backbone;
 use super::mini::Mini;
-use crate::imaging::atomic::write_atomic;
+use crate::fs::atomic::write_atomic;
 use crate::nn::adamw::{AdamW, Settings};
 use crate::nn::kernels::Compute;
 use crate::nn::params::Params;

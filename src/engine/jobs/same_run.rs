@@ -5,9 +5,10 @@ use super::sampling::sampler_of;
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::protocol::Level;
+use crate::fs::hash;
 use crate::method::recipe::Recipe;
 use crate::method::resume;
-use crate::workspace::{RunId, RunRow, hash};
+use crate::workspace::{RunId, RunRow};
 
 /// The newest unfinished run that a new one in this round leaves behind, and why; `others` are those of the round.
 pub fn left_unfinished(

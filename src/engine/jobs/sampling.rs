@@ -15,11 +15,12 @@ use crate::engine::memory_plan::{self, Budget, Plan};
 use crate::engine::models::Model;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};
+use crate::fs::hash;
 use crate::imaging::color_fix::{ColorFix, Fixed};
 use crate::imaging::rows::Rows;
 use crate::imaging::{Image, decode, encode};
 use crate::method::recipe::{self, Recipe};
-use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey, hash};
+use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey};
 use crate::{Error, Result};
 
 /// How candidates are made: the solver and what is done to its output.

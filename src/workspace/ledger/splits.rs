@@ -9,8 +9,8 @@ use rusqlite::{Connection, Row};
 
 use super::ids::text_enum;
 use super::{ImageId, ImageRow, Ledger, execute, rows};
+use crate::fs::hash::hash_bytes;
 use crate::method::provenance::On;
-use crate::workspace::hash::hash_bytes;
 use crate::{Error, Result};
 
 text_enum! {

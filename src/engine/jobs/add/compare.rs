@@ -9,9 +9,10 @@ use super::sides::{File, Here, Side, hr_hash};
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::protocol::Role;
+use crate::fs::hash;
 use crate::imaging::crop::{self, Crop};
 use crate::imaging::{Image, SCALE, decode};
-use crate::workspace::{ImageRow, RelPath, Workspace, hash};
+use crate::workspace::{ImageRow, RelPath, Workspace};
 
 /// Compares LR and HR. What cannot be read fits nothing: that it cannot is said when it is added.
 pub struct Comparer<'a> {

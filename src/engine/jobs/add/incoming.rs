@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::Result;
 use crate::engine::context::Context;
+use crate::fs::hash;
 use crate::imaging::Image;
 use crate::imaging::crop::{self, Crop};
 use crate::imaging::fingerprint::fingerprint;
-use crate::workspace::hash;
 
 /// A picture with where it came from.
 pub struct Incoming {

@@ -8,10 +8,11 @@ use super::sides::{Here, hr_hash};
 use crate::degrade::{Degradation, degrade};
 use crate::engine::added::Added;
 use crate::engine::context::Context;
+use crate::fs::hash;
 use crate::imaging::crop;
 use crate::imaging::quantize::quantized;
 use crate::imaging::{Image, SCALE, decode, encode};
-use crate::workspace::{ImageRow, NewImage, SplitChoice, Workspace, hash};
+use crate::workspace::{ImageRow, NewImage, SplitChoice, Workspace};
 use crate::{Error, Result};
 
 /// What is made of pictures.

@@ -11,10 +11,10 @@ use crate::engine::jobs::sampling::Sampling;
 use crate::engine::memory_plan::Plan;
 use crate::engine::models::Model;
 use crate::engine::progress::Meter;
+use crate::fs::hash;
 use crate::imaging::rows::Rows;
 use crate::imaging::{Image, SCALE, decode, encode};
 use crate::method::recipe::Recipe;
-use crate::workspace::hash;
 use crate::{Error, Result};
 
 /// Keyword of the text in an output that says how it was made.

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result, input};
@@ -32,7 +33,7 @@ pub fn hash_file(path: &Path) -> Result<String> {
 const CLOCK: Duration = Duration::from_secs(2);
 
 /// By what a file that was read can be told from another in its place, without reading it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     bytes: u64,
     modified: SystemTime,
@@ -43,9 +44,13 @@ pub struct Stamp {
 impl Stamp {
     /// The stamp of a file that has not changed just now; `None` for one whose stamp would not tell yet.
     pub fn of(file: &Metadata) -> Option<Self> {
-        let modified = file.modified().ok()?;
-        let is_settled = modified.elapsed().is_ok_and(|age| age > CLOCK);
-        is_settled.then(|| Self { bytes: file.len(), modified, identity: identity(file) })
+        let stamp = Self::at_once(file)?;
+        stamp.modified.elapsed().is_ok_and(|age| age > CLOCK).then_some(stamp)
+    }
+
+    /// The stamp of a file that may have changed just now: another one tells a change, the same one proves nothing.
+    pub fn at_once(file: &Metadata) -> Option<Self> {
+        Some(Self { bytes: file.len(), modified: file.modified().ok()?, identity: identity(file) })
     }
 }
 
