@@ -5,6 +5,7 @@
 //! * [`input`]: files that a person names. [`fs`]: the one writer of files, the one hash, this program's directories.
 //!   [`memory`]: how much of it there is and is taken.
 //! * [`imaging`]: pixels in memory and on disk. [`degrade`]: how a low-resolution image comes about.
+//! * [`weights`]: weights of published networks: found, verified, read.
 //! * [`nn`]: the neural network operations, each with a forward and a backward.
 //! * [`iqa`]: image quality metrics, full-reference and no-reference.
 //! * [`backbones`]: generative super-resolution models and their samplers.
@@ -30,6 +31,7 @@ pub mod method;
 pub mod nn;
 pub mod random;
 pub mod report;
+pub mod weights;
 mod words;
 pub mod workspace;
 

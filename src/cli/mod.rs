@@ -8,6 +8,7 @@ mod info;
 mod iqa;
 mod out;
 mod pretrain;
+mod weights;
 mod workspace;
 
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "dp2o-studio", version, max_term_width = 100)]
 struct Arguments {
+    #[command(flatten)]
+    weights: weights::Options,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -59,6 +62,9 @@ enum Verb {
     /// Sets right a workspace that cannot be opened: makes a new ledger from its files where the old one is damaged, empty
     /// or missing, and takes damaged files out of the way. Nothing is deleted but damaged candidates.
     Repair(workspace::Repair),
+    /// Published weights: what is here, what is missing, what a file is.
+    #[command(subcommand)]
+    Weights(weights::Verb),
     /// Fits the pristine model of a NIQE with small blocks.
     #[command(hide = true)]
     FitNiqe(fit_niqe::Arguments),
@@ -66,7 +72,9 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().verb {
+    let Arguments { weights, verb } = Arguments::parse();
+    weights.keep();
+    let result = match verb {
         Some(Verb::New(arguments)) => workspace::new(&arguments),
         Some(Verb::Add(arguments)) => add::run(&arguments),
         Some(Verb::Sample(arguments)) => workspace::sample(&arguments),
@@ -83,6 +91,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),
         Some(Verb::Info(arguments)) => info::run(&arguments),
         Some(Verb::Repair(arguments)) => workspace::repair(&arguments),
+        Some(Verb::Weights(verb)) => self::weights::run(&verb),
         Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
         None => crate::app::run(crate::app::Options::default()),
     };

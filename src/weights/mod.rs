@@ -1,0 +1,33 @@
+//! Weights of published networks: what there is, where it is on this machine, and how to read it.
+//!
+//! * [`registry`] lists the [`Part`]s known here, with their published hashes; [`store`] finds one, or says what is missing,
+//!   where it was looked for and how to get it: a state, known before anything is loaded. [`report`] has it as plain data.
+//! * [`open`] reads named tensors from whatever holds them: safetensors (one file or shards), `pth` (every form that PyTorch
+//!   writes, as data only), or bytes compiled into the program. [`names`] brings the names of one publisher into another's.
+//! * [`add`] takes a person's file into the data directory. [`trust`] says whether weights are the published ones; loaders hand it on, and scores and checkpoints keep it.
+
+pub mod add;
+mod bytes;
+pub mod dtype;
+pub mod names;
+pub mod open;
+pub mod part;
+pub mod places;
+mod pth;
+pub mod registry;
+pub mod report;
+mod safetensors;
+pub mod store;
+mod stored;
+pub mod trust;
+
+#[cfg(test)]
+mod open_tests;
+#[cfg(test)]
+mod store_tests;
+
+pub use open::Source;
+pub use part::{Form, Part, Published, Size};
+pub use report::PartReport;
+pub use store::{Missing, State, Store};
+pub use trust::Trust;

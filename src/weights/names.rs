@@ -1,0 +1,51 @@
+//! From the names that publishers give to weights to those of the networks here, which are diffusers' and torchvision's.
+
+use super::open::Source;
+use crate::Result;
+
+/// Prefixes that training frameworks put before every name of a network.
+const FRAMEWORK: [&str; 2] = ["module.", "controlnet."];
+
+/// Without the prefixes of training frameworks, where every tensor has them.
+pub fn plain(source: Source) -> Result<Source> {
+    FRAMEWORK.iter().try_fold(source, |source, prefix| without(source, prefix))
+}
+
+/// Without a prefix, where every tensor has it.
+pub fn without(source: Source, prefix: &str) -> Result<Source> {
+    let has_it = source.iter().all(|(name, ..)| name.starts_with(prefix));
+    match has_it {
+        true => source.below(prefix),
+        false => Ok(source),
+    }
+}
+
+/// A CLIP text encoder in the names of transformers before version 5, which begin with `text_model.`; later versions leave it
+/// out.
+pub fn clip_text(source: Source) -> Result<Source> {
+    const PREFIX: &str = "text_model.";
+    let has_it = source.iter().any(|(name, ..)| name.starts_with(PREFIX));
+    match has_it {
+        true => Ok(source),
+        false => source.renamed(|name| Some(format!("{PREFIX}{name}"))),
+    }
+}
+
+/// A KL autoencoder in diffusers' names: its attention is called otherwise in older files, where its matrices may also be
+/// convolutions of one pixel.
+pub fn vae(source: Source) -> Result<Source> {
+    const OLD: [(&str, &str); 4] = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
+    let source = source.renamed(|name| {
+        let old = |(old, new): &(&str, &str)| {
+            let (before, after) = name.split_once(&format!(".attentions.0.{old}."))?;
+            Some(format!("{before}.attentions.0.{new}.{after}"))
+        };
+        Some(OLD.iter().find_map(old).unwrap_or_else(|| name.to_owned()))
+    })?;
+    Ok(source.with_matrices(|name| name.contains(".attentions.0.to_")))
+}
+
+/// Of a dictionary of networks, the one under `name` (as `params` or `finetuned_clip`).
+pub fn under(source: Source, name: &str) -> Result<Source> {
+    source.below(&format!("{name}."))
+}

@@ -1,0 +1,99 @@
+//! What there is to say of a part, as plain data: the same in the studio, on the command line and in JSON.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::part::Part;
+use super::store::{FoundFile, State, Store};
+use super::trust::Trust;
+
+/// A part and how it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PartReport {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub state: Standing,
+    /// What its files take, in words.
+    pub size: String,
+    pub licence: &'static str,
+    /// The files that are there.
+    pub files: Vec<FileReport>,
+    /// What is missing, where it was looked for and how to get it, or what is wrong; one line.
+    pub cause: Option<String>,
+}
+
+/// How a part stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It can be used.
+    Here,
+    /// It is there, but is not known to be as published, and not permitted.
+    Unverified,
+    Missing,
+}
+
+/// A file of a part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FileReport {
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// `None` where it was not read for it yet.
+    pub sha256: Option<String>,
+    /// Whether it is the published file; `None` where that is not known yet.
+    pub verified: Option<bool>,
+}
+
+impl Standing {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Standing::Here => "here",
+            Standing::Unverified => "unverified",
+            Standing::Missing => "missing",
+        }
+    }
+}
+
+impl FileReport {
+    /// Whether it is the published file, in words.
+    pub fn mark(&self) -> &'static str {
+        match self.verified {
+            Some(true) => "the published file",
+            Some(false) => "not known to be the published file",
+            None => "SHA-256 not read yet",
+        }
+    }
+}
+
+impl PartReport {
+    /// How a part stands.
+    pub fn of(part: &'static Part, state: &State) -> Self {
+        let (standing, found) = match state {
+            State::Here(found) => (Standing::Here, Some(found)),
+            State::Doubtful(found, _) => (Standing::Unverified, Some(found)),
+            State::Missing(_) => (Standing::Missing, None),
+        };
+        let file = |file: &FoundFile| FileReport {
+            path: file.path.clone(),
+            bytes: file.bytes,
+            sha256: file.trust.as_ref().map(|trust| trust.sha256().to_owned()),
+            verified: file.trust.as_ref().map(Trust::is_verified),
+        };
+        Self {
+            id: part.id,
+            title: part.title,
+            state: standing,
+            size: part.size().to_string(),
+            licence: part.licence,
+            files: found.map_or_else(Vec::new, |found| found.files.iter().map(file).collect()),
+            cause: state.why_not(),
+        }
+    }
+
+    /// How parts stand, as far as is known without reading them.
+    pub fn of_all(store: &Store, parts: &[&'static Part]) -> Vec<Self> {
+        parts.iter().map(|part| Self::of(part, &store.state(part))).collect()
+    }
+}

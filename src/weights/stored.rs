@@ -1,0 +1,118 @@
+//! A tensor as it lies in a file: format, shape, strides and the storage it is a view of.
+
+use std::sync::Arc;
+
+use super::bytes::Bytes;
+use super::dtype::{Dtype, Wanted, decode};
+use crate::Result;
+
+/// Bytes decoded at once.
+const CHUNK: usize = 1 << 20;
+/// Values that a view may have although its storage has fewer (it repeats them).
+const MAX_REPEATED: u64 = 1 << 24;
+
+/// A tensor in a file.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub(super) bytes: Arc<Bytes>,
+    pub(super) dtype: Dtype,
+    /// Whether its values are big-endian.
+    pub(super) swap: bool,
+    pub(super) shape: Vec<usize>,
+    /// Steps between values, in values; `None` where they lie in order of the shape without gaps.
+    pub(super) strides: Option<Vec<usize>>,
+    /// Where its first value is, in bytes.
+    pub(super) offset: u64,
+}
+
+impl Stored {
+    /// Number of values; [`Stored::extent`] has checked that it can be counted.
+    pub fn value_count(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The bytes from the first value of a view to the end of its last. Errors, in words: sizes that no storage of
+    /// `storage_values` values has.
+    pub(super) fn extent(
+        dtype: Dtype,
+        shape: &[usize],
+        strides: Option<&[usize]>,
+        storage_values: u64,
+    ) -> Result<u64, String> {
+        let too_large = || format!("the shape {shape:?} is larger than its storage of {storage_values} values");
+        let count = shape.iter().try_fold(1u64, |n, &side| n.checked_mul(side as u64)).ok_or_else(too_large)?;
+        if count > storage_values.max(MAX_REPEATED) || (strides.is_none() && count > storage_values) {
+            return Err(too_large());
+        }
+        let values = match strides {
+            _ if count == 0 => 0,
+            None => count,
+            Some(strides) => shape
+                .iter()
+                .zip(strides)
+                .try_fold(1u64, |last, (&side, &stride)| {
+                    last.checked_add((side as u64 - 1).checked_mul(stride as u64)?)
+                })
+                .ok_or_else(too_large)?,
+        };
+        match values <= storage_values {
+            true => Ok(values * dtype.size() as u64),
+            false => Err(too_large()),
+        }
+    }
+
+    /// All values in the order of the shape.
+    pub fn values<T: Wanted>(&self) -> Result<Vec<T>> {
+        let count = self.value_count();
+        let Some(strides) = self.strides.as_deref().filter(|strides| !is_contiguous(&self.shape, strides)) else {
+            return self.run(self.offset, count);
+        };
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        // The whole of the view's extent, and then its values out of it.
+        let extent = self.shape.iter().zip(strides).map(|(&side, &stride)| (side - 1) * stride).sum::<usize>() + 1;
+        let all: Vec<T> = self.run(self.offset, extent)?;
+        let mut values = Vec::with_capacity(count);
+        let mut at = vec![0; self.shape.len()];
+        let mut position = 0;
+        for _ in 0..count {
+            values.push(all[position]);
+            for axis in (0..at.len()).rev() {
+                at[axis] += 1;
+                position += strides[axis];
+                if at[axis] < self.shape[axis] {
+                    break;
+                }
+                position -= at[axis] * strides[axis];
+                at[axis] = 0;
+            }
+        }
+        Ok(values)
+    }
+
+    /// `count` values that lie one after the other.
+    fn run<T: Wanted>(&self, mut offset: u64, count: usize) -> Result<Vec<T>> {
+        let mut left = count * self.dtype.size();
+        let mut values = Vec::with_capacity(count);
+        let mut buffer = vec![0; left.min(CHUNK)];
+        while left > 0 {
+            let part = &mut buffer[..left.min(CHUNK)];
+            self.bytes.read_at(offset, part)?;
+            decode(self.dtype, self.swap, part, &mut values);
+            offset += part.len() as u64;
+            left -= part.len();
+        }
+        Ok(values)
+    }
+}
+
+/// Whether strides are those of values that lie in order without gaps.
+fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
+    let mut expected = 1;
+    shape.iter().zip(strides).rev().all(|(&side, &stride)| {
+        let fits = side == 1 || stride == expected;
+        expected *= side;
+        fits
+    })
+}
