@@ -6,14 +6,13 @@
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use dp2o_studio::backbones::condition::Prompt;
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
-use dp2o_studio::backbones::{Backbone, mini};
+use dp2o_studio::backbones::{Backbone, mini::Mini};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::recipe::{Recipe, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
-use dp2o_studio::nn::kernels::Compute;
-use dp2o_studio::nn::params::Params;
 use dp2o_studio::random::Random;
 
 /// As in the program.
@@ -24,11 +23,6 @@ const SIZE_PX: usize = 128;
 const SEEDS: u64 = 16;
 const PAIRS: usize = 8;
 
-fn weights(net: &mini::Mini) -> Params {
-    Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &Compute::cpu())
-        .expect("the weights are shipped")
-}
-
 fn image(seed: u64) -> Image {
     let noise = Random::new(seed, 3).normal_image(3, SIZE_PX, SIZE_PX);
     let values = noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect();
@@ -37,15 +31,16 @@ fn image(seed: u64) -> Image {
 
 fn sampling(c: &mut Criterion) {
     dp2o_studio::memory::keep_freed();
-    let net = mini::Mini::new();
-    let params = weights(&net);
+    let net = Mini::new();
+    let params = net.reference().expect("the weights are shipped");
     let lr = resize::shrink_x4(&image(1)).expect("the size is right");
     let seeds: Vec<u64> = (0..SEEDS).collect();
     let recipe = Recipe::default();
     assert_eq!(recipe.sampling.method, Solver::Heun, "benches/pytorch.py solves by Heun");
     let sampler = Sampler { solver: Solver::Heun, steps: recipe.sampling.steps, tiling: Tiling::default() };
     c.bench_function("model/sampling", |bench| {
-        bench.iter(|| sampler.sample(&net, &params, &lr, &seeds, &mut |_, _| Ok(())).expect("sampling works"))
+        let condition = net.condition(&lr, &Prompt::default()).expect("an image");
+        bench.iter(|| sampler.sample(&net, &params, &condition, &seeds, &mut |_, _| Ok(())).expect("sampling works"))
     });
 }
 
@@ -67,8 +62,8 @@ impl Pairs for InMemory {
 }
 
 fn dpo_step(c: &mut Criterion) {
-    let net = mini::Mini::new();
-    let reference = weights(&net);
+    let net = Mini::new();
+    let reference = net.reference().expect("the weights are shipped");
     let pair = |i: usize| {
         let (winner, loser) = (image(2 * i as u64), image(2 * i as u64 + 1));
         PairImages { lr: resize::shrink_x4(&winner).expect("the size is right"), winner, loser }

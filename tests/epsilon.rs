@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use dp2o_studio::Result;
-use dp2o_studio::backbones::Backbone;
-use dp2o_studio::backbones::process::{Process, Schedule};
+use dp2o_studio::backbones::card::{Card, Guidance, Latent};
+use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
+use dp2o_studio::backbones::process::{Diffusion, Predicts, Process, Spacing};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
+use dp2o_studio::backbones::{Backbone, Footprint, Pass, Query};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::recipe::{Augmentation, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
@@ -19,59 +21,85 @@ use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
 use dp2o_studio::random::Random;
 
-fn process() -> Process {
-    Process::Diffusion(Schedule::scaled_linear(1000, 0.00085, 0.012).unwrap())
+/// Stable Diffusion's, from pure noise.
+const PROCESS: Process = Process::Diffusion(Diffusion {
+    timesteps: 1000,
+    beta: [0.00085, 0.012],
+    predicts: Predicts::Noise,
+    spacing: Spacing::Trailing,
+});
+
+/// A network on pixels whose sides are multiples of `align`.
+const fn card(name: &'static str, align: usize) -> Card {
+    Card {
+        name,
+        latent: Latent { channels: 3, factor: 1, align },
+        process: PROCESS,
+        solvers: &[Solver::Ddim, Solver::Ddpm],
+        guidance: Guidance::None,
+        prompt: false,
+        parts: &[],
+        unused: &[],
+        licence: "MIT",
+    }
 }
+
+static GAUSSIAN: Card = card("gaussian", 1);
+static SMALL: Card = card("small", 4);
 
 /// Predicts ε exactly for clean values that are normal with mean 2·condition − 1 and deviation `SIGMA`.
 struct Gaussian {
     specs: Arc<Specs>,
-    process: Process,
 }
 
 const SIGMA: f64 = 0.3;
 
 impl Backbone for Gaussian {
-    fn name(&self) -> &'static str {
-        "gaussian"
+    fn card(&self) -> &'static Card {
+        &GAUSSIAN
     }
 
-    fn specs(&self) -> &Arc<Specs> {
+    fn adapter(&self) -> &Arc<Specs> {
         &self.specs
     }
 
-    fn process(&self) -> &Process {
-        &self.process
+    fn reference(&self) -> Result<Params> {
+        Params::init(&self.specs, 0, &Compute::cpu())
     }
 
-    fn bytes_per_px(&self) -> usize {
-        64
+    fn weights_hash(&self) -> String {
+        GAUSSIAN.name.into()
     }
 
-    fn align_px(&self) -> usize {
-        1
+    fn condition<'l>(&self, lr: &'l Image, _: &Prompt) -> Result<Condition<'l>> {
+        Ok(Condition::new(lr, GAUSSIAN.latent).with_enlarged())
     }
 
-    fn predict(&self, _: &Tape, _: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var> {
-        let (a, b) = self.process.mix(times[0]);
-        let mean = (condition.affine(2.0, -1.0)? * a)?;
+    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> Footprint {
+        Footprint { weights: 0, per_image: 64 * height * width }
+    }
+
+    fn predict(&self, _: &Tape, _: &Params, query: &Query) -> Result<Var> {
+        let (x_t, (a, b)) = (query.x_t, PROCESS.mix(query.times[0]));
+        let mean = (query.shown.map(0)?.affine(2.0, -1.0)? * a)?;
         // E[ε | x_t] of a normal x₁: the share of the deviation from the mean that is noise.
         let eps = ((x_t - mean)? * (b / (a * a * SIGMA * SIGMA + b * b)))?;
         Ok(Var::constant(eps))
     }
 
-    fn encode(&self, hr: &Tensor, _: &Tensor) -> Result<Tensor> {
-        Ok(hr.affine(2.0, -1.0)?)
+    fn encode(&self, images: &Tensor, _: &Shown) -> Result<Tensor> {
+        Ok(images.affine(2.0, -1.0)?)
     }
 
-    fn decode(&self, clean: &Tensor, _: &Tensor) -> Result<Tensor> {
-        Ok(clean.affine(0.5, 0.5)?)
+    fn decode(&self, latents: &Tensor, _: &Shown) -> Result<Tensor> {
+        Ok(latents.affine(0.5, 0.5)?)
     }
 }
 
 fn sample(net: &dyn Backbone, params: &Params, solver: Solver, steps: usize, lr: &Image, seeds: &[u64]) -> Vec<Image> {
     let sampler = Sampler { solver, steps, tiling: Tiling::default() };
-    sampler.sample(net, params, lr, seeds, &mut |_, _| Ok(())).unwrap()
+    let condition = net.condition(lr, &Prompt::default()).unwrap();
+    sampler.sample(net, params, &condition, seeds, &mut |_, _| Ok(())).unwrap()
 }
 
 /// Mean and standard deviation.
@@ -83,8 +111,8 @@ fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 
 #[test]
 fn ddim_and_ddpm_draw_from_the_distribution_the_network_knows() {
-    let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
-    let params = Params::init(&net.specs, 0, &Compute::cpu()).unwrap();
+    let net = Gaussian { specs: Arc::new(Specs::default()) };
+    let params = net.reference().unwrap();
     let lr = Image::new(16, 16, vec![0.6; 3 * 256]).unwrap();
     // All timesteps: with fewer, the last step from a noisier image shrinks the deviation.
     for solver in [Solver::Ddim, Solver::Ddpm] {
@@ -100,8 +128,8 @@ fn ddim_and_ddpm_draw_from_the_distribution_the_network_knows() {
 
 #[test]
 fn a_seed_is_the_same_alone_and_in_a_batch_and_ddpm_adds_noise_of_its_own() {
-    let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
-    let params = Params::init(&net.specs, 0, &Compute::cpu()).unwrap();
+    let net = Gaussian { specs: Arc::new(Specs::default()) };
+    let params = net.reference().unwrap();
     let lr = Image::new(8, 8, vec![0.4; 3 * 64]).unwrap();
     for solver in [Solver::Ddim, Solver::Ddpm] {
         let batch = sample(&net, &params, solver, 10, &lr, &[5, 6]);
@@ -113,21 +141,23 @@ fn a_seed_is_the_same_alone_and_in_a_batch_and_ddpm_adds_noise_of_its_own() {
     let difference = ddim[0].data().iter().zip(ddpm[0].data()).map(|(a, b)| f64::from(a - b));
     assert!(moments(difference).1 > 0.01);
     let flow = Sampler { solver: Solver::Euler, steps: 4, tiling: Tiling::default() };
-    let refused = flow.sample(&net, &params, &lr, &[1], &mut |_, _| Ok(())).unwrap_err().to_string();
+    let condition = net.condition(&lr, &Prompt::default()).unwrap();
+    let refused = flow.sample(&net, &params, &condition, &[1], &mut |_, _| Ok(())).unwrap_err().to_string();
     assert!(refused.contains("ddim"), "{refused}");
 }
 
 /// The network knows a pixel by itself, so that only the weights' rounding is left of the tiles.
 #[test]
 fn tiles_change_nothing_for_a_network_without_neighbours() {
-    let net = Gaussian { specs: Arc::new(Specs::default()), process: process() };
-    let params = Params::init(&net.specs, 0, &Compute::cpu()).unwrap();
+    let net = Gaussian { specs: Arc::new(Specs::default()) };
+    let params = net.reference().unwrap();
     let noise = Random::new(8, 0).normal_image(3, 20, 26);
     let lr = Image::new(26, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
     for solver in [Solver::Ddim, Solver::Ddpm] {
         let whole = sample(&net, &params, solver, 5, &lr, &[1, 2]);
-        let tiling = Tiling { tile_px: 40, overlap_px: 8 };
-        let cut = Sampler { solver, steps: 5, tiling }.sample(&net, &params, &lr, &[1, 2], &mut |_, _| Ok(())).unwrap();
+        let sampler = Sampler { solver, steps: 5, tiling: Tiling { tile_px: 40, overlap_px: 8 } };
+        let condition = net.condition(&lr, &Prompt::default()).unwrap();
+        let cut = sampler.sample(&net, &params, &condition, &[1, 2], &mut |_, _| Ok(())).unwrap();
         for (whole, cut) in whole.iter().zip(&cut) {
             let worst = whole.data().iter().zip(cut.data()).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
             assert!(worst < 1e-5, "{solver:?}: {worst}");
@@ -138,7 +168,6 @@ fn tiles_change_nothing_for_a_network_without_neighbours() {
 /// Two convolutions at a quarter of the size, with the timestep as scale and shift.
 struct Small {
     specs: Arc<Specs>,
-    process: Process,
     time: Conv,
     input: Conv,
     norm: GroupNorm,
@@ -154,32 +183,37 @@ impl Small {
         let input = Conv::new(&mut s, "input", (96, WIDTH), 3, 1, 1.0);
         let norm = GroupNorm::new(&mut s, "norm", WIDTH, 4, 1e-5);
         let output = Conv::new(&mut s, "output", (WIDTH, 48), 3, 1, 0.0);
-        Self { specs: Arc::new(s), process: process(), time, input, norm, output }
+        Self { specs: Arc::new(s), time, input, norm, output }
     }
 }
 
 impl Backbone for Small {
-    fn name(&self) -> &'static str {
-        "small"
+    fn card(&self) -> &'static Card {
+        &SMALL
     }
 
-    fn specs(&self) -> &Arc<Specs> {
+    fn adapter(&self) -> &Arc<Specs> {
         &self.specs
     }
 
-    fn process(&self) -> &Process {
-        &self.process
+    fn reference(&self) -> Result<Params> {
+        Params::init(&self.specs, 1, &Compute::cpu())
     }
 
-    fn bytes_per_px(&self) -> usize {
-        64
+    fn weights_hash(&self) -> String {
+        SMALL.name.into()
     }
 
-    fn align_px(&self) -> usize {
-        4
+    fn condition<'l>(&self, lr: &'l Image, _: &Prompt) -> Result<Condition<'l>> {
+        Ok(Condition::new(lr, SMALL.latent).with_enlarged())
     }
 
-    fn predict(&self, tape: &Tape, params: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var> {
+    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> Footprint {
+        Footprint { weights: 0, per_image: 64 * height * width }
+    }
+
+    fn predict(&self, tape: &Tape, params: &Params, query: &Query) -> Result<Var> {
+        let (x_t, times, condition) = (query.x_t, query.times, query.shown.map(0)?);
         let waves = |&t: &f32| (0..4).flat_map(move |k| [(t * 0.003 * (1 << k) as f32).sin(), (t * 0.003).cos()]);
         let embedding: Vec<f32> = times.iter().flat_map(waves).collect();
         let embedding = Var::constant(Tensor::from_vec(embedding, (times.len(), 8), x_t.device())?);
@@ -189,19 +223,19 @@ impl Backbone for Small {
         let h = tape.conv2d(params, &self.input, &tape.concat(&x, &condition)?, None)?;
         let h = tape.group_norm(params, &self.norm, &h, Some(&scale_shift), true)?;
         // Where there is little but noise, ε is nearly x_t: the network only has to say what is missing.
-        let noise: Vec<f32> = times.iter().map(|&t| self.process.mix(t).1 as f32).collect();
+        let noise: Vec<f32> = times.iter().map(|&t| PROCESS.mix(t).1 as f32).collect();
         let noise = Tensor::from_vec(noise, (times.len(), 1, 1, 1), x_t.device())?;
         let base = tape.kernels().unshuffle(&x_t.broadcast_mul(&noise)?, 4)?;
         let y = tape.conv2d(params, &self.output, &h, Some(&Var::constant(base)))?;
         tape.shuffle(&y, 4)
     }
 
-    fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor> {
-        Ok(((hr - condition)? * 5.0)?)
+    fn encode(&self, images: &Tensor, shown: &Shown) -> Result<Tensor> {
+        Ok(((images - shown.map(0)?)? * 5.0)?)
     }
 
-    fn decode(&self, clean: &Tensor, condition: &Tensor) -> Result<Tensor> {
-        Ok((condition + (clean / 5.0)?)?)
+    fn decode(&self, latents: &Tensor, shown: &Shown) -> Result<Tensor> {
+        Ok((shown.map(0)? + (latents / 5.0)?)?)
     }
 }
 
@@ -222,7 +256,7 @@ fn tensor(image: &Image) -> Tensor {
 
 /// Trains ε-prediction on the pictures; returns the weights, the first and the last loss.
 fn pretrained(net: &Small, steps: u64) -> (Params, f64, f64) {
-    let mut params = Params::init(&net.specs, 1, &Compute::cpu()).unwrap().trainable(true);
+    let mut params = net.reference().unwrap().trainable(true);
     let mut optimizer = AdamW::new(Settings::default(), params.kernels(), params.iter().map(|(_, t)| t)).unwrap();
     let mut losses = Vec::new();
     for step in 0..steps {
@@ -230,18 +264,20 @@ fn pretrained(net: &Small, steps: u64) -> (Params, f64, f64) {
         for i in 0..8 {
             let (hr, lr) = picture(step * 8 + i);
             let condition = tensor(&resize::enlarge_x4(&lr).unwrap()).clamp(0.0, 1.0).unwrap();
-            clean.push(net.encode(&tensor(&hr), &condition).unwrap());
-            conditions.push(condition);
+            let shown = Shown::of(vec![condition], Vec::new());
+            clean.push(net.encode(&tensor(&hr), &shown).unwrap());
+            conditions.push(shown);
             noise.extend(Random::new(step * 8 + i, 77).normal_image(3, 32, 32));
             let [u, ..] = Random::new(step * 8 + i, 78).uniforms([0, 0, 0]);
-            times.push(net.process.training_time(0.0, u));
+            times.push(PROCESS.training_time(0.0, u));
         }
-        let (clean, condition) = (Tensor::cat(&clean, 0).unwrap(), Tensor::cat(&conditions, 0).unwrap());
+        let clean = Tensor::cat(&clean, 0).unwrap();
+        let shown = Shown::stacked(&conditions.iter().collect::<Vec<_>>()).unwrap();
         let noise = Tensor::from_vec(noise, clean.shape(), &Device::Cpu).unwrap();
-        let x_t = net.process.corrupt(&clean, &noise, &times).unwrap();
-        let target = net.process.target(&clean, &noise).unwrap();
+        let x_t = PROCESS.corrupt(&clean, &noise, &times).unwrap();
+        let target = PROCESS.target(&clean, &noise, &times).unwrap();
         let tape = Tape::recording(params.kernels());
-        let y = net.predict(&tape, &params, &x_t, &times, &condition).unwrap();
+        let y = net.predict(&tape, &params, &Query::new(&x_t, &times, &shown)).unwrap();
         let error = (y.tensor() - &target).unwrap();
         losses.push(f64::from(error.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap()));
         let slope = (&error * (2.0 / error.elem_count() as f64)).unwrap();

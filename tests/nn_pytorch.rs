@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use dp2o_studio::Result;
-use dp2o_studio::backbones::{Backbone, mini};
+use dp2o_studio::backbones::condition::Shown;
+use dp2o_studio::backbones::{Backbone, Query, mini};
 use dp2o_studio::nn::adamw::{AdamW, Settings};
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::layers::{Conv, GroupNorm, LayerNorm, RmsNorm};
@@ -258,11 +259,11 @@ fn the_whole_backbone() {
 
 fn check_backbone(compute: &Compute) {
     let all = fixture("mini", compute);
-    let net = mini::Mini::new();
-    let params = Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), compute).unwrap();
-    let params = params.trainable(true);
+    let net = mini::Mini::on(compute);
+    let params = net.reference().unwrap().trainable(true);
     let tape = Tape::recording(params.kernels());
-    let y = net.predict(&tape, &params, &all["x"], &flat(&all["times"]), &all["condition"]).unwrap();
+    let (times, shown) = (flat(&all["times"]), Shown::of(vec![all["condition"].clone()], Vec::new()));
+    let y = net.predict(&tape, &params, &Query::new(&all["x"], &times, &shown)).unwrap();
     assert_close("prediction", y.tensor(), &all["y"]);
     let gradients = tape.backward(&y, all["dy"].clone()).unwrap();
     for (i, (name, _)) in params.iter().enumerate() {

@@ -1,18 +1,13 @@
 //! Results do not depend on the number of threads: sampling not at all, gradients beyond rounding not either.
 
 use candle_core::{Device, Tensor};
+use dp2o_studio::backbones::condition::{Prompt, Shown};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
-use dp2o_studio::backbones::{Backbone, mini::Mini, mini::WEIGHTS};
+use dp2o_studio::backbones::{Backbone, Query, mini::Mini};
 use dp2o_studio::imaging::Image;
-use dp2o_studio::nn::kernels::Compute;
-use dp2o_studio::nn::params::Params;
 use dp2o_studio::nn::tape::Tape;
 use dp2o_studio::random::Random;
-
-fn weights(net: &Mini) -> Params {
-    Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap()
-}
 
 fn with_threads<R: Send>(count: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap().install(f)
@@ -21,12 +16,14 @@ fn with_threads<R: Send>(count: usize, f: impl FnOnce() -> R + Send) -> R {
 #[test]
 fn samples_are_the_same_on_any_number_of_threads() {
     let net = Mini::new();
-    let params = weights(&net);
+    let params = net.reference().unwrap();
     let noise = Random::new(4, 0).normal_image(3, 20, 16);
     let lr = Image::new(16, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
     let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: Tiling::default() };
+    let condition = net.condition(&lr, &Prompt::default()).unwrap();
     let sample = |threads: usize, seeds: &[u64]| {
-        let images = with_threads(threads, || sampler.sample(&net, &params, &lr, seeds, &mut |_, _| Ok(())).unwrap());
+        let images =
+            with_threads(threads, || sampler.sample(&net, &params, &condition, seeds, &mut |_, _| Ok(())).unwrap());
         images.into_iter().map(|image| image.data().to_vec()).collect::<Vec<_>>()
     };
     let one = sample(1, &[3, 4, 5]);
@@ -40,15 +37,16 @@ fn samples_are_the_same_on_any_number_of_threads() {
 #[test]
 fn gradients_agree_within_rounding_on_any_number_of_threads() {
     let net = Mini::new();
-    let params = weights(&net).trainable(true);
+    let params = net.reference().unwrap().trainable(true);
     let image = |stream, n| {
         Tensor::from_vec(Random::new(2, stream).normal_image(3 * n, 48, 32), (n, 3, 48, 32), &Device::Cpu).unwrap()
     };
     let (x, condition, dy) = (image(0, 3), image(1, 3), image(2, 3));
+    let shown = Shown::of(vec![condition], Vec::new());
     let gradients = |threads: usize| {
         with_threads(threads, || {
             let tape = Tape::recording(params.kernels());
-            let y = net.predict(&tape, &params, &x, &[0.2, 0.5, 0.9], &condition).unwrap();
+            let y = net.predict(&tape, &params, &Query::new(&x, &[0.2, 0.5, 0.9], &shown)).unwrap();
             let gradients = tape.backward(&y, dy.clone()).unwrap();
             let flat = |t: &Option<Tensor>| t.as_ref().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             gradients.params().iter().map(flat).collect::<Vec<_>>()

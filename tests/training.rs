@@ -71,7 +71,7 @@ fn settings(mode: Mode) -> Training {
 }
 
 fn weights(net: &Mini, compute: &Compute) -> Params {
-    Params::from_safetensors(net.specs(), dp2o_studio::backbones::mini::WEIGHTS, "mini".as_ref(), compute).unwrap()
+    Params::from_safetensors(net.adapter(), dp2o_studio::backbones::mini::WEIGHTS, "mini".as_ref(), compute).unwrap()
 }
 
 fn steps(trainer: &mut Trainer, pairs: &mut Synthetic, count: usize) -> Vec<StepLog> {

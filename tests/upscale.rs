@@ -6,15 +6,14 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard};
 
 use candle_core::{Device, Tensor};
+use dp2o_studio::backbones::Backbone;
+use dp2o_studio::backbones::condition::Prompt;
 use dp2o_studio::backbones::field::StateMemory;
-use dp2o_studio::backbones::mini::{Mini, WEIGHTS};
+use dp2o_studio::backbones::mini::Mini;
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
-use dp2o_studio::backbones::{Backbone, mini};
 use dp2o_studio::imaging::{Image, decode, encode};
 use dp2o_studio::memory;
-use dp2o_studio::nn::kernels::Compute;
-use dp2o_studio::nn::params::Params;
 use dp2o_studio::random::Random;
 
 /// As in the program.
@@ -187,7 +186,7 @@ fn transparency_is_said_to_be_lost_and_overflowing_weights_are_named() {
     assert!(said.contains("a.png: its transparency was laid on white"), "{said}");
 
     let net = Mini::new();
-    let mut params = Params::from_safetensors(net.specs(), mini::WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap();
+    let mut params = net.reference().unwrap();
     for (name, tensor) in params.iter().filter(|(name, _)| *name == "output.weight") {
         tensor.slice_set(&Tensor::full(f32::MAX, tensor.shape(), &Device::Cpu).unwrap(), 0, 0).expect(name);
     }
@@ -203,14 +202,15 @@ fn transparency_is_said_to_be_lost_and_overflowing_weights_are_named() {
 fn memory_follows_the_tile() {
     let _alone = alone();
     let net = Mini::new();
-    let params = Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap();
+    let params = net.reference().unwrap();
     let sampler = Sampler { solver: Solver::Heun, steps: 1, tiling: Tiling { tile_px: 64, overlap_px: 16 } };
     let folder = tempfile::tempdir().unwrap();
     let peak = |height: usize| {
         let lr = noise(1, 48, height);
         let memory = StateMemory { bytes: 0, scratch: folder.path() };
         let work = || {
-            let solved = sampler.solve(&net, &params, &lr, &[0], memory, &mut |_, _| Ok(())).unwrap();
+            let condition = net.condition(&lr, &Prompt::default()).unwrap();
+            let solved = sampler.solve(&net, &params, &condition, &[0], memory, &mut |_, _| Ok(())).unwrap();
             encode::write_png(folder.path().join("a.png"), &solved.pictures()[0]).unwrap();
         };
         memory::peak_of(work).1.expect("allocations are counted")

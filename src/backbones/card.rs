@@ -1,34 +1,63 @@
-//! What is known of a backbone before a byte of it is loaded: what can solve it, and which settings mean nothing to it.
+//! What is known of a backbone before a byte of it is loaded: its space, its process, what can solve it, and which settings
+//! mean nothing to it.
 //!
 //! The recipe's check, the identity of candidates and the studio's controls all ask here.
 
-use super::process::Kind;
+use super::process::Process;
 use super::sampler::Solver;
-use crate::{Error, Result};
+use crate::Error;
+use crate::weights::Part;
 
 /// A backbone of this program.
 #[derive(Debug)]
 pub struct Card {
     /// The name in recipes and files.
     pub name: &'static str,
-    /// Its noising process, and with it the solvers there are for it.
-    pub process: Kind,
+    /// The space in which it works.
+    pub latent: Latent,
+    /// Its noising process.
+    pub process: Process,
+    /// What can solve that.
+    pub solvers: &'static [Solver],
+    /// How it is led towards its prompt.
+    pub guidance: Guidance,
+    /// Whether it reads a prompt.
+    pub prompt: bool,
+    /// What it is made of; nothing where its weights are part of the program.
+    pub parts: &'static [&'static Part],
     /// Keys of the recipe's settings that it does not use, each with the reason: the end of "without effect, as …".
     pub unused: &'static [(&'static str, &'static str)],
+    /// Under which its weights may be used.
+    pub licence: &'static str,
 }
 
-/// The embedded backbone.
-pub static MINI: Card = Card {
-    name: "mini",
-    process: Kind::Flow,
-    unused: &[
-        ("sampling.guidance", "mini was not trained for classifier-free guidance"),
-        ("sampling.negative_prompt", "mini reads no text"),
-    ],
-};
+/// The space that a backbone works in, beside the pixels of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latent {
+    /// Values of a place.
+    pub channels: usize,
+    /// Pixels that a place is wide and high. Where that is 1, decoding makes each pixel from the same place alone.
+    pub factor: usize,
+    /// Pictures are padded to multiples of this many pixels, itself a multiple of `factor`.
+    pub align: usize,
+}
 
-/// The backbones of this program.
-pub static CARDS: &[&Card] = &[&MINI];
+impl Latent {
+    /// Height and width in latents of a picture in pixels, with its padding.
+    pub fn size(&self, px: [usize; 2]) -> [usize; 2] {
+        px.map(|side| side.next_multiple_of(self.align) / self.factor)
+    }
+}
+
+/// How a prediction is led towards the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guidance {
+    None,
+    /// Away from a prediction under the negative prompt (Ho & Salimans, arXiv 2207.12598).
+    ClassifierFree,
+    /// The scale is an input of the network (Meng et al., arXiv 2210.03142).
+    Embedded,
+}
 
 impl Card {
     /// Why the setting of this key means nothing to the backbone; `None` where it is used.
@@ -38,32 +67,18 @@ impl Card {
 
     /// Why a solver cannot sample the backbone; `None` where it can.
     pub fn why_unsolved_by(&self, solver: Solver) -> Option<Error> {
-        (!self.process.solvers().contains(&solver)).then(|| self.process.refuse(self.name, solver))
+        (!self.solvers.contains(&solver)).then(|| self.refuse(solver))
     }
-}
 
-/// The backbone of this name. The error names those that there are.
-pub fn of(name: &str) -> Result<&'static Card> {
-    CARDS.iter().copied().find(|card| card.name == name).ok_or_else(|| {
-        let there: Vec<_> = CARDS.iter().map(|card| card.name).collect();
+    /// The error of a solver that cannot.
+    pub fn refuse(&self, solver: Solver) -> Error {
+        let kind = if matches!(self.process, Process::Flow(_)) { "flow" } else { "diffusion" };
+        let solvers: Vec<_> = self.solvers.iter().map(|solver| solver.word()).collect();
         Error::invalid(format!(
-            "sampling.backbone: `{}` is not in this program; there is {}",
-            name.escape_debug(),
-            there.join(", ")
+            "{} does not solve the {kind} of {}; {} do",
+            solver.word(),
+            self.name,
+            solvers.join(" and ")
         ))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Backbone, mini::Mini};
-    use super::*;
-
-    #[test]
-    fn the_card_tells_the_truth_of_the_network() {
-        assert_eq!(MINI.name, Mini::new().name());
-        assert_eq!(MINI.process, Mini::new().process().kind());
-        let error = of("no\nsuch").unwrap_err().to_string();
-        assert!(error.contains("mini") && error.lines().count() == 1, "{error}");
     }
 }

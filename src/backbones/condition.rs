@@ -1,41 +1,231 @@
-//! The enlarged LR image as the network is shown it: padded to the backbone's alignment by mirroring, clamped to [0, 1].
+//! What a picture is drawn under: all that depends on the LR image and its prompt, made once an image.
 
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use crate::Result;
-use crate::imaging::Image;
+use super::card::Latent;
 use crate::imaging::rows::Rows;
 use crate::imaging::window::Resized;
+use crate::imaging::{Image, SCALE};
+use crate::{Error, Result};
 
-/// Gives any part of the condition; none is kept.
-pub(super) struct Condition<'l> {
-    enlarged: Resized<'l>,
-    /// Height and width with the padding.
-    pub size: [usize; 2],
+/// What a person says of an image, for backbones that read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    pub text: String,
+    /// What guidance leads away from.
+    pub negative: String,
+}
+
+/// All that depends on one LR image. Any part of it can be had; what a backbone is shown of the LR image's pixels is never
+/// whole unless the backbone keeps it so.
+pub struct Condition<'l> {
+    lr: &'l Image,
+    latent: Latent,
+    maps: Vec<Map<'l>>,
+    texts: Vec<Tensor>,
+    negative: Vec<Tensor>,
+}
+
+/// Values that have a place in the picture.
+enum Map<'l> {
+    /// The LR image enlarged to the output's size, padded by mirroring, in [0, 1].
+    Enlarged(Resized<'l>),
+    /// `[1, C, h·per, w·per]`.
+    Kept(Tensor, usize),
 }
 
 impl<'l> Condition<'l> {
-    pub fn new(lr: &'l Image, size: [usize; 2]) -> Self {
-        Self { enlarged: Resized::x4(lr), size }
+    /// A condition that shows nothing yet.
+    pub fn new(lr: &'l Image, latent: Latent) -> Self {
+        Self { lr, latent, maps: Vec::new(), texts: Vec::new(), negative: Vec::new() }
     }
 
-    /// Height and width without the padding.
-    pub fn unpadded(&self) -> [usize; 2] {
-        [self.enlarged.height(), self.enlarged.width()]
+    /// Shows the enlarged LR image besides, part by part.
+    pub fn with_enlarged(mut self) -> Self {
+        self.maps.push(Map::Enlarged(Resized::x4(self.lr)));
+        self
     }
 
-    /// A part of the condition, the same for `count` images.
-    pub fn window(&self, rows: &Range<usize>, columns: &Range<usize>, count: usize, device: &Device) -> Result<Tensor> {
-        let mirrored = |range: &Range<usize>, n: usize| -> Vec<usize> {
-            let mirror = |i: usize| if i % (2 * n) < n { i % (2 * n) } else { 2 * n - 1 - i % (2 * n) };
-            range.clone().map(mirror).collect()
+    /// Shows a map besides: `[1, C, h·per, w·per]` of the padded picture, whose latents are `[h, w]`.
+    pub fn with_map(mut self, map: Tensor, per: usize) -> Self {
+        self.maps.push(Map::Kept(map, per));
+        self
+    }
+
+    /// Shows the same tensor `[1, …]` everywhere besides, and where classifier-free guidance leads away from the negative
+    /// prompt the other.
+    pub fn with_text(mut self, text: Tensor, negative: Tensor) -> Self {
+        self.texts.push(text);
+        self.negative.push(negative);
+        self
+    }
+
+    /// The LR image.
+    pub fn lr(&self) -> &'l Image {
+        self.lr
+    }
+
+    /// Height and width of the picture in pixels, without the padding.
+    pub fn px(&self) -> [usize; 2] {
+        [self.lr.height() * SCALE, self.lr.width() * SCALE]
+    }
+
+    /// Height and width in latents, with the padding.
+    pub fn size(&self) -> [usize; 2] {
+        self.latent.size(self.px())
+    }
+
+    /// The whole of it.
+    pub fn whole(&self, count: usize, device: &Device) -> Result<Shown> {
+        let [height, width] = self.size();
+        self.window(&(0..height), &(0..width), count, device)
+    }
+
+    /// A part in latents, the same for `count` items.
+    pub fn window(&self, rows: &Range<usize>, columns: &Range<usize>, count: usize, device: &Device) -> Result<Shown> {
+        let factor = self.latent.factor;
+        let maps = self.maps.iter().map(|map| match map {
+            Map::Enlarged(enlarged) => {
+                let [rows, columns] = [rows, columns].map(|range| range.start * factor..range.end * factor);
+                part(enlarged, &rows, &columns, device)
+            }
+            Map::Kept(map, per) => {
+                let part = map.narrow(2, rows.start * per, rows.len() * per)?;
+                Ok(part.narrow(3, columns.start * per, columns.len() * per)?.contiguous()?)
+            }
+        });
+        let one = Shown { maps: maps.collect::<Result<_>>()?, texts: self.texts.clone() };
+        one.repeated(count)
+    }
+
+    /// [`Condition::window`] with every text the one that guidance leads away from; the maps are those of `shown`.
+    pub fn led_away(&self, shown: &Shown) -> Result<Shown> {
+        let count = shown.count();
+        let texts = self.negative.iter().map(|text| repeated(text, count)).collect::<Result<_>>()?;
+        Ok(Shown { maps: shown.maps.clone(), texts })
+    }
+}
+
+/// A part of the enlarged and padded image, `[1, 3, rows, columns]`.
+fn part(enlarged: &Resized, rows: &Range<usize>, columns: &Range<usize>, device: &Device) -> Result<Tensor> {
+    let mirrored = |range: &Range<usize>, n: usize| -> Vec<usize> {
+        let mirror = |i: usize| if i % (2 * n) < n { i % (2 * n) } else { 2 * n - 1 - i % (2 * n) };
+        range.clone().map(mirror).collect()
+    };
+    let mut values = enlarged.at(&mirrored(rows, enlarged.height()), &mirrored(columns, enlarged.width()));
+    values.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+    Ok(Tensor::from_vec(values, (1, 3, rows.len(), columns.len()), device)?)
+}
+
+fn repeated(one: &Tensor, count: usize) -> Result<Tensor> {
+    if count == 1 {
+        return Ok(one.clone());
+    }
+    let mut shape = one.dims().to_vec();
+    shape[0] = count;
+    Ok(one.broadcast_as(shape)?.contiguous()?)
+}
+
+/// The part of conditions that a network is shown beside `x_t`, for every item of a batch: in the order in which the backbone
+/// put them into the [`Condition`].
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    maps: Vec<Tensor>,
+    texts: Vec<Tensor>,
+}
+
+impl Shown {
+    /// Maps `[B, C, h·per, w·per]` and tensors without a place, `[B, …]`.
+    pub fn of(maps: Vec<Tensor>, texts: Vec<Tensor>) -> Self {
+        Self { maps, texts }
+    }
+
+    /// A map by its number.
+    pub fn map(&self, index: usize) -> Result<&Tensor> {
+        self.maps.get(index).ok_or_else(|| Error::invalid("the backbone is not shown what it needs"))
+    }
+
+    /// A tensor without a place by its number.
+    pub fn text(&self, index: usize) -> Result<&Tensor> {
+        self.texts.get(index).ok_or_else(|| Error::invalid("the backbone is not shown the text it needs"))
+    }
+
+    /// Number of items.
+    pub fn count(&self) -> usize {
+        self.maps.iter().chain(&self.texts).find_map(|tensor| tensor.dims().first().copied()).unwrap_or(1)
+    }
+
+    /// One item's, for `count` of them.
+    pub fn repeated(&self, count: usize) -> Result<Self> {
+        let all = |tensors: &[Tensor]| tensors.iter().map(|tensor| repeated(tensor, count)).collect::<Result<Vec<_>>>();
+        Ok(Self { maps: all(&self.maps)?, texts: all(&self.texts)? })
+    }
+
+    /// Those of several, one after the other.
+    pub fn stacked(all: &[&Self]) -> Result<Self> {
+        let Some(first) = all.first() else { return Ok(Self::default()) };
+        let stack = |of: fn(&Self) -> &Vec<Tensor>| {
+            (0..of(first).len())
+                .map(|i| {
+                    let parts: Vec<&Tensor> = all.iter().filter_map(|shown| of(shown).get(i)).collect();
+                    Ok(Tensor::cat(&parts, 0)?)
+                })
+                .collect::<Result<Vec<_>>>()
         };
-        let [height, width] = self.unpadded();
-        let mut values = self.enlarged.at(&mirrored(rows, height), &mirrored(columns, width));
-        values.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        let one = Tensor::from_vec(values, (1, 3, rows.len(), columns.len()), device)?;
-        Ok(one.broadcast_as((count, 3, rows.len(), columns.len()))?.contiguous()?)
+        Ok(Self { maps: stack(|shown| &shown.maps)?, texts: stack(|shown| &shown.texts)? })
+    }
+
+    /// The maps turned as [`crate::imaging::turn::turned`] turns pictures.
+    pub fn turned(&self, way: usize) -> Result<Self> {
+        let maps = self.maps.iter().map(|map| turned(map, way)).collect::<Result<_>>()?;
+        Ok(Self { maps, texts: self.texts.clone() })
+    }
+}
+
+fn turned(map: &Tensor, way: usize) -> Result<Tensor> {
+    let dims: Vec<usize> = [(1, 3), (2, 2)].into_iter().filter(|(bit, _)| way & bit != 0).map(|(_, dim)| dim).collect();
+    let mirrored = if dims.is_empty() { map.clone() } else { map.flip(&dims)? };
+    Ok(if way & 4 != 0 { mirrored.transpose(2, 3)?.contiguous()? } else { mirrored.contiguous()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::fixture::picture;
+    use crate::imaging::turn;
+
+    #[test]
+    fn maps_are_turned_as_pictures_are() {
+        let image = picture(7, 5, 0);
+        let tensor =
+            |image: &Image| Tensor::from_slice(image.data(), (1, 3, image.height(), image.width()), &Device::Cpu);
+        for way in 0..turn::WAYS {
+            let shown = Shown::of(vec![tensor(&image).unwrap()], Vec::new()).turned(way).unwrap();
+            let expected = tensor(&turn::turned(&image, way)).unwrap();
+            let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(shown.map(0).unwrap().dims(), expected.dims());
+            assert_eq!(flat(shown.map(0).unwrap()), flat(&expected), "way {way}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_every_map_is_the_part_of_the_whole() {
+        let lr = picture(6, 5, 1);
+        let latent = Latent { channels: 4, factor: 8, align: 16 };
+        let kept = Tensor::arange(0f32, 2.0 * 8.0 * 8.0, &Device::Cpu).unwrap().reshape((1, 2, 8, 8)).unwrap();
+        let condition = Condition::new(&lr, latent).with_enlarged().with_map(kept, 2);
+        assert_eq!((condition.px(), condition.size()), ([20, 24], [4, 4]));
+        let whole = condition.whole(1, &Device::Cpu).unwrap();
+        let part = condition.window(&(1..3), &(2..4), 2, &Device::Cpu).unwrap();
+        for (index, per) in [(0, 8), (1, 2)] {
+            let expected =
+                whole.map(index).unwrap().narrow(2, per, 2 * per).unwrap().narrow(3, 2 * per, 2 * per).unwrap();
+            let got = part.map(index).unwrap();
+            assert_eq!(got.dims()[0], 2);
+            let difference = (got.get(1).unwrap() - expected.get(0).unwrap()).unwrap().abs().unwrap();
+            assert_eq!(difference.max_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a solver carries from step to step: one value per pixel and channel of every picture it draws.
+//! What a solver carries from step to step: the latents of every picture it draws.
 //!
 //! A picture within one tile is a tensor on the device. A larger one is in the main memory, or, beyond what may be taken of
 //! that, in a file without a name that the system drops with the process; its parts come to the device tile by tile.
@@ -22,14 +22,14 @@ pub struct StateMemory<'p> {
     pub scratch: &'p Path,
 }
 
-/// Values `[items, 3, height, width]`.
+/// Latents `[items, channels, height, width]`.
 pub(super) struct Field {
     shape: [usize; 4],
     store: Store,
 }
 
 enum Store {
-    /// Always read and written whole.
+    /// Read and written by whole pictures.
     Whole(Tensor),
     Memory(Vec<f32>),
     /// Little-endian.
@@ -42,12 +42,6 @@ pub(super) struct Window {
     pub items: Range<usize>,
     pub rows: Range<usize>,
     pub columns: Range<usize>,
-}
-
-impl Window {
-    fn shape(&self) -> [usize; 4] {
-        [self.items.len(), 3, self.rows.len(), self.columns.len()]
-    }
 }
 
 impl Field {
@@ -71,10 +65,11 @@ impl Field {
 
     /// A part, on the device of a whole field, else in the main memory.
     pub fn window(&self, window: &Window) -> Result<Tensor> {
-        let mut values = vec![0.0; window.shape().iter().product()];
+        let shape = [window.items.len(), self.shape[1], window.rows.len(), window.columns.len()];
+        let mut values = vec![0.0; shape.iter().product()];
         let mut lines = values.chunks_exact_mut(window.columns.len().max(1)).zip(self.lines(window));
         match &self.store {
-            Store::Whole(tensor) => return Ok(tensor.clone()),
+            Store::Whole(tensor) => return Ok(tensor.narrow(0, window.items.start, window.items.len())?),
             Store::Memory(all) => lines.for_each(|(line, at)| line.copy_from_slice(&all[at..at + line.len()])),
             Store::Scratch(file, folder) => {
                 let mut file = locked(file);
@@ -89,7 +84,7 @@ impl Field {
                     .map_err(|cause| fault(folder, cause))?;
             }
         }
-        Ok(Tensor::from_vec(values, &window.shape(), &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, &shape, &Device::Cpu)?)
     }
 
     /// Replaces rows, of all items over the whole width.

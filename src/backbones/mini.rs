@@ -9,9 +9,14 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::Backbone;
-use super::card;
-use super::process::Process;
+use super::card::{Card, Guidance, Latent};
+use super::condition::{Condition, Prompt, Shown};
+use super::process::{Flow, Process, Shift, Time};
+use super::sampler::Solver;
+use super::{Backbone, Footprint, Pass, Query};
+use crate::fs::hash;
+use crate::imaging::Image;
+use crate::nn::kernels::Compute;
 use crate::nn::layers::{Conv, GroupNorm};
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
@@ -34,14 +39,29 @@ const GROUPS: usize = 8;
 const EPS: f32 = 1e-5;
 /// Image sides must be multiples of this many pixels: the patch, halved twice.
 pub const ALIGN_PX: usize = PATCH * 4;
-/// Activations at their peak for each output pixel, as measured while sampling.
-const BYTES_PER_PX: usize = 160;
+
+/// What is known of it.
+pub static CARD: Card = Card {
+    name: "mini",
+    latent: Latent { channels: 3, factor: 1, align: ALIGN_PX },
+    process: Process::Flow(Flow { time: Time::Clean, shift: Shift::None }),
+    solvers: &[Solver::Euler, Solver::Heun],
+    guidance: Guidance::None,
+    prompt: false,
+    parts: &[],
+    unused: &[
+        ("sampling.guidance", "mini was not trained for classifier-free guidance"),
+        ("sampling.negative_prompt", "mini reads no text"),
+    ],
+    licence: "MIT OR Apache-2.0",
+};
 
 /// The shipped weights: f16 safetensors, made by `dp2o-studio pretrain` as the README says.
 pub static WEIGHTS: &[u8] = include_bytes!("../../assets/mini.safetensors");
 
-/// The structure of the network; the weights are apart, in [`Params`].
+/// The structure of the network; all of its weights are trained.
 pub struct Mini {
+    compute: Compute,
     specs: Arc<Specs>,
     time: [Conv; 2],
     input: Conv,
@@ -107,8 +127,13 @@ impl Default for Mini {
 }
 
 impl Mini {
-    /// The one configuration there is.
+    /// On the CPU.
     pub fn new() -> Self {
+        Self::on(&Compute::cpu())
+    }
+
+    /// The one configuration there is.
+    pub fn on(compute: &Compute) -> Self {
         let mut s = Specs::default();
         let gain = std::f32::consts::SQRT_2;
         let time = [
@@ -135,40 +160,51 @@ impl Mini {
         }
         let norm = GroupNorm::new(&mut s, "norm", CHANNELS[0], GROUPS, EPS);
         let output = Conv::new(&mut s, "output", (CHANNELS[0], PATCH_VALUES), 3, 1, 0.0);
-        Self { specs: Arc::new(s), time, input, down, up, norm, output }
+        Self { compute: compute.clone(), specs: Arc::new(s), time, input, down, up, norm, output }
     }
 }
 
 impl Backbone for Mini {
-    fn name(&self) -> &'static str {
-        card::MINI.name
+    fn card(&self) -> &'static Card {
+        &CARD
     }
 
-    fn specs(&self) -> &Arc<Specs> {
+    fn adapter(&self) -> &Arc<Specs> {
         &self.specs
     }
 
-    fn process(&self) -> &Process {
-        &Process::Flow
+    fn reference(&self) -> Result<Params> {
+        Params::from_safetensors(&self.specs, WEIGHTS, "assets/mini.safetensors".as_ref(), &self.compute)
     }
 
-    fn align_px(&self) -> usize {
-        ALIGN_PX
+    fn weights_hash(&self) -> String {
+        hash::hash_bytes(WEIGHTS)
     }
 
-    fn bytes_per_px(&self) -> usize {
-        BYTES_PER_PX
+    fn condition<'l>(&self, lr: &'l Image, _: &Prompt) -> Result<Condition<'l>> {
+        Ok(Condition::new(lr, CARD.latent).with_enlarged())
     }
 
-    fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor> {
-        Ok(((hr - condition)? * DETAIL_GAIN as f64)?)
+    fn encode(&self, images: &Tensor, shown: &Shown) -> Result<Tensor> {
+        Ok(((images - shown.map(0)?)? * DETAIL_GAIN as f64)?)
     }
 
-    fn decode(&self, clean: &Tensor, condition: &Tensor) -> Result<Tensor> {
-        Ok((condition + (clean / DETAIL_GAIN as f64)?)?)
+    fn decode(&self, latents: &Tensor, shown: &Shown) -> Result<Tensor> {
+        Ok((shown.map(0)? + (latents / DETAIL_GAIN as f64)?)?)
     }
 
-    fn predict(&self, tape: &Tape, params: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var> {
+    /// As measured (`info --bench`).
+    fn footprint(&self, [height, width]: [usize; 2], pass: Pass) -> Footprint {
+        let per_px = match pass {
+            Pass::Sample => 160,
+            Pass::Keep => 940,
+            Pass::Recompute => 640,
+        };
+        Footprint { weights: 4 * self.specs.value_count(), per_image: per_px * height * width }
+    }
+
+    fn predict(&self, tape: &Tape, params: &Params, query: &Query) -> Result<Var> {
+        let (x_t, times, condition) = (query.x_t, query.times, query.shown.map(0)?);
         let (batch, _, height, width) = x_t.dims4()?;
         if height % ALIGN_PX != 0 || width % ALIGN_PX != 0 || x_t.dims() != condition.dims() || times.len() != batch {
             return Err(Error::invalid(format!(
@@ -228,7 +264,6 @@ fn frequencies(times: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::kernels::Compute;
     use crate::random::Random;
     use candle_core::Device;
 
@@ -241,7 +276,7 @@ mod tests {
     #[test]
     fn gradients_agree_with_finite_differences() {
         let net = Mini::new();
-        let mut params = Params::init(net.specs(), 5, &Compute::cpu()).unwrap().trainable(true);
+        let mut params = Params::init(net.adapter(), 5, &Compute::cpu()).unwrap().trainable(true);
         // The output layer starts as zero, which would hide the gradients of all others.
         for (name, tensor) in params.iter() {
             if name == "output.weight" {
@@ -252,13 +287,15 @@ mod tests {
         let shape = (2, 3, 32, 48);
         let (x, cond, dy) = (noise(0, shape), noise(1, shape), noise(2, shape));
         let times = [0.3, 0.8];
+        let shown = Shown::of(vec![cond], Vec::new());
+        let query = Query::new(&x, &times, &shown);
         let loss = |params: &Params| {
-            let y = net.predict(&Tape::inference(params.kernels()), params, &x, &times, &cond).unwrap();
+            let y = net.predict(&Tape::inference(params.kernels()), params, &query).unwrap();
             let product = (y.tensor() * &dy).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             product.iter().map(|&v| v as f64).sum::<f64>()
         };
         let tape = Tape::recording(params.kernels());
-        let y = net.predict(&tape, &params, &x, &times, &cond).unwrap();
+        let y = net.predict(&tape, &params, &query).unwrap();
         let gradients = tape.backward(&y, dy.clone()).unwrap();
         let mut checked = 0;
         for (i, (name, weight)) in params.iter().enumerate() {
@@ -308,10 +345,11 @@ mod tests {
     #[test]
     fn frozen_weights_cost_no_graph() {
         let net = Mini::new();
-        let params = Params::init(net.specs(), 5, &Compute::cpu()).unwrap();
+        let params = Params::init(net.adapter(), 5, &Compute::cpu()).unwrap();
         let tape = Tape::recording(params.kernels());
         let (x, cond) = (noise(0, (1, 3, 16, 16)), noise(1, (1, 3, 16, 16)));
-        let y = net.predict(&tape, &params, &x, &[0.5], &cond).unwrap();
+        let shown = Shown::of(vec![cond], Vec::new());
+        let y = net.predict(&tape, &params, &Query::new(&x, &[0.5], &shown)).unwrap();
         assert!(!y.wants_gradient());
     }
 }

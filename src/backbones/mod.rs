@@ -1,60 +1,120 @@
 //! Generative super-resolution models and their samplers.
 //!
-//! * [`process`]: flow matching and ε-prediction diffusion: noise in, clean image out.
-//! * [`Backbone`]: what a model must offer. [`mini`]: the embedded one. [`card`]: what is known of one without loading it.
+//! * [`Backbone`]: what a model must offer. [`card`]: what is known of one without loading it. [`registry`]: those there are.
+//! * [`process`]: flow matching and diffusion: noise in, clean latent out. [`condition`]: what a picture is drawn under.
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM over any backbone. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
-//! * [`pretrain`]: trains `mini` from photographs.
+//! * [`mini`]: the embedded one. [`pretrain`]: trains it from photographs.
 
 pub mod card;
-mod condition;
+pub mod condition;
 pub mod field;
 pub mod mini;
 pub mod pretrain;
 pub mod process;
+pub mod registry;
 pub mod sampler;
 pub mod solve;
 pub mod tiles;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::Result;
+use crate::imaging::Image;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
-use process::Process;
+use card::Card;
+use condition::{Condition, Prompt, Shown};
 
-/// A generative ×4 super-resolution model: the structure of a network that denoises under the condition of an LR image.
+/// A generative ×4 super-resolution model: the structure of a network that denoises latents under a condition, and all of its
+/// weights that are frozen. What is trained, its adapter, is handed to it.
 ///
-/// Images are planar `[B, 3, H, W]` in [0, 1]; "clean" and "noisy" images are in the model's own space, which [`encode`] and
-/// [`decode`] lead to and from.
-///
-/// [`encode`]: Backbone::encode
-/// [`decode`]: Backbone::decode
+/// Images are planar `[B, 3, H, W]` in [0, 1]; latents `[B, C, h, w]` as the card's [`Latent`](card::Latent) says. Which of
+/// them are noisy and which clean is up to the caller.
 pub trait Backbone: Send + Sync {
-    /// The name in recipes and files.
-    fn name(&self) -> &'static str;
+    /// What it is.
+    fn card(&self) -> &'static Card;
 
-    /// Names and shapes of the weights.
-    fn specs(&self) -> &Arc<Specs>;
+    /// Names and shapes of what is trained.
+    fn adapter(&self) -> &Arc<Specs>;
 
-    /// The noising process the network was trained for.
-    fn process(&self) -> &Process;
+    /// The released values of the adapter: π_ref.
+    fn reference(&self) -> Result<Params>;
 
-    /// Height and width must be multiples of this many pixels.
-    fn align_px(&self) -> usize;
+    /// By what the released weights are known in ledgers, all parts together: 64 hexadecimal digits.
+    fn weights_hash(&self) -> String;
 
-    /// Memory that [`Backbone::predict`] takes at its peak without a gradient, in bytes per pixel.
-    fn bytes_per_px(&self) -> usize;
+    /// All that depends on the LR image and its prompt; made once an image.
+    fn condition<'l>(&self, lr: &'l Image, prompt: &Prompt) -> Result<Condition<'l>>;
 
-    /// The prediction at `x_t` (velocity or noise) for one time per image; `condition` is the LR image enlarged to the
-    /// output's size, `[B, 3, H, W]` in [0, 1].
-    fn predict(&self, tape: &Tape, params: &Params, x_t: &Tensor, times: &[f32], condition: &Tensor) -> Result<Var>;
+    /// The latents of images whose sides are multiples of the card's `align`.
+    fn encode(&self, images: &Tensor, shown: &Shown) -> Result<Tensor>;
 
-    /// The clean image of the model for an HR image.
-    fn encode(&self, hr: &Tensor, condition: &Tensor) -> Result<Tensor>;
+    /// The images of latents. Values may leave [0, 1]. Large ones are cut inside.
+    fn decode(&self, latents: &Tensor, shown: &Shown) -> Result<Tensor>;
 
-    /// The SR image of a clean image of the model, each row of it from the same row. Values may leave [0, 1].
-    fn decode(&self, clean: &Tensor, condition: &Tensor) -> Result<Tensor>;
+    /// What the network predicts, `[B, C, h, w]`.
+    fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var>;
+
+    /// What a picture of this height and width in pixels takes.
+    fn footprint(&self, px: [usize; 2], pass: Pass) -> Footprint;
+}
+
+/// What the network is asked: its prediction at `x_t` for one time an item.
+pub struct Query<'q> {
+    /// `[B, C, h, w]`.
+    pub x_t: &'q Tensor,
+    /// As the card's process counts time.
+    pub times: &'q [f32],
+    pub shown: &'q Shown,
+    /// The scale of embedded guidance.
+    pub guidance: Option<f32>,
+    shared: OnceCell<Vec<Tensor>>,
+}
+
+impl<'q> Query<'q> {
+    /// A query without guidance.
+    pub fn new(x_t: &'q Tensor, times: &'q [f32], shown: &'q Shown) -> Self {
+        Self { x_t, times, shown, guidance: None, shared: OnceCell::new() }
+    }
+
+    /// The query with a scale for embedded guidance.
+    pub fn guided(self, guidance: Option<f32>) -> Self {
+        Self { guidance, ..self }
+    }
+
+    /// What the frozen part of a network makes of the query alone, made when first asked for: reference and policy pay for it
+    /// once.
+    pub fn shared(&self, make: impl FnOnce() -> Result<Vec<Tensor>>) -> Result<&[Tensor]> {
+        match self.shared.get() {
+            Some(known) => Ok(known),
+            None => {
+                let made = make()?;
+                Ok(self.shared.get_or_init(|| made))
+            }
+        }
+    }
+}
+
+/// What is done with a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Prediction without a gradient.
+    Sample,
+    /// Training, with activations kept.
+    Keep,
+    /// Training, with activations recomputed.
+    Recompute,
+}
+
+/// Memory in bytes, at its peak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Of frozen weights and adapter.
+    pub weights: usize,
+    /// Of each image's activations.
+    pub per_image: usize,
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::Backbone;
+use super::condition::Condition;
 use super::field::{Field, StateMemory, Window};
-use super::process::{Process, Schedule};
-use super::solve::{Solve, Solved, noise};
+use super::process::{Diffusion, Flow, FlowStep, Process};
+use super::solve::{Solve, Solved};
 use super::tiles::{Grid, Tiling};
 use crate::imaging::{Image, SCALE};
 use crate::nn::params::Params;
@@ -46,18 +47,18 @@ pub struct Sampler {
 pub type Checkpoint<'c> = &'c mut dyn FnMut(usize, usize) -> Result<()>;
 
 impl Sampler {
-    /// The SR images of an LR image for some seeds, one batch, unclamped; sides are four times the LR image's. The image of
-    /// a seed does not depend on the other seeds of the batch.
+    /// The SR images under a condition for some seeds, one batch, unclamped; sides are four times the LR image's. The image
+    /// of a seed does not depend on the other seeds of the batch.
     pub fn sample(
         &self,
         backbone: &dyn Backbone,
         params: &Params,
-        lr: &Image,
+        condition: &Condition,
         seeds: &[u64],
         checkpoint: Checkpoint,
     ) -> Result<Vec<Image>> {
         let memory = StateMemory { bytes: usize::MAX, scratch: Path::new("") };
-        self.solve(backbone, params, lr, seeds, memory, checkpoint)?.images()
+        self.solve(backbone, params, condition, seeds, memory, checkpoint)?.images()
     }
 
     /// [`Sampler::sample`] without the images in memory: what a picture takes beyond the tile and `memory` is on disk.
@@ -65,7 +66,7 @@ impl Sampler {
         &self,
         backbone: &'a dyn Backbone,
         params: &Params,
-        lr: &'a Image,
+        condition: &'a Condition<'a>,
         seeds: &[u64],
         memory: StateMemory,
         checkpoint: Checkpoint,
@@ -73,14 +74,18 @@ impl Sampler {
         if self.steps == 0 || seeds.is_empty() {
             return Err(Error::invalid("sampling needs at least one step and one seed"));
         }
-        let grid = self.grid(backbone, lr.width(), lr.height());
-        let total = grid.count() * self.evaluations(backbone.process());
+        let card = backbone.card();
+        if let Some(refusal) = card.why_unsolved_by(self.solver) {
+            return Err(refusal);
+        }
+        let grid = self.tiling.grid(condition.size(), &card.latent);
+        let total = grid.count() * self.evaluations(&card.process);
         let scratch = (self.state_bytes(&grid, seeds.len()) > memory.bytes).then_some(memory.scratch);
-        let mut solve = Solve::new(backbone, params, lr, grid, seeds, scratch, total, checkpoint)?;
-        let x = match (backbone.process(), self.solver) {
-            (Process::Flow, Solver::Euler | Solver::Heun) => self.flow(&mut solve)?,
-            (Process::Diffusion(schedule), Solver::Ddim | Solver::Ddpm) => self.diffusion(&mut solve, schedule)?,
-            (process, solver) => return Err(process.kind().refuse(backbone.name(), solver)),
+        let mut solve = Solve::new(backbone, params, condition, grid, seeds, scratch, total, checkpoint)?;
+        let x = match (&card.process, self.solver) {
+            (Process::Flow(flow), Solver::Euler | Solver::Heun) => self.flow(&mut solve, flow)?,
+            (Process::Diffusion(diffusion), Solver::Ddim | Solver::Ddpm) => self.diffusion(&mut solve, diffusion)?,
+            _ => return Err(card.refuse(self.solver)),
         };
         Ok(solve.solved(x))
     }
@@ -88,7 +93,7 @@ impl Sampler {
     /// Evaluations of the network for one picture.
     pub fn evaluations(&self, process: &Process) -> usize {
         match (process, self.solver) {
-            (Process::Diffusion(schedule), _) => self.steps.min(schedule.len()),
+            (Process::Diffusion(diffusion), _) => self.steps.min(diffusion.timesteps),
             (_, Solver::Heun) => (2 * self.steps).saturating_sub(1),
             _ => self.steps,
         }
@@ -96,80 +101,76 @@ impl Sampler {
 
     /// The tiles of an LR image's picture.
     pub fn grid(&self, backbone: &dyn Backbone, lr_width: usize, lr_height: usize) -> Grid {
-        let align = backbone.align_px();
-        self.tiling.grid([lr_height, lr_width].map(|side| (SCALE * side).next_multiple_of(align)), align)
+        let latent = &backbone.card().latent;
+        self.tiling.grid(latent.size([lr_height, lr_width].map(|side| SCALE * side)), latent)
     }
 
     /// Bytes of a solver's state for `count` pictures.
     pub fn state_bytes(&self, grid: &Grid, count: usize) -> usize {
         // Heun has to remember its first slope.
         let fields = if self.solver == Solver::Heun { 2 } else { 1 };
-        [fields, count, 3 * 4, grid.size[0], grid.size[1]].into_iter().fold(1, usize::saturating_mul)
+        [fields, count, 4 * grid.latent.channels, grid.size[0], grid.size[1]].into_iter().fold(1, usize::saturating_mul)
     }
 
-    fn flow(&self, solve: &mut Solve) -> Result<Field> {
-        let time = |i: usize| i as f32 / self.steps as f32;
-        let dt = 1.0 / self.steps as f64;
-        let ahead = |x: Tensor, v: &Tensor| -> Result<Tensor> { Ok((x + (v * dt)?)?) };
+    fn flow(&self, solve: &mut Solve, flow: &Flow) -> Result<Field> {
+        let steps = flow.steps(self.steps, solve.tile());
+        let ahead = |x: Tensor, v: &Tensor, by: f64| -> Result<Tensor> { Ok((x + (v * by)?)?) };
         let mut x = solve.noise(START)?;
         let mut slope = if self.solver == Solver::Heun { Some(solve.field()?) } else { None };
-        for i in 0..self.steps {
-            match &mut slope {
-                // The last step of Heun is Euler's: at t = 1 there is nothing left to predict.
-                Some(slope) if i + 1 < self.steps => {
+        for (i, &FlowStep { time, length }) in steps.iter().enumerate() {
+            match (&mut slope, steps.get(i + 1)) {
+                // The last step of Heun is Euler's: at the clean end there is nothing left to predict.
+                (Some(slope), Some(next)) => {
                     let state = &mut (&mut x, slope);
                     solve.evaluate(
-                        time(i),
+                        time,
                         state,
                         |(x, _), part| x.window(part),
                         |(_, slope), part, v| slope.set_rows(part.rows.clone(), &v),
                     )?;
                     solve.evaluate(
-                        time(i + 1),
+                        next.time,
                         state,
-                        |(x, slope), part| ahead(x.window(part)?, &slope.window(part)?),
+                        |(x, slope), part| ahead(x.window(part)?, &slope.window(part)?, length),
                         |(x, slope), part, next| {
                             let v = slope.window(part)?;
-                            let moved = (x.window(part)? + ((v + next)? * (0.5 * dt))?)?;
+                            let moved = (x.window(part)? + ((v + next)? * (0.5 * length))?)?;
                             x.set_rows(part.rows.clone(), &moved)
                         },
                     )?;
                 }
                 _ => solve.evaluate(
-                    time(i),
+                    time,
                     &mut x,
                     |x, part| x.window(part),
-                    |x, part, v| x.set_rows(part.rows.clone(), &ahead(x.window(part)?, &v)?),
+                    |x, part, v| x.set_rows(part.rows.clone(), &ahead(x.window(part)?, &v, length)?),
                 )?,
             }
         }
         Ok(x)
     }
 
-    fn diffusion(&self, solve: &mut Solve, schedule: &Schedule) -> Result<Field> {
-        let steps = self.steps.min(schedule.len());
-        // "Trailing" spacing: the first step is at pure noise (Lin et al., arXiv 2305.08891).
-        let timestep = |i: usize| (schedule.len() * (steps - i)).div_ceil(steps) - 1;
-        let seeds = solve.seeds();
-        let width = solve.width();
+    fn diffusion(&self, solve: &mut Solve, diffusion: &Diffusion) -> Result<Field> {
+        let (steps, source) = (diffusion.steps(self.steps), solve.source());
         let mut x = solve.noise(START)?;
-        for i in 0..steps {
-            let next = (i + 1 < steps).then(|| timestep(i + 1));
-            let (a, a_next) = (schedule.alpha_bar(Some(timestep(i))), schedule.alpha_bar(next));
+        for (i, &timestep) in steps.iter().enumerate() {
+            // After the last step there is no noise left.
+            let next = steps.get(i + 1).copied();
+            let (a, a_next) = (diffusion.alpha_bar(Some(timestep)), diffusion.alpha_bar(next));
             let variance = match self.solver {
                 Solver::Ddpm => (1.0 - a_next) / (1.0 - a) * (1.0 - a / a_next),
                 _ => 0.0,
             };
-            let step = |x: &mut Field, part: &Window, eps: Tensor| {
-                let clean = ((x.window(part)? - (&eps * (1.0 - a).sqrt())?)? / a.sqrt())?;
-                let mut moved = ((clean * a_next.sqrt())? + (eps * (1.0 - a_next - variance).max(0.0).sqrt())?)?;
+            let step = |x: &mut Field, part: &Window, prediction: Tensor| {
+                let [clean, noise] = diffusion.clean_and_noise(&x.window(part)?, &prediction, a)?;
+                let mut moved = ((clean * a_next.sqrt())? + (noise * (1.0 - a_next - variance).max(0.0).sqrt())?)?;
                 if variance > 0.0 {
-                    let noise = noise(seeds, ANCESTRAL + i as u32, &part.rows, width, moved.device())?;
-                    moved = (moved + (noise * variance.sqrt())?)?;
+                    let fresh = source.rows(ANCESTRAL + i as u32, &part.rows, moved.device())?;
+                    moved = (moved + (fresh * variance.sqrt())?)?;
                 }
                 x.set_rows(part.rows.clone(), &moved)
             };
-            solve.evaluate(timestep(i) as f32, &mut x, |x, part| x.window(part), step)?;
+            solve.evaluate(timestep as f32, &mut x, |x, part| x.window(part), step)?;
         }
         Ok(x)
     }

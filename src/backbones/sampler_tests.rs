@@ -1,12 +1,13 @@
 //! Pictures in tiles against the definition: every tensor whole, every tile's prediction padded to the picture and added.
 
 use super::*;
+use crate::backbones::Query;
+use crate::backbones::condition::{Prompt, Shown};
 use crate::backbones::field::StateMemory;
-use crate::backbones::mini::{Mini, WEIGHTS};
+use crate::backbones::mini::Mini;
 use crate::imaging::fixture::picture;
 use crate::imaging::resize::enlarge_x4;
 use crate::imaging::rows::Rows;
-use crate::nn::kernels::Compute;
 use crate::nn::tape::Tape;
 use candle_core::Device;
 
@@ -20,7 +21,7 @@ fn lr() -> Image {
 
 fn model() -> (Mini, Params) {
     let net = Mini::new();
-    let params = Params::from_safetensors(net.specs(), WEIGHTS, "mini".as_ref(), &Compute::cpu()).unwrap();
+    let params = net.reference().unwrap();
     (net, params)
 }
 
@@ -43,8 +44,9 @@ fn velocity(net: &Mini, params: &Params, x: &Tensor, time: f32, condition: &Tens
                 t.pad_with_zeros(3, left, width - left - 32).unwrap()
             };
             let times = vec![time; count];
-            let part =
-                net.predict(&Tape::inference(params.kernels()), params, &cut(x), &times, &cut(condition)).unwrap();
+            let (x, shown) = (cut(x), Shown::of(vec![cut(condition)], Vec::new()));
+            let tape = Tape::inference(params.kernels());
+            let part = net.predict(&tape, params, &Query::new(&x, &times, &shown)).unwrap();
             sum = (sum + place(&part.tensor().broadcast_mul(&mask).unwrap())).unwrap();
             weights = (weights + place(&mask)).unwrap();
         }
@@ -76,7 +78,8 @@ fn by_definition(net: &Mini, params: &Params) -> Vec<Image> {
     x = (x + ((v + next).unwrap() * 0.25).unwrap()).unwrap();
     let v = velocity(net, params, &x, 0.5, &condition);
     x = (&x + (v * 0.5).unwrap()).unwrap();
-    let sr = net.decode(&x, &condition).unwrap().narrow(2, 0, height).unwrap().narrow(3, 0, width).unwrap();
+    let shown = Shown::of(vec![condition], Vec::new());
+    let sr = net.decode(&x, &shown).unwrap().narrow(2, 0, height).unwrap().narrow(3, 0, width).unwrap();
     (0..2)
         .map(|i| Image::new(width, height, sr.get(i).unwrap().flatten_all().unwrap().to_vec1().unwrap()).unwrap())
         .collect()
@@ -86,10 +89,11 @@ fn by_definition(net: &Mini, params: &Params) -> Vec<Image> {
 fn tiles_in_memory_and_on_disk_are_the_definition_to_the_bit() {
     let (net, params) = model();
     let lr = lr();
+    let condition = net.condition(&lr, &Prompt::default()).unwrap();
     let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: TILING };
     let expected = by_definition(&net, &params);
     let mut calls = Vec::new();
-    let images = sampler.sample(&net, &params, &lr, &SEEDS, &mut |done, total| {
+    let images = sampler.sample(&net, &params, &condition, &SEEDS, &mut |done, total| {
         calls.push((done, total));
         Ok(())
     });
@@ -99,7 +103,7 @@ fn tiles_in_memory_and_on_disk_are_the_definition_to_the_bit() {
 
     let folder = tempfile::tempdir().unwrap();
     let memory = StateMemory { bytes: 0, scratch: folder.path() };
-    let solved = sampler.solve(&net, &params, &lr, &SEEDS, memory, &mut |_, _| Ok(())).unwrap();
+    let solved = sampler.solve(&net, &params, &condition, &SEEDS, memory, &mut |_, _| Ok(())).unwrap();
     assert!(!solved.is_whole());
     for (picture, expected) in solved.pictures().iter().zip(&expected) {
         assert_eq!(&picture.whole().unwrap(), expected);
@@ -111,10 +115,11 @@ fn tiles_in_memory_and_on_disk_are_the_definition_to_the_bit() {
 fn a_picture_of_one_tile_is_the_same_whole_and_by_rows() {
     let (net, params) = model();
     let lr = lr();
+    let condition = net.condition(&lr, &Prompt::default()).unwrap();
     let sampler = Sampler { solver: Solver::Euler, steps: 1, tiling: Tiling::default() };
-    let images = sampler.sample(&net, &params, &lr, &SEEDS, &mut |_, _| Ok(())).unwrap();
+    let images = sampler.sample(&net, &params, &condition, &SEEDS, &mut |_, _| Ok(())).unwrap();
     let memory = StateMemory { bytes: 0, scratch: Path::new("") };
-    let solved = sampler.solve(&net, &params, &lr, &SEEDS, memory, &mut |_, _| Ok(())).unwrap();
+    let solved = sampler.solve(&net, &params, &condition, &SEEDS, memory, &mut |_, _| Ok(())).unwrap();
     assert!(solved.is_whole());
     for (picture, image) in solved.pictures().iter().zip(&images) {
         assert_eq!(picture.rows(10..20).unwrap(), image.rows(10..20).unwrap());
@@ -131,9 +136,11 @@ fn damaged_weights_are_an_error() {
         }
     }
     params.touch();
+    let lr = lr();
+    let condition = net.condition(&lr, &Prompt::default()).unwrap();
     for tiling in [TILING, Tiling::default()] {
         let sampler = Sampler { solver: Solver::Euler, steps: 1, tiling };
-        let result = sampler.sample(&net, &params, &lr(), &SEEDS, &mut |_, _| Ok(()));
+        let result = sampler.sample(&net, &params, &condition, &SEEDS, &mut |_, _| Ok(()));
         assert!(matches!(result, Err(Error::Diverged(_))));
     }
 }

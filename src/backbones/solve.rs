@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::Backbone;
-use super::condition::Condition;
+use super::condition::{Condition, Shown};
 use super::field::{Field, Window};
 use super::sampler::Checkpoint;
 use super::tiles::{Blend, Grid};
+use super::{Backbone, Query};
 use crate::imaging::Image;
 use crate::imaging::rows::{Rows, bands};
 use crate::nn::params::Params;
@@ -18,21 +18,14 @@ use crate::nn::tape::Tape;
 use crate::random::Random;
 use crate::{Error, Result};
 
-/// Rows of the noise of some seeds, `[seeds, 3, rows, width]`.
-pub(super) fn noise(seeds: &[u64], stream: u32, rows: &Range<usize>, width: usize, device: &Device) -> Result<Tensor> {
-    let noise: Vec<f32> =
-        seeds.iter().flat_map(|&seed| Random::new(seed, stream).normal_rows(3, rows.clone(), width)).collect();
-    Ok(Tensor::from_vec(noise, (seeds.len(), 3, rows.len(), width), device)?)
-}
-
 /// A picture being solved.
 pub(super) struct Solve<'a, 's> {
     backbone: &'a dyn Backbone,
     params: &'s Params,
     grid: Grid,
-    condition: Condition<'a>,
-    /// All of the condition, where one tile holds it.
-    whole: Option<Tensor>,
+    condition: &'a Condition<'a>,
+    /// All of the condition for every seed, where one tile holds it.
+    whole: Option<Shown>,
     seeds: &'s [u64],
     /// Where the state goes that is too large for memory.
     scratch: Option<&'s Path>,
@@ -48,32 +41,25 @@ impl<'a, 's> Solve<'a, 's> {
     pub fn new(
         backbone: &'a dyn Backbone,
         params: &'s Params,
-        lr: &'a Image,
+        condition: &'a Condition<'a>,
         grid: Grid,
         seeds: &'s [u64],
         scratch: Option<&'s Path>,
         total: usize,
         checkpoint: Checkpoint<'s>,
     ) -> Result<Self> {
-        let condition = Condition::new(lr, grid.size);
-        let [height, width] = grid.size;
-        let all = || condition.window(&(0..height), &(0..width), seeds.len(), params.device());
-        let whole = grid.is_whole().then(all).transpose()?;
+        let whole = grid.is_whole().then(|| condition.whole(seeds.len(), params.device())).transpose()?;
         Ok(Self { backbone, params, grid, condition, whole, seeds, scratch, done: 0, total, checkpoint })
     }
 
-    pub fn seeds(&self) -> &'s [u64] {
-        self.seeds
-    }
-
-    /// Width of the picture with its padding.
-    pub fn width(&self) -> usize {
-        self.grid.size[1]
+    /// Height and width of what the network sees at once.
+    pub fn tile(&self) -> [usize; 2] {
+        self.grid.tile
     }
 
     /// A state of zeros.
     pub fn field(&self) -> Result<Field> {
-        let shape = [self.seeds.len(), 3, self.grid.size[0], self.grid.size[1]];
+        let shape = [self.seeds.len(), self.grid.latent.channels, self.grid.size[0], self.grid.size[1]];
         match self.whole {
             Some(_) => Field::whole(shape, self.params.device()),
             None => Field::by_parts(shape, self.scratch),
@@ -85,16 +71,20 @@ impl<'a, 's> Solve<'a, 's> {
         Window { items: 0..self.seeds.len(), rows, columns: 0..self.grid.size[1] }
     }
 
+    /// Where its noise comes from.
+    pub fn source(&self) -> Source<'s> {
+        Source { seeds: self.seeds, channels: self.grid.latent.channels, width: self.grid.size[1] }
+    }
+
     /// A state of noise.
     pub fn noise(&self, stream: u32) -> Result<Field> {
-        let mut field = self.field()?;
-        let [height, width] = self.grid.size;
-        let device = self.params.device();
+        let (mut field, source) = (self.field()?, self.source());
+        let height = self.grid.size[0];
         match self.whole {
-            Some(_) => field.set_rows(0..height, &noise(self.seeds, stream, &(0..height), width, device)?)?,
+            Some(_) => field.set_rows(0..height, &source.rows(stream, &(0..height), self.params.device())?)?,
             None => {
                 for rows in bands(0..height) {
-                    field.set_rows(rows.clone(), &noise(self.seeds, stream, &rows, width, &Device::Cpu)?)?;
+                    field.set_rows(rows.clone(), &source.rows(stream, &rows, &Device::Cpu)?)?;
                 }
             }
         }
@@ -110,20 +100,20 @@ impl<'a, 's> Solve<'a, 's> {
         input: impl Fn(&S, &Window) -> Result<Tensor>,
         mut done: impl FnMut(&mut S, &Window, Tensor) -> Result<()>,
     ) -> Result<()> {
-        if let Some(condition) = self.whole.clone() {
+        if let Some(shown) = self.whole.clone() {
             let part = self.rows(0..self.grid.size[0]);
-            let prediction = self.predict(&input(state, &part)?, time, &condition)?;
+            let prediction = self.predict(&input(state, &part)?, time, &shown)?;
             return done(state, &part, prediction);
         }
         let (count, device) = (self.seeds.len(), self.params.device().clone());
-        let mut blend = Blend::new(&self.grid, 3 * count);
+        let mut blend = Blend::new(&self.grid, count);
         for (tiles, finished) in self.grid.rows_of_tiles() {
             blend.go_to(tiles.start);
             for columns in self.grid.columns() {
                 let part = Window { items: 0..count, rows: tiles.clone(), columns };
                 let x = input(state, &part)?.to_device(&device)?;
-                let condition = self.condition.window(&part.rows, &part.columns, count, &device)?;
-                blend.add(part.columns.start, &self.predict(&x, time, &condition)?)?;
+                let shown = self.condition.window(&part.rows, &part.columns, count, &device)?;
+                blend.add(part.columns.start, &self.predict(&x, time, &shown)?)?;
             }
             for rows in bands(finished) {
                 done(state, &self.rows(rows.clone()), blend.rows(rows)?)?;
@@ -134,47 +124,66 @@ impl<'a, 's> Solve<'a, 's> {
 
     /// The pictures that the state has come to.
     pub fn solved(self, x: Field) -> Solved<'a> {
-        let (device, count) = (self.params.device().clone(), self.seeds.len());
-        Solved { backbone: self.backbone, condition: self.condition, whole: self.whole, x, device, count }
+        let latent = self.grid.latent;
+        Solved {
+            backbone: self.backbone,
+            condition: self.condition,
+            by_rows: self.whole.is_none() && latent.factor == 1,
+            x,
+            device: self.params.device().clone(),
+            count: self.seeds.len(),
+        }
     }
 
     /// What the network says of a tile.
-    fn predict(&mut self, x: &Tensor, time: f32, condition: &Tensor) -> Result<Tensor> {
+    fn predict(&mut self, x: &Tensor, time: f32, shown: &Shown) -> Result<Tensor> {
         (self.checkpoint)(self.done, self.total)?;
         self.done += 1;
         let times = vec![time; self.seeds.len()];
-        Ok(self
-            .backbone
-            .predict(&Tape::inference(self.params.kernels()), self.params, x, &times, condition)?
-            .tensor()
-            .clone())
+        let tape = Tape::inference(self.params.kernels());
+        Ok(self.backbone.predict(&tape, self.params, &Query::new(x, &times, shown))?.tensor().clone())
+    }
+}
+
+/// The noise of some seeds.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'s> {
+    seeds: &'s [u64],
+    channels: usize,
+    width: usize,
+}
+
+impl Source<'_> {
+    /// Some rows of a stream, `[seeds, channels, rows, width]`.
+    pub fn rows(&self, stream: u32, rows: &Range<usize>, device: &Device) -> Result<Tensor> {
+        let of = |&seed: &u64| Random::new(seed, stream).normal_rows(self.channels, rows.clone(), self.width);
+        let noise: Vec<f32> = self.seeds.iter().flat_map(of).collect();
+        Ok(Tensor::from_vec(noise, (self.seeds.len(), self.channels, rows.len(), self.width), device)?)
     }
 }
 
 /// Pictures that were solved, not yet decoded.
 pub struct Solved<'a> {
     backbone: &'a dyn Backbone,
-    condition: Condition<'a>,
-    /// All of the condition, where one tile holds it.
-    whole: Option<Tensor>,
+    condition: &'a Condition<'a>,
+    /// Whether parts of a picture can be had without the rest, and are worth it.
+    by_rows: bool,
     x: Field,
     device: Device,
     count: usize,
 }
 
 impl<'a> Solved<'a> {
-    /// Whether the pictures are small: one tile holds them.
+    /// Whether the pictures are best had whole: one tile holds them, or they cannot be decoded by parts.
     pub fn is_whole(&self) -> bool {
-        self.whole.is_some()
+        !self.by_rows
     }
 
     /// The pictures, whole, in the order of their seeds.
     pub fn images(&self) -> Result<Vec<Image>> {
-        let [height, width] = self.condition.unpadded();
-        let rows = 0..if self.is_whole() { self.condition.size[0] } else { height };
-        let images = self.decoded(0..self.count, &rows)?;
-        let images = images.narrow(2, 0, height)?.narrow(3, 0, width)?.contiguous()?;
-        (0..self.count).map(|i| image(width, height, &images.get(i)?)).collect()
+        let rows = 0..self.condition.px()[0];
+        let shown = self.shown(&rows)?;
+        (0..self.count).map(|index| self.rows(index, &rows, &shown)).collect()
     }
 
     /// A picture each, that decodes its rows when it is asked for them. They share the state, which goes with the last.
@@ -183,15 +192,24 @@ impl<'a> Solved<'a> {
         (0..solved.count).map(|index| Picture { solved: solved.clone(), index }).collect()
     }
 
-    /// Rows of some pictures over the padded width; a whole field gives all of them.
-    fn decoded(&self, items: Range<usize>, rows: &Range<usize>) -> Result<Tensor> {
-        let columns = 0..self.condition.size[1];
-        let clean = self.x.window(&Window { items: items.clone(), rows: rows.clone(), columns: columns.clone() })?;
-        let condition = match &self.whole {
-            Some(condition) => condition.clone(),
-            None => self.condition.window(rows, &columns, items.len(), &self.device)?,
-        };
-        self.backbone.decode(&clean.to_device(&self.device)?, &condition)
+    /// The latents' rows that rows of a picture are decoded from: where not every row can be had by itself, all.
+    fn latents(&self, rows: &Range<usize>) -> Range<usize> {
+        if self.by_rows { rows.clone() } else { 0..self.condition.size()[0] }
+    }
+
+    fn shown(&self, rows: &Range<usize>) -> Result<Shown> {
+        self.condition.window(&self.latents(rows), &(0..self.condition.size()[1]), 1, &self.device)
+    }
+
+    /// Rows of a picture, of which `shown` is what the backbone is shown.
+    fn rows(&self, index: usize, rows: &Range<usize>, shown: &Shown) -> Result<Image> {
+        let latents = self.latents(rows);
+        let first = rows.start - latents.start;
+        let window = Window { items: index..index + 1, rows: latents, columns: 0..self.condition.size()[1] };
+        let decoded = self.backbone.decode(&self.x.window(&window)?.to_device(&self.device)?, shown)?;
+        let width = self.condition.px()[1];
+        let part = decoded.narrow(2, first, rows.len())?.narrow(3, 0, width)?;
+        image(width, rows.len(), &part.contiguous()?)
     }
 }
 
@@ -203,22 +221,15 @@ pub struct Picture<'a> {
 
 impl Rows for Picture<'_> {
     fn width(&self) -> usize {
-        self.solved.condition.unpadded()[1]
+        self.solved.condition.px()[1]
     }
 
     fn height(&self) -> usize {
-        self.solved.condition.unpadded()[0]
+        self.solved.condition.px()[0]
     }
 
     fn rows(&self, rows: Range<usize>) -> Result<Image> {
-        let width = self.width();
-        if self.solved.is_whole() {
-            let all = self.solved.decoded(0..self.solved.count, &(0..self.height()))?.get(self.index)?;
-            let part = all.narrow(1, rows.start, rows.len())?.narrow(2, 0, width)?;
-            return image(width, rows.len(), &part.contiguous()?);
-        }
-        let part = self.solved.decoded(self.index..self.index + 1, &rows)?.narrow(3, 0, width)?;
-        image(width, rows.len(), &part.contiguous()?)
+        self.solved.rows(self.index, &rows, &self.solved.shown(&rows)?)
     }
 }
 

@@ -12,12 +12,13 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
+use super::card::Latent;
 use crate::Result;
 
 /// How an image is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
-    /// Side of a tile in pixels; images no larger are not cut.
+    /// Side of a tile in pixels of the output; images no larger are not cut.
     pub tile_px: usize,
     /// Pixels that neighbouring tiles share at least.
     pub overlap_px: usize,
@@ -30,31 +31,36 @@ impl Default for Tiling {
 }
 
 impl Tiling {
-    /// The tiles of a picture, whose sides are multiples of `align`.
-    pub fn grid(&self, [height, width]: [usize; 2], align: usize) -> Grid {
-        let side = (self.tile_px / align * align).max(align);
+    /// The tiles of a picture of this height and width in latents, which are multiples of `align`.
+    pub fn grid(&self, [height, width]: [usize; 2], latent: &Latent) -> Grid {
+        let align = latent.align / latent.factor;
+        let side = (self.tile_px / latent.align * align).max(align);
+        let overlap = self.overlap_px / latent.factor;
         Grid {
             size: [height, width],
             tile: [side.min(height), side.min(width)],
-            tops: starts(height, side, self.overlap_px, align),
-            lefts: starts(width, side, self.overlap_px, align),
-            overlap_px: self.overlap_px,
+            tops: starts(height, side, overlap, align),
+            lefts: starts(width, side, overlap, align),
+            overlap,
+            latent: *latent,
         }
     }
 }
 
-/// The tiles of a picture.
+/// The tiles of a picture, in latents.
 #[derive(Clone, Debug)]
 pub struct Grid {
     /// Height and width of the picture.
     pub size: [usize; 2],
     /// Height and width of every tile.
     pub tile: [usize; 2],
+    /// What the latents are.
+    pub latent: Latent,
     /// The first row of each row of tiles.
     tops: Vec<usize>,
     /// The first column of each column of tiles.
     lefts: Vec<usize>,
-    overlap_px: usize,
+    overlap: usize,
 }
 
 impl Grid {
@@ -68,9 +74,19 @@ impl Grid {
         self.tops.len() * self.lefts.len()
     }
 
+    /// Height and width of the picture in pixels, with its padding.
+    pub fn size_px(&self) -> [usize; 2] {
+        self.size.map(|side| side * self.latent.factor)
+    }
+
+    /// Height and width of a tile in pixels.
+    pub fn tile_px(&self) -> [usize; 2] {
+        self.tile.map(|side| side * self.latent.factor)
+    }
+
     /// Bytes of the blend of one picture's tiles.
     pub fn blend_bytes(&self) -> usize {
-        4 * (3 + 1) * self.tile[0] * self.size[1]
+        4 * (self.latent.channels + 1) * self.tile[0] * self.size[1]
     }
 
     /// The picture's rows that each row of tiles makes final, with the row of tiles.
@@ -87,7 +103,7 @@ impl Grid {
     }
 }
 
-/// Start of every tile along a side of `len` pixels; the last one ends with the side.
+/// Start of every tile along a side of `len` latents; the last one ends with the side.
 fn starts(len: usize, tile: usize, overlap: usize, align: usize) -> Vec<usize> {
     if len <= tile {
         return vec![0];
@@ -98,7 +114,7 @@ fn starts(len: usize, tile: usize, overlap: usize, align: usize) -> Vec<usize> {
     starts
 }
 
-/// Weight of each pixel along a tile's side: rising from the edges over the overlap, never zero.
+/// Weight of each place along a tile's side: rising from the edges over the overlap, never zero.
 fn ramp(len: usize, overlap: usize) -> Vec<f32> {
     let overlap = overlap.clamp(1, len.div_ceil(2));
     (0..len).map(|i| ((i.min(len - 1 - i) + 1) as f32 / (overlap + 1) as f32).min(1.0)).collect()
@@ -106,6 +122,7 @@ fn ramp(len: usize, overlap: usize) -> Vec<f32> {
 
 /// The weighted sum of the tiles' predictions, as far down as a row of tiles reaches.
 pub(super) struct Blend {
+    channels: usize,
     planes: usize,
     /// Height of a tile, width of the picture.
     size: [usize; 2],
@@ -117,12 +134,14 @@ pub(super) struct Blend {
 }
 
 impl Blend {
-    /// For a number of planes, three for each image.
-    pub fn new(grid: &Grid, planes: usize) -> Self {
+    /// For a number of pictures.
+    pub fn new(grid: &Grid, count: usize) -> Self {
+        let channels = grid.latent.channels;
+        let planes = channels * count;
         let size = [grid.tile[0], grid.size[1]];
         let area = size[0] * size[1];
-        let ramps = grid.tile.map(|side| ramp(side, grid.overlap_px));
-        Self { planes, size, ramps, top: 0, sums: vec![0.0; planes * area], weights: vec![0.0; area] }
+        let ramps = grid.tile.map(|side| ramp(side, grid.overlap));
+        Self { channels, planes, size, ramps, top: 0, sums: vec![0.0; planes * area], weights: vec![0.0; area] }
     }
 
     /// Adds the prediction of the tile that begins at a column.
@@ -144,7 +163,7 @@ impl Blend {
         Ok(())
     }
 
-    /// The blended rows of a range of the picture, `[planes / 3, 3, rows, width]`.
+    /// The blended rows of a range of the picture, `[count, channels, rows, width]`.
     pub fn rows(&self, rows: Range<usize>) -> Result<Tensor> {
         let [height, width] = self.size;
         let (first, count) = ((rows.start - self.top) * width, rows.len() * width);
@@ -153,7 +172,7 @@ impl Blend {
         for plane in self.sums.chunks_exact(height * width) {
             values.extend(plane[first..first + count].iter().zip(weights).map(|(sum, weight)| sum / weight));
         }
-        Ok(Tensor::from_vec(values, (self.planes / 3, 3, rows.len(), width), &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, (self.planes / self.channels, self.channels, rows.len(), width), &Device::Cpu)?)
     }
 
     /// Goes down to the next row of tiles: rows above are forgotten.
@@ -184,10 +203,21 @@ mod tests {
     }
 
     #[test]
+    fn tiles_are_the_same_pixels_in_latents() {
+        let [pixels, latents] = [1, 8].map(|factor| Latent { channels: 4, factor, align: 16 });
+        let tiling = Tiling { tile_px: 64, overlap_px: 16 };
+        let (pixels, latents) = (tiling.grid([160, 96], &pixels), tiling.grid([20, 12], &latents));
+        assert_eq!((pixels.count(), pixels.tile), (latents.count(), latents.tile_px()));
+        assert_eq!(pixels.tops, latents.tops.iter().map(|top| 8 * top).collect::<Vec<_>>());
+        assert_eq!(pixels.size, latents.size_px());
+    }
+
+    #[test]
     fn every_row_becomes_final_once_and_a_constant_stays_itself() {
-        let grid = Tiling { tile_px: 32, overlap_px: 8 }.grid([80, 96], 16);
+        let latent = Latent { channels: 3, factor: 1, align: 16 };
+        let grid = Tiling { tile_px: 32, overlap_px: 8 }.grid([80, 96], &latent);
         assert_eq!(grid.count(), 4 * 5);
-        let mut blend = Blend::new(&grid, 3);
+        let mut blend = Blend::new(&grid, 1);
         let mut next = 0;
         for (tiles, done) in grid.rows_of_tiles() {
             assert_eq!(done.start, next);

@@ -7,7 +7,10 @@ use candle_core::Tensor;
 
 use super::models::Model;
 use crate::Result;
+use crate::backbones::Query;
+use crate::backbones::condition::Prompt;
 use crate::fs::places;
+use crate::imaging::{Image, SCALE};
 use crate::nn::tape::Tape;
 use crate::random::Random;
 
@@ -22,7 +25,7 @@ const FALLBACK: usize = 4;
 
 /// Pixels at once that are fastest for `model` on the device of this name. Found in the cache, or measured and put there.
 pub fn fastest_pixels(model: &Model, device: &str) -> usize {
-    let key = format!("{} on {device}", model.backbone.name());
+    let key = format!("{} on {device}", model.backbone.card().name);
     let path = places::cache_dir().map(|dir| dir.join("batch.json"));
     let mut known: BTreeMap<String, usize> = path
         .as_ref()
@@ -69,18 +72,19 @@ pub fn fastest_count(measured: &[(usize, f64)]) -> usize {
 }
 
 fn seconds_per_image(model: &Model, count: usize) -> Result<f64> {
-    let shape = (count, 3, SIDE_PX, SIDE_PX);
-    let values = Random::new(0, 0).normal_image(3 * count, SIDE_PX, SIDE_PX);
-    let x = Tensor::from_vec(values, shape, model.params.device())?;
+    let lr_side = SIDE_PX / SCALE;
+    let lr = Image::new(lr_side, lr_side, vec![0.5; 3 * lr_side * lr_side])?;
+    let device = model.params.device();
+    let shown = model.backbone.condition(&lr, &Prompt::default())?.whole(count, device)?;
+    let latent = model.backbone.card().latent;
+    let [height, width] = latent.size([SIDE_PX; 2]);
+    let values = Random::new(0, 0).normal_image(latent.channels * count, height, width);
+    let x = Tensor::from_vec(values, (count, latent.channels, height, width), device)?;
+    let times = vec![0.5; count];
     let evaluate = || -> Result<f64> {
         let began = Instant::now();
-        let y = model.backbone.predict(
-            &Tape::inference(model.params.kernels()),
-            &model.params,
-            &x,
-            &vec![0.5; count],
-            &x,
-        )?;
+        let tape = Tape::inference(model.params.kernels());
+        let y = model.backbone.predict(&tape, &model.params, &Query::new(&x, &times, &shown))?;
         // A device works while the program goes on: only a value that came back ends the measurement.
         y.tensor().flatten_all()?.get(0)?.to_scalar::<f32>()?;
         Ok(began.elapsed().as_secs_f64())

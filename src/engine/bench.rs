@@ -6,6 +6,7 @@ use super::batch;
 use super::jobs::sampling::sampler_of;
 use super::models::Models;
 use crate::Result;
+use crate::backbones::condition::Prompt;
 use crate::backbones::field::StateMemory;
 use crate::imaging::{Image, SCALE, resize};
 use crate::memory;
@@ -54,7 +55,8 @@ pub fn bench(recipe: &Recipe) -> Result<Bench> {
     let scratch = std::env::temp_dir();
     let memory = StateMemory { bytes: plan.state_bytes, scratch: &scratch };
     let began = Instant::now();
-    sampling.draw(&model, &lr, &seeds[..at_once], memory, &mut |_, _| Ok(()))?;
+    let condition = model.backbone.condition(&lr, &Prompt::default())?;
+    sampling.draw(&model, &condition, &seeds[..at_once], memory, &mut |_, _| Ok(()))?;
     let candidate_secs = began.elapsed().as_secs_f64() / at_once as f64;
 
     let pair = |i: u64| -> Result<PairImages> {

@@ -5,9 +5,9 @@
 //! picture, goes to disk where it is too large. None of this changes a pixel; the size of the tiles does, so that it comes
 //! from the recipe alone and never from what a machine has free at the moment.
 
-use crate::backbones::Backbone;
 use crate::backbones::sampler::Sampler;
 use crate::backbones::tiles::{Grid, Tiling};
+use crate::backbones::{Backbone, Pass};
 use crate::memory;
 use crate::method::recipe::Sampling;
 use crate::{Error, Result};
@@ -90,21 +90,20 @@ impl Budget {
         fastest: impl FnOnce() -> usize,
     ) -> Result<Plan> {
         let grid = sampler.grid(backbone, lr_width, lr_height);
-        let need =
-            |count: usize| bytes(&grid, backbone.bytes_per_px(), count).saturating_add(12 * lr_width * lr_height);
+        let need = |count: usize| bytes(&grid, backbone, count).saturating_add(12 * lr_width * lr_height);
         if need(1) > self.bytes {
             return Err(self.refusal(&grid, need(1), (lr_width, lr_height)));
         }
         let each = need(2).saturating_sub(need(1)).max(1);
         let fitting = 1 + (self.bytes - need(1)) / each;
-        let pixels = grid.size[0] * grid.size[1];
+        let pixels: usize = grid.size_px().iter().product();
         let at_once = fitting.min(fastest() / pixels.max(1)).max(1);
         Ok(Plan { at_once, state_bytes: STATE_BYTES.min(self.bytes.saturating_sub(need(at_once))) })
     }
 
     fn refusal(&self, grid: &Grid, need: usize, (width, height): (usize, usize)) -> Error {
         let [need, budget] = [need.div_ceil(MIB), self.bytes / MIB];
-        let tile = grid.tile[0].max(grid.tile[1]);
+        let tile = grid.tile_px().into_iter().fold(0, usize::max);
         let tiles = if grid.is_whole() { "whole".into() } else { format!("in tiles of {tile} px") };
         let picture = format!("sampling {width}×{height} px {tiles} takes {need} MiB of memory");
         Error::invalid(match self.source {
@@ -119,9 +118,11 @@ impl Budget {
 }
 
 /// Bytes that `count` pictures take at their peak, without the state where there are tiles.
-fn bytes(grid: &Grid, per_px: usize, count: usize) -> usize {
-    let tile = grid.tile[0].saturating_mul(grid.tile[1]).saturating_mul(per_px + 4 * STEP_VALUES);
-    let bands = if grid.is_whole() { 0 } else { 4 * STEP_VALUES * WORK_ROWS.min(grid.size[0]) * grid.size[1] };
+fn bytes(grid: &Grid, backbone: &dyn Backbone, count: usize) -> usize {
+    let (tile_px, [height, width]) = (grid.tile_px(), grid.size_px());
+    let step = tile_px[0].saturating_mul(tile_px[1]).saturating_mul(4 * STEP_VALUES);
+    let tile = backbone.footprint(tile_px, Pass::Sample).per_image.saturating_add(step);
+    let bands = if grid.is_whole() { 0 } else { 4 * STEP_VALUES * WORK_ROWS.min(height) * width };
     let blend = if grid.is_whole() { 0 } else { grid.blend_bytes() };
     tile.saturating_add(bands).saturating_add(blend).saturating_mul(count)
 }

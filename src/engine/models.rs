@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::Device;
 
 use super::batch;
-use crate::backbones::{Backbone, card, mini};
+use crate::backbones::{Backbone, registry};
 use crate::fs::hash::{self, Stamp};
 use crate::nn::kernels::Compute;
 use crate::nn::params::Params;
@@ -93,16 +93,9 @@ impl Models {
         {
             return Ok(reference.clone());
         }
-        card::of(name)?;
-        let backbone: Arc<dyn Backbone> = Arc::new(mini::Mini::new());
-        let params = Params::from_safetensors(
-            backbone.specs(),
-            mini::WEIGHTS,
-            Path::new("assets/mini.safetensors"),
-            &Compute::on(&self.device),
-        )?;
-        let model = Model { backbone, params: Arc::new(params) };
-        let reference = Reference { model, weights_hash: hash::hash_bytes(mini::WEIGHTS) };
+        let backbone = registry::open(name, &Compute::on(&self.device))?;
+        let (params, weights_hash) = (Arc::new(backbone.reference()?), backbone.weights_hash());
+        let reference = Reference { model: Model { backbone, params }, weights_hash };
         self.reference = Some((name.to_owned(), reference.clone()));
         Ok(reference)
     }
@@ -113,7 +106,7 @@ impl Models {
         let stamp = || std::fs::metadata(path).ok().and_then(|file| Stamp::of(&file));
         let known = stamp().and_then(|stamp| {
             let is_it = |kept: &&(PathBuf, Stamp, Checkpoint)| {
-                kept.0 == path && kept.1 == stamp && kept.2.model.backbone.name() == backbone
+                kept.0 == path && kept.1 == stamp && kept.2.model.backbone.card().name == backbone
             };
             self.checkpoints.iter().find(is_it).map(|kept| kept.2.clone())
         });
@@ -123,10 +116,10 @@ impl Models {
         }
         let backbone = self.reference(backbone)?.model.backbone;
         let before = stamp();
-        let bytes = Params::read_file(backbone.specs(), path)?;
+        let bytes = Params::read_file(backbone.adapter(), path)?;
         let weights_hash = hash::hash_bytes(&bytes);
         verify(path, &weights_hash, recorded)?;
-        let params = Arc::new(Params::from_safetensors(backbone.specs(), &bytes, path, &Compute::on(&self.device))?);
+        let params = Arc::new(Params::from_safetensors(backbone.adapter(), &bytes, path, &Compute::on(&self.device))?);
         let checkpoint = Checkpoint { model: Model { backbone, params }, weights_hash };
         self.checkpoints.retain(|(known, ..)| known != path);
         if let (Some(before), Some(after)) = (before, stamp())
@@ -172,7 +165,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("step-000003.safetensors");
         let mut models = Models::default();
-        let specs = models.reference("mini").unwrap().model.backbone.specs().clone();
+        let specs = models.reference("mini").unwrap().model.backbone.adapter().clone();
         let fresh = |seed| Params::init(&specs, seed, &Compute::cpu()).unwrap();
         let (first, second) = (fresh(1), fresh(2));
         let hash = write(&path, &first);

@@ -7,14 +7,15 @@ use super::fields::{self, Field};
 use super::recipe::{Mode, Recipe};
 use super::value::Value;
 use crate::Result;
-use crate::backbones::card::{self, Card};
+use crate::backbones::card::Card;
+use crate::backbones::registry;
 use crate::backbones::sampler::Solver;
 
 impl Recipe {
     /// Why a setting does nothing under this recipe, as the end of a sentence; `None` where it counts. Of a backbone that is
     /// not in this program nothing is known.
     pub fn why_idle(&self, key: &str) -> Option<&'static str> {
-        let unused = card::of(&self.sampling.backbone).ok().and_then(|card| card.why_unused(key));
+        let unused = registry::card_of(&self.sampling.backbone).ok().and_then(|card| card.why_unused(key));
         unused.or_else(|| self.why_turned_off(key))
     }
 
@@ -33,7 +34,7 @@ impl Recipe {
 
     /// Why a word of a choice cannot be taken with the recipe's backbone; `None` where it can.
     pub fn why_refused(&self, key: &str, word: &str) -> Option<String> {
-        let card = card::of(&self.sampling.backbone).ok()?;
+        let card = registry::card_of(&self.sampling.backbone).ok()?;
         match key {
             "sampling.method" => card.why_unsolved_by(Solver::from_word(word)?).map(|error| error.to_string()),
             _ => None,
@@ -43,12 +44,12 @@ impl Recipe {
     /// Errors: the recipe's backbone is not in this program. A recipe may be read and shown without it, as the papers'
     /// presets are, but not worked with.
     pub fn check_backbone(&self) -> Result<()> {
-        card::of(&self.sampling.backbone).map(drop)
+        registry::card_of(&self.sampling.backbone).map(drop)
     }
 
     /// The first setting that does not go with the recipe's backbone, if that is in this program.
     pub(super) fn fault_of_backbone(&self) -> Option<(&'static str, String)> {
-        let card = card::of(&self.sampling.backbone).ok()?;
+        let card = registry::card_of(&self.sampling.backbone).ok()?;
         self.unused_but_turned(card).map(|(field, why)| (field.key, refusal(field, why))).or_else(|| {
             let key = "sampling.method";
             card.why_unsolved_by(self.sampling.method).map(|error| (key, format!("{key}: {error}")))
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_setting_the_backbone_does_not_use_is_refused_once_turned() {
-        for card in card::CARDS {
+        for card in registry::cards() {
             for (key, why) in card.unused {
                 let field = fields::find(key).unwrap().0;
                 assert_eq!(field.key, *key);

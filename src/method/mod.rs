@@ -10,7 +10,8 @@
 //! 4. [`curation`]: rank each group, take N² pairs. [`overrides`]: what a person said about single pairs.
 //! 5. [`hpo`]: weights of the pairs. [`summary`]: their histograms and the effect of an edit.
 //! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
-//! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed, with the weights of a [`policy`].
+//! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed made into a [`batch`], with the weights of a
+//!    [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
 //!    [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen, [`notes`]: that in words. [`alarms`]: what in
 //!    a run needs a look.
@@ -27,6 +28,7 @@
 //! * Every standard deviation is the population's (divided by the count, as `numpy.std` does).
 
 pub mod alarms;
+mod batch;
 pub mod bounds;
 pub mod changes;
 pub mod choices;

@@ -3,24 +3,18 @@
 //! Winner and loser of a pair are corrupted with the same noise ε at the same time t. Everything random is a function
 //! of the training seed and the pair's position in the run, so the step number is all there is to the sampler's state.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
+use super::batch::{Batch, Item};
 use super::loss::{LossSums, PairErrors, StepLoss};
 use super::order::Order;
 use super::policy::Policy;
-use super::recipe::{Activations, Augmentation, Training};
-use crate::backbones::Backbone;
-use crate::imaging::{Image, crop, resize, turn};
+use super::recipe::{Activations, Training};
+use crate::backbones::{Backbone, Query};
+use crate::imaging::Image;
 use crate::nn::params::Params;
 use crate::nn::tape::{Gradients, Tape};
-use crate::random::Random;
 use crate::{Error, Result};
-
-/// Streams of [`Random`], apart from those that candidates are sampled with.
-mod stream {
-    pub const TIME: u32 = 0x2000_0000;
-    pub const NOISE: u32 = 0x2000_0001;
-}
 
 /// The pixels of a pair.
 #[derive(Clone, Debug)]
@@ -129,7 +123,7 @@ impl<'m> Trainer<'m> {
             for position in first..first + self.settings.batch_pairs as u64 {
                 let item = self.item(pairs, position)?;
                 // Pairs of another size cannot go through the network together.
-                if waiting.first().is_some_and(|other| other.size() != item.size()) {
+                if waiting.first().is_some_and(|other| other.shape() != item.shape()) {
                     self.accumulate(&std::mem::take(&mut waiting), &mut sums, &mut gradients)?;
                 }
                 waiting.push(item);
@@ -146,54 +140,26 @@ impl<'m> Trainer<'m> {
 
     fn item(&mut self, pairs: &mut dyn Pairs, position: u64) -> Result<Item> {
         let pair = self.order.at(position);
-        let PairImages { lr, winner, loser } = pairs.load(pair)?;
-        let align = self.backbone.align_px();
-        let (winner, loser) = (crop::trim(&winner, align)?, crop::trim(&loser, align)?);
-        let enlarged = resize::enlarge_x4(&lr)?;
-        let condition = crop::cut(&enlarged, 0, 0, winner.width(), winner.height())?;
-        let key = self.settings.seed.wrapping_add((position + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let ([z, ..], [u, way, ..]) = {
-            let random = Random::new(key, stream::TIME);
-            (random.normals([0, 0, 0]), random.uniforms([1, 0, 0]))
-        };
-        let way = match self.settings.augmentation {
-            Augmentation::None => 0,
-            Augmentation::Turns => ((way * turn::WAYS as f32) as usize).min(turn::WAYS - 1),
-        };
-        let [winner, loser, condition] = [winner, loser, condition].map(|image| turn::turned(&image, way));
-        Ok(Item { winner, loser, condition, weight: pairs.weight(pair), key, z, u })
+        let (images, weight) = (pairs.load(pair)?, pairs.weight(pair));
+        Item::new(self.backbone, &self.settings, images, weight, position, self.reference.device())
     }
 
-    /// Adds the gradient of a batch of pairs of one size.
+    /// Adds the gradient of a batch of pairs of one shape.
     fn accumulate(&self, items: &[Item], sums: &mut LossSums, gradients: &mut Gradients) -> Result<()> {
-        let Some(first) = items.first() else { return Ok(()) };
-        let (width, height) = first.size();
-        let device = self.reference.device();
+        if items.is_empty() {
+            return Ok(());
+        }
         let count = items.len();
-        let shape = (count, 3, height, width);
-        let stack = |part: &dyn Fn(&Item) -> &Image| stacked(items, part, shape, device);
-        let condition = stack(&|i| &i.condition)?.clamp(0.0, 1.0)?;
-        let noise: Vec<f32> =
-            items.iter().flat_map(|i| Random::new(i.key, stream::NOISE).normal_image(3, height, width)).collect();
-        let noise = Tensor::from_vec(noise, shape, device)?;
-        let process = self.backbone.process();
-        let times: Vec<f32> = items.iter().map(|i| process.training_time(i.z, i.u)).collect();
-
-        // Winners first, then losers, under the same conditions, noise and times.
-        let twice = |t: &Tensor| Ok::<_, Error>(Tensor::cat(&[t, t], 0)?);
-        let images = Tensor::cat(&[stack(&|i| &i.winner)?, stack(&|i| &i.loser)?], 0)?;
-        let (condition, noise, times) = (twice(&condition)?, twice(&noise)?, [times.clone(), times].concat());
-        let clean = self.backbone.encode(&images, &condition)?;
-        let x_t = process.corrupt(&clean, &noise, &times)?;
-        let target = process.target(&clean, &noise)?;
+        let Batch { x_t, times, shown, target } = Batch::new(self.backbone, items)?;
+        let query = Query::new(&x_t, &times, &shown);
 
         let tape = Tape::inference(self.reference.kernels());
-        let y = self.backbone.predict(&tape, self.reference, &x_t, &times, &condition)?;
+        let y = self.backbone.predict(&tape, self.reference, &query)?;
         let reference = errors(&(y.tensor() - &target)?)?;
 
         let tape =
             Tape::recording(self.reference.kernels()).recomputing(self.settings.activations == Activations::Recompute);
-        let y = self.backbone.predict(&tape, self.policy.weights(), &x_t, &times, &condition)?;
+        let y = self.backbone.predict(&tape, self.policy.weights(), &query)?;
         let difference = (y.tensor() - &target)?;
         let policy = errors(&difference)?;
         let values = difference.elem_count() / (2 * count);
@@ -210,38 +176,9 @@ impl<'m> Trainer<'m> {
             slopes[i] = (winner * 2.0 / values as f64) as f32;
             slopes[count + i] = (loser * 2.0 / values as f64) as f32;
         }
-        let slopes = Tensor::from_vec(slopes, (2 * count, 1, 1, 1), device)?;
+        let slopes = Tensor::from_vec(slopes, (2 * count, 1, 1, 1), difference.device())?;
         tape.backward_into(&y, difference.broadcast_mul(&slopes)?, gradients)
     }
-}
-
-/// A pair ready for the network, with its random numbers.
-struct Item {
-    winner: Image,
-    loser: Image,
-    condition: Image,
-    weight: f64,
-    /// Key of the noise.
-    key: u64,
-    z: f32,
-    u: f32,
-}
-
-impl Item {
-    fn size(&self) -> (usize, usize) {
-        (self.winner.width(), self.winner.height())
-    }
-}
-
-fn stacked(
-    items: &[Item],
-    part: &dyn Fn(&Item) -> &Image,
-    shape: (usize, usize, usize, usize),
-    device: &Device,
-) -> Result<Tensor> {
-    let mut values = Vec::with_capacity(shape.0 * shape.1 * shape.2 * shape.3);
-    items.iter().for_each(|item| values.extend_from_slice(part(item).data()));
-    Ok(Tensor::from_vec(values, shape, device)?)
 }
 
 /// e of each image: mean of squares over all its elements.

@@ -9,8 +9,9 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::patches::{Batch, Photo};
-use super::Backbone;
+use super::condition::Shown;
 use super::mini::Mini;
+use super::{Backbone, Query};
 use crate::fs::atomic::write_atomic;
 use crate::nn::adamw::{AdamW, Settings};
 use crate::nn::kernels::Compute;
@@ -88,8 +89,8 @@ impl State {
 
     fn start(net: &Mini, options: &Options, compute: &Compute) -> Result<Self> {
         let params = match &options.init {
-            Some(weights) => Params::load(net.specs(), weights, compute)?,
-            None => Params::init(net.specs(), options.seed, compute)?,
+            Some(weights) => Params::load(net.adapter(), weights, compute)?,
+            None => Params::init(net.adapter(), options.seed, compute)?,
         };
         let params = params.trainable(true);
         let optimizer = AdamW::new(
@@ -122,13 +123,13 @@ impl State {
         let path = Self::path(&options.out);
         let mut state = Self::start(net, options, compute)?;
         // A line of text, then weights, their average and two moments.
-        let bytes = input::read(&path, (1 << 20) + 16 * net.specs().value_count() as u64)?;
+        let bytes = input::read(&path, (1 << 20) + 16 * net.adapter().value_count() as u64)?;
         let damaged = || Error::file(&path, "not the training state of this network; remove it to start afresh");
         let line = bytes.iter().position(|&b| b == b'\n').ok_or_else(damaged)?;
         let (progress, step): (Progress, u64) = serde_json::from_slice(&bytes[..line]).map_err(|_| damaged())?;
         let values: Vec<f32> =
             bytes[line + 1..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        let n = net.specs().value_count();
+        let n = net.adapter().value_count();
         if values.len() != 4 * n {
             return Err(damaged());
         }
@@ -218,7 +219,8 @@ fn train_step(net: &Mini, photos: &[Photo], options: &Options, state: &mut State
 
 /// The predicted velocity of a batch, and its error.
 fn prediction(net: &Mini, tape: &Tape, params: &Params, batch: &Batch) -> Result<(Var, Tensor)> {
-    let y = net.predict(tape, params, &batch.x_t, &batch.times, &batch.condition)?;
+    let shown = Shown::of(vec![batch.condition.clone()], Vec::new());
+    let y = net.predict(tape, params, &Query::new(&batch.x_t, &batch.times, &shown))?;
     let error = (y.tensor() - &batch.velocity)?;
     Ok((y, error))
 }

@@ -159,7 +159,7 @@ impl Round<'_> {
         let state = trainer.state()?;
         let state = workspace.save_training_state(self.run.id, step, &state)?;
         let about = [
-            ("backbone", self.reference.backbone.name().to_owned()),
+            ("backbone", self.reference.backbone.card().name.to_owned()),
             ("run", self.run.name.clone()),
             ("step", step.to_string()),
         ];
@@ -168,7 +168,7 @@ impl Round<'_> {
             run: self.run.id,
             step,
             kind,
-            backbone: self.reference.backbone.name().into(),
+            backbone: self.reference.backbone.card().name.into(),
             state: Some(state),
             held_out_reward: None,
         };

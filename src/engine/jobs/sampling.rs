@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::backbones::card::{self, Card};
+use crate::backbones::card::Card;
+use crate::backbones::condition::{Condition, Prompt};
 use crate::backbones::field::StateMemory;
+use crate::backbones::registry;
 use crate::backbones::sampler::Sampler;
 use crate::backbones::tiles::Tiling;
 use crate::engine::context::Context;
@@ -46,12 +48,14 @@ impl Sampling {
     pub fn draw<'m>(
         &self,
         model: &'m Model,
-        lr: &'m Image,
+        condition: &'m Condition<'m>,
         seeds: &[u64],
         memory: StateMemory,
         checkpoint: &mut dyn FnMut(usize, usize) -> Result<()>,
     ) -> Result<Vec<Drawn<'m>>> {
-        let solved = self.sampler.solve(model.backbone.as_ref(), &model.params, lr, seeds, memory, checkpoint)?;
+        let solved =
+            self.sampler.solve(model.backbone.as_ref(), &model.params, condition, seeds, memory, checkpoint)?;
+        let lr = condition.lr();
         if solved.is_whole() {
             let fix = |image: Image| Ok(Box::new(self.color_fix.apply(&image, lr)?) as Drawn);
             return solved.images()?.into_par_iter().map(fix).collect();
@@ -65,7 +69,7 @@ impl Sampling {
 /// program.
 pub fn sampler_of(recipe: &Recipe) -> Result<(Sampling, SamplerKey)> {
     let s = &recipe.sampling;
-    let card = card::of(&s.backbone)?;
+    let card = registry::card_of(&s.backbone)?;
     let tiling = memory_plan::tiling(s);
     let sampler = Sampler { solver: s.method, steps: s.steps, tiling };
     Ok((Sampling { sampler, color_fix: s.color_fix, settings: s.clone() }, key_of(card, s, tiling)?))
@@ -176,9 +180,10 @@ fn group(
     decode::check_x4(lr.width(), lr.height())?;
     let plan = sampling.plan(model, (lr.width(), lr.height()), || context.models.fastest_pixels(model))?;
     let memory = StateMemory { bytes: plan.state_bytes, scratch: workspace.root() };
+    let condition = model.backbone.condition(&lr, &Prompt::default())?;
     for batch in seeds.chunks(plan.at_once) {
         let began = Instant::now();
-        let pictures = sampling.draw(model, &lr, batch, memory, &mut |_, _| context.checkpoint())?;
+        let pictures = sampling.draw(model, &condition, batch, memory, &mut |_, _| context.checkpoint())?;
         let encoded = pictures.par_iter().map(|picture| encode::png_bytes(picture.as_ref()));
         let encoded = encoded.collect::<Result<Vec<_>>>()?;
         let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;
@@ -194,13 +199,15 @@ fn group(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbones::process::Kind;
+    use crate::backbones::card::Guidance;
+    use crate::backbones::mini;
     use crate::engine::models::Models;
     use crate::method::fields::{self, Bearing};
     use crate::random::Random;
 
     /// A backbone that uses every setting there is.
-    static ALL: Card = Card { name: "all", process: Kind::Diffusion, unused: &[] };
+    static ALL: Card =
+        Card { name: "all", guidance: Guidance::ClassifierFree, prompt: true, unused: &[], ..mini::CARD };
 
     fn with(settings: &[(&str, &str)]) -> Recipe {
         let mut recipe = Recipe::default();
@@ -222,7 +229,7 @@ mod tests {
         for field in fields::fields().iter().filter(|field| field.topic() == "sampling") {
             let mut other = base.clone();
             field.assign(&mut other, field.another_value(&base)).unwrap();
-            let [of_all, of_mini] = [&ALL, &card::MINI].map(|card| key(card, &base) != key(card, &other));
+            let [of_all, of_mini] = [&ALL, &mini::CARD].map(|card| key(card, &base) != key(card, &other));
             if named_elsewhere.contains(&field.key) || changes_no_pixel.contains(&field.key) {
                 assert!(!of_all, "{} is named twice", field.key);
                 continue;
@@ -258,13 +265,14 @@ mod tests {
         let noise = Random::new(3, 3).normal_image(3, 20, 24);
         let lr = Image::new(24, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
         let (pixels, scratch) = (16 * lr.width() * lr.height(), tempfile::tempdir().unwrap());
+        let condition = model.backbone.condition(&lr, &Prompt::default()).unwrap();
         let draw = |mib: &str| {
             let settings = [("sampling_steps", "2"), ("sampling.memory_budget_mib", mib), ("tile", "64")];
             let (sampling, _) = sampler_of(&with(&settings)).unwrap();
             let plan = sampling.plan(&model, (lr.width(), lr.height()), || 3 * pixels).unwrap();
             let memory = StateMemory { bytes: plan.state_bytes, scratch: scratch.path() };
             let images = [5, 6, 7].chunks(plan.at_once).flat_map(|seeds| {
-                let drawn = sampling.draw(&model, &lr, seeds, memory, &mut |_, _| Ok(())).unwrap();
+                let drawn = sampling.draw(&model, &condition, seeds, memory, &mut |_, _| Ok(())).unwrap();
                 drawn.iter().map(|picture| picture.whole().unwrap()).collect::<Vec<_>>()
             });
             (plan.at_once, images.collect::<Vec<_>>())

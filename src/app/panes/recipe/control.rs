@@ -5,7 +5,7 @@ use egui::{Align, Button, ComboBox, DragValue, Id, Layout, Sense, Slider, TextEd
 
 use super::{explain, explain_idle, label_ui};
 use crate::app::widgets;
-use crate::backbones::card;
+use crate::backbones::registry;
 use crate::degrade;
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
@@ -157,7 +157,7 @@ fn choice_ui(
 fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe) -> Option<Value> {
     let names: Option<Vec<&str>> = match field.key {
         "data.degradation" => Some(degrade::PRESETS.into()),
-        "sampling.backbone" => Some(card::CARDS.iter().map(|card| card.name).collect()),
+        "sampling.backbone" => Some(registry::cards().iter().map(|card| card.name).collect()),
         _ => None,
     };
     if let Some(names) = names {

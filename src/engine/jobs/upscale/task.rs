@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::best::Best;
+use crate::backbones::condition::{Condition, Prompt};
 use crate::backbones::field::StateMemory;
 use crate::engine::context::Context;
 use crate::engine::jobs::sampling::Sampling;
@@ -96,7 +97,7 @@ impl Task {
         let source = hash::hash_file(picture)?;
         let output = |(name, seeds): (String, Vec<u64>)| {
             let made = Made {
-                backbone: backbone.name(),
+                backbone: backbone.card().name,
                 weights: &shared.weights,
                 sampler: &shared.sampler,
                 source: &source,
@@ -114,7 +115,7 @@ impl Task {
         };
         let outputs = outputs.into_iter().map(output).collect::<Result<_>>()?;
         let sampler = &shared.sampling.sampler;
-        let tiles = sampler.grid(backbone, width, height).count() * sampler.evaluations(backbone.process());
+        let tiles = sampler.grid(backbone, width, height).count() * sampler.evaluations(&backbone.card().process);
         Ok(Self { picture: picture.to_owned(), outputs, size: (width, height), plan, tiles })
     }
 
@@ -144,10 +145,11 @@ impl Task {
         if (lr.width(), lr.height()) != self.size {
             return Err(Error::file(&self.picture, "was changed while it was worked on"));
         }
-        let mut drawing = Drawing { context, shared, meter, plan: self.plan };
+        let condition = shared.model.backbone.condition(&lr, &Prompt::default())?;
+        let mut drawing = Drawing { context, shared, condition: &condition, meter, plan: self.plan };
         if shared.best_of {
             return self.missing().try_for_each(|output| {
-                let best = drawing.best(&lr, &output.seeds)?;
+                let best = drawing.best(&output.seeds)?;
                 encode::write_png_with_text(&output.file, &best, KEYWORD, &output.made)
             });
         }
@@ -155,7 +157,7 @@ impl Task {
         for batch in missing.chunks(self.plan.at_once) {
             let seeds: Vec<u64> = batch.iter().flat_map(|output| output.seeds.iter().copied()).collect();
             let mut outputs = batch.iter();
-            drawing.each(&lr, &seeds, &mut |picture| match outputs.next() {
+            drawing.each(&seeds, &mut |picture| match outputs.next() {
                 Some(output) => encode::write_png_with_text(&output.file, picture, KEYWORD, &output.made),
                 None => Ok(()),
             })?;
@@ -168,13 +170,14 @@ impl Task {
 struct Drawing<'a> {
     context: &'a Context,
     shared: &'a Shared<'a>,
+    condition: &'a Condition<'a>,
     meter: &'a mut Meter,
     plan: Plan,
 }
 
 impl Drawing<'_> {
     /// Draws a batch of seeds, and gives each picture to `take`.
-    fn each(&mut self, lr: &Image, seeds: &[u64], take: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
+    fn each(&mut self, seeds: &[u64], take: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
         let memory = StateMemory { bytes: self.plan.state_bytes, scratch: self.shared.out };
         let mut seen = 0;
         let mut checkpoint = |done: usize, _| {
@@ -182,19 +185,20 @@ impl Drawing<'_> {
             seen = done;
             self.context.checkpoint()
         };
-        let pictures = self.shared.sampling.draw(&self.shared.model, lr, seeds, memory, &mut checkpoint)?;
+        let pictures = self.shared.sampling.draw(&self.shared.model, self.condition, seeds, memory, &mut checkpoint)?;
         self.context.advance(self.meter, seeds.len());
         pictures.iter().try_for_each(|picture| take(picture.as_ref()))
     }
 
     /// The best of some seeds. The best so far is kept; where it turns out to be an earlier one after all, that is drawn
     /// again.
-    fn best(&mut self, lr: &Image, seeds: &[u64]) -> Result<Image> {
+    fn best(&mut self, seeds: &[u64]) -> Result<Image> {
+        let lr = self.condition.lr();
         let mut best = Best::of(self.shared.recipe, lr.width().min(lr.height()) * SCALE)?;
         let mut kept: Option<(usize, Image)> = None;
         let mut index = 0;
         for batch in seeds.chunks(self.plan.at_once) {
-            self.each(lr, batch, &mut |picture| {
+            self.each(batch, &mut |picture| {
                 let image = picture.whole()?;
                 best.add(&image)?;
                 if best.index()? == index {
@@ -209,7 +213,7 @@ impl Drawing<'_> {
             Some((index, image)) if index == winner => Ok(image),
             _ => {
                 let mut again = None;
-                self.each(lr, &seeds[winner..winner + 1], &mut |picture| {
+                self.each(&seeds[winner..winner + 1], &mut |picture| {
                     again = Some(picture.whole()?);
                     Ok(())
                 })?;
