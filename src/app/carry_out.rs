@@ -86,7 +86,13 @@ impl Studio {
     fn judge(&mut self, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict>) {
         let before = self.verdict_on(image, winner, loser);
         self.history.push(Edit::Verdict { image, winner, loser, before, after: verdict });
-        self.start_job(Job::Judge { image, winner, loser, verdict });
+        self.record(image, winner, loser, verdict);
+    }
+
+    fn record(&mut self, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict>) {
+        if let Some(set) = self.state.library.as_ref().and_then(|library| library.set.clone()) {
+            self.start_job(Job::Judge { set, image, winner, loser, verdict });
+        }
     }
 
     /// The verdict that stands on two candidates, with the order its pair was shown in.
@@ -129,7 +135,7 @@ impl Studio {
                     (true, None) => (winner, loser, None),
                     (false, _) => (winner, loser, after),
                 };
-                self.start_job(Job::Judge { image, winner, loser, verdict });
+                self.record(image, winner, loser, verdict);
             }
             Edit::Split { before, after } => {
                 let again = |(image, before): (_, _)| (image, if undo { before } else { after });

@@ -28,7 +28,7 @@ use crate::{Error, Result};
 
 /// The smallest window, in points.
 const MIN_SIZE: [f32; 2] = [1280.0, 800.0];
-/// Edits of the recipe are saved in the workspace after this long without another, when no job is under way.
+/// Edits of the recipe are saved in the workspace after this long without another; the job under way keeps its own.
 const SAVE_AFTER_SECS: f64 = 0.8;
 
 /// How the studio is started.
@@ -174,7 +174,7 @@ impl Studio {
         self.state.opened.is_some() && self.state.recipe.edited != self.state.recipe.saved
     }
 
-    /// Saves an edited recipe when the hand has let go and no job is under way.
+    /// Saves an edited recipe when the hand has let go.
     fn save_recipe_when_idle(&mut self, ctx: &Context) {
         let Some(edited) = self.edited_secs else { return };
         if !self.has_unsaved_recipe() || self.state.recipe.fault.is_some() {
@@ -184,7 +184,7 @@ impl Studio {
         let wait = edited + SAVE_AFTER_SECS - self.state.now_secs;
         if wait > 0.0 {
             ctx.request_repaint_after_secs(wait as f32);
-        } else if self.state.jobs.active().next().is_none() {
+        } else {
             self.save_recipe();
         }
     }

@@ -1,8 +1,11 @@
 //! What jobs work with: the open workspace, its recipe, the models, and the way to the client.
+//!
+//! There are two: of the thread that computes, and of the one that writes edits beside it, with a second handle on the
+//! same workspace.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Sender;
 
@@ -34,6 +37,8 @@ pub(super) struct Context {
     emitter: Emitter,
     control: Control,
     openings: Sender<Opening>,
+    /// Where edits are written; `None` for those themselves.
+    edits: Option<Arc<Mutex<Context>>>,
 }
 
 impl Context {
@@ -48,6 +53,33 @@ impl Context {
             emitter,
             control,
             openings,
+            edits: None,
+        }
+    }
+
+    /// A context for edits, which nothing pauses or cancels.
+    pub fn of_edits(&self) -> Self {
+        Self::new(self.emitter.clone(), Control::default(), self.openings.clone(), self.suspects.clone())
+    }
+
+    /// The context with the one for edits, which opens and closes workspaces with it.
+    pub fn with_edits(self, edits: Arc<Mutex<Context>>) -> Self {
+        Self { edits: Some(edits), ..self }
+    }
+
+    /// Changes the context for edits, after the edit that is being written.
+    fn for_edits(&self, change: impl FnOnce(&mut Context)) {
+        if let Some(edits) = &self.edits {
+            change(&mut edits.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// The recipe as edited last is the one of the next job.
+    pub fn take_edited_recipe(&mut self) {
+        let mut edited = None;
+        self.for_edits(|edits| edited = edits.workspace.is_some().then(|| edits.recipe.clone()));
+        if let Some(recipe) = edited {
+            self.recipe = recipe;
         }
     }
 
@@ -58,12 +90,15 @@ impl Context {
 
     /// Lets go of the open workspace and its lock.
     pub fn close_workspace(&mut self) {
+        self.for_edits(|edits| edits.workspace = None);
         self.workspace = None;
         let _ = self.openings.send(Opening::Closed);
     }
 
     /// Makes a workspace the open one and tells the client.
-    pub fn open_workspace(&mut self, workspace: Workspace, recipe: Recipe) {
+    pub fn open_workspace(&mut self, workspace: Workspace, recipe: Recipe) -> Result<()> {
+        let second = workspace.second_writer()?;
+        self.for_edits(|edits| (edits.workspace, edits.recipe) = (Some(second), recipe.clone()));
         let opened = Opened {
             root: workspace.root().to_owned(),
             recipe: recipe.clone(),
@@ -74,6 +109,7 @@ impl Context {
         self.recipe = recipe;
         self.workspace = Some(workspace);
         self.emit(Event::Opened(Arc::new(opened)));
+        Ok(())
     }
 
     /// Keeps a recipe in the open workspace; one that does not hold leaves the workspace's as it was.

@@ -2,7 +2,8 @@
 //!
 //! * [`protocol`]: what clients say and hear; [`added`], [`failures`]: what adding came to, what of a job could not be done.
 //!   [`progress`], [`control`]: how far a job is; pause and cancel.
-//! * `thread`: owns device, models and the workspace's only writer, and runs the [`protocol::Job`]s of `jobs`.
+//! * `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one, as `queue` orders them; small
+//!   edits of the workspace on a lane of their own, beside the job that runs.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
 //!   method.
 //!
@@ -21,22 +22,24 @@ pub mod metrics;
 mod models;
 pub mod progress;
 pub mod protocol;
+mod queue;
 pub mod ranking;
 mod suspects;
 mod thread;
 mod viewer;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{Error, Result};
+use context::Context;
 use control::Control;
 pub use models::best_device;
 use protocol::{Command, Event, Job, JobId, JobState, Query, QueryId};
+use queue::{Queue, Taken};
 
 /// Events that may wait for a client before the engine waits for it.
 const EVENTS: usize = 4096;
@@ -48,7 +51,7 @@ const STACK_BYTES: usize = 64 << 20;
 /// Called after each event, from the engine's threads; must not block.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// A running engine. Dropping it cancels what runs and waits for the threads to end.
+/// A running engine. Dropping it cancels what runs, and waits for the threads to end and for edits to be written.
 pub struct Engine {
     queue: Arc<Queue>,
     control: Control,
@@ -57,44 +60,6 @@ pub struct Engine {
     emitter: Emitter,
     next_id: AtomicU64,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// Jobs that wait, and the one that runs.
-#[derive(Default)]
-struct Queue {
-    state: Mutex<QueueState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct QueueState {
-    waiting: VecDeque<(JobId, Job)>,
-    running: Option<JobId>,
-    closed: bool,
-}
-
-impl Queue {
-    fn state(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Waits for the next job; `None` once the engine is closed.
-    fn next(&self, control: &Control) -> Option<(JobId, Job)> {
-        let mut state = self.state();
-        state.running = None;
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some((id, job)) = state.waiting.pop_front() {
-                // Under the lock, so that no cancel meant for this job is lost.
-                control.reset();
-                state.running = Some(id);
-                return Some((id, job));
-            }
-            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-        }
-    }
 }
 
 /// Sends events to the client.
@@ -126,15 +91,21 @@ impl Engine {
             builder.spawn(body).map_err(|e| Error::invalid(format!("a thread could not be started: {e}")))
         };
         let compute = {
-            let (queue, control, emitter) = (queue.clone(), control.clone(), emitter.clone());
-            let suspects = suspects.clone();
-            spawn("engine", Box::new(move || thread::run(&queue, control, emitter, &opened, suspects)))?
+            let (queue, context) =
+                (queue.clone(), Context::new(emitter.clone(), control.clone(), opened, suspects.clone()));
+            let editor = Arc::new(Mutex::new(context.of_edits()));
+            let edits = spawn("edits", {
+                let (queue, editor) = (queue.clone(), editor.clone());
+                Box::new(move || thread::run_edits(&queue, &editor))
+            })?;
+            let (control, context) = (control.clone(), context.with_edits(editor));
+            [spawn("engine", Box::new(move || thread::run(&queue, &control, context)))?, edits]
         };
         let viewer = {
             let emitter = emitter.clone();
             spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects)))?
         };
-        let threads = vec![compute, viewer];
+        let threads = compute.into_iter().chain([viewer]).collect();
         Ok(Self { queue, control, queries, events, emitter, next_id: AtomicU64::new(1), threads })
     }
 
@@ -152,19 +123,12 @@ impl Engine {
     pub fn send(&self, command: Command) -> Result<()> {
         match command {
             Command::Start { id, job } => {
-                let mut state = self.queue.state();
-                if state.closed || state.waiting.len() >= WAITING {
+                if !self.queue.give(id, job, WAITING) {
                     return Err(Error::invalid("the engine takes no more jobs"));
                 }
-                state.waiting.push_back((id, job));
-                self.queue.changed.notify_all();
             }
             Command::Cancel(id) => {
-                let mut state = self.queue.state();
-                if state.running == Some(id) {
-                    self.control.cancel();
-                } else if let Some(at) = state.waiting.iter().position(|(waiting, _)| *waiting == id) {
-                    state.waiting.remove(at);
+                if self.queue.cancel(id, &self.control) == Taken::Waiting {
                     let event = Event::Job { id, state: JobState::Cancelled };
                     // Not the blocking way: this is the client's thread, which is the one that drains the channel.
                     let _ = self.emitter.sender.try_send(event);
@@ -196,11 +160,7 @@ impl Engine {
     }
 
     fn close(&self) {
-        let mut state = self.queue.state();
-        state.closed = true;
-        state.waiting.clear();
-        self.control.cancel();
-        self.queue.changed.notify_all();
+        self.queue.close(&self.control);
     }
 }
 

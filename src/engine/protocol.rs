@@ -1,8 +1,9 @@
 //! What clients say to the engine and what it answers: plain data, no tensor and no widget.
 //!
 //! Commands go in, events come out, both over bounded channels. *Jobs* change the workspace or take long; the engine
-//! runs them one after the other, in the order they came, on the thread that owns device and models. *Queries* only
-//! look; another thread answers them while a job runs.
+//! runs them one after the other, in the order they came, on the thread that owns device and models. *Edits*
+//! ([`Job::is_edit`]) are jobs that are written at once, beside the one that runs. *Queries* only look; another thread
+//! answers them while a job runs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,8 +68,8 @@ pub enum Job {
     SetSplits(Vec<(ImageId, SplitChoice)>),
     /// Removes images from view, or brings them back.
     SetRemoved { images: Vec<ImageId>, removed: bool },
-    /// Records a person's verdict on a pair of the reference's candidates, or takes it back (`None`).
-    Judge { image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict> },
+    /// Records a person's verdict on a pair of candidates, or takes it back (`None`).
+    Judge { set: CandidateSet, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict> },
     /// Samples the candidates that are missing: those of `images`, or of all.
     Sample { images: Option<Vec<ImageId>> },
     /// Computes the scores that are missing.
@@ -96,6 +97,21 @@ pub enum Job {
 }
 
 impl Job {
+    /// Whether it is written at once, beside the job that runs.
+    pub fn is_edit(&self) -> bool {
+        matches!(self, Job::SetRecipe(_) | Job::SetSplits(_) | Job::SetRemoved { .. } | Job::Judge { .. })
+    }
+
+    /// Whether another workspace is the open one after it.
+    pub fn opens_workspace(&self) -> bool {
+        matches!(self, Job::Create { .. } | Job::Open { .. } | Job::Repair { .. })
+    }
+
+    /// Whether it makes pairs.
+    pub fn makes_pairs(&self) -> bool {
+        matches!(self, Job::Curate { .. } | Job::Train { .. } | Job::Run { .. } | Job::ExportPairs { .. })
+    }
+
     /// The same job with what it was refused for permitted; `None` where the job is never refused for it.
     pub fn permitting(&self, permit: Permit) -> Option<Self> {
         let mut job = self.clone();

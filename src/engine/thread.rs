@@ -1,35 +1,49 @@
-//! The computing thread: takes jobs off the queue one by one and survives whatever they do.
+//! The threads that take jobs off the queue one by one and survive whatever they do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use crossbeam_channel::Sender;
+use std::sync::{Mutex, PoisonError};
 
 use super::context::Context;
 use super::control::Control;
-use super::protocol::{Event, JobState, Outcome};
-use super::suspects::Suspects;
-use super::viewer::Opening;
-use super::{Emitter, Queue, jobs};
+use super::jobs;
+use super::protocol::{Event, Job, JobId, JobState, Level, Outcome};
+use super::queue::Queue;
 use crate::{Error, Result, memory};
 
 /// Runs jobs until the engine is closed.
-pub(super) fn run(queue: &Queue, control: Control, emitter: Emitter, openings: &Sender<Opening>, suspects: Suspects) {
-    let mut context = Context::new(emitter, control.clone(), openings.clone(), suspects);
-    while let Some((id, job)) = queue.next(&control) {
-        context.job = id;
-        context.emit(Event::Job { id, state: JobState::Started });
-        let result = catch_unwind(AssertUnwindSafe(|| jobs::run(&mut context, job)));
-        memory::doing("");
-        let state = match result {
-            Ok(result) => ended(result),
-            Err(panic) => {
-                // What the job held may be half-changed; the files and the ledger are not.
-                context.forget_models();
-                JobState::Failed(format!("internal error, please report it: {}", message_of(&*panic)))
-            }
-        };
-        context.emit(Event::Job { id, state });
+pub(super) fn run(queue: &Queue, control: &Control, mut context: Context) {
+    while let Some((id, job)) = queue.next(control) {
+        context.take_edited_recipe();
+        run_one(&mut context, id, job);
     }
+}
+
+/// Writes edits until the engine is closed and none is left.
+pub(super) fn run_edits(queue: &Queue, context: &Mutex<Context>) {
+    while let Some((id, job)) = queue.next_edit() {
+        let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes_pairs = !matches!(job, Job::SetRecipe(_));
+        run_one(&mut context, id, job);
+        if changes_pairs && queue.is_pairing() {
+            context.log(Level::Info, "written; pairs that the running job has made already stay as they were");
+        }
+    }
+}
+
+fn run_one(context: &mut Context, id: JobId, job: Job) {
+    context.job = id;
+    context.emit(Event::Job { id, state: JobState::Started });
+    let result = catch_unwind(AssertUnwindSafe(|| jobs::run(context, job)));
+    memory::doing("");
+    let state = match result {
+        Ok(result) => ended(result),
+        Err(panic) => {
+            // What the job held may be half-changed; the files and the ledger are not.
+            context.forget_models();
+            JobState::Failed(format!("internal error, please report it: {}", message_of(&*panic)))
+        }
+    };
+    context.emit(Event::Job { id, state });
 }
 
 fn ended(result: Result<Outcome>) -> JobState {

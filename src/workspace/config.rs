@@ -32,7 +32,7 @@ struct Content<R> {
 }
 
 /// The file of one workspace. Nothing is cached: it is small, and another process may have written it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ConfigFile {
     path: PathBuf,
 }

@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
@@ -45,7 +46,7 @@ pub struct Workspace {
     ledger: Ledger,
     findings: Vec<Finding>,
     /// Held by the writer; dropped last.
-    lock: Option<WriterLock>,
+    lock: Option<Arc<WriterLock>>,
 }
 
 impl Workspace {
@@ -83,7 +84,7 @@ impl Workspace {
         }
         // Last, because this file is what makes the directory a workspace.
         config.set_recipe_text(recipe)?;
-        Ok(Self { root, config, ledger, findings: Vec::new(), lock: Some(lock) })
+        Ok(Self { root, config, ledger, findings: Vec::new(), lock: Some(Arc::new(lock)) })
     }
 
     /// Opens a workspace for writing and repairs it; [`findings`](Self::findings) tells what was found.
@@ -94,8 +95,13 @@ impl Workspace {
         let (root, config) = existing(dir.as_ref())?;
         let ledger_path = root.join(files::LEDGER_FILE);
         let lock = WriterLock::acquire(&root)?;
-        let mut workspace =
-            Self { ledger: Ledger::open_writer(&ledger_path)?, root, config, findings: Vec::new(), lock: Some(lock) };
+        let mut workspace = Self {
+            ledger: Ledger::open_writer(&ledger_path)?,
+            root,
+            config,
+            findings: Vec::new(),
+            lock: Some(Arc::new(lock)),
+        };
         refuse_foreign(&workspace.root, &workspace.ledger, 1)?;
         workspace.findings = workspace.repair()?;
         Ok(workspace)
@@ -109,6 +115,14 @@ impl Workspace {
         let ledger = Ledger::open_reader(&root.join(files::LEDGER_FILE))?;
         refuse_foreign(&root, &ledger, 1)?;
         Ok(Self { root, config, ledger, findings: Vec::new(), lock: None })
+    }
+
+    /// A second handle that writes, for another thread of this process. The workspace is given back once both are dropped.
+    pub fn second_writer(&self) -> Result<Self> {
+        self.require_writable()?;
+        let ledger = Ledger::open_writer(&self.root.join(files::LEDGER_FILE))?;
+        let (root, config, lock) = (self.root.clone(), self.config.clone(), self.lock.clone());
+        Ok(Self { root, config, ledger, findings: Vec::new(), lock })
     }
 
     /// Another handle on the same directory, for reading on another thread.

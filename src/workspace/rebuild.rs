@@ -67,7 +67,7 @@ impl Workspace {
                 Ledger::create(&ledger_path)?
             }
         };
-        let workspace = Self { root, config, ledger, findings: Vec::new(), lock: Some(lock) };
+        let workspace = Self { root, config, ledger, findings: Vec::new(), lock: Some(lock.into()) };
         if is_new {
             // In one transaction: a ledger rebuilt by half would be taken for whole.
             workspace.ledger.atomically(|_| workspace.register_files(reference, &mut lines))?;

@@ -29,35 +29,24 @@ pub fn set_removed(context: &mut Context, images: &[ImageId], removed: bool) -> 
     Ok(Outcome::None)
 }
 
-/// Records a verdict on a pair of the reference's candidates; `None` takes it back.
+/// Records a verdict on a pair, given by the seeds of its winner and loser; `None` takes it back.
 pub fn judge(
-    context: &mut Context,
-    image: ImageId,
-    winner: u64,
-    loser: u64,
-    verdict: Option<Verdict>,
-) -> Result<Outcome> {
-    let (set, _) = super::sampling::reference(context)?;
-    record(context, &set, image, winner, loser, verdict)?;
-    context.changed(Change::Overrides);
-    Ok(Outcome::None)
-}
-
-fn record(
     context: &Context,
     set: &CandidateSet,
     image: ImageId,
-    winner: u64,
-    loser: u64,
+    (winner_seed, loser_seed): (u64, u64),
     verdict: Option<Verdict>,
-) -> Result<()> {
+) -> Result<Outcome> {
     let ledger = context.workspace()?.ledger();
-    let kind = match verdict {
-        None => return ledger.clear_override(set, image, (winner, loser)).map(drop),
-        Some(Verdict::Exclude) => OverrideKind::Exclude,
-        Some(Verdict::Flip) => OverrideKind::Flip,
-        Some(Verdict::Pin) => OverrideKind::Pin,
-    };
-    let new = PairOverride { image, winner_seed: winner, loser_seed: loser, kind };
-    ledger.set_override(set, &new).map(drop)
+    let kind = verdict.map(|verdict| match verdict {
+        Verdict::Exclude => OverrideKind::Exclude,
+        Verdict::Flip => OverrideKind::Flip,
+        Verdict::Pin => OverrideKind::Pin,
+    });
+    match kind {
+        None => ledger.clear_override(set, image, (winner_seed, loser_seed)).map(|_| ())?,
+        Some(kind) => ledger.set_override(set, &PairOverride { image, winner_seed, loser_seed, kind }).map(|_| ())?,
+    }
+    context.changed(Change::Overrides);
+    Ok(Outcome::None)
 }

@@ -39,7 +39,9 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::AddExample => add::add_example(context),
         Job::SetSplits(choices) => images::set_splits(context, &choices),
         Job::SetRemoved { images, removed } => images::set_removed(context, &images, removed),
-        Job::Judge { image, winner, loser, verdict } => images::judge(context, image, winner, loser, verdict),
+        Job::Judge { set, image, winner, loser, verdict } => {
+            images::judge(context, &set, image, (winner, loser), verdict)
+        }
         Job::Sample { images } => sampling::sample(context, images.as_deref()),
         Job::Score => scoring::score(context),
         Job::Generate { images } => run::generate(context, images.as_deref()),

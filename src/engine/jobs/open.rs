@@ -21,7 +21,7 @@ pub fn create(context: &mut Context, dir: &Path, recipe: Recipe, example: bool) 
     }
     let task = task.as_deref().map(|about| (add::EXAMPLE, about));
     let workspace = Workspace::create_for(dir, &recipe.to_ron()?, task)?;
-    context.open_workspace(workspace, recipe);
+    context.open_workspace(workspace, recipe)?;
     if example { add::add_example(context) } else { Ok(Outcome::None) }
 }
 
@@ -39,7 +39,7 @@ pub fn open(context: &mut Context, dir: &Path) -> Result<Outcome> {
     let mut recipe: Recipe = workspace.recipe()?;
     let dropped = recipe.drop_unused();
     recipe.validate()?;
-    context.open_workspace(workspace, recipe);
+    context.open_workspace(workspace, recipe)?;
     dropped.into_iter().for_each(|text| context.log(Level::Warning, text));
     add::complete_example(context)
 }
