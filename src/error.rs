@@ -14,6 +14,9 @@ pub enum Error {
     /// A value given by the user is out of range or contradicts another.
     #[error("{0}")]
     Invalid(String),
+    /// The workspace is being written elsewhere; it can still be looked at.
+    #[error("{}: this workspace is being written by {holder}; wait for it or close it (reading stays possible)", path.display())]
+    InUse { path: PathBuf, holder: String },
     /// The disk is full: no later file will fit either, so the job ends.
     #[error("{}: the disk is full; what was saved before is kept", path.display())]
     DiskFull { path: PathBuf },

@@ -129,3 +129,52 @@ fn an_edit_given_just_before_the_end_is_kept() {
     assert_eq!(workspace.ledger().overrides(&set).unwrap().len(), 2);
     assert!(workspace.ledger().group(&set, image).unwrap().len() < 500, "the job was cancelled");
 }
+
+#[test]
+fn what_is_open_stays_open_where_another_cannot_be_opened() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("ws");
+    let client = Client::new(&dir);
+    let failed = |job| {
+        let id = client.start(job);
+        let heard = client.until(id, JobState::is_final);
+        let Some(Event::Job { state: JobState::Failed(cause), .. }) = heard.last() else { panic!("{heard:?}") };
+        assert!(!heard.iter().any(|event| matches!(event, Event::Closed | Event::Opened(_))), "{heard:?}");
+        cause.clone()
+    };
+    let nowhere = home.path().join("nowhere");
+    assert!(failed(Job::Open { dir: nowhere, or_look: true }).contains("no such directory"));
+    let full = home.path().to_owned();
+    assert!(failed(Job::Create { dir: full, recipe: Box::default(), example: false }).contains("of its own"));
+    client.done(client.start(Job::Generate { images: None }));
+    // The same one again, with a mistake in it: then none is open.
+    std::fs::write(dir.join("workspace.ron"), "(").unwrap();
+    let id = client.start(Job::Open { dir, or_look: true });
+    let heard = client.until(id, JobState::is_final);
+    assert!(heard.iter().any(|event| matches!(event, Event::Closed)), "{heard:?}");
+}
+
+#[test]
+fn a_workspace_in_use_is_looked_at_until_it_can_be_written() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("ws");
+    let first = Client::new(&dir);
+    let second = Client { engine: Engine::start(Arc::new(|| ())).unwrap(), recipe: Recipe::default() };
+    let open = || second.start(Job::Open { dir: dir.clone(), or_look: true });
+    let held_by = |heard: &[Event]| {
+        heard.iter().find_map(|event| match event {
+            Event::Opened(opened) => Some(opened.held_by.clone()),
+            _ => None,
+        })
+    };
+    assert!(held_by(&second.done(open())).unwrap().unwrap().contains("process"));
+    let (set, image) = second.set_and_image();
+    let id = second.start(judge(&set, image, 0, 1));
+    let heard = second.until(id, JobState::is_final);
+    let Some(Event::Job { state: JobState::Failed(cause), .. }) = heard.last() else { panic!("{heard:?}") };
+    assert!(cause.contains("reading only"), "{cause}");
+    assert_eq!(held_by(&second.done(open())), None, "still in use: nothing changes");
+    drop(first);
+    assert_eq!(held_by(&second.done(open())), Some(None));
+    second.done(second.start(judge(&set, image, 0, 1)));
+}

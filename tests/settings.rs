@@ -159,7 +159,7 @@ fn settings_without_effect_are_refused_and_those_of_old_workspaces_dropped() {
     let text = format!("(format: 1, recipe: {})", recipe.to_ron().unwrap().replace("color_fix", "colour_fix"));
     std::fs::write(dir.join("workspace.ron"), text).unwrap();
     let client = engine();
-    let opened = client.done(Job::Open { dir: dir.clone() });
+    let opened = client.done(Job::Open { dir: dir.clone(), or_look: false });
     assert!(opened.warnings.iter().any(|text| text.contains("sampling.guidance") && text.contains("was 3, is now 1")));
     client.done(Job::SetSplits(Vec::new()));
 }

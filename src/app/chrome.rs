@@ -91,6 +91,10 @@ fn workspace_ui(ui: &mut Ui, cx: &mut Cx) {
         opened.root.file_name().map_or_else(|| opened.root.display().to_string(), |n| n.to_string_lossy().into());
     let title = RichText::new(format::short(&name, 28)).font(theme::strong(14.0)).color(p.text);
     ui.label(title).on_hover_text(format!("Workspace {}", opened.root.display()));
+    if let Some(holder) = &opened.held_by {
+        let hint = format!("{holder} writes this workspace. It opens for writing here as soon as that ends.");
+        widgets::badge(ui, "to look at", p.warning).on_hover_text(hint);
+    }
     let weak = |text: String| RichText::new(text).color(p.text_weak);
     let checkpoint = checkpoint_in_use(cx.state);
     let backbone = &cx.state.recipe.edited.sampling.backbone;

@@ -187,18 +187,25 @@ fn needs_workspace(state: &State) -> Result<(), &'static str> {
     if state.opened.is_some() { Ok(()) } else { Err(NO_WORKSPACE) }
 }
 
+fn needs_writable(state: &State) -> Result<(), &'static str> {
+    needs_workspace(state)?;
+    if state.is_writable() { Ok(()) } else { Err("another process writes this workspace: here it can be looked at") }
+}
+
 fn needs_images(state: &State) -> Result<(), &'static str> {
     needs_workspace(state)?;
     if state.images_count() > 0 { Ok(()) } else { Err("there are no images: add some first") }
 }
 
 fn needs_selection(state: &State) -> Result<(), &'static str> {
+    needs_writable(state)?;
     needs_images(state)?;
     if state.selection.images.is_empty() { Err("no image is selected") } else { Ok(()) }
 }
 
 /// The recipe must be sound, and no other job of its kind be under way.
 fn can_work(state: &State) -> Result<(), &'static str> {
+    needs_writable(state)?;
     needs_images(state)?;
     if state.recipe.fault.is_some() {
         return Err("the recipe has a fault: see the Recipe pane");
@@ -236,6 +243,11 @@ fn needs_pairs(state: &State) -> Result<(), &'static str> {
     if has_pairs { Ok(()) } else { Err("there are no pairs yet: generate candidates first") }
 }
 
+fn can_judge(state: &State) -> Result<(), &'static str> {
+    needs_writable(state)?;
+    needs_pairs(state)
+}
+
 fn needs_runs(state: &State) -> Result<(), &'static str> {
     needs_workspace(state)?;
     if state.library.as_ref().is_some_and(|l| !l.runs.is_empty()) { Ok(()) } else { Err("there is no run yet") }
@@ -269,8 +281,8 @@ static COMMANDS: &[Command] = &[
     command!(OpenWorkspace, File, "Open workspace…", "", [ctrl(Key::O)], always),
     command!(OpenExample, File, "Open the example workspace", "Photographs ready to try everything on", [], always),
     command!(AddImages, File, "Add images…", "LR, HR or both; dropping files on the window does the same",
-        [ctrl(Key::I)], needs_workspace),
-    command!(AddFolder, File, "Add a folder…", "", [ctrl_shift(Key::I)], needs_workspace),
+        [ctrl(Key::I)], needs_writable),
+    command!(AddFolder, File, "Add a folder…", "", [ctrl_shift(Key::I)], needs_writable),
     command!(ExportPairs, File, "Export pairs…", "w/ and l/ folders with JSONL and CSV", [ctrl(Key::E)], needs_pairs),
     command!(Quit, File, "Quit", "A job in progress goes on at the next start", [ctrl(Key::Q)], always),
 
@@ -325,9 +337,9 @@ static COMMANDS: &[Command] = &[
 
     command!(PairNext, Pairs, "Next pair", "", [plain(Key::J)], needs_pairs),
     command!(PairPrevious, Pairs, "Previous pair", "", [plain(Key::K)], needs_pairs),
-    command!(PairExclude, Pairs, "Exclude the pair", "It is not trained on", [plain(Key::X)], needs_pairs),
-    command!(PairFlip, Pairs, "Flip the pair", "The loser is the better one", [plain(Key::F)], needs_pairs),
-    command!(PairPin, Pairs, "Pin the pair", "It is trained on whatever the selection", [plain(Key::P)], needs_pairs),
+    command!(PairExclude, Pairs, "Exclude the pair", "It is not trained on", [plain(Key::X)], can_judge),
+    command!(PairFlip, Pairs, "Flip the pair", "The loser is the better one", [plain(Key::F)], can_judge),
+    command!(PairPin, Pairs, "Pin the pair", "It is trained on whatever the selection", [plain(Key::P)], can_judge),
     command!(PairUndo, Pairs, "Undo the last verdict", "Or whatever was done last", [plain(Key::U)], needs_pairs),
 
     command!(CompareSwap, Compare, "Exchange before and after", "", [plain(Key::S)], needs_comparison),

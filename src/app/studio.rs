@@ -31,6 +31,9 @@ const MIN_SIZE: [f32; 2] = [1280.0, 800.0];
 /// Edits of the recipe are saved in the workspace after this long without another; the job under way keeps its own.
 const SAVE_AFTER_SECS: f64 = 0.8;
 
+/// A workspace that another process writes is tried again after this long.
+const TRY_AGAIN_SECS: f64 = 3.0;
+
 /// How the studio is started.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -70,6 +73,8 @@ pub struct Studio {
     pub(super) actions: Vec<Action>,
     /// When the recipe was last edited.
     pub(super) edited_secs: Option<f64>,
+    /// When writing a workspace that another process held was tried last.
+    tried_secs: f64,
     add_window: AddWindow,
     gpu: Option<RenderState>,
     began: Instant,
@@ -121,6 +126,7 @@ impl Studio {
             client: Client::start(wake)?,
             actions: Vec::new(),
             edited_secs: None,
+            tried_secs: 0.0,
             add_window: AddWindow::default(),
             gpu: cc.wgpu_render_state.clone(),
             began: Instant::now(),
@@ -192,7 +198,7 @@ impl Studio {
     /// Hands the edited recipe to the workspace; jobs started later use it.
     pub(super) fn save_recipe(&mut self) {
         self.edited_secs = None;
-        if !self.has_unsaved_recipe() || self.state.recipe.fault.is_some() {
+        if !self.has_unsaved_recipe() || self.state.recipe.fault.is_some() || !self.state.is_writable() {
             return;
         }
         let recipe = self.state.recipe.edited.clone();
@@ -210,7 +216,7 @@ impl Studio {
     pub(super) fn open_workspace(&mut self, dir: &Path) {
         self.save_recipe();
         self.state.opening = Some(dir.to_owned());
-        self.start_job(Job::Open { dir: dir.to_owned() });
+        self.start_job(Job::Open { dir: dir.to_owned(), or_look: true });
     }
 
     /// Makes a workspace, or opens it if it is there.
@@ -227,6 +233,20 @@ impl Studio {
         self.state.opening = Some(dir.to_owned());
         let recipe = crate::method::presets::preset(crate::method::presets::DEFAULT).unwrap_or_default();
         self.start_job(Job::Create { dir: dir.to_owned(), recipe: Box::new(recipe), example });
+    }
+
+    /// A workspace that another process writes is tried again from time to time.
+    fn try_to_write(&mut self, ctx: &Context) {
+        let Some(opened) = self.state.opened.as_ref().filter(|opened| opened.held_by.is_some()) else { return };
+        let wait = self.tried_secs + TRY_AGAIN_SECS - self.state.now_secs;
+        if wait > 0.0 {
+            return ctx.request_repaint_after_secs(wait as f32);
+        }
+        self.tried_secs = self.state.now_secs;
+        let dir = opened.root.clone();
+        if self.state.jobs.active().next().is_none() {
+            self.start_job(Job::Open { dir, or_look: true });
+        }
     }
 
     fn note_opened(&mut self, before: Option<PathBuf>) {
@@ -321,6 +341,7 @@ impl eframe::App for Studio {
         }
         self.note_opened(root);
         self.compare_again();
+        self.try_to_write(ctx);
         let chosen = self.dialogs.take();
         self.actions.extend(chosen);
         self.carry_out(ctx);

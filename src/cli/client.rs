@@ -35,7 +35,7 @@ impl Client {
     /// Starts an engine, opens a workspace, and keeps changed settings in it.
     pub fn open(dir: &Path, set: &[String]) -> Result<Self> {
         let mut client = Self::start()?;
-        client.run(Job::Open { dir: dir.to_owned() })?;
+        client.run(Job::Open { dir: dir.to_owned(), or_look: false })?;
         client.change_recipe(set)?;
         Ok(client)
     }
@@ -119,7 +119,7 @@ impl Client {
                     row.policy_winner_error - row.reference_winner_error,
                     row.policy_loser_error - row.reference_loser_error
                 )),
-                Event::Job { .. } | Event::Changed(_) | Event::Answer { .. } => {}
+                Event::Job { .. } | Event::Closed | Event::Changed(_) | Event::Answer { .. } => {}
             }
         }
     }

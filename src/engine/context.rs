@@ -88,6 +88,16 @@ impl Context {
         self.workspace.as_ref().ok_or_else(|| Error::invalid("no workspace is open"))
     }
 
+    /// Whether the workspace at `dir` is the open one, for writing.
+    pub fn writes(&self, dir: &Path) -> bool {
+        self.workspace.as_ref().is_some_and(|open| open.is_writable() && open.is_at(dir))
+    }
+
+    /// Whether the workspace at `dir` is the open one, to look at.
+    pub fn looks_at(&self, dir: &Path) -> bool {
+        self.workspace.as_ref().is_some_and(|open| !open.is_writable() && open.is_at(dir))
+    }
+
     /// Lets go of the open workspace and its lock.
     pub fn close_workspace(&mut self) {
         self.for_edits(|edits| edits.workspace = None);
@@ -95,15 +105,17 @@ impl Context {
         let _ = self.openings.send(Opening::Closed);
     }
 
-    /// Makes a workspace the open one and tells the client.
-    pub fn open_workspace(&mut self, workspace: Workspace, recipe: Recipe) -> Result<()> {
-        let second = workspace.second_writer()?;
+    /// Makes a workspace the open one instead of that which was, and tells the client; `held_by` names who writes it where
+    /// it is only looked at.
+    pub fn open_workspace(&mut self, workspace: Workspace, recipe: Recipe, held_by: Option<String>) -> Result<()> {
+        let second = if held_by.is_some() { workspace.reader() } else { workspace.second_writer() }?;
         self.for_edits(|edits| (edits.workspace, edits.recipe) = (Some(second), recipe.clone()));
         let opened = Opened {
             root: workspace.root().to_owned(),
             recipe: recipe.clone(),
             findings: workspace.findings().iter().map(ToString::to_string).collect(),
             device: self.models.device_name(),
+            held_by,
         };
         let _ = self.openings.send(Opening::Opened { root: opened.root.clone(), recipe: Box::new(recipe.clone()) });
         self.recipe = recipe;

@@ -54,8 +54,9 @@ pub enum Command {
 pub enum Job {
     /// Makes a workspace and opens it; `example` fills it with the shipped photographs.
     Create { dir: PathBuf, recipe: Box<Recipe>, example: bool },
-    /// Opens a workspace for writing.
-    Open { dir: PathBuf },
+    /// Opens a workspace for writing, or with `or_look`, where another process writes it, to look at. Asked for again, that
+    /// becomes writing once the other has ended. What was open stays so where this fails.
+    Open { dir: PathBuf, or_look: bool },
     /// Sets right what opening a workspace refuses: a new ledger from the files, damaged files out of the way.
     Repair { dir: PathBuf },
     /// Keeps a recipe in the workspace; the jobs after it use it.
@@ -186,6 +187,8 @@ pub enum Event {
     Job { id: JobId, state: JobState },
     /// A workspace was opened; everything known before is void.
     Opened(Arc<Opened>),
+    /// The workspace that was open is not any more.
+    Closed,
     /// Something in the workspace is not as it was; ask again for what you show.
     Changed(Change),
     /// A training step was made.
@@ -333,6 +336,8 @@ pub struct Opened {
     pub findings: Vec<String>,
     /// The device computing is done on.
     pub device: String,
+    /// Who writes the workspace, where that is another process: nothing can be changed here.
+    pub held_by: Option<String>,
 }
 
 /// What is not as it was.

@@ -38,12 +38,7 @@ impl WriterLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let who = note_in(&holder).unwrap_or_else(|| "another process".to_owned());
-                return Err(Error::file(
-                    root,
-                    format!(
-                        "this workspace is being written by {who}; wait for it or close it (reading stays possible)"
-                    ),
-                ));
+                return Err(Error::InUse { path: root.to_owned(), holder: who });
             }
             Err(TryLockError::Error(e)) => {
                 return Err(Error::file(&path, format!("the file system cannot lock this file: {e}")));

@@ -130,6 +130,12 @@ impl Workspace {
         Self::open_read_only(&self.root)
     }
 
+    /// Whether this is the workspace at `dir`, by whatever path.
+    pub fn is_at(&self, dir: &Path) -> bool {
+        let real = |dir: &Path| dir.canonicalize().ok();
+        real(&self.root).is_some_and(|root| real(dir) == Some(root))
+    }
+
     /// The directory, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.root

@@ -46,8 +46,13 @@ pub fn studio(cc: &CreationContext<'_>, size: Size) -> Studio {
     let images: Vec<ImageRow> = (1..=size.images as i64).map(image).collect();
     let set = CandidateSet { checkpoint: CheckpointId(1), sampler: SamplerKey::new("heun/7").unwrap() };
     let ranking = scores(&set, &images, &recipe).rank(&recipe).unwrap();
-    let opened =
-        Opened { root: "/data/example".into(), recipe: recipe.clone(), findings: Vec::new(), device: "CPU".into() };
+    let opened = Opened {
+        root: "/data/example".into(),
+        recipe: recipe.clone(),
+        findings: Vec::new(),
+        device: "CPU".into(),
+        held_by: None,
+    };
     let library = Library {
         sampled: vec![size.seeds as u32; size.images],
         checkpoints: checkpoints(size),

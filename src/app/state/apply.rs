@@ -25,6 +25,10 @@ impl State {
         match event {
             Event::Job { id, state } => self.apply_job(id, state),
             Event::Opened(opened) => self.apply_opened(opened),
+            Event::Closed => {
+                self.opened = None;
+                self.forget();
+            }
             Event::Changed(change) => self.apply_change(change),
             Event::Step { run, row } => self.curves.entry(run).or_default().push(row),
             Event::Evaluated { run, row } => self.curves.entry(run).or_default().evaluated(row),

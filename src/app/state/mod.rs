@@ -175,6 +175,11 @@ impl State {
         }
     }
 
+    /// Whether a workspace is open that can be changed.
+    pub fn is_writable(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.held_by.is_none())
+    }
+
     /// An image of the workspace.
     pub fn image(&self, id: ImageId) -> Option<&ImageRow> {
         self.library.as_ref()?.images.get(*self.image_index.get(&id)?)

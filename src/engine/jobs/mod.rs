@@ -32,7 +32,7 @@ use crate::Result;
 pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
     match job {
         Job::Create { dir, recipe, example } => open::create(context, &dir, *recipe, example),
-        Job::Open { dir } => open::open(context, &dir),
+        Job::Open { dir, or_look } => open::open(context, &dir, or_look),
         Job::Repair { dir } => open::repair(context, &dir),
         Job::SetRecipe(recipe) => context.set_recipe(*recipe).map(|()| Outcome::None),
         Job::Add(images) => add::add(context, &images),

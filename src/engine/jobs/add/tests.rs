@@ -63,7 +63,7 @@ impl Bench {
         let paths = paths.iter().map(|path| self.path(path)).collect();
         let mut request = AddImages { paths, crops: 1, ..AddImages::default() };
         change(&mut request);
-        match self.run(&[Job::Open { dir: self.path("ws") }, Job::Add(request)])? {
+        match self.run(&[Job::Open { dir: self.path("ws"), or_look: false }, Job::Add(request)])? {
             Outcome::Added(added) => Ok(*added),
             other => panic!("{other:?}"),
         }
