@@ -83,7 +83,7 @@ fn peak(c: &mut Criterion) {
 
 fn convolutions(c: &mut Criterion) {
     for &(batch, c_in, c_out, side, kernel, stride) in CONVS {
-        let shape = ConvShape { batch, height: side, width: side, c_in, c_out, kernel, stride, pad: kernel / 2 };
+        let shape = ConvShape::square([batch, side, side], (c_in, c_out), kernel, stride, kernel / 2);
         let (x, w, b) = (values(batch * side * side * c_in), values(c_out * shape.patch_len()), values(c_out));
         let (mut y, dy) = (vec![0.0; shape.out_len()], values(shape.out_len()));
         let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; c_out]);
@@ -129,7 +129,8 @@ fn normalizations(c: &mut Criterion) {
 fn attentions(c: &mut Criterion) {
     let mut group = c.benchmark_group("attention");
     for &(batch, tokens, heads, dim) in ATTENTIONS {
-        let shape = AttentionShape { batch, queries: tokens, keys: tokens, heads, dim };
+        let scale = AttentionShape::usual_scale(dim);
+        let shape = AttentionShape { batch, queries: tokens, keys: tokens, heads, dim, scale, causal: false };
         let n = batch * tokens * heads * dim;
         let (q, k, v, dy) = (values(n), values(n), values(n), values(n));
         let (mut y, mut dq, mut dk, mut dv) = (vec![0.0; n], vec![0.0; n], vec![0.0; n], vec![0.0; n]);
@@ -137,13 +138,13 @@ fn attentions(c: &mut Criterion) {
         let name = format!("{batch}_{tokens}_{heads}_{dim}");
         group.throughput(Throughput::Elements(flop as u64));
         group.bench_function(format!("{name}/forward"), |bench| {
-            bench.iter(|| black_box(attention::forward(shape, &q, &k, &v, &mut y)))
+            bench.iter(|| black_box(attention::forward(shape, (&q, &k, &v), None, &mut y)))
         });
         group.throughput(Throughput::Elements(7 * flop as u64 / 2));
         group.bench_function(format!("{name}/forward_backward"), |bench| {
             bench.iter(|| {
-                let sums = attention::forward(shape, &q, &k, &v, &mut y);
-                attention::backward(shape, (&q, &k, &v), (&y, &sums), &dy, &mut dq, &mut dk, &mut dv);
+                let sums = attention::forward(shape, (&q, &k, &v), None, &mut y);
+                attention::backward(shape, (&q, &k, &v), None, (&y, &sums), &dy, &mut dq, &mut dk, &mut dv);
             })
         });
     }

@@ -16,7 +16,7 @@ use dp2o_studio::method::recipe::{Augmentation, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
 use dp2o_studio::nn::adamw::{AdamW, Settings};
 use dp2o_studio::nn::kernels::Compute;
-use dp2o_studio::nn::layers::{Conv, GroupNorm};
+use dp2o_studio::nn::layers::{Conv, GroupNorm, Linear};
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
 use dp2o_studio::random::Random;
@@ -168,7 +168,7 @@ fn tiles_change_nothing_for_a_network_without_neighbours() {
 /// Two convolutions at a quarter of the size, with the timestep as scale and shift.
 struct Small {
     specs: Arc<Specs>,
-    time: Conv,
+    time: Linear,
     input: Conv,
     norm: GroupNorm,
     output: Conv,
@@ -179,7 +179,7 @@ const WIDTH: usize = 32;
 impl Small {
     fn new() -> Self {
         let mut s = Specs::default();
-        let time = Conv::linear(&mut s, "time", (8, 2 * WIDTH), 0.5);
+        let time = Linear::new(&mut s, "time", (8, 2 * WIDTH), 0.5);
         let input = Conv::new(&mut s, "input", (96, WIDTH), 3, 1, 1.0);
         let norm = GroupNorm::new(&mut s, "norm", WIDTH, 4, 1e-5);
         let output = Conv::new(&mut s, "output", (WIDTH, 48), 3, 1, 0.0);

@@ -2,109 +2,21 @@
 //! (`tests/fixtures/make_nn.py`): results and gradients to 1e-4 relative, by every implementation there is: the CPU's own
 //! kernels, the operations composed of candle's on the CPU, and the same on a GPU where the build has one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use dp2o_studio::Result;
 use dp2o_studio::backbones::condition::Shown;
 use dp2o_studio::backbones::{Backbone, Query, mini};
 use dp2o_studio::nn::adamw::{AdamW, Settings};
 use dp2o_studio::nn::kernels::Compute;
-use dp2o_studio::nn::layers::{Conv, GroupNorm, LayerNorm, RmsNorm};
+use dp2o_studio::nn::layers::{Conv, GroupNorm, LayerNorm, Linear, RmsNorm};
 use dp2o_studio::nn::params::{Params, Specs};
-use dp2o_studio::nn::tape::{Tape, Var};
+use dp2o_studio::nn::tape::Tape;
 
 mod computes;
+mod pytorch;
 use computes::computes;
-
-/// Largest difference allowed, of the largest magnitude in the tensor.
-const TOLERANCE: f64 = 1e-4;
-
-fn fixture(name: &str, compute: &Compute) -> HashMap<String, Tensor> {
-    // At run time where it is set: benches/device.sh runs this on another machine than it was built on.
-    let project = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
-    let path = format!("{project}/tests/fixtures/nn/{name}.safetensors");
-    candle_core::safetensors::load(path, &compute.device).unwrap()
-}
-
-fn flat(t: &Tensor) -> Vec<f32> {
-    t.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn assert_values(what: &str, got: &[f32], want: &[f32]) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    let scale = want.iter().fold(0.0f64, |m, &v| m.max(v.abs() as f64));
-    for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
-        let error = (g as f64 - w as f64).abs();
-        assert!(error <= TOLERANCE * scale, "{what} at {i}: {g}, not {w}, on a scale of {scale}");
-    }
-}
-
-fn assert_close(what: &str, got: &Tensor, want: &Tensor) {
-    assert_eq!(got.dims(), want.dims(), "{what}");
-    assert_values(what, &flat(got), &flat(want));
-}
-
-/// One operation of the fixture.
-struct Case<'f> {
-    name: String,
-    all: &'f HashMap<String, Tensor>,
-    compute: &'f Compute,
-}
-
-impl<'f> Case<'f> {
-    fn get(&self, part: &str) -> &'f Tensor {
-        let key = format!("{}.{part}", self.name);
-        self.all.get(&key).unwrap_or_else(|| panic!("{key} is not in the fixture"))
-    }
-
-    /// The numbers in the name after its first part.
-    fn sizes<const N: usize>(&self) -> [usize; N] {
-        let sizes: Vec<usize> = self.name.split('.').skip(1).map(|n| n.parse().unwrap()).collect();
-        sizes.try_into().unwrap()
-    }
-
-    /// Weights of the fixture in the order in which the layer declared them.
-    fn params(&self, specs: Specs, parts: &[&str]) -> Params {
-        let mut params = Params::init(&Arc::new(specs), 0, self.compute).unwrap();
-        let values: Vec<f32> = parts.iter().flat_map(|part| flat(self.get(part))).collect();
-        params.set_flat(&values).unwrap();
-        params.trainable(true)
-    }
-
-    /// Result and gradients on the tape.
-    fn check_tape(
-        &self,
-        params: &Params,
-        parts: &[&str],
-        inputs: &[&str],
-        f: impl Fn(&Tape, &Params, &[Var]) -> Result<Var>,
-    ) {
-        let tape = Tape::recording(params.kernels());
-        let leaves: Vec<Var> = inputs.iter().map(|part| tape.leaf(self.get(part).clone())).collect();
-        let y = f(&tape, params, &leaves).unwrap();
-        assert_close(&format!("{:?}, {}: y", self.compute.kernels, self.name), y.tensor(), self.get("y"));
-        let mut gradients = tape.backward(&y, self.get("dy").clone()).unwrap();
-        for (part, leaf) in inputs.iter().zip(&leaves) {
-            let got = gradients.take(leaf).unwrap_or_else(|| panic!("{}: no gradient of {part}", self.name));
-            assert_close(&format!("{}: d{part}", self.name), &got, self.get(&format!("d{part}")));
-        }
-        for (part, got) in parts.iter().zip(gradients.params()) {
-            assert_close(&format!("{}: d{part}", self.name), got.as_ref().unwrap(), self.get(&format!("d{part}")));
-        }
-    }
-}
-
-/// The cases of an operation, by the first part of their names.
-fn cases<'f>(all: &'f HashMap<String, Tensor>, compute: &'f Compute, operation: &str) -> Vec<Case<'f>> {
-    let name =
-        |key: &String| key.strip_suffix(".y").filter(|n| n.split('.').next() == Some(operation)).map(str::to_owned);
-    let mut names: Vec<String> = all.keys().filter_map(name).collect();
-    names.sort();
-    assert!(!names.is_empty(), "no case of {operation}");
-    names.into_iter().map(|name| Case { name, all, compute }).collect()
-}
+use pytorch::{TOLERANCE, assert_close, assert_values, cases, fixture, flat};
 
 #[test]
 fn convolutions() {
@@ -129,7 +41,7 @@ fn a_linear_layer() {
         let all = fixture("operations", compute);
         let case = &cases(&all, compute, "linear")[0];
         let mut specs = Specs::default();
-        let layer = Conv::linear(&mut specs, "linear", (40, 20), 1.0);
+        let layer = Linear::new(&mut specs, "linear", (40, 20), 1.0);
         let parts = ["weight", "bias"];
         let params = case.params(specs, &parts);
         case.check_tape(&params, &parts, &["x"], |tape, params, v| tape.linear(params, &layer, &v[0]));

@@ -17,7 +17,7 @@ use super::{Backbone, Footprint, Pass, Query};
 use crate::fs::hash;
 use crate::imaging::Image;
 use crate::nn::kernels::Compute;
-use crate::nn::layers::{Conv, GroupNorm};
+use crate::nn::layers::{Conv, GroupNorm, Linear};
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 use crate::{Error, Result};
@@ -63,7 +63,7 @@ pub static WEIGHTS: &[u8] = include_bytes!("../../assets/mini.safetensors");
 pub struct Mini {
     compute: Compute,
     specs: Arc<Specs>,
-    time: [Conv; 2],
+    time: [Linear; 2],
     input: Conv,
     down: Vec<Scale>,
     up: Vec<Scale>,
@@ -81,7 +81,7 @@ struct Scale {
 struct Block {
     norm1: GroupNorm,
     conv1: Conv,
-    time: Conv,
+    time: Linear,
     norm2: GroupNorm,
     conv2: Conv,
     /// Present where the number of channels changes.
@@ -95,7 +95,7 @@ impl Block {
         Self {
             norm1: GroupNorm::new(specs, &named("norm1"), c_in, GROUPS, EPS),
             conv1: Conv::new(specs, &named("conv1"), (c_in, c_out), 3, 1, gain),
-            time: Conv::linear(specs, &named("time"), (EMBEDDING, 2 * c_out), 0.1),
+            time: Linear::new(specs, &named("time"), (EMBEDDING, 2 * c_out), 0.1),
             norm2: GroupNorm::new(specs, &named("norm2"), c_out, GROUPS, EPS),
             conv2: Conv::new(specs, &named("conv2"), (c_out, c_out), 3, 1, 0.1),
             skip: (c_in != c_out).then(|| Conv::new(specs, &named("skip"), (c_in, c_out), 1, 1, 1.0)),
@@ -137,8 +137,8 @@ impl Mini {
         let mut s = Specs::default();
         let gain = std::f32::consts::SQRT_2;
         let time = [
-            Conv::linear(&mut s, "time.0", (2 * FREQUENCIES, EMBEDDING), gain),
-            Conv::linear(&mut s, "time.1", (EMBEDDING, EMBEDDING), gain),
+            Linear::new(&mut s, "time.0", (2 * FREQUENCIES, EMBEDDING), gain),
+            Linear::new(&mut s, "time.1", (EMBEDDING, EMBEDDING), gain),
         ];
         let input = Conv::new(&mut s, "input", (2 * PATCH_VALUES, CHANNELS[0]), 3, 1, 1.0);
         let mut down = Vec::new();

@@ -6,8 +6,7 @@
 //!
 //! * [`kernels`]: what computes: our own kernels on the CPU, candle's operations elsewhere, behind one trait.
 //! * [`params`]: named weights. [`layers`]: which of them belong together, and their shapes.
-//! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records, [`tokens`]: those
-//!   on rows and tokens.
+//! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records.
 //! * [`adamw`]: the optimizer, one pass over the weights. [`lora`]: low-rank training of any network.
 
 pub mod adamw;
@@ -17,4 +16,3 @@ pub mod lora;
 pub mod ops;
 pub mod params;
 pub mod tape;
-pub mod tokens;

@@ -51,7 +51,7 @@ impl Conv {
         oihw: &[f32],
         bias: Vec<f32>,
     ) -> Self {
-        let shape = ConvShape { batch: 1, height: kernel, width: kernel, c_in, c_out, kernel, stride, pad };
+        let shape = ConvShape::square([1, kernel, kernel], (c_in, c_out), kernel, stride, pad);
         Self { shape, weights: Forward::new(oihw, shape), bias }
     }
 }

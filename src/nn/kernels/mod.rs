@@ -4,10 +4,11 @@
 //! * [`cpu`]: kernels of our own on f32 slices, channels-last: the fast way on a CPU.
 //! * [`composed`]: the same operations composed of candle's, on any device: what runs on CUDA, and what the tests hold the
 //!   first against.
-//! * [`shape`]: what an operation is told of its sizes.
+//! * [`shape`]: what an operation is told of its sizes. [`resample`]: how the outputs along an axis are made of its inputs.
 
 pub mod composed;
 pub mod cpu;
+pub mod resample;
 pub mod shape;
 
 use std::fmt::Debug;
@@ -18,7 +19,8 @@ use candle_core::{Device, Tensor};
 use super::adamw::{Moments, Update};
 use super::params::Weight;
 use crate::Result;
-use shape::{AttentionShape, ConvShape, NormShape, RowNorm};
+use resample::Axis;
+use shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
 
 /// What an operation's forward pass leaves for its backward pass; what it is belongs to the implementation.
 pub type Saved = Vec<Tensor>;
@@ -41,7 +43,7 @@ pub trait Kernels: Debug + Send + Sync {
         &self,
         shape: ConvShape,
         weight: &Weight,
-        bias: &Tensor,
+        bias: Option<&Tensor>,
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> Result<Tensor>;
@@ -56,7 +58,7 @@ pub trait Kernels: Debug + Send + Sync {
     fn group_norm(
         &self,
         shape: NormShape,
-        affine: [&Tensor; 2],
+        affine: Option<[&Tensor; 2]>,
         x: &Tensor,
         scale_shift: Option<&Tensor>,
     ) -> Result<(Tensor, Saved)>;
@@ -65,7 +67,7 @@ pub trait Kernels: Debug + Send + Sync {
     fn group_norm_gradients(
         &self,
         shape: NormShape,
-        affine: [&Tensor; 2],
+        affine: Option<[&Tensor; 2]>,
         x: &Tensor,
         scale_shift: Option<&Tensor>,
         saved: &Saved,
@@ -73,31 +75,53 @@ pub trait Kernels: Debug + Send + Sync {
         trains: bool,
     ) -> Result<NormGradients>;
 
-    /// Layer or RMS normalization along the last dimension.
-    fn row_norm(&self, norm: RowNorm, weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor>;
+    /// Layer or RMS normalization along the last dimension, with a weight and a bias for its values or without.
+    fn row_norm(&self, norm: RowNorm, weight: Option<&Tensor>, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor>;
     /// Gradients of input, weight and bias of [`Kernels::row_norm`].
-    fn row_norm_gradients(&self, norm: RowNorm, weight: &Tensor, x: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]>;
+    fn row_norm_gradients(
+        &self,
+        norm: RowNorm,
+        weight: Option<&Tensor>,
+        x: &Tensor,
+        dy: &Tensor,
+    ) -> Result<[Tensor; 3]>;
 
     /// Softmax along the last dimension.
     fn softmax(&self, x: &Tensor) -> Result<Tensor>;
     /// Gradient of [`Kernels::softmax`] from its result `y`.
     fn softmax_gradient(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor>;
 
-    /// `softmax(q·kᵀ/√dim)·v` of heads that lie side by side in the channels.
-    fn attention(&self, shape: AttentionShape, qkv: [&Tensor; 3]) -> Result<(Tensor, Saved)>;
+    /// `softmax(scale·q·kᵀ + bias)·v` of heads that lie side by side in the channels. `bias` is `[n, heads or 1, queries,
+    /// keys]`: image `i` takes number `i mod n`.
+    fn attention(&self, shape: AttentionShape, qkv: [&Tensor; 3], bias: Option<&Tensor>) -> Result<(Tensor, Saved)>;
     /// Gradients of `q`, `k` and `v` of [`Kernels::attention`], whose result was `y`.
     fn attention_gradients(
         &self,
         shape: AttentionShape,
         qkv: [&Tensor; 3],
+        bias: Option<&Tensor>,
         y: &Tensor,
         saved: &Saved,
         dy: &Tensor,
     ) -> Result<[Tensor; 3]>;
 
-    /// `x · σ(x)`.
-    fn silu(&self, x: &Tensor) -> Result<Tensor>;
-    fn silu_gradient(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
+    /// `f(x)`.
+    fn activate(&self, f: Activation, x: &Tensor) -> Result<Tensor>;
+    fn activate_gradient(&self, f: Activation, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
+    /// `a · f(b)` of the two halves `a ‖ b` of the last dimension.
+    fn gated(&self, f: Activation, x: &Tensor) -> Result<Tensor>;
+    fn gated_gradient(&self, f: Activation, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
+
+    /// Rotates the pairs of channels of every head, `[batch, tokens, heads, dim]`, by angles whose cosines and sines are
+    /// `[tokens, dim / 2]`. The gradient is the rotation back.
+    fn rotate(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor>;
+
+    /// Resamples rows and columns of images.
+    fn resample(&self, x: &Tensor, axes: &[Axis; 2]) -> Result<Tensor>;
+    /// The largest value of each window.
+    fn max_pool(&self, shape: PoolShape, x: &Tensor) -> Result<Tensor>;
+    /// Each window's gradient, at its first largest value.
+    fn max_pool_gradient(&self, shape: PoolShape, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
 
     /// Nearest upsampling by 2 of both sides.
     fn upsample2(&self, x: &Tensor) -> Result<Tensor>;
@@ -115,6 +139,16 @@ pub trait Kernels: Debug + Send + Sync {
 
     /// The sum of two tensors of one shape.
     fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+    /// The sum of a tensor and a smaller one.
+    fn add_spread(&self, spread: Spread, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+    /// The product of a tensor and a smaller one.
+    fn multiply(&self, spread: Spread, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+    /// `[outer, inner]`: the sum over what a smaller tensor is repeated for.
+    fn sum_spread(&self, spread: Spread, x: &Tensor) -> Result<Tensor>;
+    /// `gain · x + offset`.
+    fn affine(&self, x: &Tensor, gain: f32, offset: f32) -> Result<Tensor>;
+    /// The square root of every value.
+    fn sqrt(&self, x: &Tensor) -> Result<Tensor>;
     /// Sum of the squares of all values.
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
 

@@ -27,14 +27,18 @@ impl AttentionShape {
         self.heads * self.dim
     }
 
-    /// What scores are multiplied with before the softmax: 1/√dim.
-    pub fn scale(&self) -> f32 {
-        1.0 / (self.dim as f32).sqrt()
-    }
-
     /// Values before those of one head of one image of `tokens` tokens.
     fn offset(&self, image: usize, head: usize, tokens: usize) -> usize {
         image * tokens * self.channels() + head * self.dim
+    }
+
+    fn mask<'a>(&self, bias: Option<Bias<'a>>, image: usize, head: usize) -> Mask<'a> {
+        let size = self.queries * self.keys;
+        let of_head = |Bias { values, heads }: Bias<'a>| {
+            let at = image % (values.len() / size / heads) * heads + head % heads;
+            &values[at * size..][..size]
+        };
+        Mask { shape: *self, bias: bias.map(of_head) }
     }
 
     fn check(&self, q: &[f32], k: &[f32], v: &[f32]) {
@@ -44,11 +48,24 @@ impl AttentionShape {
     }
 }
 
+/// What is added to the scores: `[n, heads, queries, keys]`, where image `i` takes number `i mod n`, and all heads take the one
+/// there is if there is just one.
+#[derive(Clone, Copy)]
+pub struct Bias<'a> {
+    pub values: &'a [f32],
+    pub heads: usize,
+}
+
 /// Writes the output and returns the logarithm of each query's sum of exponentials, `[batch, heads, queries]`.
-pub fn forward(shape: AttentionShape, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) -> Vec<f32> {
+pub fn forward(
+    shape: AttentionShape,
+    (q, k, v): (&[f32], &[f32], &[f32]),
+    bias: Option<Bias>,
+    out: &mut [f32],
+) -> Vec<f32> {
     shape.check(q, k, v);
     assert_eq!(out.len(), q.len());
-    let AttentionShape { batch, queries, keys, heads, dim } = shape;
+    let AttentionShape { batch, queries, keys, heads, dim, .. } = shape;
     let mut log_sums = vec![0.0; batch * heads * queries];
     let (out, sums) = (SendPtr(out.as_mut_ptr()), SendPtr(log_sums.as_mut_ptr()));
     let pieces = queries.div_ceil(QUERIES_AT_ONCE);
@@ -61,8 +78,9 @@ pub fn forward(shape: AttentionShape, q: &[f32], k: &[f32], v: &[f32], out: &mut
             // SAFETY: each piece writes the output and the sums of its own queries of its own head.
             let (out, log_sums) =
                 unsafe { (SendPtr(out.add(first)), SendPtr(sums.add((image * heads + head) * queries + range.start))) };
-            let head = Head { shape, k: &k[at_k..], v: &v[at_k..] };
-            simd::dispatch(Forward { head, q: &q[first..], count: range.len(), buffer, out, log_sums });
+            let mask = shape.mask(bias, image, head);
+            let head = Head { shape, mask, k: &k[at_k..], v: &v[at_k..] };
+            simd::dispatch(Forward { head, q: &q[first..], range, buffer, out, log_sums });
         });
     });
     log_sums
@@ -73,6 +91,7 @@ pub fn forward(shape: AttentionShape, q: &[f32], k: &[f32], v: &[f32], out: &mut
 pub fn backward(
     shape: AttentionShape,
     (q, k, v): (&[f32], &[f32], &[f32]),
+    bias: Option<Bias>,
     (out, log_sums): (&[f32], &[f32]),
     dy: &[f32],
     dq: &mut [f32],
@@ -82,7 +101,7 @@ pub fn backward(
     shape.check(q, k, v);
     assert!(out.len() == q.len() && dy.len() == q.len() && dq.len() == q.len());
     assert!(dk.len() == k.len() && dv.len() == v.len());
-    let AttentionShape { batch, queries, keys, heads, dim } = shape;
+    let AttentionShape { batch, queries, keys, heads, dim, .. } = shape;
     // With few heads the keys are shared out too. Each share then has a gradient of `q` of its own.
     let shares = PIECES.div_ceil(batch * heads).min(keys.div_ceil(KEYS));
     let share = keys.div_ceil(shares).next_multiple_of(KEYS);
@@ -100,9 +119,10 @@ pub fn backward(
             let (dk, dv, dq) =
                 unsafe { (SendPtr(dk.add(first)), SendPtr(dv.add(first)), SendPtr(dq_parts.add(part * len + at_q))) };
             let log_sums = &log_sums[(image * heads + head) * queries..][..queries];
-            let head = Head { shape, k: &k[first..], v: &v[first..] };
+            let mask = shape.mask(bias, image, head);
+            let head = Head { shape, mask, k: &k[first..], v: &v[first..] };
             let (q, out, dy) = (&q[at_q..], &out[at_q..], &dy[at_q..]);
-            simd::dispatch(Backward { head, keys: range.len(), q, out, dy, log_sums, buffer, dq, dk, dv });
+            simd::dispatch(Backward { head, range, q, out, dy, log_sums, buffer, dq, dk, dv });
         });
     });
     dq.par_chunks_mut(1 << 14).enumerate().for_each(|(i, dq)| {
@@ -118,8 +138,46 @@ pub fn backward(
 /// Keys and values of one head, from the first key of a piece on; tokens are `channels` apart.
 struct Head<'a> {
     shape: AttentionShape,
+    mask: Mask<'a>,
     k: &'a [f32],
     v: &'a [f32],
+}
+
+/// What is done to the scores of one head before the softmax, beyond their scale.
+#[derive(Clone, Copy)]
+struct Mask<'a> {
+    shape: AttentionShape,
+    bias: Option<&'a [f32]>,
+}
+
+/// In place of scores that must not count. Finite, so that a block without any score that counts makes no NaN.
+const LOWEST: f32 = -1e30;
+
+impl Mask<'_> {
+    /// Whether a block of keys is of no query.
+    fn hides(&self, queries: &Range<usize>, first_key: usize) -> bool {
+        self.shape.causal && first_key >= queries.end
+    }
+
+    /// Scales and masks the scores of a query with the keys from `first_key` on; returns what is left to scale with.
+    #[inline(always)]
+    fn apply(&self, scores: &mut [f32], query: usize, first_key: usize) -> f32 {
+        let AttentionShape { scale, causal, keys, .. } = self.shape;
+        if self.bias.is_none() && !causal {
+            return scale;
+        }
+        match self.bias {
+            Some(bias) => {
+                let bias = &bias[query * keys + first_key..][..scores.len()];
+                scores.iter_mut().zip(bias).for_each(|(s, b)| *s = (*s * scale + b).max(LOWEST));
+            }
+            None => scores.iter_mut().for_each(|s| *s *= scale),
+        }
+        if causal {
+            scores.iter_mut().skip((query + 1).saturating_sub(first_key)).for_each(|s| *s = LOWEST);
+        }
+        1.0
+    }
 }
 
 /// Blocks of `size` that cover `0..count`.
@@ -143,7 +201,7 @@ struct Forward<'a> {
     /// From the first query of the piece on.
     q: &'a [f32],
     /// Queries of the piece.
-    count: usize,
+    range: Range<usize>,
     buffer: &'a mut [f32],
     out: SendPtr<f32>,
     log_sums: SendPtr<f32>,
@@ -153,9 +211,9 @@ impl WithSimd for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Head { shape, k, v } = self.head;
+        let Head { shape, mask, k, v } = self.head;
         let AttentionShape { keys, dim, .. } = shape;
-        let (channels, scale) = (shape.channels(), shape.scale());
+        let (channels, first_query) = (shape.channels(), self.range.start);
         let (transposed, rest) = self.buffer.split_at_mut(dim * keys);
         let (scores, rest) = rest.split_at_mut(QUERIES * KEYS);
         let (highest, sums) = rest.split_at_mut(QUERIES);
@@ -163,10 +221,11 @@ impl WithSimd for Forward<'_> {
         for block in blocks(keys, KEYS) {
             transpose(k, channels, dim, block.clone(), &mut transposed[block.start * dim..block.end * dim]);
         }
-        for some in blocks(self.count, QUERIES) {
+        for some in blocks(self.range.len(), QUERIES) {
+            let absolute = first_query + some.start..first_query + some.end;
             highest.fill(f32::NEG_INFINITY);
             sums.fill(0.0);
-            for block in blocks(keys, KEYS) {
+            for block in blocks(keys, KEYS).filter(|block| !mask.hides(&absolute, block.start)) {
                 let width = block.len();
                 // SAFETY: the operands have these sizes, and the scores and the output are this thread's.
                 unsafe {
@@ -176,6 +235,7 @@ impl WithSimd for Forward<'_> {
                     gemm::gemm(s, (some.len(), width, dim), lhs, rhs, to, false);
                     for (i, query) in some.clone().enumerate() {
                         let row = &mut scores[i * width..][..width];
+                        let scale = mask.apply(row, first_query + query, block.start);
                         let max = highest[i].max(scale * rows::row_max(s, row));
                         let sum = rows::exp_row(s, row.as_ptr(), width, scale, max, row.as_mut_ptr());
                         let before = (highest[i] - max).exp();
@@ -205,7 +265,7 @@ impl WithSimd for Forward<'_> {
 struct Backward<'a> {
     head: Head<'a>,
     /// Keys of the piece.
-    keys: usize,
+    range: Range<usize>,
     q: &'a [f32],
     out: &'a [f32],
     dy: &'a [f32],
@@ -220,9 +280,9 @@ impl WithSimd for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Head { shape, k, v } = self.head;
-        let AttentionShape { queries, dim, .. } = shape;
-        let (channels, scale) = (shape.channels(), shape.scale());
+        let Head { shape, mask, k, v } = self.head;
+        let AttentionShape { queries, dim, scale, causal, .. } = shape;
+        let (channels, first_key) = (shape.channels(), self.range.start);
         let (k_transposed, rest) = self.buffer.split_at_mut(dim * KEYS);
         let (v_transposed, rest) = rest.split_at_mut(dim * KEYS);
         let (scores, rest) = rest.split_at_mut(QUERIES * KEYS);
@@ -232,12 +292,13 @@ impl WithSimd for Backward<'_> {
             let at = query * channels;
             *mean = rows::dot_row(s, &self.out[at..at + dim], &self.dy[at..at + dim]);
         }
-        for block in blocks(self.keys, KEYS) {
+        for block in blocks(self.range.len(), KEYS) {
             let width = block.len();
             transpose(k, channels, dim, block.clone(), k_transposed);
             transpose(v, channels, dim, block.clone(), v_transposed);
-            for some in blocks(queries, QUERIES) {
-                let (first, at) = (some.start == 0, some.start * channels);
+            for some in blocks(queries, QUERIES).filter(|some| !mask.hides(some, first_key + block.start)) {
+                // Where blocks are left out, the first one adds to the zeros that all gradients begin with.
+                let (first, at) = (some.start == 0 && !causal, some.start * channels);
                 let lhs = |x: &[f32]| Lhs { ptr: x[at..].as_ptr(), row: channels, depth: 1 };
                 let rhs = |x: &[f32], depth| Rhs { ptr: x.as_ptr(), depth };
                 let across = |x: &[f32]| Lhs { ptr: x.as_ptr(), row: 1, depth: width };
@@ -249,7 +310,8 @@ impl WithSimd for Backward<'_> {
                     gemm::gemm(s, (some.len(), width, dim), lhs(self.dy), rhs(v_transposed, width), to, false);
                     for (i, query) in some.clone().enumerate() {
                         let (p, ds) = (&mut scores[i * width..][..width], &mut slopes[i * width..][..width]);
-                        rows::exp_row(s, p.as_ptr(), width, scale, self.log_sums[query], p.as_mut_ptr());
+                        let rest = mask.apply(p, query, first_key + block.start);
+                        rows::exp_row(s, p.as_ptr(), width, rest, self.log_sums[query], p.as_mut_ptr());
                         let mean = means[query];
                         ds.iter_mut().zip(&*p).for_each(|(ds, p)| *ds = p * (*ds - mean) * scale);
                     }
@@ -260,7 +322,7 @@ impl WithSimd for Backward<'_> {
                     let lhs = Lhs { ptr: slopes.as_ptr(), row: width, depth: 1 };
                     let to = Out { ptr: self.dq.add(at), row: channels };
                     let rhs = rhs(&k[block.start * channels..], channels);
-                    gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0);
+                    gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0 || causal);
                 }
             }
         }

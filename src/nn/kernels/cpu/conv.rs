@@ -3,47 +3,55 @@
 use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
-use super::{im2col, winograd};
+use super::{elementwise, im2col, winograd};
 
 /// Whether [`winograd`] takes a convolution.
 fn is_winograd(shape: &ConvShape) -> bool {
     let channels = shape.c_in.min(shape.c_out)..=shape.c_in.max(shape.c_out);
-    shape.kernel == 3
+    shape.kernel == [3, 3]
         && shape.stride == 1
-        && shape.pad <= 2
+        && shape.dilation == 1
+        && shape.pad[0] == shape.pad[1]
+        && shape.pad[0] <= 2
         && *channels.start() >= 16
         && *channels.end() <= winograd::MAX_CHANNELS
 }
 
-/// Weights brought into the form the forward pass reads. Valid for every batch and image size.
-pub enum Forward {
+/// Weights brought into the form the forward pass reads, of each group. Valid for every batch and image size.
+pub struct Forward(Vec<Weights>);
+
+/// Weights brought into the form the input gradient reads, of each group.
+pub struct Backward(Vec<Weights>);
+
+/// The weights of one group.
+enum Weights {
     Winograd(winograd::Weights),
     Im2col(im2col::Weights),
 }
 
-/// Weights brought into the form the input gradient reads.
-pub enum Backward {
-    Winograd(winograd::Weights),
-    Im2col(im2col::Weights),
+/// The weights of each group, OIHW.
+fn per_group(weight: &[f32], shape: ConvShape, make: impl Fn(&[f32], ConvShape) -> Weights) -> Vec<Weights> {
+    let one = shape.one_group();
+    weight.chunks_exact(one.c_out * one.patch_len()).map(|weight| make(weight, one)).collect()
 }
 
 impl Forward {
     /// From OIHW weights.
     pub fn new(weight: &[f32], shape: ConvShape) -> Self {
-        match is_winograd(&shape) {
-            true => Self::Winograd(winograd::Weights::forward(weight, shape.c_out, shape.c_in)),
-            false => Self::Im2col(im2col::Weights::forward(weight, shape)),
-        }
+        Self(per_group(weight, shape, |weight, shape| match is_winograd(&shape) {
+            true => Weights::Winograd(winograd::Weights::forward(weight, shape.c_out, shape.c_in)),
+            false => Weights::Im2col(im2col::Weights::forward(weight, shape)),
+        }))
     }
 }
 
 impl Backward {
     /// From OIHW weights.
     pub fn new(weight: &[f32], shape: ConvShape) -> Self {
-        match is_winograd(&shape) {
-            true => Self::Winograd(winograd::Weights::backward(weight, shape.c_out, shape.c_in)),
-            false => Self::Im2col(im2col::Weights::backward(weight, shape)),
-        }
+        Self(per_group(weight, shape, |weight, shape| match is_winograd(&shape) {
+            true => Weights::Winograd(winograd::Weights::backward(weight, shape.c_out, shape.c_in)),
+            false => Weights::Im2col(im2col::Weights::backward(weight, shape)),
+        }))
     }
 }
 
@@ -57,34 +65,71 @@ pub fn forward(
     residual: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    assert_eq!(x.len(), shape.batch * shape.height * shape.width * shape.c_in);
+    assert_eq!(x.len(), shape.in_len());
     assert_eq!(y.len(), shape.out_len());
     assert!(residual.is_none_or(|r| r.len() == y.len()) && bias.is_none_or(|b| b.len() == shape.c_out));
-    match weights {
-        Forward::Winograd(w) => winograd::forward(shape, x, w, bias, residual, y),
-        Forward::Im2col(w) => im2col::forward(shape, x, w, bias, residual, y),
+    let one = shape.one_group();
+    let group =
+        |weights: &Weights, x: &[f32], bias: Option<&[f32]>, residual: Option<&[f32]>, y: &mut [f32]| match weights {
+            Weights::Winograd(w) => winograd::forward(one, x, w, bias, residual, y),
+            Weights::Im2col(w) => im2col::forward(one, x, w, bias, residual, y),
+        };
+    if let [weights] = weights.0.as_slice() {
+        return group(weights, x, bias, residual, y);
+    }
+    for (g, weights) in weights.0.iter().enumerate() {
+        let bias = bias.map(|b| &b[g * one.c_out..][..one.c_out]);
+        let residual = residual.map(|r| channels_of(r, shape.c_out, g * one.c_out, one.c_out));
+        let mut part = vec![0.0; one.out_len()];
+        let x = channels_of(x, shape.c_in, g * one.c_in, one.c_in);
+        group(weights, &x, bias, residual.as_deref(), &mut part);
+        elementwise::set_columns(&part, one.c_out, y, shape.c_out, g * one.c_out);
     }
 }
 
 /// `dx = dL/dx`, NHWC of the input's size.
 pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Backward, dx: &mut [f32]) {
     assert_eq!(dy.len(), shape.out_len());
-    assert_eq!(dx.len(), shape.batch * shape.height * shape.width * shape.c_in);
-    match weights {
-        Backward::Winograd(w) => winograd::forward(shape.transposed(), dy, w, None, None, dx),
-        Backward::Im2col(w) => im2col::input_gradient(shape, dy, w, dx),
+    assert_eq!(dx.len(), shape.in_len());
+    let one = shape.one_group();
+    let group = |weights: &Weights, dy: &[f32], dx: &mut [f32]| match weights {
+        Weights::Winograd(w) => winograd::forward(one.transposed(), dy, w, None, None, dx),
+        Weights::Im2col(w) => im2col::input_gradient(one, dy, w, dx),
+    };
+    if let [weights] = weights.0.as_slice() {
+        return group(weights, dy, dx);
+    }
+    for (g, weights) in weights.0.iter().enumerate() {
+        let mut part = vec![0.0; one.in_len()];
+        group(weights, &channels_of(dy, shape.c_out, g * one.c_out, one.c_out), &mut part);
+        elementwise::set_columns(&part, one.c_in, dx, shape.c_in, g * one.c_in);
     }
 }
 
 /// `dw += dL/dw`, OIHW.
 pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    assert_eq!(x.len(), shape.batch * shape.height * shape.width * shape.c_in);
+    assert_eq!(x.len(), shape.in_len());
     assert_eq!(dy.len(), shape.out_len());
     assert_eq!(dw.len(), shape.c_out * shape.patch_len());
-    match is_winograd(&shape) {
-        true => winograd::weight_gradient(shape, x, dy, dw),
-        false => im2col::weight_gradient(shape, x, dy, dw),
+    let one = shape.one_group();
+    let group = |x: &[f32], dy: &[f32], dw: &mut [f32]| match is_winograd(&one) {
+        true => winograd::weight_gradient(one, x, dy, dw),
+        false => im2col::weight_gradient(one, x, dy, dw),
+    };
+    if shape.groups == 1 {
+        return group(x, dy, dw);
     }
+    for (g, dw) in dw.chunks_exact_mut(one.c_out * one.patch_len()).enumerate() {
+        let x = channels_of(x, shape.c_in, g * one.c_in, one.c_in);
+        group(&x, &channels_of(dy, shape.c_out, g * one.c_out, one.c_out), dw);
+    }
+}
+
+/// `take` of the channels of every pixel, from number `from` on.
+fn channels_of(x: &[f32], channels: usize, from: usize, take: usize) -> Vec<f32> {
+    let mut part = vec![0.0; x.len() / channels * take];
+    elementwise::columns(x, channels, from, take, &mut part);
+    part
 }
 
 /// `db += dL/db`: the sum of the NHWC gradient over all pixels.
@@ -125,17 +170,19 @@ mod tests {
         let (oh, ow) = s.out_size();
         for b in 0..s.batch {
             for (oy, ox) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
-                for (ky, kx) in (0..s.kernel).flat_map(|y| (0..s.kernel).map(move |x| (y, x))) {
-                    let (y, x) = ((oy * s.stride + ky).wrapping_sub(s.pad), (ox * s.stride + kx).wrapping_sub(s.pad));
+                for (ky, kx) in (0..s.kernel[0]).flat_map(|y| (0..s.kernel[1]).map(move |x| (y, x))) {
+                    let y = (oy * s.stride + ky * s.dilation).wrapping_sub(s.pad[0]);
+                    let x = (ox * s.stride + kx * s.dilation).wrapping_sub(s.pad[1]);
                     if y >= s.height || x >= s.width {
                         continue;
                     }
+                    let (inputs, outputs) = (s.c_in / s.groups, s.c_out / s.groups);
                     for co in 0..s.c_out {
-                        for ci in 0..s.c_in {
+                        for ci in 0..inputs {
                             visit(
                                 ((b * oh + oy) * ow + ox) * s.c_out + co,
-                                ((b * s.height + y) * s.width + x) * s.c_in + ci,
-                                ((co * s.c_in + ci) * s.kernel + ky) * s.kernel + kx,
+                                ((b * s.height + y) * s.width + x) * s.c_in + co / outputs * inputs + ci,
+                                ((co * inputs + ci) * s.kernel[0] + ky) * s.kernel[1] + kx,
                             );
                         }
                     }
@@ -152,15 +199,8 @@ mod tests {
 
     #[test]
     fn agrees_with_the_definition_forward_and_backward() {
-        let shape = |batch, height, width, c_in, c_out, kernel, stride, pad| ConvShape {
-            batch,
-            height,
-            width,
-            c_in,
-            c_out,
-            kernel,
-            stride,
-            pad,
+        let shape = |batch, height, width, c_in, c_out, kernel, stride, pad| {
+            ConvShape::square([batch, height, width], (c_in, c_out), kernel, stride, pad)
         };
         for s in [
             shape(2, 8, 8, 48, 48, 3, 1, 1),
@@ -173,6 +213,12 @@ mod tests {
             shape(1, 23, 19, 3, 10, 11, 4, 2),
             shape(2, 7, 7, 24, 40, 5, 1, 2),
             shape(1, 1, 1, 16, 16, 3, 1, 1),
+            ConvShape { dilation: 2, ..shape(2, 11, 9, 16, 20, 3, 1, 2) },
+            ConvShape { dilation: 3, ..shape(1, 17, 15, 6, 10, 3, 2, 3) },
+            ConvShape { kernel: [1, 7], pad: [0, 3], ..shape(2, 6, 10, 20, 16, 1, 1, 0) },
+            ConvShape { kernel: [5, 2], pad: [2, 0], ..shape(1, 9, 8, 7, 12, 1, 2, 0) },
+            ConvShape { groups: 3, ..shape(2, 7, 8, 48, 51, 3, 1, 1) },
+            ConvShape { groups: 12, ..shape(1, 8, 6, 12, 24, 3, 2, 1) },
         ] {
             let x = values(s.batch * s.height * s.width * s.c_in, 1);
             let w = values(s.c_out * s.patch_len(), 2);

@@ -1,54 +1,9 @@
-//! Activations and the moves of values between layouts.
+//! Sums, and the moves of values between layouts.
 
 use rayon::prelude::*;
 
-use super::math;
-use super::simd::{self, Simd, WithSimd, for_lanes};
-
 /// Values handled by one thread at once.
 const BLOCK: usize = 32 << 10;
-
-/// `y = x · σ(x)`.
-pub fn silu(x: &[f32], y: &mut [f32]) {
-    y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| {
-        simd::dispatch(Silu { x, dy: None, out: y });
-    });
-}
-
-/// `dx = dy · d silu(x)`.
-pub fn silu_gradient(x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    dx.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).zip(dy.par_chunks(BLOCK)).for_each(|((dx, x), dy)| {
-        simd::dispatch(Silu { x, dy: Some(dy), out: dx });
-    });
-}
-
-struct Silu<'a> {
-    x: &'a [f32],
-    dy: Option<&'a [f32]>,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for Silu<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) {
-        let one = s.splat_f32s(1.0);
-        for_lanes!(s, self.x.len(), |i, mask| {
-            unsafe {
-                let x = simd::load_masked(s, self.x.as_ptr().add(i), mask);
-                let sig = math::sigmoid(s, x);
-                let out = match self.dy {
-                    None => s.mul_f32s(x, sig),
-                    Some(dy) => {
-                        let slope = s.mul_add_e_f32s(x, s.sub_f32s(one, sig), one);
-                        s.mul_f32s(simd::load_masked(s, dy.as_ptr().add(i), mask), s.mul_f32s(sig, slope))
-                    }
-                };
-                simd::store_masked(s, self.out.as_mut_ptr().add(i), out, mask);
-            }
-        });
-    }
-}
 
 /// `sum += x`.
 pub fn add_assign(sum: &mut [f32], x: &[f32]) {
@@ -116,6 +71,16 @@ pub fn columns(x: &[f32], channels: usize, from: usize, take: usize, y: &mut [f3
     y.par_chunks_mut(rows * take).zip(x.par_chunks(rows * channels)).for_each(|(y, x)| {
         for (y, x) in y.chunks_exact_mut(take).zip(x.chunks_exact(channels)) {
             y.copy_from_slice(&x[from..from + take]);
+        }
+    });
+}
+
+/// Puts `[pixels, take]` into the columns from `from` on of `[pixels, channels]`: the inverse of [`columns`].
+pub fn set_columns(part: &[f32], take: usize, x: &mut [f32], channels: usize, from: usize) {
+    let rows = (BLOCK / channels).max(1);
+    x.par_chunks_mut(rows * channels).zip(part.par_chunks(rows * take)).for_each(|(x, part)| {
+        for (x, part) in x.chunks_exact_mut(channels).zip(part.chunks_exact(take)) {
+            x[from..from + take].copy_from_slice(part);
         }
     });
 }

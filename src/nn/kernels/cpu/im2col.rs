@@ -24,7 +24,7 @@ pub struct Weights(Vec<f32>);
 impl Weights {
     /// For the forward pass, from OIHW: row `(ky·k + kx)·c_in + ci`, column `co`.
     pub fn forward(weight: &[f32], shape: ConvShape) -> Self {
-        let (taps, c_in, c_out) = (shape.kernel * shape.kernel, shape.c_in, shape.c_out);
+        let (taps, c_in, c_out) = (shape.taps(), shape.c_in, shape.c_out);
         let mut matrix = vec![0.0; weight.len()];
         let out = SendPtr(matrix.as_mut_ptr());
         (0..c_in).into_par_iter().with_min_len(8).for_each(|ci| {
@@ -40,7 +40,7 @@ impl Weights {
 
     /// For the input gradient: the transpose of [`Weights::forward`].
     pub fn backward(weight: &[f32], shape: ConvShape) -> Self {
-        let (taps, c_in, depth) = (shape.kernel * shape.kernel, shape.c_in, shape.patch_len());
+        let (taps, c_in, depth) = (shape.taps(), shape.c_in, shape.patch_len());
         let mut matrix = vec![0.0; weight.len()];
         matrix.par_chunks_exact_mut(depth).zip(weight.par_chunks_exact(depth)).with_min_len(8).for_each(|(row, w)| {
             for (ci, w) in w.chunks_exact(taps).enumerate() {
@@ -112,7 +112,8 @@ pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut 
         return;
     }
     let (out_h, out_w) = shape.out_size();
-    let ConvShape { height, width, c_in, kernel, stride, pad, .. } = shape;
+    let ConvShape { height, width, c_in, kernel: [_, kernel], stride, pad: [pad_y, pad_x], dilation, .. } = shape;
+    let extent = shape.extent()[0];
     // Bands of input rows whose patches stay in cache until they are summed up. A band computes all patches that reach into
     // it, those on its border a second time: no two threads write one value.
     let patch_rows = (BLOCK_VALUES / (out_w * depth).max(1)).clamp(1, out_h);
@@ -122,8 +123,8 @@ pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut 
     (0..shape.batch * bands).into_par_iter().for_each(|i| {
         let (image, top) = (i / bands, i % bands * band);
         let bottom = (top + band).min(height);
-        let first = (top + pad + 1).saturating_sub(kernel).div_ceil(stride).min(out_h);
-        let last = ((bottom - 1 + pad) / stride + 1).clamp(first, out_h);
+        let first = (top + pad_y + 1).saturating_sub(extent).div_ceil(stride).min(out_h);
+        let last = ((bottom - 1 + pad_y) / stride + 1).clamp(first, out_h);
         let rows = (image * height + top) * width * c_in..(image * height + bottom) * width * c_in;
         // SAFETY: the bands are disjoint.
         let dx = unsafe { std::slice::from_raw_parts_mut(out.add(rows.start), rows.len()) };
@@ -134,17 +135,28 @@ pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut 
             for (n, patch) in patches.chunks_exact(depth).enumerate() {
                 let (oy, ox) = (first + n / out_w, n % out_w);
                 for (ky, taps) in patch.chunks_exact(kernel * c_in).enumerate() {
-                    let y = (oy * stride + ky).wrapping_sub(pad);
+                    let y = (oy * stride + ky * dilation).wrapping_sub(pad_y);
                     if !(top..bottom).contains(&y) {
                         continue;
                     }
                     let dx = &mut dx[(y - top) * width * c_in..][..width * c_in];
-                    // The part of the patch that lies within the row, all its columns in one run.
                     let left = ox * stride;
-                    let (skip, end) = (pad.saturating_sub(left), kernel.min((width + pad).saturating_sub(left)));
-                    if skip < end {
-                        let dx = &mut dx[(left + skip - pad) * c_in..(left + end - pad) * c_in];
-                        dx.iter_mut().zip(&taps[skip * c_in..end * c_in]).for_each(|(dx, p)| *dx += p);
+                    let add = |dx: &mut [f32], taps: &[f32]| dx.iter_mut().zip(taps).for_each(|(dx, p)| *dx += p);
+                    if dilation == 1 {
+                        // The part of the patch that lies within the row, all its columns in one run.
+                        let (skip, end) =
+                            (pad_x.saturating_sub(left), kernel.min((width + pad_x).saturating_sub(left)));
+                        if skip < end {
+                            let dx = &mut dx[(left + skip - pad_x) * c_in..(left + end - pad_x) * c_in];
+                            add(dx, &taps[skip * c_in..end * c_in]);
+                        }
+                        continue;
+                    }
+                    for (kx, tap) in taps.chunks_exact(c_in).enumerate() {
+                        let x = (left + kx * dilation).wrapping_sub(pad_x);
+                        if x < width {
+                            add(&mut dx[x * c_in..][..c_in], tap);
+                        }
                     }
                 }
             }
@@ -157,8 +169,8 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
     let (depth, c_out) = (shape.patch_len(), shape.c_out);
     let (out_h, out_w) = shape.out_size();
     let pixels = shape.batch * out_h * out_w;
-    // Whole rounds of blocks, so that gathering and multiplying both keep every thread busy.
-    let chunk = (BLOCK_VALUES / depth).max(16) * rayon::current_num_threads();
+    // The same on any number of threads, and so are the sums.
+    let chunk = (BLOCK_VALUES / depth).max(16) * 2;
     scratch::with(depth * c_out, |sum| {
         let sum_ptr = SendPtr(sum.as_mut_ptr());
         for start in (0..pixels).step_by(chunk) {
@@ -197,7 +209,7 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
                 });
             }
         }
-        let taps = shape.kernel * shape.kernel;
+        let taps = shape.taps();
         let (c_in, sum) = (shape.c_in, &*sum);
         dw.par_chunks_exact_mut(depth).enumerate().for_each(|(co, dw)| {
             for tap in 0..taps {
@@ -232,25 +244,25 @@ fn with_patches(shape: ConvShape, x: &[f32], pixels: Range<usize>, body: impl Fn
 
 /// Fills `patches` with the patches of the output pixels from `first` on.
 fn gather(shape: ConvShape, x: &[f32], first: usize, patches: &mut [f32]) {
-    let ConvShape { height, width, c_in, kernel, stride, pad, .. } = shape;
+    let ConvShape { height, width, c_in, kernel: [_, kernel], stride, pad: [pad_y, pad_x], dilation, .. } = shape;
     let (out_h, out_w) = shape.out_size();
     for (i, patch) in patches.chunks_exact_mut(shape.patch_len()).enumerate() {
         let pixel = first + i;
         let (image, oy, ox) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
         for (ky, row) in patch.chunks_exact_mut(kernel * c_in).enumerate() {
-            let y = (oy * stride + ky).wrapping_sub(pad);
+            let y = (oy * stride + ky * dilation).wrapping_sub(pad_y);
             if y >= height {
                 row.fill(0.0);
                 continue;
             }
             let src = &x[(image * height + y) * width * c_in..][..width * c_in];
             let left = ox * stride;
-            if left >= pad && left + kernel <= width + pad {
-                row.copy_from_slice(&src[(left - pad) * c_in..][..kernel * c_in]);
+            if dilation == 1 && left >= pad_x && left + kernel <= width + pad_x {
+                row.copy_from_slice(&src[(left - pad_x) * c_in..][..kernel * c_in]);
                 continue;
             }
             for (kx, out) in row.chunks_exact_mut(c_in).enumerate() {
-                let x = (left + kx).wrapping_sub(pad);
+                let x = (left + kx * dilation).wrapping_sub(pad_x);
                 match x < width {
                     true => out.copy_from_slice(&src[x * c_in..][..c_in]),
                     false => out.fill(0.0),

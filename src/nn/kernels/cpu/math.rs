@@ -29,10 +29,52 @@ pub fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
     s.div_f32s(one, s.add_f32s(one, exp(s, s.neg_f32s(x))))
 }
 
+/// The error function to a few units in the last place: a rational approximation on [−4, 4], beyond which it is ±1.
+#[inline(always)]
+pub fn erf<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    const ABOVE: [f32; 6] =
+        [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906_3e-4, -2.954_6e-3, -1.609_603_3e-2];
+    const BELOW: [f32; 4] = [-2.133_740_5e-4, -1.682_827e-3, -7.373_329_2e-3, -1.426_474e-2];
+    let x = s.min_f32s(s.max_f32s(x, s.splat_f32s(-4.0)), s.splat_f32s(4.0));
+    let square = s.mul_f32s(x, x);
+    let mut above = s.splat_f32s(-2.726_142_3e-10);
+    for c in ABOVE {
+        above = s.mul_add_f32s(above, square, s.splat_f32s(c));
+    }
+    let mut below = s.splat_f32s(-1.456_607_2e-5);
+    for c in BELOW {
+        below = s.mul_add_f32s(below, square, s.splat_f32s(c));
+    }
+    s.div_f32s(s.mul_f32s(x, above), below)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::simd::{self, WithSimd};
     use super::*;
+
+    struct Erf<'a>(&'a mut [f32]);
+
+    impl WithSimd for Erf<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, s: S) {
+            let (head, tail) = S::as_mut_simd_f32s(self.0);
+            assert!(tail.is_empty());
+            head.iter_mut().for_each(|v| *v = erf(s, *v));
+        }
+    }
+
+    #[test]
+    fn the_error_function_agrees_with_the_standard_library() {
+        let x: Vec<f32> = (0..4096).map(|i| (i as f32 - 2048.0) / 400.0).collect();
+        let mut y = x.clone();
+        simd::dispatch(Erf(&mut y));
+        for (x, y) in x.iter().zip(&y) {
+            let want = libm::erf(*x as f64);
+            assert!((*y as f64 - want).abs() <= 4e-7, "erf({x}) = {y}, not {want}");
+        }
+    }
 
     struct Exp<'a>(&'a mut [f32]);
 

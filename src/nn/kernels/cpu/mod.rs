@@ -1,17 +1,20 @@
 //! Kernels of our own on plain f32 slices, images channels-last (NHWC): every inner loop runs over contiguous channels,
 //! whatever the image size. This file brings tensors to them.
 
+mod activation;
 pub mod attention;
 pub mod conv;
 pub mod elementwise;
 mod gemm;
 mod im2col;
+mod images;
 mod math;
 pub mod norm;
 pub mod optimizer;
 pub mod rows;
 mod scratch;
 pub mod simd;
+mod spread;
 mod values;
 mod winograd;
 
@@ -19,7 +22,8 @@ use candle_core::{D, Device, Tensor};
 
 use self::norm::Stats;
 use self::values::{accumulated, build, values};
-use super::shape::{AttentionShape, ConvShape, NormShape, RowNorm};
+use super::resample::Axis;
+use super::shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
 use super::{Kernels, NormGradients, Saved};
 use crate::nn::adamw::{Moments, Update};
 use crate::nn::params::{Form, Weight};
@@ -34,16 +38,16 @@ impl Kernels for Cpu {
         &self,
         shape: ConvShape,
         weight: &Weight,
-        bias: &Tensor,
+        bias: Option<&Tensor>,
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
         let packed = weight.in_form(Form::Forward, || Ok(conv::Forward::new(&values(weight.tensor())?, shape)))?;
-        let (x, bias) = (values(x)?, values(bias)?);
-        let residual = residual.map(values).transpose()?;
+        let x = values(x)?;
+        let (bias, residual) = (bias.map(values).transpose()?, residual.map(values).transpose()?);
         let (height, width) = shape.out_size();
         let y = build((shape.batch, height, width, shape.c_out), |y| {
-            conv::forward(shape, &x, &packed, Some(&bias), residual.as_deref(), y)
+            conv::forward(shape, &x, &packed, bias.as_deref(), residual.as_deref(), y)
         })?;
         Ok(y)
     }
@@ -69,12 +73,13 @@ impl Kernels for Cpu {
     fn group_norm(
         &self,
         shape: NormShape,
-        [weight, bias]: [&Tensor; 2],
+        weight_bias: Option<[&Tensor; 2]>,
         x: &Tensor,
         scale_shift: Option<&Tensor>,
     ) -> Result<(Tensor, Saved)> {
         let scale_shift = scale_shift.map(values).transpose()?;
-        let (gain, shift) = affine(shape.batch, &values(weight)?, &values(bias)?, scale_shift.as_deref());
+        let (weight, bias) = weight_and_bias(shape, weight_bias)?;
+        let (gain, shift) = affine(shape.batch, &weight, &bias, scale_shift.as_deref());
         let data = values(x)?;
         let mut stats = None;
         let y = build(x.shape(), |y| stats = Some(norm::forward(shape, &data, &gain, &shift, y)))?;
@@ -86,7 +91,7 @@ impl Kernels for Cpu {
     fn group_norm_gradients(
         &self,
         shape: NormShape,
-        [weight, bias]: [&Tensor; 2],
+        weight_bias: Option<[&Tensor; 2]>,
         x: &Tensor,
         scale_shift: Option<&Tensor>,
         saved: &Saved,
@@ -116,7 +121,7 @@ impl Kernels for Cpu {
             })
         };
         let affine = if trains { Some([fold(&dgain)?, fold(&dshift)?]) } else { None };
-        let (weight, bias) = (values(weight)?, values(bias)?);
+        let (weight, bias) = weight_and_bias(shape, weight_bias)?;
         let of_scale_shift = || {
             build((batch, 2 * channels), |out| {
                 for (i, out) in out.iter_mut().enumerate() {
@@ -132,16 +137,23 @@ impl Kernels for Cpu {
         Ok(NormGradients { x: dx, affine, scale_shift: scale_shift.map(|_| of_scale_shift()).transpose()? })
     }
 
-    fn row_norm(&self, norm: RowNorm, weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
-        let (data, weight) = (values(x)?, values(weight)?);
-        let bias = bias.map(values).transpose()?;
-        Ok(build(x.shape(), |y| rows::normalize(norm, &data, &weight, bias.as_deref(), y))?)
+    fn row_norm(&self, norm: RowNorm, weight: Option<&Tensor>, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+        let data = values(x)?;
+        let (weight, bias) = (weight.map(values).transpose()?, bias.map(values).transpose()?);
+        Ok(build(x.shape(), |y| rows::normalize(norm, &data, weight.as_deref(), bias.as_deref(), y))?)
     }
 
-    fn row_norm_gradients(&self, norm: RowNorm, weight: &Tensor, x: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
-        let (data, weight, dy) = (values(x)?, values(weight)?, values(dy)?);
+    fn row_norm_gradients(
+        &self,
+        norm: RowNorm,
+        weight: Option<&Tensor>,
+        x: &Tensor,
+        dy: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        let (data, dy) = (values(x)?, values(dy)?);
+        let weight = weight.map(values).transpose()?;
         let mut sums = None;
-        let dx = build(x.shape(), |dx| sums = Some(rows::normalize_gradient(norm, &data, &weight, &dy, dx)))?;
+        let dx = build(x.shape(), |dx| sums = Some(rows::normalize_gradient(norm, &data, weight.as_deref(), &dy, dx)))?;
         let (dw, db) = sums.unwrap_or_default();
         let tensor = |v| Tensor::from_vec(v, norm.width, x.device());
         Ok([dx, tensor(dw)?, tensor(db)?])
@@ -157,11 +169,19 @@ impl Kernels for Cpu {
         Ok(build(y.shape(), |dx| rows::softmax_gradient(&data, &dy, width, dx))?)
     }
 
-    fn attention(&self, shape: AttentionShape, [q, k, v]: [&Tensor; 3]) -> Result<(Tensor, Saved)> {
+    fn attention(
+        &self,
+        shape: AttentionShape,
+        [q, k, v]: [&Tensor; 3],
+        bias: Option<&Tensor>,
+    ) -> Result<(Tensor, Saved)> {
         let size = q.shape();
         let (q, k, v) = (values(q)?, values(k)?, values(v)?);
         let mut log_sums = Vec::new();
-        let y = build(size, |y| log_sums = attention::forward(shape, &q, &k, &v, y))?;
+        let heads = bias.map(|bias| bias.dim(1)).transpose()?.unwrap_or(1);
+        let bias = bias.map(values).transpose()?;
+        let bias = bias.as_deref().map(|values| attention::Bias { values, heads });
+        let y = build(size, |y| log_sums = attention::forward(shape, (&q, &k, &v), bias, y))?;
         Ok((y, vec![flat(log_sums)?]))
     }
 
@@ -169,6 +189,7 @@ impl Kernels for Cpu {
         &self,
         shape: AttentionShape,
         [q, k, v]: [&Tensor; 3],
+        bias: Option<&Tensor>,
         y: &Tensor,
         saved: &Saved,
         dy: &Tensor,
@@ -181,20 +202,55 @@ impl Kernels for Cpu {
         {
             let (y, log_sums, dy) = (values(y)?, values(log_sums)?, values(dy)?);
             let (q, k, v) = (values(q)?, values(k)?, values(v)?);
-            attention::backward(shape, (&q, &k, &v), (&y, &log_sums), &dy, &mut dq, &mut dk, &mut dv);
+            let heads = bias.map(|bias| bias.dim(1)).transpose()?.unwrap_or(1);
+            let bias = bias.map(values).transpose()?;
+            let bias = bias.as_deref().map(|values| attention::Bias { values, heads });
+            attention::backward(shape, (&q, &k, &v), bias, (&y, &log_sums), &dy, &mut dq, &mut dk, &mut dv);
         }
         let tensor = |values, of: &Tensor| Tensor::from_vec(values, of.shape(), of.device());
         Ok([tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?])
     }
 
-    fn silu(&self, x: &Tensor) -> Result<Tensor> {
+    fn activate(&self, f: Activation, x: &Tensor) -> Result<Tensor> {
         let data = values(x)?;
-        Ok(build(x.shape(), |y| elementwise::silu(&data, y))?)
+        Ok(build(x.shape(), |y| activation::activate(f, &data, y))?)
     }
 
-    fn silu_gradient(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    fn activate_gradient(&self, f: Activation, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let (data, dy) = (values(x)?, values(dy)?);
-        Ok(build(x.shape(), |dx| elementwise::silu_gradient(&data, &dy, dx))?)
+        Ok(build(x.shape(), |dx| activation::gradient(f, &data, &dy, dx))?)
+    }
+
+    fn gated(&self, f: Activation, x: &Tensor) -> Result<Tensor> {
+        let (width, data) = (x.dim(D::Minus1)? / 2, values(x)?);
+        Ok(build(with_width(x, width), |y| activation::gated(f, width, &data, y))?)
+    }
+
+    fn gated_gradient(&self, f: Activation, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (width, data, dy) = (dy.dim(D::Minus1)?, values(x)?, values(dy)?);
+        Ok(build(x.shape(), |dx| activation::gated_gradient(f, width, &data, &dy, dx))?)
+    }
+
+    fn rotate(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+        let ((_, _, heads, dim), data) = (x.dims4()?, values(x)?);
+        let (cos, sin) = (values(cos)?, values(sin)?);
+        Ok(build(x.shape(), |y| spread::rotate(&data, heads, &cos, &sin, dim, y))?)
+    }
+
+    fn resample(&self, x: &Tensor, axes: &[Axis; 2]) -> Result<Tensor> {
+        let ((b, _, _, c), data) = (x.dims4()?, values(x)?);
+        let [h, w] = axes.each_ref().map(|axis| axis.outputs().len());
+        Ok(build((b, h, w, c), |y| images::resample(&data, axes, c, y))?)
+    }
+
+    fn max_pool(&self, shape: PoolShape, x: &Tensor) -> Result<Tensor> {
+        let ((h, w), data) = (shape.out_size(), values(x)?);
+        Ok(build((shape.batch, h, w, shape.channels), |y| images::max_pool(shape, &data, y))?)
+    }
+
+    fn max_pool_gradient(&self, shape: PoolShape, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (data, dy) = (values(x)?, values(dy)?);
+        Ok(build(x.shape(), |dx| images::max_pool_gradient(shape, &data, &dy, dx))?)
     }
 
     fn upsample2(&self, x: &Tensor) -> Result<Tensor> {
@@ -208,14 +264,15 @@ impl Kernels for Cpu {
     }
 
     fn concat(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        let ((batch, h, w, ca), cb) = (a.dims4()?, b.dim(D::Minus1)?);
+        let (ca, cb) = (a.dim(D::Minus1)?, b.dim(D::Minus1)?);
+        let shape = with_width(a, ca + cb);
         let (a, b) = (values(a)?, values(b)?);
-        Ok(build((batch, h, w, ca + cb), |y| elementwise::concat(&a, ca, &b, cb, y))?)
+        Ok(build(shape, |y| elementwise::concat(&a, ca, &b, cb, y))?)
     }
 
     fn channels(&self, x: &Tensor, from: usize, take: usize) -> Result<Tensor> {
-        let ((batch, h, w, c), data) = (x.dims4()?, values(x)?);
-        Ok(build((batch, h, w, take), |y| elementwise::columns(&data, c, from, take, y))?)
+        let (c, data) = (x.dim(D::Minus1)?, values(x)?);
+        Ok(build(with_width(x, take), |y| elementwise::columns(&data, c, from, take, y))?)
     }
 
     fn unshuffle(&self, x: &Tensor, s: usize) -> Result<Tensor> {
@@ -238,6 +295,31 @@ impl Kernels for Cpu {
         })?)
     }
 
+    fn add_spread(&self, spread: Spread, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let (data, b) = (values(a)?, values(b)?);
+        Ok(build(a.shape(), |y| spread::combine(spread, &data, &b, y, |a, b| a + b))?)
+    }
+
+    fn multiply(&self, spread: Spread, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let (data, b) = (values(a)?, values(b)?);
+        Ok(build(a.shape(), |y| spread::combine(spread, &data, &b, y, |a, b| a * b))?)
+    }
+
+    fn sum_spread(&self, spread: Spread, x: &Tensor) -> Result<Tensor> {
+        let x = values(x)?;
+        Ok(build((spread.outer, spread.inner), |y| spread::sum(spread, &x, y))?)
+    }
+
+    fn affine(&self, x: &Tensor, gain: f32, offset: f32) -> Result<Tensor> {
+        let data = values(x)?;
+        Ok(build(x.shape(), |y| spread::affine(&data, gain, offset, y))?)
+    }
+
+    fn sqrt(&self, x: &Tensor) -> Result<Tensor> {
+        let data = values(x)?;
+        Ok(build(x.shape(), |y| y.iter_mut().zip(&*data).for_each(|(y, x)| *y = x.sqrt()))?)
+    }
+
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {
         Ok(elementwise::sum_of_squares(&values(x)?))
     }
@@ -256,10 +338,27 @@ impl Kernels for Cpu {
     }
 }
 
+/// The shape of `x` with another last dimension.
+fn with_width(x: &Tensor, width: usize) -> Vec<usize> {
+    let mut dims = x.dims().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = width;
+    }
+    dims
+}
+
 /// Values that an operation keeps, as a tensor.
 fn flat(values: Vec<f32>) -> Result<Tensor> {
     let len = values.len();
     Ok(Tensor::from_vec(values, len, &Device::Cpu)?)
+}
+
+/// Weight and bias of a group normalization, ones and zeros where it has none.
+fn weight_and_bias(shape: NormShape, weight_bias: Option<[&Tensor; 2]>) -> Result<(Vec<f32>, Vec<f32>)> {
+    Ok(match weight_bias {
+        Some([weight, bias]) => (values(weight)?.to_vec(), values(bias)?.to_vec()),
+        None => (vec![1.0; shape.channels], vec![0.0; shape.channels]),
+    })
 }
 
 /// Gain and shift per image and channel from the layer's weights and the optional scale and shift per image.

@@ -30,7 +30,7 @@ pub fn softmax_gradient(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
 }
 
 /// `y = x̂ · weight + bias` along rows.
-pub fn normalize(norm: RowNorm, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+pub fn normalize(norm: RowNorm, x: &[f32], weight: Option<&[f32]>, bias: Option<&[f32]>, y: &mut [f32]) {
     let block = block(norm.width);
     y.par_chunks_mut(block)
         .zip(x.par_chunks(block))
@@ -41,7 +41,7 @@ pub fn normalize(norm: RowNorm, x: &[f32], weight: &[f32], bias: Option<&[f32]>,
 pub fn normalize_gradient(
     norm: RowNorm,
     x: &[f32],
-    weight: &[f32],
+    weight: Option<&[f32]>,
     dy: &[f32],
     dx: &mut [f32],
 ) -> (Vec<f32>, Vec<f32>) {
@@ -114,7 +114,7 @@ impl WithSimd for SoftmaxGradient<'_> {
 struct Normalize<'a> {
     norm: RowNorm,
     x: &'a [f32],
-    weight: &'a [f32],
+    weight: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
     y: &'a mut [f32],
 }
@@ -130,8 +130,10 @@ impl WithSimd for Normalize<'_> {
             for_lanes!(s, width, |i, mask| {
                 unsafe {
                     let x = s.sub_f32s(simd::load_masked(s, x.as_ptr().add(i), mask), mean);
-                    let weight = simd::load_masked(s, self.weight.as_ptr().add(i), mask);
-                    let mut z = s.mul_f32s(s.mul_f32s(x, rstd), weight);
+                    let mut z = s.mul_f32s(x, rstd);
+                    if let Some(weight) = self.weight {
+                        z = s.mul_f32s(z, simd::load_masked(s, weight.as_ptr().add(i), mask));
+                    }
                     if let Some(bias) = self.bias {
                         z = s.add_f32s(z, simd::load_masked(s, bias.as_ptr().add(i), mask));
                     }
@@ -145,7 +147,7 @@ impl WithSimd for Normalize<'_> {
 struct NormalizeGradient<'a> {
     norm: RowNorm,
     x: &'a [f32],
-    weight: &'a [f32],
+    weight: Option<&'a [f32]>,
     dy: &'a [f32],
     dx: &'a mut [f32],
     /// Σ dy·x̂, then Σ dy, per column.
@@ -172,8 +174,11 @@ impl WithSimd for NormalizeGradient<'_> {
                     let along = s.mul_add_e_f32s(d, normal, simd::load_masked(s, dots, mask));
                     simd::store_masked(s, dots, along, mask);
                     simd::store_masked(s, plain, s.add_f32s(d, simd::load_masked(s, plain, mask)), mask);
-                    // The weight reads as zero beyond the row, and so does what is summed here.
-                    let d = s.mul_f32s(d, simd::load_masked(s, self.weight.as_ptr().add(i), mask));
+                    // The gradient reads as zero beyond the row, and so does what is summed here.
+                    let d = match self.weight {
+                        Some(weight) => s.mul_f32s(d, simd::load_masked(s, weight.as_ptr().add(i), mask)),
+                        None => d,
+                    };
                     sum = s.add_f32s(sum, d);
                     dot = s.mul_add_e_f32s(d, normal, dot);
                 }
@@ -188,8 +193,10 @@ impl WithSimd for NormalizeGradient<'_> {
                 unsafe {
                     let mut normal = s.sub_f32s(simd::load_masked(s, x.as_ptr().add(i), mask), mean_v);
                     normal = s.mul_f32s(normal, rstd_v);
-                    let weight = simd::load_masked(s, self.weight.as_ptr().add(i), mask);
-                    let d = s.mul_f32s(simd::load_masked(s, dy.as_ptr().add(i), mask), weight);
+                    let mut d = simd::load_masked(s, dy.as_ptr().add(i), mask);
+                    if let Some(weight) = self.weight {
+                        d = s.mul_f32s(d, simd::load_masked(s, weight.as_ptr().add(i), mask));
+                    }
                     let d = s.sub_f32s(s.sub_f32s(d, mean_d), s.mul_f32s(normal, mean_dot));
                     simd::store_masked(s, dx.as_mut_ptr().add(i), s.mul_f32s(d, rstd_v), mask);
                 }

@@ -424,7 +424,7 @@ impl WithSimd for InputTransform<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let ConvShape { height, width, c_in, pad, .. } = self.tiling.shape;
+        let ConvShape { height, width, c_in, pad: [pad, _], .. } = self.tiling.shape;
         let first = self.tiles.start;
         for tile in self.tiles {
             let (image, oy, ox) = self.tiling.origin(tile);

@@ -1,15 +1,18 @@
 //! The operations composed of candle's own: slower, on any device. What runs on CUDA, and what the tests hold the CPU kernels
 //! against.
 
+mod conv;
+mod images;
+mod tokens;
+
 use candle_core::{D, Result, Tensor, Var};
 
-use super::shape::{AttentionShape, Center, ConvShape, NormShape, RowNorm};
+use self::tokens::{attention_block, query_blocks, row_norm, softmax};
+use super::resample::Axis;
+use super::shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
 use super::{Kernels, NormGradients, Saved};
 use crate::nn::adamw::{Moments, Update};
 use crate::nn::params::Weight;
-
-/// Attention scores that exist at once: queries are taken in blocks, so that memory stays linear in the tokens.
-const SCORES: usize = 64 << 20;
 
 /// [`Kernels`] on any device.
 #[derive(Clone, Copy, Debug)]
@@ -20,37 +23,22 @@ impl Kernels for Composed {
         &self,
         shape: ConvShape,
         weight: &Weight,
-        bias: &Tensor,
+        bias: Option<&Tensor>,
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> crate::Result<Tensor> {
-        let y = planar(x)?.conv2d(&oihw(shape, weight)?, shape.pad, shape.stride, 1, 1)?;
-        let y = y.permute((0, 2, 3, 1))?.broadcast_add(bias)?;
+        let mut y = conv::forward(shape, weight.tensor(), x)?;
+        if let Some(bias) = bias {
+            y = y.broadcast_add(bias)?;
+        }
         Ok(match residual {
             Some(r) => (y + r)?,
             None => y.contiguous()?,
         })
     }
 
-    // Not by candle's autograd, which computes every gradient always, and that of the input by a transposed convolution
-    // that has only a plain loop for a kernel.
     fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> crate::Result<Tensor> {
-        let ConvShape { height, width, kernel, stride, pad, .. } = shape;
-        let weight = oihw(shape, weight)?;
-        let dx = if stride == 1 && kernel % 2 == 1 {
-            let turned = weight.flip(&[2, 3])?.transpose(0, 1)?.contiguous()?;
-            planar(dy)?.conv2d(&turned, kernel - 1 - pad, 1, 1, 1)?
-        } else {
-            let (out_height, _) = shape.out_size();
-            let rest = height + 2 * pad - kernel - (out_height - 1) * stride;
-            let dx = planar(dy)?.conv_transpose2d(&weight, pad, rest, stride, 1)?;
-            // Both sides got the same rest; the width may need another.
-            match dx.dim(3)? {
-                w if w > width => dx.narrow(3, 0, width)?,
-                w => dx.pad_with_zeros(3, 0, width - w)?,
-            }
-        };
-        Ok(dx.permute((0, 2, 3, 1))?.contiguous()?)
+        Ok(conv::input_gradient(shape, weight.tensor(), dy)?)
     }
 
     fn conv2d_weight_gradient(
@@ -60,10 +48,7 @@ impl Kernels for Composed {
         x: &Tensor,
         dy: &Tensor,
     ) -> crate::Result<Tensor> {
-        let ConvShape { kernel, stride, pad, .. } = shape;
-        let turned = |t: &Tensor| planar(t)?.transpose(0, 1)?.contiguous();
-        let dw = turned(x)?.conv2d(&turned(dy)?, pad, 1, stride, 1)?.transpose(0, 1)?;
-        Ok(dw.narrow(2, 0, kernel)?.narrow(3, 0, kernel)?.contiguous()?.reshape(weight.tensor().shape())?)
+        Ok(conv::weight_gradient(shape, x, dy)?.reshape(weight.tensor().shape())?)
     }
 
     fn bias_gradient(&self, dy: &Tensor) -> crate::Result<Tensor> {
@@ -73,42 +58,61 @@ impl Kernels for Composed {
     fn group_norm(
         &self,
         shape: NormShape,
-        [weight, bias]: [&Tensor; 2],
+        affine: Option<[&Tensor; 2]>,
         x: &Tensor,
         scale_shift: Option<&Tensor>,
     ) -> crate::Result<(Tensor, Saved)> {
-        Ok((group_norm(shape, x, weight, bias, scale_shift)?, Vec::new()))
+        Ok((group_norm(shape, x, affine, scale_shift)?, Vec::new()))
     }
 
     fn group_norm_gradients(
         &self,
         shape: NormShape,
-        [weight, bias]: [&Tensor; 2],
+        affine: Option<[&Tensor; 2]>,
         x: &Tensor,
         scale_shift: Option<&Tensor>,
         _: &Saved,
         dy: &Tensor,
         _: bool,
     ) -> crate::Result<NormGradients> {
-        let inputs: Vec<&Tensor> = [x, weight, bias].into_iter().chain(scale_shift).collect();
-        let mut all = gradients(&inputs, dy, |t| group_norm(shape, &t[0], &t[1], &t[2], t.get(3)))?;
+        let inputs: Vec<&Tensor> = [x].into_iter().chain(affine.into_iter().flatten()).chain(scale_shift).collect();
+        let mut all = gradients(&inputs, dy, |t| match affine {
+            Some(_) => group_norm(shape, &t[0], Some([&t[1], &t[2]]), t.get(3)),
+            None => group_norm(shape, &t[0], None, t.get(1)),
+        })?;
         let scale_shift = scale_shift.and_then(|_| all.pop());
-        let [x, weight, bias] = take(all)?;
-        Ok(NormGradients { x, affine: Some([weight, bias]), scale_shift })
+        Ok(match affine {
+            Some(_) => {
+                let [x, weight, bias] = take(all)?;
+                NormGradients { x, affine: Some([weight, bias]), scale_shift }
+            }
+            None => {
+                let [x] = take(all)?;
+                NormGradients { x, affine: None, scale_shift }
+            }
+        })
     }
 
-    fn row_norm(&self, norm: RowNorm, weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> crate::Result<Tensor> {
+    fn row_norm(
+        &self,
+        norm: RowNorm,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        x: &Tensor,
+    ) -> crate::Result<Tensor> {
         Ok(row_norm(norm, x, weight, bias)?)
     }
 
     fn row_norm_gradients(
         &self,
         norm: RowNorm,
-        weight: &Tensor,
+        weight: Option<&Tensor>,
         x: &Tensor,
         dy: &Tensor,
     ) -> crate::Result<[Tensor; 3]> {
-        let [dx, dw] = take(gradients(&[x, weight], dy, |t| row_norm(norm, &t[0], &t[1], None))?)?;
+        // The gradient of the weight is wanted of a norm without one too: ones stand in.
+        let ones = weight.cloned().map_or_else(|| Tensor::ones(norm.width, x.dtype(), x.device()), Ok)?;
+        let [dx, dw] = take(gradients(&[x, &ones], dy, |t| row_norm(norm, &t[0], Some(&t[1]), None))?)?;
         // The bias only adds: its gradient needs no graph.
         Ok([dx, dw, self.bias_gradient(dy)?])
     }
@@ -122,8 +126,13 @@ impl Kernels for Composed {
         Ok((dy.broadcast_sub(&along)? * y)?)
     }
 
-    fn attention(&self, shape: AttentionShape, [q, k, v]: [&Tensor; 3]) -> crate::Result<(Tensor, Saved)> {
-        let block = |(start, len)| attention_block(shape, &q.narrow(1, start, len)?, k, v);
+    fn attention(
+        &self,
+        shape: AttentionShape,
+        [q, k, v]: [&Tensor; 3],
+        bias: Option<&Tensor>,
+    ) -> crate::Result<(Tensor, Saved)> {
+        let block = |(start, len)| attention_block(shape, &q.narrow(1, start, len)?, k, v, bias, start);
         let parts = query_blocks(shape).map(block).collect::<Result<Vec<_>>>()?;
         Ok((Tensor::cat(&parts, 1)?, Vec::new()))
     }
@@ -132,6 +141,7 @@ impl Kernels for Composed {
         &self,
         shape: AttentionShape,
         [q, k, v]: [&Tensor; 3],
+        bias: Option<&Tensor>,
         _: &Tensor,
         _: &Saved,
         dy: &Tensor,
@@ -139,8 +149,8 @@ impl Kernels for Composed {
         let (mut dq, mut dk, mut dv) = (Vec::new(), k.zeros_like()?, v.zeros_like()?);
         for (start, len) in query_blocks(shape) {
             let (some, dy) = (q.narrow(1, start, len)?, dy.narrow(1, start, len)?);
-            let all = gradients(&[&some, k, v], &dy, |t| attention_block(shape, &t[0], &t[1], &t[2]))?;
-            let [q, k, v] = take(all)?;
+            let block = |t: &[Tensor]| attention_block(shape, &t[0], &t[1], &t[2], bias, start);
+            let [q, k, v] = take(gradients(&[&some, k, v], &dy, block)?)?;
             dq.push(q);
             dk = (dk + k)?;
             dv = (dv + v)?;
@@ -148,13 +158,42 @@ impl Kernels for Composed {
         Ok([Tensor::cat(&dq, 1)?, dk, dv])
     }
 
-    fn silu(&self, x: &Tensor) -> crate::Result<Tensor> {
-        Ok(x.silu()?)
+    fn activate(&self, f: Activation, x: &Tensor) -> crate::Result<Tensor> {
+        Ok(activate(f, x)?)
     }
 
-    fn silu_gradient(&self, x: &Tensor, dy: &Tensor) -> crate::Result<Tensor> {
-        let [dx] = take(gradients(&[x], dy, |t| t[0].silu())?)?;
+    fn activate_gradient(&self, f: Activation, x: &Tensor, dy: &Tensor) -> crate::Result<Tensor> {
+        // candle's own lets the gradient through at exactly 0.
+        if f == Activation::Relu {
+            return Ok((x.gt(0.0)?.to_dtype(dy.dtype())? * dy)?);
+        }
+        let [dx] = take(gradients(&[x], dy, |t| activate(f, &t[0]))?)?;
         Ok(dx)
+    }
+
+    fn gated(&self, f: Activation, x: &Tensor) -> crate::Result<Tensor> {
+        Ok(gated(f, x)?)
+    }
+
+    fn gated_gradient(&self, f: Activation, x: &Tensor, dy: &Tensor) -> crate::Result<Tensor> {
+        let [dx] = take(gradients(&[x], dy, |t| gated(f, &t[0]))?)?;
+        Ok(dx)
+    }
+
+    fn rotate(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> crate::Result<Tensor> {
+        Ok(tokens::rotate(x, cos, sin)?)
+    }
+
+    fn resample(&self, x: &Tensor, axes: &[Axis; 2]) -> crate::Result<Tensor> {
+        Ok(images::resample(x, axes)?)
+    }
+
+    fn max_pool(&self, shape: PoolShape, x: &Tensor) -> crate::Result<Tensor> {
+        Ok(images::max_pool(shape, x)?)
+    }
+
+    fn max_pool_gradient(&self, shape: PoolShape, x: &Tensor, dy: &Tensor) -> crate::Result<Tensor> {
+        Ok(images::max_pool_gradient(shape, x, dy)?)
     }
 
     fn upsample2(&self, x: &Tensor) -> crate::Result<Tensor> {
@@ -193,6 +232,28 @@ impl Kernels for Composed {
         Ok((a + b)?)
     }
 
+    fn add_spread(&self, spread: Spread, a: &Tensor, b: &Tensor) -> crate::Result<Tensor> {
+        let (a3, b3) = spread_out(spread, a, b)?;
+        Ok(a3.broadcast_add(&b3)?.reshape(a.shape())?)
+    }
+
+    fn multiply(&self, spread: Spread, a: &Tensor, b: &Tensor) -> crate::Result<Tensor> {
+        let (a3, b3) = spread_out(spread, a, b)?;
+        Ok(a3.broadcast_mul(&b3)?.reshape(a.shape())?)
+    }
+
+    fn sum_spread(&self, spread: Spread, x: &Tensor) -> crate::Result<Tensor> {
+        Ok(x.reshape((spread.outer, spread.repeat, spread.inner))?.sum(1)?)
+    }
+
+    fn affine(&self, x: &Tensor, gain: f32, offset: f32) -> crate::Result<Tensor> {
+        Ok(x.affine(gain as f64, offset as f64)?)
+    }
+
+    fn sqrt(&self, x: &Tensor) -> crate::Result<Tensor> {
+        Ok(x.sqrt()?)
+    }
+
     fn sum_of_squares(&self, x: &Tensor) -> crate::Result<f64> {
         Ok(x.sqr()?.sum_all()?.to_scalar::<f32>()?.into())
     }
@@ -225,17 +286,35 @@ fn planar(t: &Tensor) -> Result<Tensor> {
     t.permute((0, 3, 1, 2))?.contiguous()
 }
 
-/// The weight with its four dimensions; that of a fully connected layer has two.
-fn oihw(shape: ConvShape, weight: &Weight) -> Result<Tensor> {
-    weight.tensor().reshape((shape.c_out, shape.c_in, shape.kernel, shape.kernel))
+/// `[outer, repeat, inner]` and `[outer, 1, inner]`.
+fn spread_out(spread: Spread, a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
+    let Spread { outer, repeat, inner } = spread;
+    Ok((a.reshape((outer, repeat, inner))?, b.reshape((outer, 1, inner))?))
+}
+
+fn activate(f: Activation, x: &Tensor) -> Result<Tensor> {
+    // By the hyperbolic tangent: it overflows nowhere, and neither does its gradient.
+    let sigmoid = |x: &Tensor| (x * 0.5)?.tanh()?.affine(0.5, 0.5);
+    match f {
+        Activation::Relu => x.relu(),
+        Activation::Silu => x.silu(),
+        Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+        Activation::GeluQuick => x * sigmoid(&(x * 1.702)?)?,
+        Activation::Sigmoid => sigmoid(x),
+    }
+}
+
+fn gated(f: Activation, x: &Tensor) -> Result<Tensor> {
+    let width = x.dim(D::Minus1)? / 2;
+    x.narrow(D::Minus1, 0, width)? * activate(f, &x.narrow(D::Minus1, width, width)?.contiguous()?)?
 }
 
 /// NHWC group normalization with affine weights, optional per-image scale and shift `[B, 2C]`, optional SiLU.
 fn group_norm(
     shape: NormShape,
     x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
+    affine: Option<[&Tensor; 2]>,
     scale_shift: Option<&Tensor>,
 ) -> Result<Tensor> {
     let NormShape { batch: b, pixels, channels: c, groups, eps, silu } = shape;
@@ -244,47 +323,16 @@ fn group_norm(
     let centered = grouped.broadcast_sub(&mean)?;
     let variance = centered.sqr()?.mean_keepdim((1, 3))?;
     let normal = centered.broadcast_div(&(variance + eps as f64)?.sqrt()?)?.reshape(x.shape())?;
-    let mut y = normal.broadcast_mul(weight)?.broadcast_add(bias)?;
+    let mut y = match affine {
+        Some([weight, bias]) => normal.broadcast_mul(weight)?.broadcast_add(bias)?,
+        None => normal,
+    };
     if let Some(scale_shift) = scale_shift {
         let scale = (scale_shift.narrow(D::Minus1, 0, c)? + 1.0)?.reshape((b, 1, 1, c))?;
         let shift = scale_shift.narrow(D::Minus1, c, c)?.reshape((b, 1, 1, c))?;
         y = y.broadcast_mul(&scale)?.broadcast_add(&shift)?;
     }
     if silu { y.silu() } else { Ok(y) }
-}
-
-/// Softmax along the last dimension.
-fn softmax(x: &Tensor) -> Result<Tensor> {
-    let e = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?.exp()?;
-    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
-}
-
-/// Layer or RMS normalization along the last dimension.
-fn row_norm(norm: RowNorm, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let centred = match norm.center {
-        Center::Mean => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
-        Center::Zero => x.clone(),
-    };
-    let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + norm.eps as f64)?.sqrt()?;
-    let y = centred.broadcast_div(&deviation)?.broadcast_mul(weight)?;
-    match bias {
-        Some(bias) => y.broadcast_add(bias),
-        None => Ok(y),
-    }
-}
-
-/// First query and number of queries of the blocks that keep to [`SCORES`].
-fn query_blocks(shape: AttentionShape) -> impl Iterator<Item = (usize, usize)> {
-    let AttentionShape { batch, queries, keys, heads, .. } = shape;
-    let block = (SCORES / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
-    (0..queries).step_by(block).map(move |start| (start, block.min(queries - start)))
-}
-
-fn attention_block(shape: AttentionShape, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let AttentionShape { batch, heads, dim, .. } = shape;
-    let split = |t: &Tensor| t.reshape((batch, t.dim(1)?, heads, dim))?.transpose(1, 2)?.contiguous();
-    let scores = (split(q)?.matmul(&split(k)?.transpose(2, 3)?.contiguous()?)? / (dim as f64).sqrt())?;
-    softmax(&scores)?.matmul(&split(v)?)?.transpose(1, 2)?.reshape(q.shape())
 }
 
 /// The gradients as an array, one per input.

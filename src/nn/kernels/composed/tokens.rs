@@ -1,0 +1,79 @@
+//! Softmax, normalization of rows, attention and rotation, of candle's operations.
+
+use candle_core::{D, Result, Tensor};
+
+use super::super::shape::{AttentionShape, Center, RowNorm};
+
+/// Attention scores that exist at once: queries are taken in blocks, so that memory stays linear in the tokens.
+const SCORES: usize = 64 << 20;
+/// In place of scores that must not count.
+const LOWEST: f64 = -1e30;
+
+/// Softmax along the last dimension.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    let e = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?.exp()?;
+    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
+}
+
+/// Layer or RMS normalization along the last dimension.
+pub fn row_norm(norm: RowNorm, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
+    let centered = match norm.center {
+        Center::Mean => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
+        Center::Zero => x.clone(),
+    };
+    let deviation = (centered.sqr()?.mean_keepdim(D::Minus1)? + norm.eps as f64)?.sqrt()?;
+    let mut y = centered.broadcast_div(&deviation)?;
+    if let Some(weight) = weight {
+        y = y.broadcast_mul(weight)?;
+    }
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+/// First query and number of queries of the blocks that keep to [`SCORES`].
+pub fn query_blocks(shape: AttentionShape) -> impl Iterator<Item = (usize, usize)> {
+    let AttentionShape { batch, queries, keys, heads, .. } = shape;
+    let block = (SCORES / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
+    (0..queries).step_by(block).map(move |start| (start, block.min(queries - start)))
+}
+
+/// Attention of the queries `q`, which begin with number `first`.
+pub fn attention_block(
+    shape: AttentionShape,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    bias: Option<&Tensor>,
+    first: usize,
+) -> Result<Tensor> {
+    let AttentionShape { batch, keys, heads, dim, scale, causal, .. } = shape;
+    let (count, size) = (q.dim(1)?, q.shape());
+    let split = |t: &Tensor| t.reshape((batch, t.dim(1)?, heads, dim))?.transpose(1, 2)?.contiguous();
+    let mut scores = (split(q)?.matmul(&split(k)?.transpose(2, 3)?.contiguous()?)? * scale as f64)?;
+    if let Some(bias) = bias {
+        let n = bias.dim(0)?;
+        let bias = bias.narrow(2, first, count)?.maximum(LOWEST)?.unsqueeze(0)?;
+        let images = scores.reshape((batch / n, n, heads, count, keys))?;
+        scores = images.broadcast_add(&bias)?.reshape((batch, heads, count, keys))?;
+    }
+    if causal {
+        let hidden = |i: usize| (0..keys).map(move |key| if key > first + i { LOWEST as f32 } else { 0.0 });
+        let mask = Tensor::from_iter((0..count).flat_map(hidden), q.device())?;
+        scores = scores.broadcast_add(&mask.reshape((count, keys))?)?;
+    }
+    softmax(&scores)?.matmul(&split(v)?)?.transpose(1, 2)?.reshape(size)
+}
+
+/// Pairs of channels `(a, b)` of `[batch, tokens, heads, dim]` to `(a·cos − b·sin, b·cos + a·sin)`.
+pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    let (batch, tokens, heads, dim) = x.dims4()?;
+    let pairs = x.reshape((batch, tokens, heads, dim / 2, 2))?;
+    let part = |i: usize| pairs.narrow(4, i, 1)?.squeeze(4)?.contiguous();
+    let angle = |t: &Tensor| t.reshape((1, tokens, 1, dim / 2));
+    let (a, b, cos, sin) = (part(0)?, part(1)?, angle(cos)?, angle(sin)?);
+    let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
+    let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
+    Tensor::stack(&[first, second], 4)?.reshape(x.shape())
+}

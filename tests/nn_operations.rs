@@ -1,0 +1,266 @@
+//! The operations of large networks against PyTorch's float64 values (`tests/fixtures/make_nn.py networks`): results and
+//! gradients to 1e-4 relative, by every implementation there is; and gradients against finite differences of our own results.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use dp2o_studio::Result;
+use dp2o_studio::nn::kernels::resample::Interpolation;
+use dp2o_studio::nn::kernels::shape::Activation;
+use dp2o_studio::nn::layers::{
+    Attention, AttentionNames, Conv, Embedding, GroupNorm, Kernel, LayerNorm, Linear, RmsNorm,
+};
+use dp2o_studio::nn::ops::attention::Scores;
+use dp2o_studio::nn::ops::rope::Rope;
+use dp2o_studio::nn::ops::sampling::Window;
+use dp2o_studio::nn::params::{Params, Specs};
+use dp2o_studio::nn::tape::{Tape, Var};
+
+mod computes;
+mod pytorch;
+use computes::computes;
+use pytorch::{Case, assert_close, assert_values, cases, fixture, flat};
+
+/// Every case of an operation, by every implementation.
+fn each(operation: &str, check: impl Fn(&Case, &Params)) {
+    for compute in &computes() {
+        let all = fixture("networks", compute);
+        let nothing = Params::init(&Arc::new(Specs::default()), 0, compute).unwrap();
+        cases(&all, compute, operation).iter().for_each(|case| check(case, &nothing));
+    }
+}
+
+/// An operation without weights.
+fn weightless(operation: &str, inputs: &[&str], f: impl Fn(&Tape, &str, &[Var]) -> Result<Var> + Sync) {
+    each(operation, |case, nothing| case.check_tape(nothing, &[], inputs, |tape, _, v| f(tape, &case.name, v)));
+}
+
+/// Part `index` of a name, after the operation's own.
+fn part(name: &str, index: usize) -> &str {
+    name.split('.').nth(index + 1).unwrap()
+}
+
+fn number(name: &str, index: usize) -> usize {
+    part(name, index).parse().unwrap()
+}
+
+#[test]
+fn convolutions_of_any_kind() {
+    each("conv", |case, _| {
+        let [_, c_in, c_out, _, _, kh, kw, stride, ph, pw, dilation, groups, bias] = case.sizes();
+        let kernel = Kernel { size: [kh, kw], stride, pad: [ph, pw], dilation, groups, bias: bias == 1 };
+        let mut specs = Specs::default();
+        let layer = Conv::with(&mut specs, "conv", (c_in, c_out), kernel, 1.0);
+        let parts = if bias == 1 { &["weight", "bias"][..] } else { &["weight"] };
+        let params = case.params(specs, parts);
+        case.check_tape(&params, parts, &["x"], |tape, params, v| tape.conv2d(params, &layer, &v[0], None));
+    });
+}
+
+/// The downsampling of a VAE's encoder: zeros on the right and below only.
+#[test]
+fn asymmetric_padding() {
+    each("conv_padded", |case, _| {
+        let mut specs = Specs::default();
+        let kernel = Kernel { stride: 2, pad: [0, 0], ..Kernel::square(3) };
+        let layer = Conv::with(&mut specs, "conv", (5, 7), kernel, 1.0);
+        let parts = ["weight", "bias"];
+        let params = case.params(specs, &parts);
+        case.check_tape(&params, &parts, &["x"], |tape, params, v| {
+            tape.conv2d(params, &layer, &tape.pad(&v[0], [0, 1, 0, 1])?, None)
+        });
+    });
+}
+
+#[test]
+fn linear_layers_with_and_without_bias() {
+    each("linear", |case, _| {
+        let bias = case.name == "linear.bias";
+        let mut specs = Specs::default();
+        let layer = Linear::with(&mut specs, "linear", (10, 12), bias, 1.0);
+        let parts = if bias { &["weight", "bias"][..] } else { &["weight"] };
+        let params = case.params(specs, parts);
+        case.check_tape(&params, parts, &["x"], |tape, params, v| tape.linear(params, &layer, &v[0]));
+    });
+}
+
+#[test]
+fn normalization_without_weights() {
+    let group = GroupNorm::plain(12, 3, 1e-6);
+    each("group_norm", |case, nothing| {
+        case.check_tape(nothing, &[], &["x"], |tape, params, v| tape.group_norm(params, &group, &v[0], None, false));
+    });
+    let (layer, rms) = (LayerNorm::plain(21, 1e-6), RmsNorm::plain(21, 1e-6));
+    each("layer_norm", |case, nothing| {
+        case.check_tape(nothing, &[], &["x"], |tape, params, v| tape.layer_norm(params, &layer, &v[0]));
+    });
+    each("rms_norm", |case, nothing| {
+        case.check_tape(nothing, &[], &["x"], |tape, params, v| tape.rms_norm(params, &rms, &v[0]));
+    });
+}
+
+fn activation(name: &str) -> Activation {
+    match part(name, 0) {
+        "relu" => Activation::Relu,
+        "silu" => Activation::Silu,
+        "gelu" => Activation::Gelu,
+        "gelu_tanh" => Activation::GeluTanh,
+        "gelu_quick" => Activation::GeluQuick,
+        "sigmoid" => Activation::Sigmoid,
+        other => panic!("{other} is not known"),
+    }
+}
+
+#[test]
+fn activations_and_gates() {
+    weightless("activation", &["x"], |tape, name, v| tape.activate(activation(name), &v[0]));
+    weightless("gated", &["x"], |tape, name, v| tape.gated(activation(name), &v[0]));
+}
+
+#[test]
+fn a_rectifier_has_no_slope_at_zero() {
+    for compute in &computes() {
+        let x = Tensor::new(&[-1.0f32, 0.0, 1.0], &compute.device).unwrap();
+        let d = compute.kernels.activate_gradient(Activation::Relu, &x, &x.ones_like().unwrap()).unwrap();
+        assert_values(&format!("{compute:?}"), &flat(&d), &[0.0, 0.0, 1.0]);
+    }
+}
+
+#[test]
+fn sums_products_and_scales() {
+    weightless("add", &["a", "b"], |tape, _, v| tape.add(&v[0], &v[1]));
+    weightless("mul", &["a", "b"], |tape, _, v| tape.mul(&v[0], &v[1]));
+    weightless("affine", &["x"], |tape, _, v| tape.affine(&v[0], 1.75, -0.5));
+    weightless("sqrt", &["x"], |tape, _, v| tape.sqrt(&v[0], 0.25));
+    weightless("mean", &["x"], |tape, _, v| tape.mean(&v[0]));
+    weightless("modulate", &["x", "scale", "shift"], |tape, _, v| tape.modulate(&v[0], &v[1], &v[2]));
+}
+
+#[test]
+fn layouts() {
+    weightless("permute", &["x"], |tape, _, v| tape.permute(&v[0], &[2, 0, 3, 1]));
+    weightless("join", &["a", "b"], |tape, _, v| tape.join(&[&v[0], &v[1]], 1));
+    weightless("narrow", &["x"], |tape, _, v| tape.narrow(&v[0], 1, 1, 3));
+    weightless("concat", &["a", "b"], |tape, _, v| tape.concat(&v[0], &v[1]));
+}
+
+#[test]
+fn rows_of_a_table() {
+    each("embedding", |case, _| {
+        let mut specs = Specs::default();
+        let layer = Embedding::new(&mut specs, "embedding", 7, 5, 1.0);
+        let params = case.params(specs, &["weight"]);
+        case.check_tape(&params, &["weight"], &[], |tape, params, _| tape.embedding(params, &layer, &[3, 0, 3, 6]));
+        let tape = Tape::inference(params.kernels());
+        let error = tape.embedding(&params, &layer, &[7]).unwrap_err().to_string();
+        assert!(error.contains("7 rows has no row 7"), "{error}");
+    });
+}
+
+#[test]
+fn rotary_positions() {
+    each("rope", |case, nothing| {
+        let ids = [[0.0, 0.0, 0.0], [0.0, 3.0, 5.0], [1.0, 2.0, 7.0], [0.0, 31.0, 40.0]];
+        let rope = Rope::new(&ids, [4, 6, 6], 10_000.0, &case.compute.device).unwrap();
+        for (table, name) in rope.tables().into_iter().zip(["cos", "sin"]) {
+            assert_close(name, table, case.get(name));
+        }
+        case.check_tape(nothing, &[], &["x"], |tape, _, v| tape.rope(&v[0], 2, &rope));
+    });
+}
+
+/// FLUX's axes of 16, 56 and 56 channels, at the anchors of its published implementation.
+#[test]
+fn rotary_positions_of_flux() {
+    let rope = Rope::new(&[[0.0, 3.0, 5.0]], [16, 56, 56], 10_000.0, &candle_core::Device::Cpu).unwrap();
+    let [cos, sin] = rope.tables().map(flat);
+    // A pair here is two channels there.
+    for (got, want) in [(cos[7], 1.0), (cos[8], -0.989992), (sin[8], 0.141120), (cos[36], 0.283662)] {
+        assert!((got - want).abs() < 1e-6, "{got}, not {want}");
+    }
+}
+
+#[test]
+fn attention_with_masks_and_biases() {
+    each("attention", |case, nothing| {
+        let [_, _, _, heads, _, scale, causal, n, _] = case.sizes();
+        let scores = Scores {
+            scale: (scale > 0).then_some(scale as f32 / 1000.0),
+            causal: causal == 1,
+            bias: (n > 0).then(|| case.get("bias")),
+        };
+        case.check_tape(nothing, &[], &["q", "k", "v"], |tape, _, v| {
+            tape.attention_with(&v[0], &v[1], &v[2], heads, scores)
+        });
+    });
+}
+
+#[test]
+fn an_attention_layer() {
+    each("attend", |case, _| {
+        let mut specs = Specs::default();
+        let layer = Attention::new(&mut specs, "attn", AttentionNames::DIFFUSERS, (10, 7), (2, 4));
+        let names: Vec<String> = specs.iter().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(
+            names,
+            ["attn.to_q.weight", "attn.to_k.weight", "attn.to_v.weight", "attn.to_out.0.weight", "attn.to_out.0.bias"]
+        );
+        let parts = ["to_q", "to_k", "to_v", "to_out", "bias"];
+        let params = case.params(specs, &parts);
+        case.check_tape(&params, &parts, &["x", "context"], |tape, params, v| {
+            tape.attend(params, &layer, &v[0], Some(&v[1]), Scores::default())
+        });
+    });
+}
+
+#[test]
+fn pooling() {
+    let window = |name: &str| Window { size: number(name, 0), stride: number(name, 1), pad: number(name, 2) };
+    weightless("max_pool", &["x"], |tape, name, v| tape.max_pool(&v[0], window(name), number(name, 3) == 1));
+    weightless("average_pool", &["x"], |tape, name, v| tape.average_pool(&v[0], window(name), number(name, 3) == 1));
+    weightless("adaptive", &["x"], |tape, name, v| {
+        tape.adaptive_average_pool(&v[0], [number(name, 0), number(name, 1)])
+    });
+    weightless("l2_pool", &["x"], |tape, _, v| tape.l2_pool(&v[0], &[0.25, 0.5, 0.25], 1e-12));
+}
+
+#[test]
+fn interpolation() {
+    weightless("interpolate", &["x"], |tape, name, v| {
+        let how = match part(name, 2) {
+            "nearest" => Interpolation::Nearest,
+            "bilinear" => Interpolation::Bilinear,
+            a => Interpolation::Bicubic(-a.parse::<f64>().unwrap() / 100.0),
+        };
+        tape.interpolate(&v[0], [number(name, 0), number(name, 1)], how, number(name, 3) == 1)
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    for compute in &computes() {
+        let tape = Tape::inference(&compute.kernels);
+        let var =
+            |dims: &[usize]| Var::constant(Tensor::zeros(dims, candle_core::DType::F32, &compute.device).unwrap());
+        let (x, image) = (var(&[2, 3, 4]), var(&[1, 4, 4, 2]));
+        let bias = Tensor::zeros((2, 2, 3, 4), candle_core::DType::F32, &compute.device).unwrap();
+        let window = Window { size: 5, stride: 1, pad: 0 };
+        let scores = Scores { bias: Some(&bias), ..Scores::default() };
+        let mut specs = Specs::default();
+        let conv = Conv::with(&mut specs, "c", (2, 2), Kernel { pad: [0, 0], ..Kernel::square(5) }, 1.0);
+        let params = Params::init(&Arc::new(specs), 0, compute).unwrap();
+        for result in [
+            tape.add(&x, &var(&[2, 3])),
+            tape.gated(Activation::Gelu, &var(&[2, 3])),
+            tape.attention_with(&x, &x, &x, 2, scores),
+            tape.attention(&x, &x, &x, 3),
+            tape.max_pool(&image, window, false),
+            tape.interpolate(&image, [0, 3], Interpolation::Bilinear, false),
+            tape.conv2d(&params, &conv, &image, None),
+            tape.transpose(&x, 1, 3),
+        ] {
+            let error = result.unwrap_err().to_string();
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}
