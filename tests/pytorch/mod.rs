@@ -123,7 +123,7 @@ impl Case<'_> {
         // What is linear has no curvature to keep away from, and a wide step drowns the rounding.
         let step = if self.name.starts_with("conv") { 0.1 } else { 0.01 };
         let signs: Vec<f32> =
-            (0..gradient.elem_count()).map(|i| if i * 7919 % 13 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+            (0..gradient.elem_count()).map(|i| if (i * 7919 % 13).is_multiple_of(2) { 1.0 } else { -1.0 }).collect();
         let direction = Tensor::from_slice(&signs, gradient.shape(), gradient.device()).unwrap();
         let dy = flat(self.get("dy"));
         let at = |step: f64| -> Vec<f64> {

@@ -94,7 +94,7 @@ impl ConvShape {
     pub fn check(&self) -> Result<()> {
         let [rows, columns] = self.extent();
         let fits = self.height + 2 * self.pad[0] >= rows && self.width + 2 * self.pad[1] >= columns;
-        let divides = self.groups > 0 && self.c_in % self.groups == 0 && self.c_out % self.groups == 0;
+        let divides = self.c_in.is_multiple_of(self.groups) && self.c_out.is_multiple_of(self.groups);
         match fits && divides && self.stride > 0 && self.batch * self.height * self.width * self.c_in > 0 {
             true => Ok(()),
             false => Err(Error::invalid(format!("a convolution cannot be {self:?}"))),

@@ -69,7 +69,7 @@ fn value_and_slope<S: Simd>(s: S, f: Activation, x: S::f32s) -> (S::f32s, S::f32
         }
         Activation::GeluTanh => {
             // ½(1 + tanh u) is σ(2u).
-            const TWICE: f32 = 2.0 * 0.797_884_56; // 2·√(2/π)
+            const TWICE: f32 = 2.0 * 0.797_884_6; // 2·√(2/π)
             const CUBIC: f32 = 0.044715;
             let square = s.mul_f32s(x, x);
             let inner = s.mul_add_e_f32s(s.splat_f32s(CUBIC), square, one);
