@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::engine::protocol::{Command, Job, JobId, Query, QueryId};
 use crate::engine::{Engine, Wake};
+use crate::weights::Store;
 
 use super::state::{Asked, State};
 
@@ -19,10 +20,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts the engine's threads; they open nothing until told to. `wake` is called after each event.
-    pub fn start(wake: Wake) -> Result<Self> {
+    /// Starts the engine's threads; they open nothing until told to. `wake` is called after each event; `store` finds weights.
+    pub fn start(wake: Wake, store: Store) -> Result<Self> {
         let never = f64::NEG_INFINITY;
-        Ok(Self { engine: Engine::start(wake)?, library_asked_secs: never, ranking_asked_secs: never })
+        Ok(Self { engine: Engine::start_with(wake, store)?, library_asked_secs: never, ranking_asked_secs: never })
     }
 
     /// Takes in what the engine said; true if more is waiting.
@@ -53,6 +54,9 @@ impl Client {
 
     /// Asks what the state wants to know. Returns after how many seconds to look again, if something was put off.
     pub fn ask(&mut self, state: &mut State) -> Option<f64> {
+        if std::mem::take(&mut state.wants.weights) {
+            self.query(state, Asked::Weights, Query::Weights);
+        }
         state.opened.as_ref()?;
         let now = state.now_secs;
         let mut later: Option<f64> = None;
@@ -123,6 +127,7 @@ impl Client {
         } else {
             match asked {
                 Asked::Library => state.wants.library = true,
+                Asked::Weights => state.wants.weights = true,
                 Asked::Ranking => state.wants.ranking = true,
                 Asked::RankingOf(set) => drop(state.wants.rankings.insert(set)),
                 Asked::Group(image) => drop(state.wants.groups.insert(image)),

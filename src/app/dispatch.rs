@@ -56,6 +56,7 @@ impl Studio {
             CommandId::ShowTraining => self.show(PaneKind::Training),
             CommandId::ShowCompare => self.show(PaneKind::Compare),
             CommandId::ShowRecipe => self.show(PaneKind::Recipe),
+            CommandId::ShowWeights => self.show_weights(),
             CommandId::ToggleLog => self.toggle_log(),
             CommandId::LargerCells => self.scale_cells(1.15),
             CommandId::SmallerCells => self.scale_cells(1.0 / 1.15),

@@ -5,7 +5,8 @@
 //!   engine and back, never waiting.
 //! * [`actions`]: what a pane is and may ask for. [`commands`]: the one table behind menu, palette, shortcuts and `?`;
 //!   [`dispatch`] does what each says.
-//! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`dialogs`], [`toasts`]: what opens on top.
+//! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`weights_window`], [`dialogs`], [`toasts`]: what opens on
+//!   top.
 //! * [`history`]: undo and redo. [`layout`]: the tiles. [`session`]: what is remembered from start to start.
 //! * [`theme`], [`widgets`], [`format`]: how things look, in one place each.
 //! * [`gpu`]: what the shaders in `shaders/` draw. [`viewer`]: pictures side by side, with maps on top, for panes to use.
@@ -35,6 +36,7 @@ pub mod studio;
 pub mod theme;
 pub mod toasts;
 pub mod viewer;
+pub mod weights_window;
 pub mod widgets;
 
 pub use studio::{Options, Studio, run};

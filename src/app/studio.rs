@@ -20,10 +20,12 @@ use super::pane_kind::PaneKind;
 use super::panes::{Panes, Tiled};
 use super::session::{self, APP_ID, LastComparison, Session};
 use super::state::State;
+use super::weights_window::WeightsWindow;
 use super::{chrome, fonts, layout, theme, toasts};
 use crate::engine::protocol::{Job, Level};
 use crate::method::evaluation::Comparison;
 use crate::method::provenance::On;
+use crate::weights::Store;
 use crate::{Error, Result};
 
 /// The smallest window, in points.
@@ -39,6 +41,8 @@ const TRY_AGAIN_SECS: f64 = 3.0;
 pub struct Options {
     /// The workspace to open instead of the last one.
     pub workspace: Option<PathBuf>,
+    /// Where weights are found; those of the machine by default.
+    pub store: Option<Store>,
     /// Opens none, not even the example: for tests and benches, which bring a workspace of their own making.
     pub is_idle: bool,
 }
@@ -76,6 +80,7 @@ pub struct Studio {
     /// When writing a workspace that another process held was tried last.
     tried_secs: f64,
     add_window: AddWindow,
+    weights_window: WeightsWindow,
     gpu: Option<RenderState>,
     began: Instant,
     /// What to open once the first frame is on the screen.
@@ -123,11 +128,12 @@ impl Studio {
             tree: layout::load(cc.storage),
             panes,
             front: PaneKind::Seeds,
-            client: Client::start(wake)?,
+            client: Client::start(wake, options.store.unwrap_or_else(|| Store::of_machine(&[], false)))?,
             actions: Vec::new(),
             edited_secs: None,
             tried_secs: 0.0,
             add_window: AddWindow::default(),
+            weights_window: WeightsWindow::default(),
             gpu: cc.wgpu_render_state.clone(),
             began: Instant::now(),
             start_with: (!options.is_idle).then_some(start_with),
@@ -319,8 +325,14 @@ impl Studio {
             self.shows_shortcuts = command_palette::shortcut_sheet(&ctx);
         }
         self.add_window.show(&ctx, &mut self.actions);
+        self.weights_window.show(&ctx, &mut self.state);
         toasts::show(&ctx, &mut self.state, &mut self.actions);
         drop_hint(&ctx);
+    }
+
+    /// Opens the window of published weights.
+    pub(super) fn show_weights(&mut self) {
+        self.weights_window.open(&mut self.state);
     }
 
     /// Opens the window in which it is said what files are.

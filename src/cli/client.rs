@@ -29,7 +29,11 @@ pub struct Client {
 impl Client {
     /// Starts an engine.
     pub fn start() -> Result<Self> {
-        Ok(Self { engine: Engine::start(Arc::new(|| ()))?, opened: None, bar: Bar::new() })
+        Ok(Self {
+            engine: Engine::start_with(Arc::new(|| ()), super::weights::store().clone())?,
+            opened: None,
+            bar: Bar::new(),
+        })
     }
 
     /// Starts an engine, opens a workspace, and keeps changed settings in it.

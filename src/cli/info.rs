@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::images;
 use super::out::say;
+use super::weights::store;
 use crate::engine::bench::{self, Bench};
+use crate::engine::parts;
 use crate::method::provenance::Chosen;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CheckpointRow, Summary, Workspace};
@@ -101,6 +103,12 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
         mib(runs_bytes),
         mib(exports_bytes)
     );
+    let store = store().with_workspace(workspace.root()).accepting(&recipe.data.unverified_weights);
+    match parts::lacking(&store, &recipe).as_slice() {
+        [] if parts::of(&recipe).is_empty() => say!("weights      compiled in"),
+        [] => say!("weights      all there"),
+        lacking => lacking.iter().for_each(|line| say!("weights      {line}")),
+    }
     for finding in workspace.check()? {
         say!("finding      {finding}");
     }

@@ -93,7 +93,10 @@ pub fn main() -> ExitCode {
         Some(Verb::Repair(arguments)) => workspace::repair(&arguments),
         Some(Verb::Weights(verb)) => self::weights::run(&verb),
         Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
-        None => crate::app::run(crate::app::Options::default()),
+        None => {
+            let store = Some(self::weights::store().clone());
+            crate::app::run(crate::app::Options { store, ..crate::app::Options::default() })
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

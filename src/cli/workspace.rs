@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::client::{Client, assign, setting};
-use super::out::{json_text, say};
+use super::out::{json_text, note, say};
+use super::weights::store;
+use crate::engine::parts;
 use crate::engine::protocol::{Job, Outcome, RunReport, Upscale};
 use crate::imaging::output;
 use crate::method::evaluation::Comparison;
@@ -174,7 +176,12 @@ fn run_name(text: &str) -> Result<String> {
 
 pub fn new(arguments: &New) -> Result<()> {
     let mut recipe = presets::preset_or_file(&arguments.preset)?;
-    assign(&mut recipe, &arguments.set)?;
+    let assigned = assign(&mut recipe, &arguments.set);
+    if assigned.is_err() {
+        // What a backbone that is not in this program yet will need is said with the refusal.
+        parts::lacking(store(), &recipe).iter().for_each(|line| note(format_args!("{line}")));
+    }
+    assigned?;
     let job = Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
     if let Outcome::Added(added) = Client::start()?.run(job)? {
         say!("{}", added.headline());

@@ -13,12 +13,14 @@ use super::Emitter;
 use super::control::Control;
 use super::metrics;
 use super::models::Models;
+use super::parts;
 use super::progress::{Meter, Progress};
 use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
 use super::suspects::Suspects;
 use super::viewer::Opening;
 use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;
+use crate::weights::Store;
 use crate::workspace::Workspace;
 use crate::{Error, Result};
 
@@ -33,6 +35,8 @@ pub(super) struct Context {
     pub suspects: Suspects,
     /// Candidates discarded in this session, because they were damaged.
     pub discarded: Cell<usize>,
+    /// Where weights are found on this machine.
+    store: Store,
     workspace: Option<Workspace>,
     emitter: Emitter,
     control: Control,
@@ -42,13 +46,20 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub fn new(emitter: Emitter, control: Control, openings: Sender<Opening>, suspects: Suspects) -> Self {
+    pub fn new(
+        emitter: Emitter,
+        control: Control,
+        openings: Sender<Opening>,
+        suspects: Suspects,
+        store: Store,
+    ) -> Self {
         Self {
             job: JobId(0),
             models: Models::default(),
             recipe: Recipe::default(),
             suspects,
             discarded: Cell::new(0),
+            store,
             workspace: None,
             emitter,
             control,
@@ -59,7 +70,8 @@ impl Context {
 
     /// A context for edits, which nothing pauses or cancels.
     pub fn of_edits(&self) -> Self {
-        Self::new(self.emitter.clone(), Control::default(), self.openings.clone(), self.suspects.clone())
+        let store = self.store.clone();
+        Self::new(self.emitter.clone(), Control::default(), self.openings.clone(), self.suspects.clone(), store)
     }
 
     /// The context with the one for edits, which opens and closes workspaces with it.
@@ -96,6 +108,20 @@ impl Context {
     /// Whether the workspace at `dir` is the open one, to look at.
     pub fn looks_at(&self, dir: &Path) -> bool {
         self.workspace.as_ref().is_some_and(|open| !open.is_writable() && open.is_at(dir))
+    }
+
+    /// Where weights are found: those of the open workspace first, and those that its recipe accepts.
+    pub fn store(&self) -> Store {
+        let store = match &self.workspace {
+            Some(workspace) => self.store.with_workspace(workspace.root()),
+            None => self.store.clone(),
+        };
+        store.accepting(&self.recipe.data.unverified_weights)
+    }
+
+    /// Errors: published weights that the recipe needs are not there.
+    pub fn check_parts(&self) -> Result<()> {
+        parts::check(&self.store(), &self.recipe)
     }
 
     /// Lets go of the open workspace and its lock.

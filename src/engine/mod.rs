@@ -5,7 +5,7 @@
 //! * `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one, as `queue` orders them; small
 //!   edits of the workspace on a lane of their own, beside the job that runs.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
-//!   method.
+//!   method. [`parts`]: the published weights that a recipe needs.
 //!
 //! A panic in a job becomes a failed job; the engine lives on.
 
@@ -20,6 +20,7 @@ mod jobs;
 mod memory_plan;
 pub mod metrics;
 mod models;
+pub mod parts;
 pub mod progress;
 pub mod protocol;
 mod queue;
@@ -34,6 +35,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::weights::Store;
 use crate::{Error, Result};
 use context::Context;
 use control::Control;
@@ -78,8 +80,13 @@ impl Emitter {
 }
 
 impl Engine {
-    /// Starts the threads. `wake` is called after each event.
+    /// Starts the threads. `wake` is called after each event. Weights are found where this machine has them.
     pub fn start(wake: Wake) -> Result<Self> {
+        Self::start_with(wake, Store::of_machine(&[], false))
+    }
+
+    /// Like [`start`](Self::start), with `store` to find weights.
+    pub fn start_with(wake: Wake, store: Store) -> Result<Self> {
         let (sender, events) = bounded(EVENTS);
         let (queries, asked) = bounded(WAITING);
         let emitter = Emitter { sender, wake };
@@ -91,8 +98,8 @@ impl Engine {
             builder.spawn(body).map_err(|e| Error::invalid(format!("a thread could not be started: {e}")))
         };
         let compute = {
-            let (queue, context) =
-                (queue.clone(), Context::new(emitter.clone(), control.clone(), opened, suspects.clone()));
+            let context = Context::new(emitter.clone(), control.clone(), opened, suspects.clone(), store.clone());
+            let queue = queue.clone();
             let editor = Arc::new(Mutex::new(context.of_edits()));
             let edits = spawn("edits", {
                 let (queue, editor) = (queue.clone(), editor.clone());
@@ -103,7 +110,7 @@ impl Engine {
         };
         let viewer = {
             let emitter = emitter.clone();
-            spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects)))?
+            spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects, store)))?
         };
         let threads = compute.into_iter().chain([viewer]).collect();
         Ok(Self { queue, control, queries, events, emitter, next_id: AtomicU64::new(1), threads })

@@ -14,6 +14,7 @@ use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
 use crate::report::{Format, Report};
+use crate::weights::PartReport;
 use crate::workspace::{
     CandidateSet, CheckpointId, CheckpointRow, EvaluationRow, ImageId, ImageRow, RunId, RunRow, RunState, SplitChoice,
     StepRow,
@@ -381,6 +382,8 @@ pub enum Query {
     Map { source: Source, metric: String },
     /// Steps of a run after `since`, and all its evaluations.
     Curves { run: RunId, since: u32 },
+    /// How published weights stand; their files are not read.
+    Weights,
 }
 
 impl Query {
@@ -389,6 +392,7 @@ impl Query {
         match self {
             Query::Library => Some(0),
             Query::Ranking { set: None, .. } => Some(1),
+            Query::Weights => Some(2),
             _ => None,
         }
     }
@@ -429,6 +433,7 @@ pub enum Answer {
     Ranking(Arc<Ranking>),
     Picture(Picture),
     Map(MapPicture),
+    Weights(Arc<Vec<PartReport>>),
     Curves {
         run: RunId,
         since: u32,

@@ -16,6 +16,7 @@ use crate::method::curation::Curation;
 use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
 use crate::method::summary::PairChange;
+use crate::weights::{PartReport, Store, registry};
 use crate::workspace::{CandidateSet, Workspace};
 use crate::{Error, Result};
 
@@ -31,8 +32,9 @@ pub(super) fn run(
     openings: &Receiver<Opening>,
     emitter: &Emitter,
     suspects: Suspects,
+    store: Store,
 ) {
-    let mut viewer = Viewer { suspects, ..Viewer::default() };
+    let mut viewer = Viewer { suspects, store, ..Viewer::default() };
     loop {
         select! {
             recv(openings) -> opening => match opening {
@@ -70,6 +72,8 @@ struct Viewer {
     /// The pairs before an edit, and what they follow from: a slider asks about the same ones again and again.
     base: Option<(Arc<Scores>, Recipe, Curation)>,
     suspects: Suspects,
+    /// Where weights are found on this machine.
+    store: Store,
 }
 
 #[derive(PartialEq)]
@@ -96,6 +100,14 @@ impl Viewer {
         self.workspace.as_ref().ok_or_else(|| Error::invalid("no workspace is open"))
     }
 
+    fn store(&self) -> Store {
+        let store = match &self.workspace {
+            Some(workspace) => self.store.with_workspace(workspace.root()),
+            None => self.store.clone(),
+        };
+        store.accepting(&self.recipe.data.unverified_weights)
+    }
+
     fn answer(&mut self, query: Query) -> Result<Answer> {
         Ok(match query {
             Query::Library => Answer::Library(Arc::new(self.library()?)),
@@ -110,6 +122,7 @@ impl Viewer {
                 }
                 Answer::Ranking(Arc::new(ranking))
             }
+            Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), registry::PARTS))),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
             Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
             Query::Curves { run, since } => {

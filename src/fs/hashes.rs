@@ -13,7 +13,7 @@ use crate::Result;
 const MOST: usize = 4096;
 
 /// SHA-256 of files by their stamps, in memory and in the cache of this machine.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Hashes {
     /// Where they are kept; `None` in memory alone.
     file: Option<PathBuf>,

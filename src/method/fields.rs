@@ -214,6 +214,9 @@ static FIELDS: &[Field] = &[
         "Crops taken from the held-out photographs, for validation and test only."),
     field!(data.degradation, Pairs, ["degrade"], "Degradation", "", Accepted::Text { optional: false }, NONE,
         "Preset that makes LR from HR where only HR is given."),
+    field!(data.unverified_weights, Nothing, ["unverified_weights"], "Unverified weights", "", Accepted::Names, NONE,
+        "SHA-256 (12 digits or more) of files of weights that are used although they are not known to be the published ones; \
+         every score and checkpoint made with them says so. `weights check FILE` prints it."),
 
     field!(sampling.backbone, Run, ["backbone"], "Backbone", "", Accepted::Text { optional: false }, NONE,
         "Generative super-resolution model that is sampled and fine-tuned."),

@@ -32,6 +32,7 @@ pub struct Data {
     pub crops: usize,
     pub held_out_crops: usize,
     pub degradation: String,
+    pub unverified_weights: Vec<String>,
 }
 
 /// Sampling the candidates (method §1).
@@ -110,7 +111,13 @@ pub struct Training {
 impl Default for Data {
     fn default() -> Self {
         // 192 px is the least that every metric is defined on: NIQE needs two of its 96-px blocks a side, MS-SSIM 161 px.
-        Self { crop_px: 192, crops: 63, held_out_crops: 12, degradation: "bicubic_x4".into() }
+        Self {
+            crop_px: 192,
+            crops: 63,
+            held_out_crops: 12,
+            degradation: "bicubic_x4".into(),
+            unverified_weights: Vec::new(),
+        }
     }
 }
 

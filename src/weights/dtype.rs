@@ -35,7 +35,7 @@ impl Dtype {
 }
 
 /// What values of a file become: f32, f64, f16, bf16 or i64.
-pub trait Wanted: Copy {
+pub trait Wanted: Copy + std::fmt::Display {
     fn from_f32(value: f32) -> Self;
     fn from_f64(value: f64) -> Self;
     fn from_i64(value: i64) -> Self;

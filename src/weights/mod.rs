@@ -3,10 +3,12 @@
 //! * [`registry`] lists the [`Part`]s known here, with their published hashes; [`store`] finds one, or says what is missing,
 //!   where it was looked for and how to get it: a state, known before anything is loaded. [`report`] has it as plain data.
 //! * [`open`] reads named tensors from whatever holds them: safetensors (one file or shards), `pth` (every form that PyTorch
-//!   writes, as data only), or bytes compiled into the program. [`names`] brings the names of one publisher into another's.
+//!   writes, as data only), or bytes compiled into the program. [`names`] and [`bfl`] bring the names of one
+//!   publisher into another's.
 //! * [`add`] takes a person's file into the data directory. [`trust`] says whether weights are the published ones; loaders hand it on, and scores and checkpoints keep it.
 
 pub mod add;
+pub mod bfl;
 mod bytes;
 pub mod dtype;
 pub mod names;

@@ -1,6 +1,6 @@
 //! From the names that publishers give to weights to those of the networks here, which are diffusers' and torchvision's.
 
-use super::open::Source;
+use super::{bfl, open::Source};
 use crate::Result;
 
 /// Prefixes that training frameworks put before every name of a network.
@@ -31,9 +31,10 @@ pub fn clip_text(source: Source) -> Result<Source> {
     }
 }
 
-/// A KL autoencoder in diffusers' names: its attention is called otherwise in older files, where its matrices may also be
+/// A KL autoencoder in diffusers' names, from those or BFL's: its attention is called otherwise in older files, where its matrices may also be
 /// convolutions of one pixel.
 pub fn vae(source: Source) -> Result<Source> {
+    let source = bfl::vae(source)?;
     const OLD: [(&str, &str); 4] = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
     let source = source.renamed(|name| {
         let old = |(old, new): &(&str, &str)| {

@@ -120,9 +120,9 @@ impl Source {
             );
         }
         let values = stored.values::<T>()?;
-        match values.iter().all(|value| value.is_finite()) {
-            true => Ok(values),
-            false => Err(self.fault(format!("the weight {name:?} holds values that are not finite"))),
+        match values.iter().find(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(bad) => Err(self.fault(format!("the weight {name:?} contains {bad}"))),
         }
     }
 
@@ -168,6 +168,21 @@ impl Source {
         }
     }
 
+    /// The tensors that `split` makes of each, by their names. Errors: two get one name.
+    pub(super) fn split(self, split: impl Fn(&str, &Stored) -> Result<Vec<(String, Stored)>, String>) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for (name, stored) in &self.tensors {
+            for (new, part) in
+                split(name, stored).map_err(|cause| self.fault(format!("the weight {name:?} {cause}")))?
+            {
+                if tensors.insert(new.clone(), part).is_some() {
+                    return Err(self.fault(format!("{name:?} and another tensor are both {new:?}")));
+                }
+            }
+        }
+        Ok(Self { tensors, ..self })
+    }
+
     /// Convolutions of one pixel, of the tensors that `is_matrix` names, as the matrices they are.
     pub(super) fn with_matrices(mut self, is_matrix: impl Fn(&str) -> bool) -> Self {
         for (_, stored) in self.tensors.iter_mut().filter(|(name, _)| is_matrix(name)) {
@@ -189,7 +204,7 @@ impl Source {
         let wanted: BTreeMap<&str, &[usize]> = wanted.into_iter().collect();
         let missing: Vec<&str> = wanted.keys().copied().filter(|name| !self.tensors.contains_key(*name)).collect();
         if !missing.is_empty() {
-            return Err(self.fault(format!("{} missing: {}", counted(missing.len()), first(&missing))));
+            return Err(self.fault(listed(&missing, "missing")));
         }
         for (name, shape) in &wanted {
             self.of_shape(name, shape)?;
@@ -203,7 +218,7 @@ impl Source {
             .collect();
         match unknown.is_empty() {
             true => Ok(()),
-            false => Err(self.fault(format!("{} not of this network: {}", counted(unknown.len()), first(&unknown)))),
+            false => Err(self.fault(listed(&unknown, "not of this network"))),
         }
     }
 
@@ -237,15 +252,14 @@ fn source_fault(origin: &Path, cause: String) -> Error {
     Error::file(origin, cause)
 }
 
-fn counted(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "weight is" } else { "weights are" })
-}
-
-/// The first names, for an error.
-fn first(names: &[&str]) -> String {
+/// The first of some weights and what they are, for an error.
+fn listed(names: &[&str], what: &str) -> String {
     let shown: Vec<String> = names.iter().take(3).map(|name| format!("{name:?}")).collect();
     let more = if names.len() > shown.len() { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
+    match names.len() {
+        1 => format!("the weight {} is {what}", shown.concat()),
+        count => format!("{count} weights are {what}: {}{more}", shown.join(", ")),
+    }
 }
 
 /// Whether a name is one that a pattern means.

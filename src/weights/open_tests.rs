@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 
-use super::{Source, names};
+use super::{Source, bfl, names};
 
 /// A safetensors file of this header and so many bytes of data.
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
@@ -66,7 +66,7 @@ fn loading_is_strict() {
     let network: [(&str, &[usize]); 2] = [("a.weight", &[2, 2]), ("a.bias", &[2])];
     source.check(network, &["head.*", "mask"]).unwrap();
     let unknown = error(source.check(network, &["head.*"]));
-    assert!(unknown.contains("made.safetensors: 1 weight is not of this network: \"mask\""), "{unknown}");
+    assert!(unknown.contains("made.safetensors: the weight \"mask\" is not of this network"), "{unknown}");
     let more: [(&str, &[usize]); 6] =
         [("a.weight", &[2, 2]), ("b", &[1]), ("c", &[1]), ("d", &[1]), ("e", &[1]), ("a.bias", &[2])];
     let missing = error(source.check(more, &["*"]));
@@ -92,7 +92,7 @@ fn values_come_in_the_format_that_is_wanted() {
     assert!(error(source.integers("f32", &[2, 3])).contains("whole numbers"));
     let nan = file("{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", &f32::NAN.to_le_bytes());
     let nan = Source::of_vec(Path::new("nan"), nan).unwrap();
-    assert!(error(nan.floats::<f32>("w", &[1])).contains("not finite"));
+    assert!(error(nan.floats::<f32>("w", &[1])).contains("contains NaN"));
 }
 
 #[test]
@@ -161,4 +161,95 @@ fn names_of_other_publishers_become_those_of_the_networks() {
     }
     let twice = zeros(&[("a", &[1]), ("b", &[1])]).renamed(|_| Some("c".into()));
     assert!(error(twice).contains("are both \"c\""));
+}
+
+/// A file with these tensors of ascending values, f32.
+fn ascending(tensors: &[(String, Vec<usize>)]) -> Source {
+    let mut data = Vec::new();
+    let entries: Vec<String> = tensors
+        .iter()
+        .map(|(name, shape)| {
+            let begin = data.len();
+            let count = shape.iter().product::<usize>();
+            data.extend((0..count).flat_map(|v| (v as f32).to_le_bytes()));
+            format!("{name:?}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{begin},{}]}}", data.len())
+        })
+        .collect();
+    let bytes = file(&format!("{{{}}}", entries.join(",")), &data);
+    Source::of_vec(Path::new("bfl.safetensors"), bytes).unwrap()
+}
+
+#[test]
+fn flux_in_its_publishers_names_is_flux_in_diffusers() {
+    let width = 2;
+    let with_bias =
+        |name: &str, rows: usize| [(format!("{name}.weight"), vec![rows, 3]), (format!("{name}.bias"), vec![rows])];
+    let mut tensors = Vec::new();
+    for name in
+        ["img_in", "txt_in", "time_in.in_layer", "time_in.out_layer", "vector_in.in_layer", "vector_in.out_layer"]
+    {
+        tensors.extend(with_bias(name, width));
+    }
+    for name in ["guidance_in.in_layer", "guidance_in.out_layer", "final_layer.linear"] {
+        tensors.extend(with_bias(name, width));
+    }
+    tensors.extend(with_bias("final_layer.adaLN_modulation.1", 2 * width));
+    for side in ["img", "txt"] {
+        let name = |part: &str| format!("double_blocks.0.{side}_{part}");
+        tensors.extend(with_bias(&name("mod.lin"), 6 * width));
+        tensors.extend(with_bias(&name("attn.qkv"), 3 * width));
+        tensors.extend(with_bias(&name("attn.proj"), width));
+        tensors.extend(["query", "key"].map(|part| (name(&format!("attn.norm.{part}_norm.scale")), vec![width])));
+        tensors.extend(with_bias(&name("mlp.0"), 4 * width));
+        tensors.extend(with_bias(&name("mlp.2"), width));
+    }
+    tensors.extend(with_bias("single_blocks.1.modulation.lin", 3 * width));
+    tensors.extend(with_bias("single_blocks.1.linear1", 7 * width));
+    tensors.extend(with_bias("single_blocks.1.linear2", width));
+    tensors.extend(["query", "key"].map(|part| (format!("single_blocks.1.norm.{part}_norm.scale"), vec![width])));
+    let prefixed: Vec<_> =
+        tensors.iter().map(|(name, shape)| (format!("model.diffusion_model.{name}"), shape.clone())).collect();
+    for source in [ascending(&tensors), ascending(&prefixed)] {
+        let source = bfl::transformer(source).unwrap();
+        let plain =
+            |name: &str| name.starts_with("double_") || name.starts_with("single_blocks") || name.contains("_in.");
+        assert!(source.iter().all(|(name, ..)| !plain(name)));
+        // 20 outside, 32 of a double block, 14 of a single one: as many as diffusers has.
+        assert_eq!(source.len(), 20 + 32 + 14);
+        let values = |name: &str, shape: &[usize]| source.floats::<f32>(name, shape).unwrap();
+        let range = |from: usize, to: usize| (from..to).map(|v| v as f32).collect::<Vec<_>>();
+        assert_eq!(values("transformer_blocks.0.attn.to_k.weight", &[2, 3]), range(6, 12));
+        assert_eq!(values("transformer_blocks.0.attn.add_v_proj.bias", &[2]), range(4, 6));
+        assert_eq!(values("single_transformer_blocks.1.proj_mlp.weight", &[8, 3]), range(18, 42));
+        // Scale before shift.
+        assert_eq!(values("norm_out.linear.bias", &[4]), [2.0, 3.0, 0.0, 1.0]);
+        assert_eq!(values("norm_out.linear.weight", &[4, 3]), [range(6, 12), range(0, 6)].concat());
+        assert_eq!(bfl::transformer(source.clone()).unwrap().len(), source.len(), "diffusers' names stay");
+    }
+    let odd = ascending(&[("double_blocks.0.img_attn.qkv.bias".into(), vec![4])]);
+    assert!(error(bfl::transformer(odd)).contains("has 4 rows, which are not 3 equal parts"));
+}
+
+#[test]
+fn the_autoencoder_in_its_publishers_names_is_that_of_diffusers() {
+    let pairs = [
+        ("encoder.conv_in.weight", "encoder.conv_in.weight"),
+        ("encoder.down.1.block.0.nin_shortcut.weight", "encoder.down_blocks.1.resnets.0.conv_shortcut.weight"),
+        ("encoder.down.2.downsample.conv.bias", "encoder.down_blocks.2.downsamplers.0.conv.bias"),
+        ("encoder.mid.attn_1.q.weight", "encoder.mid_block.attentions.0.to_q.weight"),
+        ("encoder.mid.attn_1.norm.bias", "encoder.mid_block.attentions.0.group_norm.bias"),
+        ("decoder.mid.block_2.norm1.weight", "decoder.mid_block.resnets.1.norm1.weight"),
+        ("decoder.mid.attn_1.proj_out.bias", "decoder.mid_block.attentions.0.to_out.0.bias"),
+        ("decoder.up.0.block.2.conv1.weight", "decoder.up_blocks.3.resnets.2.conv1.weight"),
+        ("decoder.up.3.upsample.conv.weight", "decoder.up_blocks.0.upsamplers.0.conv.weight"),
+        ("decoder.norm_out.weight", "decoder.conv_norm_out.weight"),
+        ("decoder.conv_out.bias", "decoder.conv_out.bias"),
+    ];
+    let shape = |name: &str| if name.contains("attn_1.q") { vec![2, 2, 1, 1] } else { vec![2] };
+    let source = ascending(&pairs.map(|(bfl, _)| (bfl.to_owned(), shape(bfl))));
+    let source = names::vae(source).unwrap();
+    for (_, diffusers) in pairs {
+        assert!(source.shape(diffusers).is_some(), "{diffusers}");
+    }
+    assert_eq!(source.shape("encoder.mid_block.attentions.0.to_q.weight"), Some(&[2, 2][..]));
 }

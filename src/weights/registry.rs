@@ -47,8 +47,9 @@ pub static PARTS: &[&Part] = &[
 /// The part of this id. Errors: none has it.
 pub fn by_id(id: &str) -> Result<&'static Part> {
     PARTS.iter().copied().find(|part| part.id == id).ok_or_else(|| {
-        let near =
-            PARTS.iter().map(|part| part.id).min_by_key(|known| strsim::levenshtein(known, id)).unwrap_or_default();
+        let ids = || PARTS.iter().map(|part| part.id);
+        let longer = ids().find(|known| known.starts_with(id));
+        let near = longer.or_else(|| ids().min_by_key(|known| strsim::levenshtein(known, id))).unwrap_or_default();
         Error::invalid(format!(
             "there are no weights `{}`; did you mean {near}? `weights list` names all",
             id.escape_debug()

@@ -67,7 +67,8 @@ pub fn tensors(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
             return Err(fault(&format_args!("{name:?} of shape {shape:?} does not take the bytes {begin} to {end}")));
         }
         spans.push((begin, end));
-        let stored = Stored { bytes: bytes.clone(), dtype, swap: false, shape, strides: None, offset: data + begin };
+        let stored =
+            Stored { bytes: bytes.clone(), dtype, swap: false, shape, strides: None, offset: data + begin, rolled: 0 };
         tensors.insert(name, stored);
     }
     spans.sort_unstable();

@@ -19,8 +19,8 @@ pub const VARIABLE: &str = "DP2O_WEIGHTS";
 /// The folder of weights in a workspace.
 pub const WORKSPACE_DIR: &str = "weights";
 
-/// Finds parts on this machine. Cheap to clone.
-#[derive(Clone, Debug)]
+/// Finds parts on this machine. Cheap to clone; the default one looks nowhere.
+#[derive(Clone, Debug, Default)]
 pub struct Store {
     places: Vec<Place>,
     hashes: Arc<Hashes>,
@@ -110,12 +110,13 @@ impl Store {
 
     /// Whether a part can be used, as far as is known without reading its files.
     pub fn state(&self, part: &'static Part) -> State {
-        match self.locate(part) {
-            Err(missing) => State::Missing(missing),
-            Ok(found) => match found.files.iter().find_map(|file| self.objection(part, file)) {
-                Some(cause) => State::Doubtful(found, cause),
-                None => State::Here(found),
-            },
+        self.locate(part).map_or_else(State::Missing, |found| self.judged(found))
+    }
+
+    fn judged(&self, found: Found) -> State {
+        match found.files.iter().find_map(|file| self.objection(found.part, file)) {
+            Some(cause) => State::Doubtful(found, cause),
+            None => State::Here(found),
         }
     }
 
@@ -124,12 +125,11 @@ impl Store {
         parts.iter().filter_map(|part| self.state(part).why_not()).collect()
     }
 
-    /// Reads a part's files for their hashes. Errors: a part that is missing, or a file that cannot be read.
+    /// Whether a part can be used, once its files were read for their hashes. Errors: a file that cannot be read.
     pub fn verify(&self, part: &'static Part) -> Result<State> {
-        if let Ok(found) = self.locate(part) {
-            found.files.iter().try_for_each(|file| self.hashes.of(&file.path).map(|_| ()))?;
-        }
-        Ok(self.state(part))
+        let Ok(mut found) = self.locate(part) else { return Ok(self.state(part)) };
+        self.read_hashes(&mut found)?;
+        Ok(self.judged(found))
     }
 
     /// The tensors of a part, and whether they are the published ones.
@@ -151,14 +151,18 @@ impl Store {
     /// The files of a part, read for their hashes: for parts that hold no tensors. Errors as [`Store::open`].
     pub fn files(&self, part: &'static Part) -> Result<Found> {
         let mut found = self.locate(part).map_err(|missing| Error::invalid(&missing))?;
-        for file in &mut found.files {
-            let sha256 = self.hashes.of(&file.path)?;
-            file.trust = Some(trust_of(file.published, sha256));
-            if let Some(cause) = self.objection(part, file) {
-                return Err(Error::invalid(cause));
-            }
+        self.read_hashes(&mut found)?;
+        match self.judged(found) {
+            State::Here(found) => Ok(found),
+            other => Err(Error::invalid(other.why_not().unwrap_or_default())),
         }
-        Ok(found)
+    }
+
+    fn read_hashes(&self, found: &mut Found) -> Result<()> {
+        for file in &mut found.files {
+            file.trust = Some(trust_of(file.published, self.hashes.of(&file.path)?));
+        }
+        Ok(())
     }
 
     /// Why a file may not be used, as far as is known.
@@ -268,7 +272,9 @@ impl State {
 impl Missing {
     /// What is missing: the part with its files and what they take.
     pub fn what(&self) -> String {
-        let names: Vec<&str> = self.files.iter().map(|file| file.path).collect();
+        let folder = self.part.forms.first().map_or("", |form| form.folder);
+        let separator = if folder.is_empty() { "" } else { "/" };
+        let names: Vec<String> = self.files.iter().map(|file| format!("{folder}{separator}{}", file.path)).collect();
         format!("{} ({}): {} ({})", self.part.title, self.part.id, names.join(", "), self.size)
     }
 

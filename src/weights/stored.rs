@@ -23,6 +23,8 @@ pub struct Stored {
     pub(super) strides: Option<Vec<usize>>,
     /// Where its first value is, in bytes.
     pub(super) offset: u64,
+    /// Values from its end that come before its first.
+    pub(super) rolled: usize,
 }
 
 impl Stored {
@@ -61,8 +63,36 @@ impl Stored {
         }
     }
 
+    /// Rows of a matrix or values of a vector, `count` of them from `from` on; `None` where it has fewer, or they do not lie one
+    /// after the other.
+    pub(super) fn rows(&self, from: usize, count: usize) -> Option<Self> {
+        let (&side, rest) = self.shape.split_first()?;
+        let is_plain =
+            self.rolled == 0 && self.strides.as_deref().is_none_or(|strides| is_contiguous(&self.shape, strides));
+        if !is_plain || from.checked_add(count)? > side {
+            return None;
+        }
+        let row_bytes = rest.iter().product::<usize>() * self.dtype.size();
+        let mut shape = self.shape.clone();
+        shape[0] = count;
+        Some(Self { shape, strides: None, offset: self.offset + (from * row_bytes) as u64, ..self.clone() })
+    }
+
+    /// Its second half before its first, by rows; `None` where it has no halves.
+    pub(super) fn halves_swapped(&self) -> Option<Self> {
+        let side = *self.shape.first()?;
+        let rolled = self.value_count() / 2;
+        (side % 2 == 0 && self.rolled == 0).then(|| Self { rolled, ..self.clone() })
+    }
+
     /// All values in the order of the shape.
     pub fn values<T: Wanted>(&self) -> Result<Vec<T>> {
+        let mut values = self.in_order()?;
+        values.rotate_right(self.rolled);
+        Ok(values)
+    }
+
+    fn in_order<T: Wanted>(&self) -> Result<Vec<T>> {
         let count = self.value_count();
         let Some(strides) = self.strides.as_deref().filter(|strides| !is_contiguous(&self.shape, strides)) else {
             return self.run(self.offset, count);

@@ -153,7 +153,7 @@ impl State {
         }
         self.opening = None;
         self.opened = Some(opened);
-        (self.wants.library, self.wants.ranking) = (true, true);
+        (self.wants.library, self.wants.ranking, self.wants.weights) = (true, true, true);
     }
 
     /// Forgets what belongs to the workspace that was open.
@@ -197,7 +197,7 @@ impl State {
             return;
         };
         // Questions of the same topic that were asked before were replaced and get no answer.
-        if matches!(asked, Asked::Library | Asked::Ranking) {
+        if matches!(asked, Asked::Library | Asked::Ranking | Asked::Weights) {
             self.asked.retain(|other, a| *other > id || *a != asked);
         }
         match (asked, answer) {
@@ -223,7 +223,11 @@ impl State {
             (Asked::Curves(_), Ok(Answer::Curves { run, since, steps, evaluations })) => {
                 self.curves.entry(run).or_default().read(since, steps, evaluations);
             }
-            (Asked::Library | Asked::Group(_) | Asked::RankingOf(_) | Asked::Curves(_), Err(cause)) => {
+            (Asked::Weights, Ok(Answer::Weights(weights))) => self.weights = Some(weights),
+            (
+                Asked::Weights | Asked::Library | Asked::Group(_) | Asked::RankingOf(_) | Asked::Curves(_),
+                Err(cause),
+            ) => {
                 self.log.add(self.now_secs, Level::Warning, cause);
             }
             // An answer of another kind than the question cannot come.

@@ -20,6 +20,7 @@ use crate::engine::progress::Progress;
 use crate::engine::protocol::{Compared, Library, Opened, QueryId, RunReport, Source};
 use crate::method::presets;
 use crate::method::recipe::Recipe;
+use crate::weights::PartReport;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, RunId};
 
 use curves::Curves;
@@ -41,6 +42,7 @@ pub enum Asked {
     Picture(pictures::Request),
     Map(Source, String),
     Curves(RunId),
+    Weights,
 }
 
 /// What is to be asked as soon as possible.
@@ -53,6 +55,8 @@ pub struct Wants {
     pub groups: BTreeSet<ImageId>,
     pub rankings: HashSet<CandidateSet>,
     pub curves: BTreeSet<RunId>,
+    /// How published weights stand.
+    pub weights: bool,
 }
 
 /// What is selected, across all panes.
@@ -136,6 +140,8 @@ pub struct State {
     pub curves: BTreeMap<RunId, Curves>,
     pub jobs: Jobs,
     pub log: Log,
+    /// How published weights stand, as it was last heard of.
+    pub weights: Option<Arc<Vec<PartReport>>>,
     /// What was compared, last at the end.
     pub comparisons: Vec<Arc<Compared>>,
     pub reports: Vec<Arc<RunReport>>,

@@ -30,6 +30,18 @@ use crate::Result;
 
 /// Runs a job to its end.
 pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
+    let computes = matches!(
+        job,
+        Job::Sample { .. }
+            | Job::Score
+            | Job::Generate { .. }
+            | Job::Train { .. }
+            | Job::Compare { .. }
+            | Job::Run { .. }
+    );
+    if computes {
+        context.check_parts()?;
+    }
     match job {
         Job::Create { dir, recipe, example } => open::create(context, &dir, *recipe, example),
         Job::Open { dir, or_look } => open::open(context, &dir, or_look),

@@ -13,6 +13,9 @@ const MAX_DEPTH: usize = 64;
 /// Values that are looked at on the way; a tree that shares its branches is looked at once for each way to them.
 const MAX_VISITS: usize = 4 << 20;
 
+/// The longest name of a tensor, in bytes.
+const MAX_NAME_BYTES: usize = 4096;
+
 /// Keys that training scripts put the whole of a network's weights under.
 const WRAPPERS: [&str; 5] = ["params", "params_ema", "state_dict", "model", "model_state_dict"];
 
@@ -98,7 +101,7 @@ impl Walk<'_> {
 
     fn visit(&mut self, value: Value, name: String, depth: usize) -> Result<(), String> {
         self.visits += 1;
-        if depth > MAX_DEPTH || self.visits > MAX_VISITS {
+        if depth > MAX_DEPTH || self.visits > MAX_VISITS || name.len() > MAX_NAME_BYTES {
             return Err("it is nested deeper than weights are".into());
         }
         let pickled = self.pickled;
@@ -133,7 +136,13 @@ impl Walk<'_> {
         for (key, value) in items {
             match *key {
                 Value::Int(n) => drop(last.insert(n.to_string(), *value)),
-                key => drop(self.pickled.text(key).map(|key| last.insert(key.to_owned(), *value))),
+                key => match self.pickled.text(key) {
+                    Some(key) if key.len() > MAX_NAME_BYTES => {
+                        return Err("a name in it is longer than names are".into());
+                    }
+                    Some(key) => drop(last.insert(key.to_owned(), *value)),
+                    None => {}
+                },
             }
         }
         last.into_iter().try_for_each(|(key, value)| self.visit(value, below(name, &key), depth + 1))
@@ -243,6 +252,7 @@ impl Walk<'_> {
             shape,
             strides: Some(strides),
             offset: first + offset,
+            rolled: 0,
         })
     }
 

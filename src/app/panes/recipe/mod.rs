@@ -10,7 +10,8 @@ use egui::{Align, Button, ComboBox, Layout, RichText, ScrollArea, Ui};
 use crate::app::actions::{Action, Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::theme::{self, space};
-use crate::app::{format, widgets};
+use crate::app::{format, weights_window, widgets};
+use crate::engine::parts;
 use crate::method::fields::{self, Field};
 use crate::method::presets;
 use crate::method::recipe::Recipe;
@@ -27,7 +28,8 @@ const SECTIONS: [(&str, &str, bool); 6] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 17] = [
+const RARE: [&str; 18] = [
+    "data.unverified_weights",
     "sampling.first_seed",
     "sampling.method",
     "sampling.guidance",
@@ -89,7 +91,11 @@ impl RecipePane {
             let response = combo.show_ui(ui, |ui| {
                 for name in presets::preset_names() {
                     let Ok(recipe) = presets::preset(name) else { continue };
-                    let missing = recipe.check_backbone().err().map(|e| e.to_string());
+                    let missing = recipe.check_backbone().err().map(|e| {
+                        let parts: Vec<&str> = parts::of(&recipe).iter().map(|part| part.id).collect();
+                        let lacking = weights_window::lacking(cx.state.weights.as_ref(), &parts);
+                        [vec![e.to_string()], lacking].concat().join("\n")
+                    });
                     let label = Button::selectable(name == state.preset_name, name);
                     let response = ui.add_enabled(missing.is_none(), label);
                     if response.on_disabled_hover_text(missing.unwrap_or_default()).clicked() {

@@ -1,0 +1,113 @@
+//! The window of published weights: what is there, what is missing, and how to get it.
+
+use std::sync::Arc;
+
+use egui::accesskit::Role;
+use egui::{Context, Id, Label, Modal, RichText, ScrollArea, Ui};
+
+use super::state::State;
+use super::theme::{self, space};
+use super::widgets;
+use crate::weights::PartReport;
+use crate::weights::report::Standing;
+
+/// The window: closed or open.
+#[derive(Debug, Default)]
+pub struct WeightsWindow {
+    is_open: bool,
+    /// Only what is not there.
+    only_missing: bool,
+}
+
+impl WeightsWindow {
+    /// Opens it; what it shows is asked for anew.
+    pub fn open(&mut self, state: &mut State) {
+        self.is_open = true;
+        state.wants.weights = true;
+    }
+
+    /// Draws it if it is open.
+    pub fn show(&mut self, ctx: &Context, state: &mut State) {
+        if !self.is_open {
+            return;
+        }
+        let parts = state.weights.clone();
+        let modal = Modal::new(Id::unique("weights")).show(ctx, |ui| {
+            ui.set_width(720.0_f32.min(ctx.content_rect().width() - 80.0));
+            ui.heading("Published weights");
+            let p = theme::palette(ui);
+            let text = "What backbones and learned metrics are made of. The program brings none of it along and downloads \
+                        nothing: get a file, then add it with `dp2o-studio weights add FILE`, or start with --weights DIR.";
+            ui.add(Label::new(RichText::new(text).color(p.text_weak)).wrap());
+            ui.add_space(space::S);
+            let Some(parts) = parts else {
+                ui.weak("Looking …");
+                return false;
+            };
+            let height = ctx.content_rect().height() - 240.0;
+            ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+                let shown = parts.iter().filter(|part| !self.only_missing || part.state != Standing::Here);
+                shown.for_each(|part| part_ui(ui, part));
+            });
+            ui.add_space(space::M);
+            ui.horizontal(|ui| {
+                let here = parts.iter().filter(|part| part.state == Standing::Here).count();
+                ui.checkbox(&mut self.only_missing, "Only what is not there");
+                state.wants.weights |= ui.button("Look again").clicked();
+                ui.weak(format!("{here} of {} there", parts.len()));
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| ui.button("Close").clicked()).inner
+            })
+            .inner
+        });
+        if modal.inner || modal.should_close() {
+            self.is_open = false;
+        }
+    }
+}
+
+/// One part: how it stands, and below that where it is or how to get it.
+fn part_ui(ui: &mut Ui, part: &PartReport) {
+    let p = theme::palette(ui);
+    let color = match part.state {
+        Standing::Here => p.text_weak,
+        Standing::Unverified => p.warning,
+        Standing::Missing => p.text_faint,
+    };
+    ui.add_space(space::XS);
+    ui.horizontal(|ui| {
+        ui.add_sized([76.0, ui.spacing().interact_size.y], Label::new(RichText::new(part.state.word()).color(color)));
+        ui.label(RichText::new(part.title).font(theme::strong(13.0)));
+        ui.label(RichText::new(part.id).monospace().small().color(p.text_faint));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if let Some(cause) = &part.cause {
+                let copy = ui.small_button("Copy");
+                widgets::name(&copy, Role::Button, &format!("Copy what is said of {}", part.id));
+                if copy.on_hover_text("Copies what is missing, where it was looked for and how to get it").clicked() {
+                    ui.ctx().copy_text(cause.clone());
+                }
+            }
+            ui.label(RichText::new(&part.size).small().color(p.text_weak));
+        });
+    });
+    let small = |text: String| Label::new(RichText::new(text).small().color(p.text_weak)).wrap();
+    egui::Frame::new().inner_margin(egui::Margin { left: 84, ..egui::Margin::ZERO }).show(ui, |ui| {
+        for file in &part.files {
+            ui.add(small(format!("{} · {}", file.path.display(), file.mark())));
+        }
+        if let Some(cause) = &part.cause {
+            ui.add(small(cause.clone()));
+        }
+        ui.add(Label::new(RichText::new(format!("Licence: {}", part.licence)).small().color(p.text_faint)).wrap());
+    });
+}
+
+/// What of these parts cannot be used, a line each, as far as it was heard; empty where all can.
+pub fn lacking(known: Option<&Arc<Vec<PartReport>>>, ids: &[&str]) -> Vec<String> {
+    let Some(known) = known else { return Vec::new() };
+    let lacks = |id: &&str| {
+        let part = known.iter().find(|part| part.id == *id)?;
+        let word = part.state.word();
+        (part.state != Standing::Here).then(|| format!("{word}: {} ({}), {}", part.title, part.id, part.size))
+    };
+    ids.iter().filter_map(lacks).collect()
+}
