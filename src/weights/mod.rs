@@ -18,7 +18,7 @@ pub mod places;
 mod pth;
 pub mod registry;
 pub mod report;
-mod safetensors;
+pub mod safetensors;
 pub mod store;
 mod stored;
 pub mod trust;

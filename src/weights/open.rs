@@ -126,6 +126,15 @@ impl Source {
         }
     }
 
+    /// As [`Source::floats`] for a tensor of any shape with `count` values.
+    pub fn flat<T: Wanted>(&self, name: &str, count: usize) -> Result<Vec<T>> {
+        let shape = self.shape(name).unwrap_or_default().to_vec();
+        match self.floats(name, &shape)? {
+            values if values.len() == count => Ok(values),
+            values => Err(self.fault(format!("the weight {name:?} has {} values instead of {count}", values.len()))),
+        }
+    }
+
     /// The values of a tensor of whole numbers of this shape. Errors as [`Source::floats`].
     pub fn integers(&self, name: &str, shape: &[usize]) -> Result<Vec<i64>> {
         let stored = self.of_shape(name, shape)?;

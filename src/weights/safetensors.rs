@@ -26,66 +26,114 @@ struct Entry {
 #[serde(untagged)]
 enum Item {
     Tensor(Entry),
-    /// `__metadata__`: read so that it is known to be text, and left.
-    Remarks(#[expect(dead_code)] BTreeMap<String, String>),
+    /// `__metadata__`.
+    Remarks(BTreeMap<String, String>),
+}
+
+/// A tensor as the header has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    /// Its bytes in the file, from the file's beginning.
+    pub begin: u64,
+    pub end: u64,
+}
+
+/// A header, once it is known to be true of its file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Header {
+    pub tensors: BTreeMap<String, Placed>,
+    /// What the file says of itself.
+    pub remarks: BTreeMap<String, String>,
+}
+
+impl Header {
+    /// The header of a whole file in memory. Errors, in words: it lies, or the file is none.
+    pub fn of(file: &[u8]) -> Result<Self, String> {
+        let len = Self::len(file.len() as u64, file.first_chunk().copied())?;
+        let text = usize::try_from(len).ok().and_then(|len| file.get(8..8 + len)).ok_or("the file is truncated")?;
+        Self::parse(text, file.len() as u64)
+    }
+
+    /// Bytes of the header of a file of `file_len` bytes that begins with `start`.
+    fn len(file_len: u64, start: Option<[u8; 8]>) -> Result<u64, String> {
+        let Some(start) = start else { return Err(unreadable(format_args!("it has {file_len} bytes"))) };
+        match u64::from_le_bytes(start) {
+            len if len <= MAX_HEADER_BYTES && len <= file_len - 8 => Ok(len),
+            len => Err(unreadable(format_args!("its header would take {len} of its {file_len} bytes"))),
+        }
+    }
+
+    fn parse(text: &[u8], file_len: u64) -> Result<Self, String> {
+        let items: BTreeMap<String, Item> = serde_json::from_slice(text).map_err(unreadable)?;
+        let mut header = Self::default();
+        let data = 8 + text.len() as u64;
+        for (name, item) in items {
+            match item {
+                Item::Tensor(entry) => drop(header.tensors.insert(name.clone(), placed(&name, &entry, data)?)),
+                Item::Remarks(remarks) if name == "__metadata__" => header.remarks = remarks,
+                Item::Remarks(_) => return Err(unreadable(format_args!("the entry {name:?} is no tensor"))),
+            }
+        }
+        let mut spans: Vec<(u64, u64)> = header.tensors.values().map(|placed| (placed.begin, placed.end)).collect();
+        spans.sort_unstable();
+        let mut covered = data;
+        for (begin, end) in spans {
+            if begin != covered {
+                return Err(unreadable(format_args!("its tensors overlap or leave a gap at byte {begin}")));
+            }
+            covered = end;
+        }
+        match covered.cmp(&file_len) {
+            std::cmp::Ordering::Equal => Ok(header),
+            std::cmp::Ordering::Greater => Err(format!("the file is truncated: {file_len} of {covered} bytes")),
+            std::cmp::Ordering::Less => Err(unreadable("there is more in it than its tensors")),
+        }
+    }
+}
+
+fn unreadable(cause: impl std::fmt::Display) -> String {
+    format!("not a readable safetensors file: {cause}")
+}
+
+/// Where a tensor lies; `data` is where the header ends.
+fn placed(name: &str, entry: &Entry, data: u64) -> Result<Placed, String> {
+    let Entry { dtype, shape, data_offsets: [begin, end] } = entry;
+    let dtype =
+        dtype_of(dtype).ok_or_else(|| format!("the tensor {name:?} has the format {dtype:?}, which cannot be read"))?;
+    let sides: Option<Vec<usize>> = shape.iter().map(|&side| usize::try_from(side).ok()).collect();
+    let size = shape.iter().try_fold(dtype.size() as u64, |size, &side| size.checked_mul(side));
+    let (Some(shape), Some(size)) = (sides, size) else {
+        return Err(unreadable(format_args!("the shape of {name:?} cannot be counted")));
+    };
+    let bytes = data
+        .checked_add(*begin)
+        .zip(data.checked_add(*end))
+        .filter(|(begin, end)| end.checked_sub(*begin) == Some(size));
+    let Some((begin, end)) = bytes else {
+        return Err(unreadable(format_args!("{name:?} of shape {shape:?} does not take the bytes {begin} to {end}")));
+    };
+    Ok(Placed { dtype, shape, begin, end })
 }
 
 /// The tensors of a safetensors file by name.
-pub fn tensors(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
-    let fault = |cause: &dyn std::fmt::Display| bytes.fault(format!("not a readable safetensors file: {cause}"));
-    if bytes.len() < 8 {
-        return Err(fault(&format_args!("it has {} bytes", bytes.len())));
-    }
-    let mut len = [0; 8];
-    bytes.read_at(0, &mut len)?;
-    let header_len = u64::from_le_bytes(len);
-    if header_len > MAX_HEADER_BYTES || header_len > bytes.len() - 8 {
-        return Err(fault(&format_args!("its header would take {header_len} of its {} bytes", bytes.len())));
-    }
-    let header: BTreeMap<String, Item> =
-        serde_json::from_slice(&bytes.range(8, header_len)?).map_err(|cause| fault(&cause))?;
-    let data = 8 + header_len;
-    let mut spans = Vec::with_capacity(header.len());
-    let mut tensors = BTreeMap::new();
-    for (name, item) in header {
-        let Entry { dtype, shape, data_offsets: [begin, end] } = match item {
-            Item::Tensor(entry) => entry,
-            Item::Remarks(_) if name == "__metadata__" => continue,
-            Item::Remarks(_) => return Err(fault(&format_args!("the entry {name:?} is no tensor"))),
-        };
-        let dtype = dtype_of(&dtype).ok_or_else(|| {
-            bytes.fault(format!("the tensor {name:?} has the format {dtype:?}, which cannot be read"))
-        })?;
-        let shape: Option<Vec<usize>> = shape.iter().map(|&side| usize::try_from(side).ok()).collect();
-        let size = shape
-            .as_ref()
-            .and_then(|shape| shape.iter().try_fold(dtype.size() as u64, |size, &side| size.checked_mul(side as u64)));
-        let (Some(shape), Some(size)) = (shape, size) else {
-            return Err(fault(&format_args!("the shape of {name:?} cannot be counted")));
-        };
-        if end.checked_sub(begin) != Some(size) {
-            return Err(fault(&format_args!("{name:?} of shape {shape:?} does not take the bytes {begin} to {end}")));
+pub(super) fn tensors(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
+    let start = match bytes.len() {
+        0..8 => None,
+        _ => {
+            let mut start = [0; 8];
+            bytes.read_at(0, &mut start)?;
+            Some(start)
         }
-        spans.push((begin, end));
-        let stored =
-            Stored { bytes: bytes.clone(), dtype, swap: false, shape, strides: None, offset: data + begin, rolled: 0 };
-        tensors.insert(name, stored);
-    }
-    spans.sort_unstable();
-    let mut covered = 0;
-    for (begin, end) in spans {
-        if begin != covered {
-            return Err(fault(&format_args!("its tensors overlap or leave a gap at byte {begin}")));
-        }
-        covered = end;
-    }
-    match data.checked_add(covered) {
-        Some(all) if all == bytes.len() => Ok(tensors),
-        Some(all) if all > bytes.len() => {
-            Err(bytes.fault(format!("the file is truncated: {} of {all} bytes", bytes.len())))
-        }
-        _ => Err(fault(&format_args!("there is more in it than its tensors"))),
-    }
+    };
+    let len = Header::len(bytes.len(), start).map_err(|cause| bytes.fault(cause))?;
+    let header = Header::parse(&bytes.range(8, len)?, bytes.len()).map_err(|cause| bytes.fault(cause))?;
+    let stored = |(name, placed): (String, Placed)| {
+        let Placed { dtype, shape, begin: offset, .. } = placed;
+        (name, Stored { bytes: bytes.clone(), dtype, swap: false, shape, strides: None, offset, rolled: 0 })
+    };
+    Ok(header.tensors.into_iter().map(stored).collect())
 }
 
 #[derive(Deserialize)]
@@ -97,7 +145,7 @@ struct Index {
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
 /// The tensors of all shards that an index (`….safetensors.index.json`) names, which lie beside it.
-pub fn sharded(index: &Path) -> Result<BTreeMap<String, Stored>> {
+pub(super) fn sharded(index: &Path) -> Result<BTreeMap<String, Stored>> {
     let fault = |cause: String| Error::file(index, cause);
     let text = crate::input::read(index, MAX_INDEX_BYTES)?;
     let Index { weight_map } =
