@@ -119,7 +119,7 @@ impl Source {
                 self.fault(format!("the weight {name:?} has type {:?}; a floating-point type is needed", stored.dtype))
             );
         }
-        let values = stored.values::<T>()?;
+        let values = read::<T>(stored)?;
         match values.iter().find(|value| !value.is_finite()) {
             None => Ok(values),
             Some(bad) => Err(self.fault(format!("the weight {name:?} contains {bad}"))),
@@ -139,7 +139,7 @@ impl Source {
     pub fn integers(&self, name: &str, shape: &[usize]) -> Result<Vec<i64>> {
         let stored = self.of_shape(name, shape)?;
         match stored.dtype.is_float() {
-            false => stored.values(),
+            false => read(stored),
             true => {
                 Err(self.fault(format!("the tensor {name:?} has type {:?}; whole numbers are needed", stored.dtype)))
             }
@@ -255,6 +255,13 @@ pub(super) fn of_bytes(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
         true => pth::tensors(bytes),
         false => safetensors::tensors(bytes),
     }
+}
+
+/// The values of a tensor, of the file as it was when it was opened.
+fn read<T: Wanted>(stored: &Stored) -> Result<Vec<T>> {
+    let values = stored.values()?;
+    stored.bytes.check_unchanged()?;
+    Ok(values)
 }
 
 fn source_fault(origin: &Path, cause: String) -> Error {
