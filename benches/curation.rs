@@ -6,12 +6,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use dp2o_studio::iqa::{Direction, Info, Kind};
 use dp2o_studio::method::bounds::Bounds;
 use dp2o_studio::method::curation::Curation;
 use dp2o_studio::method::overrides::{Overrides, PairOverride, Verdict};
 use dp2o_studio::method::recipe::{Recipe, Scope};
 use dp2o_studio::method::reward::{RewardPlan, Rewards};
-use dp2o_studio::method::scores::{MetricColumn, ScoreTable};
+use dp2o_studio::method::scores::ScoreTable;
 use dp2o_studio::method::summary::{PairChange, Summary};
 
 const GROUPS: usize = 1000;
@@ -20,10 +21,9 @@ const METRICS: usize = 10;
 
 /// Scores that look like real ones: a level for each group, a spread for each metric.
 fn table() -> ScoreTable {
-    let columns = (0..METRICS).map(|i| MetricColumn {
-        name: format!("metric{i}"),
-        higher_is_better: i % 3 != 0,
-        is_fr: i % 2 == 0,
+    let columns = (0..METRICS).map(|i| {
+        let kind = if i % 2 == 0 { Kind::FullReference } else { Kind::NoReference };
+        Info::new(format!("metric{i}"), kind, if i % 3 != 0 { Direction::Higher } else { Direction::Lower })
     });
     let mut table = ScoreTable::new(vec![true; GROUPS], SEEDS, columns.collect()).unwrap();
     let mut state = 1u64;

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use dp2o_studio::iqa::{Direction, Info, Kind};
 use dp2o_studio::method::bounds::Bounds;
 use dp2o_studio::method::curation::Curation;
 use dp2o_studio::method::loss::{LossSums, PairErrors};
 use dp2o_studio::method::overrides::{Overrides, PairOverride, Verdict};
 use dp2o_studio::method::recipe::{self, Scope};
 use dp2o_studio::method::reward::{RewardPlan, Rewards};
-use dp2o_studio::method::scores::{MetricColumn, ScoreTable};
+use dp2o_studio::method::scores::ScoreTable;
 use dp2o_studio::method::statistics::{Ladder, metric_statistics};
 use dp2o_studio::method::summary::Summary;
 use serde::Deserialize;
@@ -87,10 +88,9 @@ fn fixture() -> Fixture {
 }
 
 fn table(fixture: &Fixture) -> ScoreTable {
-    let columns = fixture.columns.iter().map(|c| MetricColumn {
-        name: c.name.clone(),
-        higher_is_better: c.higher_is_better,
-        is_fr: c.is_fr,
+    let columns = fixture.columns.iter().map(|c| {
+        let kind = if c.is_fr { Kind::FullReference } else { Kind::NoReference };
+        Info::new(c.name.clone(), kind, if c.higher_is_better { Direction::Higher } else { Direction::Lower })
     });
     let seeds = fixture.scores[0][0].len();
     let mut table = ScoreTable::new(fixture.has_hr.clone(), seeds, columns.collect()).unwrap();

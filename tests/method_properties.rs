@@ -1,11 +1,12 @@
 //! What must hold for every table of scores, checked on many random ones with missing scores and groups without HR.
 
+use dp2o_studio::iqa::{Direction, Info, Kind};
 use dp2o_studio::method::bounds::{Bounds, MinMax};
 use dp2o_studio::method::curation::{Curation, n_from_ratio, rank};
 use dp2o_studio::method::overrides::{Overrides, PairOverride, Verdict};
 use dp2o_studio::method::recipe::{self, Scope};
 use dp2o_studio::method::reward::{RewardPlan, Rewards, normalized_row};
-use dp2o_studio::method::scores::{MetricColumn, ScoreTable};
+use dp2o_studio::method::scores::ScoreTable;
 use dp2o_studio::method::statistics::{Ladder, best_of_chances, metric_statistics};
 use dp2o_studio::method::summary::{PairChange, Summary};
 
@@ -23,21 +24,21 @@ impl Random {
     }
 }
 
-fn columns() -> Vec<MetricColumn> {
-    let column = |name: &str, higher_is_better, is_fr| MetricColumn { name: name.into(), higher_is_better, is_fr };
+fn columns() -> Vec<Info> {
+    use {Direction::*, Kind::*};
     vec![
-        column("stlpips", false, true),
-        column("ms_ssim", true, true),
-        column("niqe", false, false),
-        column("brisque", false, false),
+        Info::new("stlpips", FullReference, Lower),
+        Info::new("ms_ssim", FullReference, Higher),
+        Info::new("niqe", NoReference, Lower),
+        Info::new("brisque", NoReference, Lower),
     ]
 }
 
 /// A reward of all [`columns`], each with weight 1.
 fn reward() -> recipe::Reward {
     let half = |is_fr| {
-        let columns = columns().into_iter().filter(move |c: &MetricColumn| c.is_fr == is_fr);
-        columns.map(|c| (c.name, 1.0)).collect()
+        let columns = columns().into_iter().filter(move |c: &Info| c.is_fr() == is_fr);
+        columns.map(|c| (c.name.to_string(), 1.0)).collect()
     };
     recipe::Reward { fr: half(true), nr: half(false), held_out: Vec::new(), ..Default::default() }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use dp2o_studio::iqa::{Direction, Info, Kind};
 use dp2o_studio::method::fields::{fields, find};
 use dp2o_studio::method::presets::{preset, preset_names, preset_or_file};
-use dp2o_studio::method::recipe::{MetricInfo, Mode, Recipe};
+use dp2o_studio::method::recipe::{Mode, Recipe};
 use dp2o_studio::method::value::{Accepted, Value};
 
 fn error_of(key: &str, text: &str) -> String {
@@ -278,14 +279,14 @@ fn recipes_of_earlier_versions_read() {
 #[test]
 fn metrics_are_checked_against_the_registry() {
     let lookup = |name: &str| {
-        let (higher_is_better, is_fr, min_size_px) = match name {
-            "stlpips" => (false, true, 32),
-            "ms_ssim" => (true, true, 176),
-            "psnr" | "ssim" => (true, true, 11),
-            "niqe" | "brisque" | "piqe" => (false, false, 96),
+        let (direction, kind, min_size_px) = match name {
+            "stlpips" => (Direction::Lower, Kind::FullReference, 32),
+            "ms_ssim" => (Direction::Higher, Kind::FullReference, 176),
+            "psnr" | "ssim" => (Direction::Higher, Kind::FullReference, 11),
+            "niqe" | "brisque" | "piqe" => (Direction::Lower, Kind::NoReference, 96),
             _ => return None,
         };
-        Some(MetricInfo { higher_is_better, is_fr, min_size_px })
+        Some(Info { min_size_px, ..Info::new(name.to_owned(), kind, direction) })
     };
     let check = |assignments: &[&str]| {
         let mut recipe = Recipe::default();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use candle_core::{Device, Tensor};
 
 use super::card::Latent;
+use crate::imaging::border::symmetric;
 use crate::imaging::rows::Rows;
 use crate::imaging::window::Resized;
 use crate::imaging::{Image, SCALE};
@@ -111,8 +112,7 @@ impl<'l> Condition<'l> {
 /// A part of the enlarged and padded image, `[1, 3, rows, columns]`.
 fn part(enlarged: &Resized, rows: &Range<usize>, columns: &Range<usize>, device: &Device) -> Result<Tensor> {
     let mirrored = |range: &Range<usize>, n: usize| -> Vec<usize> {
-        let mirror = |i: usize| if i % (2 * n) < n { i % (2 * n) } else { 2 * n - 1 - i % (2 * n) };
-        range.clone().map(mirror).collect()
+        range.clone().map(|i| symmetric(i as isize, n)).collect()
     };
     let mut values = enlarged.at(&mirrored(rows, enlarged.height()), &mirrored(columns, enlarged.width()));
     values.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));

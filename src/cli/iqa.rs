@@ -34,14 +34,14 @@ pub struct Arguments {
 struct Row<'a> {
     file: &'a Path,
     r#ref: Option<&'a Path>,
-    metric: &'static str,
+    metric: String,
     score: f64,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let reference_path = arguments.reference.as_deref();
     let reference = reference_path.map(read).transpose()?;
-    let mut scorers: Vec<(&'static str, bool, Box<dyn Scorer>)> = Vec::new();
+    let mut scorers: Vec<(String, bool, Box<dyn Scorer>)> = Vec::new();
     for name in &arguments.metrics {
         let metric = iqa::by_name(name)?;
         let compares = metric.info().kind == Kind::FullReference;
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Some(path) => metric.prepare(reference.as_ref()).map_err(|e| Error::file(path, e))?,
             None => metric.prepare(None)?,
         };
-        scorers.push((metric.info().name, compares, scorer));
+        scorers.push((metric.info().name.to_string(), compares, scorer));
     }
     output::check(arguments.json.as_deref())?;
     arguments.map.as_ref().map_or(Ok(()), output::make_folder)?;
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             match score(scorer.as_ref(), &image, map.as_deref()) {
                 Ok(score) => {
                     say!("{metric}\t{score:.6}\t{}", file.display());
-                    rows.push(Row { file, r#ref: reference_path.filter(|_| *compares), metric, score });
+                    rows.push(Row { file, r#ref: reference_path.filter(|_| *compares), metric: metric.clone(), score });
                 }
                 Err(error) if error.ends_job() => return Err(error),
                 Err(error) => causes.push(Error::file(file, format!("{metric}: {error}"))),

@@ -3,6 +3,7 @@
 use super::kernel::Kernel;
 use crate::Result;
 use crate::imaging::Image;
+use crate::imaging::border::reflect;
 use rayon::prelude::*;
 
 /// Output pixels computed at once: as many partial sums as fit into the vector registers.
@@ -38,11 +39,7 @@ pub fn blur(image: &Image, kernel: &Kernel) -> Result<Image> {
 /// The planes with `radius` mirrored rows and columns around them, in rows of `stride` values.
 fn pad(image: &Image, radius: usize, stride: usize) -> Vec<f32> {
     let (width, height) = (image.width(), image.height());
-    let mirror = |at: usize, side: usize| {
-        let period = (2 * side).saturating_sub(2).max(1);
-        let at = (at as isize - radius as isize).rem_euclid(period as isize) as usize;
-        at.min(period - at).min(side - 1)
-    };
+    let mirror = |at: usize, side: usize| reflect(at as isize - radius as isize, side);
     let columns: Vec<usize> = (0..width + 2 * radius).map(|x| mirror(x, width)).collect();
     let padded_height = height + 2 * radius;
     let mut padded = vec![0.0; 3 * padded_height * stride];

@@ -1,19 +1,12 @@
 //! The metrics of a recipe, as the method and the ledger know them.
 
 use crate::Result;
-use crate::iqa::{self, Direction, Kind, Metric};
-use crate::method::recipe::{MetricInfo, Recipe};
-use crate::method::scores::MetricColumn;
-use crate::workspace::{ScoreRequest, Scorer};
+use crate::iqa::{self, Info, Kind, Metric, MetricKey};
+use crate::method::recipe::Recipe;
 
-/// What the method needs to know of a metric; `None` where there is none of that name.
-pub fn info(name: &str) -> Option<MetricInfo> {
-    let info = iqa::by_name(name).ok()?.info();
-    Some(MetricInfo {
-        higher_is_better: info.direction == Direction::HigherIsBetter,
-        is_fr: info.kind == Kind::FullReference,
-        min_size_px: info.min_size_px,
-    })
+/// What is known of a metric; `None` where there is none of that name.
+pub fn info(name: &str) -> Option<Info> {
+    Some(iqa::by_name(name).ok()?.info().clone())
 }
 
 /// Whether a recipe can be worked with: its settings, its backbone and its metrics.
@@ -27,10 +20,10 @@ pub fn check(recipe: &Recipe) -> Result<()> {
 pub struct MetricSet {
     /// The metrics.
     pub metrics: Vec<&'static dyn Metric>,
-    /// Their provenance, kept with every score.
-    pub scorers: Vec<Scorer>,
+    /// As what their scores are kept.
+    pub keys: Vec<MetricKey>,
     /// Their columns in a score table.
-    pub columns: Vec<MetricColumn>,
+    pub columns: Vec<Info>,
 }
 
 impl MetricSet {
@@ -38,30 +31,13 @@ impl MetricSet {
     pub fn of(recipe: &Recipe) -> Result<Self> {
         recipe.check_metrics(&info)?;
         let metrics = recipe.scored_metrics().into_iter().map(iqa::by_name).collect::<Result<Vec<_>>>()?;
-        let scorer = |metric: &&'static dyn Metric| {
-            let known = metric.info();
-            Scorer {
-                metric: known.name.into(),
-                weights_hash: metric.weights_hash().into(),
-                crop_policy: known.crop_policy.into(),
-                version: known.version.into(),
-            }
-        };
-        let column = |metric: &&'static dyn Metric| {
-            let known = metric.info();
-            MetricColumn {
-                name: known.name.into(),
-                higher_is_better: known.direction == Direction::HigherIsBetter,
-                is_fr: known.kind == Kind::FullReference,
-            }
-        };
-        let (scorers, columns) = (metrics.iter().map(scorer).collect(), metrics.iter().map(column).collect());
-        Ok(Self { metrics, scorers, columns })
+        let keys = metrics.iter().map(|metric| metric.key()).collect();
+        let columns = metrics.iter().map(|metric| metric.info().clone()).collect();
+        Ok(Self { metrics, keys, columns })
     }
 
     /// What to ask the ledger for.
-    pub fn requests(&self) -> Vec<ScoreRequest> {
-        let pairs = self.scorers.iter().zip(&self.columns);
-        pairs.map(|(scorer, column)| ScoreRequest { scorer: scorer.clone(), needs_hr: column.is_fr }).collect()
+    pub fn wanted(&self) -> Vec<(MetricKey, Kind)> {
+        self.keys.iter().cloned().zip(self.columns.iter().map(|info| info.kind)).collect()
     }
 }

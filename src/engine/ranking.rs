@@ -87,7 +87,7 @@ impl Scores {
         for (p, part) in parts.iter().enumerate() {
             place.extend(part.images.iter().enumerate().map(|(group, &id)| (id, (p, group))));
         }
-        let rows = ledger.scores(set, &metrics.scorers)?;
+        let rows = ledger.scores(set, &metrics.keys)?;
         for (index, candidate) in rows.candidates().iter().enumerate() {
             let (Some(&(part, group)), Some(&seed)) = (place.get(&candidate.image), column_of.get(&candidate.seed))
             else {
@@ -95,7 +95,7 @@ impl Scores {
             };
             let table = &mut parts[part].table;
             for (metric, &score) in rows.row(index).iter().enumerate() {
-                if score.is_finite() && (table.has_hr(group) || !metrics.columns[metric].is_fr) {
+                if score.is_finite() && (table.has_hr(group) || !metrics.columns[metric].is_fr()) {
                     table.set(group, seed, metric, score)?;
                 }
             }
@@ -116,9 +116,9 @@ impl Scores {
                 overrides.set(PairOverride { group, winner, loser, verdict })?;
             }
         }
-        let known: Vec<_> = ledger.bounds()?.into_iter().filter(|b| metrics.scorers.contains(&b.scorer)).collect();
+        let known: Vec<_> = ledger.bounds()?.into_iter().filter(|b| metrics.keys.contains(&b.metric)).collect();
         let frozen = (!known.is_empty())
-            .then(|| Bounds(known.into_iter().map(|b| (b.scorer.metric, MinMax { min: b.min, max: b.max })).collect()));
+            .then(|| Bounds(known.into_iter().map(|b| (b.metric.metric, MinMax { min: b.min, max: b.max })).collect()));
         Ok(Self { set: set.clone(), seeds, train, held_out, frozen, overrides })
     }
 
@@ -126,7 +126,8 @@ impl Scores {
     pub fn lacks_bounds(&self, recipe: &Recipe) -> bool {
         let table = &self.train.table;
         // Without any HR the FR metrics have no scores to fit bounds on, nor need they any.
-        let counts = |name: &str| table.has_any_hr() || table.column_of(name).is_none_or(|c| !table.columns()[c].is_fr);
+        let counts =
+            |name: &str| table.has_any_hr() || table.column_of(name).is_none_or(|c| !table.columns()[c].is_fr());
         let known = |name: &str| self.frozen.as_ref().is_some_and(|b| b.get(name).is_some());
         recipe.reward.scope == Scope::Frozen
             && !recipe.trained_metrics().iter().all(|name| known(name) || !counts(name))

@@ -4,10 +4,11 @@
 //! [`whole`] tells files that were cut off; [`quantize`] is the one place that says how f32 becomes the 8 bits
 //! of a file and back. [`resize`], [`crop`], [`turn`], [`color`] and [`color_fix`] compute on images, [`fingerprint`] tells
 //! one again; [`sheet`] draws contact sheets with [`canvas`]. What may be too large to be in memory whole is given by
-//! [`rows`], and enlarged by [`window`]s. [`extensions`] says which files of a folder are images, [`output`] writes what a
-//! person names, [`stems`] names what is made of several files. [`draw`] has the seeded numbers behind every random choice
-//! here and in [`crate::degrade`].
+//! [`rows`], and enlarged by [`window`]s; beyond its edges stands what [`border`] says. [`extensions`] says which files of a
+//! folder are images, [`output`] writes what a person names, [`stems`] names what is made of several files. [`draw`] has
+//! the seeded numbers behind every random choice here and in [`crate::degrade`].
 
+pub mod border;
 pub mod canvas;
 pub mod color;
 pub mod color_fix;

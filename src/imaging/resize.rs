@@ -5,6 +5,7 @@
 //! means in the field. PIL, and PyTorch with `antialias=True`, agree with it except near the edges, where they drop the
 //! outside part of the kernel. Cubic is the kernel of Keys with a = −½ (OpenCV and PyTorch without antialiasing: −¾).
 
+pub use super::resize_weights::cubic;
 use super::{Image, SCALE, resize_weights::Weights};
 use crate::{Error, Result};
 use rayon::prelude::*;

@@ -1,5 +1,6 @@
 //! Which input samples make up one output sample of a resize along one axis, and with which weights.
 
+use super::border::symmetric;
 use super::resize::Filter;
 
 /// One axis of a resize: for each output sample, a run of input samples.
@@ -58,12 +59,8 @@ impl Weights {
 
     /// Adds an output sample from the kernel over `first..=last`, the part beyond the edge folded back into the image.
     fn push_reflected(&mut self, from: usize, first: isize, last: isize, kernel: impl Fn(f64) -> f64) {
-        let reflect = |j: isize| {
-            let j = j.rem_euclid(2 * from as isize) as usize;
-            if j < from { j } else { 2 * from - 1 - j }
-        };
         let taps: Vec<(usize, f64)> =
-            (first..=last).map(|j| (reflect(j), kernel(j as f64))).filter(|&(_, w)| w != 0.0).collect();
+            (first..=last).map(|j| (symmetric(j, from), kernel(j as f64))).filter(|&(_, w)| w != 0.0).collect();
         let low = taps.iter().map(|t| t.0).min().unwrap_or(0);
         let high = taps.iter().map(|t| t.0).max().unwrap_or(0);
         let mut values = vec![0.0; high - low + 1];
@@ -79,7 +76,7 @@ fn triangle(x: f64) -> f64 {
 }
 
 /// Keys, "Cubic convolution interpolation for digital image processing" (1981), with a = −½.
-fn cubic(x: f64) -> f64 {
+pub const fn cubic(x: f64) -> f64 {
     let x = x.abs();
     if x <= 1.0 {
         (1.5 * x - 2.5) * x * x + 1.0

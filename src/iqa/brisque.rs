@@ -6,7 +6,8 @@
 use super::assets::{Embedded, Weights};
 use super::blocks;
 use super::ggd::{Aggd, Sums};
-use super::metric::{Direction, Info, Kind, Map, NoReference, Nr};
+use super::info::{Direction, Info, Kind, text};
+use super::metric::{Map, NoReference, Nr};
 use super::mscn::{Border, coefficients};
 use super::nss::{self, BlockSums, Rect};
 use super::parallel::{strips, vectorised};
@@ -34,16 +35,16 @@ pub struct Brisque {
 }
 
 static INFO: Info = Info {
-    name: "brisque",
-    title: "BRISQUE",
+    name: text("brisque"),
+    title: text("BRISQUE"),
     kind: Kind::NoReference,
-    direction: Direction::LowerIsBetter,
+    direction: Direction::Lower,
     range: (0.0, 150.0),
     min_size_px: 32,
-    version: "y 0-255 rounded, zero padding, original release's regression",
-    crop_policy: "none",
-    map: "BRISQUE of the 64 px blocks around the pixel",
-    paper: "Mittal et al., IEEE TIP 21(12), 2012",
+    version: text("y 0-255 rounded, zero padding, original release's regression"),
+    crop_policy: text("none"),
+    map: text("BRISQUE of the 64 px blocks around the pixel"),
+    paper: text("Mittal et al., IEEE TIP 21(12), 2012"),
 };
 
 impl NoReference for Brisque {

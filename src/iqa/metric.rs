@@ -6,62 +6,9 @@
 
 use std::sync::LazyLock;
 
+use super::info::{Info, MetricKey};
 use crate::imaging::Image;
 use crate::{Error, Result};
-
-/// Which way a score improves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    HigherIsBetter,
-    LowerIsBetter,
-}
-
-impl Direction {
-    /// The score with its sign set so that higher is better.
-    pub fn align(self, score: f64) -> f64 {
-        match self {
-            Direction::HigherIsBetter => score,
-            Direction::LowerIsBetter => -score,
-        }
-    }
-}
-
-/// Whether a metric compares with a reference image (HR) or judges the image alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    FullReference,
-    NoReference,
-}
-
-/// What is worth knowing about a metric without running it.
-#[derive(Debug)]
-pub struct Info {
-    /// The name in code, files and commands; pyiqa's where pyiqa has the metric.
-    pub name: &'static str,
-    /// The name for people.
-    pub title: &'static str,
-    pub kind: Kind,
-    pub direction: Direction,
-    /// Lowest and highest score to expect; no score is clamped to it.
-    pub range: (f64, f64),
-    /// Width and height an image needs at least.
-    pub min_size_px: usize,
-    /// The definition followed, kept with every score. It changes whenever a score could.
-    pub version: &'static str,
-    /// Which pixels the score covers, kept with every score.
-    pub crop_policy: &'static str,
-    /// What the values of the map are; larger is more distorted.
-    pub map: &'static str,
-    /// The paper.
-    pub paper: &'static str,
-}
-
-impl Info {
-    /// Whether an image of this size in pixels is large enough.
-    pub fn is_defined_on(&self, width: usize, height: usize) -> bool {
-        width.min(height) >= self.min_size_px
-    }
-}
 
 /// A value for every pixel of an image; larger is more distorted, [`Info::map`] says in which unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +36,16 @@ pub trait Metric: Send + Sync {
     fn info(&self) -> &Info;
     /// The first 16 hexadecimal digits of the SHA-256 of the embedded weights, or "none".
     fn weights_hash(&self) -> &str;
+    /// As what its scores are kept.
+    fn key(&self) -> MetricKey {
+        let info = self.info();
+        MetricKey {
+            metric: info.name.to_string(),
+            weights_hash: self.weights_hash().into(),
+            crop_policy: info.crop_policy.to_string(),
+            version: info.version.to_string(),
+        }
+    }
     /// Binds the metric to the reference image, which a no-reference metric ignores. It is an error if a full-reference
     /// metric gets none, or one that is too small or not finite.
     fn prepare(&self, reference: Option<&Image>) -> Result<Box<dyn Scorer + '_>>;

@@ -28,6 +28,7 @@ mod blocks;
 pub mod brisque;
 mod gaussian;
 mod ggd;
+pub mod info;
 mod linear;
 pub mod metric;
 pub mod ms_ssim;
@@ -47,7 +48,8 @@ pub mod stlpips;
 mod tests;
 
 use crate::{Error, Result};
-pub use metric::{Direction, Info, Kind, Map, Metric, Scorer};
+pub use info::{Direction, Info, Kind, MetricKey};
+pub use metric::{Map, Metric, Scorer};
 
 /// Every metric, full-reference ones first.
 static ALL: [&dyn Metric; 9] = [
@@ -70,7 +72,7 @@ pub fn all() -> &'static [&'static dyn Metric] {
 /// The metric of this name; the error lists the names there are.
 pub fn by_name(name: &str) -> Result<&'static dyn Metric> {
     all().iter().copied().find(|metric| metric.info().name == name).ok_or_else(|| {
-        let names: Vec<_> = all().iter().map(|metric| metric.info().name).collect();
+        let names: Vec<_> = all().iter().map(|metric| metric.info().name.as_ref()).collect();
         Error::invalid(format!("there is no metric '{name}', only {}", names.join(", ")))
     })
 }

@@ -6,7 +6,8 @@
 //! The published five scales need 161 pixels. For smaller candidates `ms_ssim_s4` stops after four, whose published
 //! weights are scaled to sum to one: it is a metric of its own, on another scale than `ms_ssim`.
 
-use super::metric::{Direction, Fr, FullReference, Info, Kind, Map};
+use super::info::{Direction, Info, Kind, text};
+use super::metric::{Fr, FullReference, Map};
 use super::parallel::strips_mut;
 use super::plane::{Plane, rounded_luma};
 use super::ssim::{self, Reference, WINDOW};
@@ -28,26 +29,29 @@ pub struct MsSsim {
     scales: usize,
 }
 
-static INFO: Info = Info {
-    name: "ms_ssim",
-    title: "MS-SSIM",
-    kind: Kind::FullReference,
-    direction: Direction::HigherIsBetter,
-    range: (0.0, 1.0),
-    min_size_px: min_size_px(5),
-    version: "y 0-255 rounded, gaussian 11 sigma 1.5, 5 scales, product",
-    crop_policy: "whole windows: centres at least 5 px from the edge at each scale",
-    map: "1 - the product over scales of the windows around the pixel",
-    paper: "Wang et al., Asilomar 2003",
-};
+static INFO: Info = info("ms_ssim", "MS-SSIM", 5, "y 0-255 rounded, gaussian 11 sigma 1.5, 5 scales, product");
 
-static INFO_S4: Info = Info {
-    name: "ms_ssim_s4",
-    title: "MS-SSIM, 4 scales",
-    min_size_px: min_size_px(4),
-    version: "y 0-255 rounded, gaussian 11 sigma 1.5, first 4 scales renormalized, product",
-    ..INFO
-};
+static INFO_S4: Info = info(
+    "ms_ssim_s4",
+    "MS-SSIM, 4 scales",
+    4,
+    "y 0-255 rounded, gaussian 11 sigma 1.5, first 4 scales renormalized, product",
+);
+
+const fn info(name: &'static str, title: &'static str, scales: u32, version: &'static str) -> Info {
+    Info {
+        name: text(name),
+        title: text(title),
+        kind: Kind::FullReference,
+        direction: Direction::Higher,
+        range: (0.0, 1.0),
+        min_size_px: min_size_px(scales),
+        version: text(version),
+        crop_policy: text("whole windows: centres at least 5 px from the edge at each scale"),
+        map: text("1 - the product over scales of the windows around the pixel"),
+        paper: text("Wang et al., Asilomar 2003"),
+    }
+}
 
 /// The coarsest scale must hold one window; each scale halves the size, rounding up.
 const fn min_size_px(scales: u32) -> usize {

@@ -13,8 +13,9 @@ use rayon::prelude::*;
 use super::assets::{Embedded, Weights};
 use super::blocks;
 use super::ggd::Aggd;
+use super::info::{Direction, Info, Kind, text};
 use super::linear::{mahalanobis_squared, mean_and_covariance};
-use super::metric::{Direction, Info, Kind, Map, NoReference, Nr};
+use super::metric::{Map, NoReference, Nr};
 use super::mscn::{Border, coefficients};
 use super::nss::{self, Rect};
 use super::parallel::is_large;
@@ -47,27 +48,39 @@ pub struct Niqe {
     pristine: Embedded<Pristine>,
 }
 
-static INFO: Info = Info {
-    name: "niqe",
-    title: "NIQE",
-    kind: Kind::NoReference,
-    direction: Direction::LowerIsBetter,
-    range: (0.0, 100.0),
-    min_size_px: 2 * 96,
-    version: "y 0-255 rounded, 96 px blocks, original pristine model",
-    crop_policy: "top left, multiples of 96 px",
-    map: "distance of the block around the pixel from the pristine model, by the pristine covariance",
-    paper: "Mittal et al., IEEE SPL 20(3), 2013",
-};
+static INFO: Info = info(
+    ("niqe", "NIQE"),
+    96,
+    "y 0-255 rounded, 96 px blocks, original pristine model",
+    "top left, multiples of 96 px",
+);
 
-static INFO_B32: Info = Info {
-    name: "niqe_b32",
-    title: "NIQE, 32 px blocks",
-    min_size_px: 2 * 32,
-    version: "y 0-255 rounded, 32 px blocks, pristine model fitted by examples/fit_niqe.rs",
-    crop_policy: "top left, multiples of 32 px",
-    ..INFO
-};
+static INFO_B32: Info = info(
+    ("niqe_b32", "NIQE, 32 px blocks"),
+    32,
+    "y 0-255 rounded, 32 px blocks, pristine model fitted by examples/fit_niqe.rs",
+    "top left, multiples of 32 px",
+);
+
+const fn info(
+    (name, title): (&'static str, &'static str),
+    block_px: usize,
+    version: &'static str,
+    crop_policy: &'static str,
+) -> Info {
+    Info {
+        name: text(name),
+        title: text(title),
+        kind: Kind::NoReference,
+        direction: Direction::Lower,
+        range: (0.0, 100.0),
+        min_size_px: 2 * block_px,
+        version: text(version),
+        crop_policy: text(crop_policy),
+        map: text("distance of the block around the pixel from the pristine model, by the pristine covariance"),
+        paper: text("Mittal et al., IEEE SPL 20(3), 2013"),
+    }
+}
 
 /// A Gaussian over the features of blocks of pristine photographs.
 pub struct Pristine {

@@ -6,14 +6,15 @@
 //! "surround" of a block's two centre columns (8 and 9 of 1 to 16) is what is left without columns 8 and 10.
 
 use super::blocks;
-use super::metric::{Direction, Info, Kind, Map, NoReference, Nr};
+use super::info::{Direction, Info, Kind, text};
+use super::metric::{Map, NoReference, Nr};
 use super::mscn::{Border, coefficients};
 use super::nss::Rect;
 use super::parallel::strips;
 use super::plane::{Plane, unit_luma};
-use super::resize::mirrored;
 use crate::Result;
 use crate::imaging::Image;
+use crate::imaging::border::symmetric;
 
 /// Side of a block in pixels.
 const BLOCK: usize = 16;
@@ -35,16 +36,16 @@ pub static PIQE: Nr<Piqe> = Nr(Piqe);
 pub struct Piqe;
 
 static INFO: Info = Info {
-    name: "piqe",
-    title: "PIQE",
+    name: text("piqe"),
+    title: text("PIQE"),
     kind: Kind::NoReference,
-    direction: Direction::LowerIsBetter,
+    direction: Direction::Lower,
     range: (0.0, 100.0),
     min_size_px: BLOCK,
-    version: "y scaled to max 255 and rounded, 16 px blocks",
-    crop_policy: "mirrored by size mod 16, then whole 16 px blocks",
-    map: "mean distortion of the 16 px blocks around the pixel",
-    paper: "Venkatanath et al., NCC 2015",
+    version: text("y scaled to max 255 and rounded, 16 px blocks"),
+    crop_policy: text("mirrored by size mod 16, then whole 16 px blocks"),
+    map: text("mean distortion of the 16 px blocks around the pixel"),
+    paper: text("Venkatanath et al., NCC 2015"),
 };
 
 impl NoReference for Piqe {
@@ -90,8 +91,8 @@ fn scaled_luma(image: &Image) -> Plane {
 
 /// The image continued at the right and bottom by its mirror image.
 fn extended(plane: &Plane, width: usize, height: usize) -> Plane {
-    let columns: Vec<_> = (0..width).map(|x| mirrored(x as isize, plane.width)).collect();
-    let rows = (0..height).map(|y| plane.row(mirrored(y as isize, plane.height)));
+    let columns: Vec<_> = (0..width).map(|x| symmetric(x as isize, plane.width)).collect();
+    let rows = (0..height).map(|y| plane.row(symmetric(y as isize, plane.height)));
     Plane { width, height, data: rows.flat_map(|row| columns.iter().map(|&x| row[x])).collect() }
 }
 

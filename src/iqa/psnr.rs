@@ -5,7 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::metric::{Direction, Fr, FullReference, Info, Kind, Map};
+use super::info::{Direction, Info, Kind, text};
+use super::metric::{Fr, FullReference, Map};
 use super::parallel::{self, is_large, strips_mut, vectorised};
 use crate::Result;
 use crate::imaging::Image;
@@ -22,16 +23,16 @@ pub static PSNR: Fr<Psnr> = Fr(Psnr);
 pub struct Psnr;
 
 static INFO: Info = Info {
-    name: "psnr",
-    title: "PSNR",
+    name: text("psnr"),
+    title: text("PSNR"),
     kind: Kind::FullReference,
-    direction: Direction::HigherIsBetter,
+    direction: Direction::Higher,
     range: (0.0, 80.0),
     min_size_px: 1,
-    version: "rgb, eps 1e-8",
-    crop_policy: "none",
-    map: "root mean square error over RGB, in [0, 1]",
-    paper: "ITU-T J.340",
+    version: text("rgb, eps 1e-8"),
+    crop_policy: text("none"),
+    map: text("root mean square error over RGB, in [0, 1]"),
+    paper: text("ITU-T J.340"),
 };
 
 impl FullReference for Psnr {

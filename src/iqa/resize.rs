@@ -1,11 +1,19 @@
-//! Half size as MATLAB's `imresize(x, 0.5)` makes it: bicubic (a = -0.5), antialiased, edges mirrored.
+//! Half size as MATLAB's `imresize(x, 0.5)` makes it: [`cubic`] stretched to twice its width, edges mirrored. The same as
+//! [`imaging::resize`](crate::imaging::resize) but for rounding, and fast for this one ratio.
 
 use super::parallel::{strips_mut, vectorised};
 use super::plane::Plane;
+use crate::imaging::border::symmetric;
+use crate::imaging::resize::cubic;
 
 /// Weights of the pixels at distance 0.5, 1.5, 2.5 and 3.5 from the centre, on either side: the cubic kernel at half
 /// those distances, normalized. Exact in binary.
-const WEIGHTS: [f32; 4] = [0.43359375, 0.11328125, -0.03515625, -0.01171875];
+const WEIGHTS: [f32; 4] = [weight(0.5), weight(1.5), weight(2.5), weight(3.5)];
+
+const fn weight(distance: f64) -> f32 {
+    (cubic(distance / 2.0) / 2.0) as f32
+}
+
 /// Pixels needed beyond the edge.
 const REACH: usize = 3;
 
@@ -18,13 +26,13 @@ pub fn half(image: &Plane) -> Plane {
         // The row at full width, after the vertical pass, its even and odd pixels apart so that taps are contiguous.
         let (mut full, mut even, mut odd) = (vec![0.0; w], vec![0.0; width + 3], vec![0.0; width + 3]);
         for (y, out) in rows.zip(out.chunks_exact_mut(width)) {
-            let taps: [&[f32]; 8] = std::array::from_fn(|t| image.row(mirrored((2 * y + t) as isize - 3, h)));
+            let taps: [&[f32]; 8] = std::array::from_fn(|t| image.row(symmetric((2 * y + t) as isize - 3, h)));
             vectorised(|| weigh(taps, &mut full));
             for (i, (even, odd)) in even.iter_mut().zip(&mut odd).enumerate() {
                 let x = 2 * i as isize - REACH as isize;
                 (*even, *odd) = match x >= 0 && x as usize + 1 < w {
                     true => (full[x as usize], full[x as usize + 1]),
-                    false => (full[mirrored(x, w)], full[mirrored(x + 1, w)]),
+                    false => (full[symmetric(x, w)], full[symmetric(x + 1, w)]),
                 };
             }
             let taps =
@@ -44,23 +52,9 @@ fn weigh(taps: [&[f32]; 8], out: &mut [f32]) {
     }
 }
 
-/// Index of the pixel that stands at `at` when the image is mirrored at its edges, the edge pixel twice.
-pub fn mirrored(at: isize, len: usize) -> usize {
-    let len = len as isize;
-    let at = at.rem_euclid(2 * len);
-    at.min(2 * len - 1 - at) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mirrors_with_the_edge_twice() {
-        let indices: Vec<_> = (-4..8).map(|at| mirrored(at, 3)).collect();
-        assert_eq!(indices, [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1]);
-        assert_eq!(mirrored(-3, 1), 0);
-    }
 
     #[test]
     fn keeps_constants_and_follows_ramps() {

@@ -7,7 +7,8 @@
 //! Moments are taken of luma minus 128, which leaves variances as they are and keeps them exact enough in f32.
 
 use super::gaussian::{local_means, weights};
-use super::metric::{Direction, Fr, FullReference, Info, Kind, Map};
+use super::info::{Direction, Info, Kind, text};
+use super::metric::{Fr, FullReference, Map};
 use super::parallel::{strips, strips_mut, sum, vectorised};
 use super::plane::{Plane, rounded_luma};
 use crate::Result;
@@ -29,16 +30,16 @@ pub static SSIM: Fr<Ssim> = Fr(Ssim);
 pub struct Ssim;
 
 static INFO: Info = Info {
-    name: "ssim",
-    title: "SSIM",
+    name: text("ssim"),
+    title: text("SSIM"),
     kind: Kind::FullReference,
-    direction: Direction::HigherIsBetter,
+    direction: Direction::Higher,
     range: (0.0, 1.0),
     min_size_px: WINDOW,
-    version: "y 0-255 rounded, gaussian 11 sigma 1.5, no downsampling",
-    crop_policy: "whole windows: centres at least 5 px from the edge",
-    map: "1 - SSIM of the window around the pixel",
-    paper: "Wang et al., IEEE TIP 13(4), 2004",
+    version: text("y 0-255 rounded, gaussian 11 sigma 1.5, no downsampling"),
+    crop_policy: text("whole windows: centres at least 5 px from the edge"),
+    map: text("1 - SSIM of the window around the pixel"),
+    paper: text("Wang et al., IEEE TIP 13(4), 2004"),
 };
 
 impl FullReference for Ssim {

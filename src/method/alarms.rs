@@ -1,7 +1,7 @@
 //! What a person should look at in a run: divergence, spikes, collapse, and a reward that rises while the metrics it does
 //! not see fall.
 
-use super::evaluation::{Direction, Evaluation};
+use super::evaluation::Evaluation;
 
 /// Steps a spike is compared with.
 const WINDOW: usize = 20;
@@ -82,8 +82,8 @@ pub fn of_evaluations(evaluations: &[(u32, &Evaluation)]) -> Vec<Alarm> {
         let changes: Vec<(&String, f64)> = held_out
             .filter_map(|(name, metric)| {
                 let before = start.metrics.get(name)?;
-                let sign = if metric.direction == Direction::Higher { 1.0 } else { -1.0 };
-                Some((name, sign * (metric.mean - before.mean) / before.std.max(f64::MIN_POSITIVE)))
+                let change = metric.direction.align(metric.mean - before.mean);
+                Some((name, change / before.std.max(f64::MIN_POSITIVE)))
             })
             .collect();
         let fell: Vec<String> = changes.iter().filter(|(_, d)| *d < -MOVED).map(|(name, _)| (*name).clone()).collect();
@@ -102,6 +102,7 @@ fn median_of(values: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iqa::Direction;
     use crate::method::evaluation::MetricReport;
 
     fn noisy(n: u32) -> Vec<(u32, f64)> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::scores::ScoreTable;
+use crate::iqa::Direction;
 
 /// Smallest and largest raw score of a metric, before direction alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,15 +27,14 @@ impl MinMax {
     }
 
     /// The normalization s̄ of a raw score with these bounds.
-    pub fn affine(&self, higher_is_better: bool) -> Affine {
+    pub fn affine(&self, direction: Direction) -> Affine {
         let scale = 1.0 / (self.max - self.min);
         if !(scale.is_finite() && scale > 0.0) {
             return Affine { origin: 0.0, scale: 0.0, offset: 0.5 };
         }
-        if higher_is_better {
-            Affine { origin: self.min, scale, offset: 0.0 }
-        } else {
-            Affine { origin: self.max, scale: -scale, offset: 0.0 }
+        match direction {
+            Direction::Higher => Affine { origin: self.min, scale, offset: 0.0 },
+            Direction::Lower => Affine { origin: self.max, scale: -scale, offset: 0.0 },
         }
     }
 
@@ -42,8 +42,8 @@ impl MinMax {
     ///
     /// Bounds without extent (all candidates scored alike) say nothing about quality: s̄ is then 0.5 for all.
     /// Values outside the bounds are *not* clamped; see [`super::reward`].
-    pub fn normalize(&self, score: f64, higher_is_better: bool) -> f64 {
-        self.affine(higher_is_better).of(score)
+    pub fn normalize(&self, score: f64, direction: Direction) -> f64 {
+        self.affine(direction).of(score)
     }
 }
 
@@ -76,7 +76,7 @@ impl Bounds {
         let bounds = columns.filter_map(|(column, metric)| {
             let rows = (0..table.groups()).filter_map(|group| MinMax::of(table.row(group, column)));
             let joined = rows.reduce(|a, b| MinMax { min: a.min.min(b.min), max: a.max.max(b.max) })?;
-            Some((metric.name.clone(), joined))
+            Some((metric.name.to_string(), joined))
         });
         Self(bounds.collect())
     }

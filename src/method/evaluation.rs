@@ -9,14 +9,7 @@ use super::reward::Rewards;
 use super::scores::ScoreTable;
 use super::statistics::{Ladder, MetricStatistics, has_all, metric_statistics};
 use crate::Result;
-
-/// Which way a metric improves, as files spell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    Higher,
-    Lower,
-}
+use crate::iqa::Direction;
 
 /// One metric over images and seeds, in its own unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,10 +29,7 @@ pub struct MetricReport {
 impl MetricReport {
     /// Whether `self` is better than `other`; `None` where they are equal.
     pub fn better_than(&self, other: &Self) -> Option<bool> {
-        let better = match self.direction {
-            Direction::Higher => self.mean > other.mean,
-            Direction::Lower => self.mean < other.mean,
-        };
+        let better = self.direction.align(self.mean) > self.direction.align(other.mean);
         (self.mean != other.mean).then_some(better)
     }
 }
@@ -87,8 +77,7 @@ impl Evaluation {
     fn from_parts(ladder: Ladder, metrics: Vec<MetricStatistics>, is_held_out: impl Fn(&str) -> bool) -> Self {
         let Ladder { m, best, mean, worst, std, images, .. } = ladder;
         let reports = metrics.into_iter().filter_map(|s| {
-            let direction = if s.higher_is_better { Direction::Higher } else { Direction::Lower };
-            let (held_out, std) = (is_held_out(&s.name), s.std.unwrap_or(0.0));
+            let (held_out, std, direction) = (is_held_out(&s.name), s.std.unwrap_or(0.0), s.direction);
             Some((s.name, MetricReport { mean: s.mean?, std, images: s.images, direction, held_out }))
         });
         Self { m, best, mean, worst, std, images, metrics: reports.collect() }
@@ -231,11 +220,11 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::scores::MetricColumn;
+    use crate::iqa::{Info, Kind};
 
     #[test]
     fn before_and_after_are_of_the_images_that_have_a_figure_on_both_sides() {
-        let column = MetricColumn { name: "psnr".into(), higher_is_better: true, is_fr: false };
+        let column = Info::new("psnr", Kind::NoReference, Direction::Higher);
         let table = |scores: &[(usize, usize, f64)]| {
             let mut table = ScoreTable::new(vec![false; 2], 2, vec![column.clone()]).unwrap();
             scores.iter().for_each(|&(group, seed, score)| table.set(group, seed, 0, score).unwrap());

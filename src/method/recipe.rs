@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use crate::backbones::sampler::Solver;
 use crate::imaging::color_fix::ColorFix;
+use crate::iqa::{Info, Kind};
 use crate::{Error, Result};
 
 /// All settings of a run. `Recipe::default()` are the defaults shown in the studio.
@@ -203,17 +204,6 @@ impl Training {
     }
 }
 
-/// What the recipe needs to know of a metric, answered by whoever owns the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MetricInfo {
-    /// Whether a higher score is the better one.
-    pub higher_is_better: bool,
-    /// Full-reference (compares with HR) or no-reference.
-    pub is_fr: bool,
-    /// Shortest image side the metric is defined on, in pixels.
-    pub min_size_px: usize,
-}
-
 impl Recipe {
     /// The seeds of a group's candidates.
     pub fn seeds(&self) -> Vec<u64> {
@@ -237,16 +227,16 @@ impl Recipe {
 
     /// Checks the named metrics against the registry behind `lookup`: each must exist, be of the half it is
     /// listed in, and be defined on images of `data.crop_px` (unless that is 0, whole images).
-    pub fn check_metrics(&self, lookup: &dyn Fn(&str) -> Option<MetricInfo>) -> Result<()> {
+    pub fn check_metrics(&self, lookup: &dyn Fn(&str) -> Option<Info>) -> Result<()> {
         let reward = &self.reward;
-        let fr = reward.fr.keys().map(|name| (name, "reward.fr", Some(true)));
-        let nr = reward.nr.keys().map(|name| (name, "reward.nr", Some(false)));
+        let fr = reward.fr.keys().map(|name| (name, "reward.fr", Some(Kind::FullReference)));
+        let nr = reward.nr.keys().map(|name| (name, "reward.nr", Some(Kind::NoReference)));
         let held_out = reward.held_out.iter().map(|name| (name, "reward.held_out", None));
-        for (name, key, is_fr) in fr.chain(nr).chain(held_out) {
+        for (name, key, kind) in fr.chain(nr).chain(held_out) {
             let info = lookup(name).ok_or_else(|| Error::invalid(format!("{key}: there is no metric `{name}`")))?;
-            if is_fr.is_some_and(|is_fr| is_fr != info.is_fr) {
-                let kind = if info.is_fr { "full" } else { "no" };
-                return Err(Error::invalid(format!("{key}: `{name}` is a {kind}-reference metric")));
+            if kind.is_some_and(|kind| kind != info.kind) {
+                let kind = info.kind.adjective();
+                return Err(Error::invalid(format!("{key}: `{name}` is a {kind} metric")));
             }
             let crop_px = self.data.crop_px;
             if crop_px > 0 && crop_px < info.min_size_px {

@@ -16,13 +16,14 @@ use rayon::prelude::*;
 use super::bounds::{Affine, Bounds, MinMax};
 use super::recipe::{Reward, Scope};
 use super::scores::ScoreTable;
+use crate::iqa::{Direction, Kind};
 use crate::{Error, Result};
 
 /// A metric that counts, with its share of the half it belongs to.
 #[derive(Clone, Copy, Debug)]
 struct Term {
     column: usize,
-    higher_is_better: bool,
+    direction: Direction,
     /// Relative weights of a half sum to 1.
     share: f64,
     /// The frozen normalization; `None` takes each group's own bounds.
@@ -44,7 +45,7 @@ impl RewardPlan {
     ///
     /// Errors: a metric with a weight has no column, is in the wrong half, or has no frozen bounds.
     pub fn new(table: &ScoreTable, recipe: &Reward, bounds: &Bounds) -> Result<Self> {
-        let half = |weights: &std::collections::BTreeMap<String, f64>, is_fr: bool| {
+        let half = |weights: &std::collections::BTreeMap<String, f64>, kind: Kind| {
             let total: f64 = weights.values().sum();
             let mut terms = Vec::with_capacity(weights.len());
             for (name, &weight) in weights.iter().filter(|(_, weight)| **weight != 0.0) {
@@ -56,9 +57,9 @@ impl RewardPlan {
                     .column_of(name)
                     .ok_or_else(|| Error::invalid(format!("metric `{name}` counts but was never scored")))?;
                 let metric = &table.columns()[column];
-                if metric.is_fr != is_fr {
-                    let kind = if is_fr { "full" } else { "no" };
-                    return Err(Error::invalid(format!("metric `{name}` is not a {kind}-reference metric")));
+                if metric.kind != kind {
+                    let kind = kind.adjective();
+                    return Err(Error::invalid(format!("metric `{name}` is not a {kind} metric")));
                 }
                 let frozen = match recipe.scope {
                     Scope::PerGroup => None,
@@ -68,10 +69,10 @@ impl RewardPlan {
                                 "metric `{name}` has no frozen bounds; score the reference's candidates first"
                             ))
                         })?;
-                        Some(bounds.affine(metric.higher_is_better))
+                        Some(bounds.affine(metric.direction))
                     }
                 };
-                terms.push(Term { column, higher_is_better: metric.higher_is_better, share, frozen });
+                terms.push(Term { column, direction: metric.direction, share, frozen });
             }
             Ok(terms)
         };
@@ -79,8 +80,8 @@ impl RewardPlan {
             let balance = recipe.fr_balance;
             return Err(Error::invalid(format!("reward.fr_balance: {balance} is not between 0 and 1")));
         }
-        let fr = if table.has_any_hr() { half(&recipe.fr, true)? } else { Vec::new() };
-        Ok(Self { fr, nr: half(&recipe.nr, false)?, fr_balance: recipe.fr_balance })
+        let fr = if table.has_any_hr() { half(&recipe.fr, Kind::FullReference)? } else { Vec::new() };
+        Ok(Self { fr, nr: half(&recipe.nr, Kind::NoReference)?, fr_balance: recipe.fr_balance })
     }
 
     /// Shares of the FR and the NR half in the reward of a group; both 0 where it has no reward.
@@ -99,7 +100,7 @@ pub fn normalized_row(table: &ScoreTable, group: usize, column: usize, bounds: O
     let bounds = bounds.or_else(|| MinMax::of(row));
     match (bounds, table.columns().get(column)) {
         (Some(bounds), Some(metric)) => {
-            let affine = bounds.affine(metric.higher_is_better);
+            let affine = bounds.affine(metric.direction);
             row.iter().map(|&score| affine.of(score)).collect()
         }
         _ => vec![f64::NAN; row.len()],
@@ -198,7 +199,7 @@ fn half_of_group(table: &ScoreTable, group: usize, terms: &[Term], out: &mut [f6
     out.fill(0.0);
     for term in terms {
         let row = table.row(group, term.column);
-        let own = || Some(MinMax::of(row)?.affine(term.higher_is_better));
+        let own = || Some(MinMax::of(row)?.affine(term.direction));
         let Some(Affine { origin, scale, offset }) = term.frozen.or_else(own) else {
             return out.fill(f64::NAN);
         };

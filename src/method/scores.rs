@@ -3,38 +3,22 @@
 //! Order in memory is `[group][metric][seed]`: the reward is a sum over metrics of whole rows of M seeds, which
 //! vectorises, and one group is one contiguous block, which threads share out.
 
-use super::recipe::MetricInfo;
+use crate::iqa::Info;
 use crate::{Error, Result};
-
-/// A metric as a column of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MetricColumn {
-    pub name: String,
-    pub higher_is_better: bool,
-    /// Full-reference or no-reference.
-    pub is_fr: bool,
-}
-
-impl MetricColumn {
-    /// A column from what the metric registry says.
-    pub fn new(name: impl Into<String>, info: MetricInfo) -> Self {
-        Self { name: name.into(), higher_is_better: info.higher_is_better, is_fr: info.is_fr }
-    }
-}
 
 /// Raw scores, group × metric × seed; absent until set.
 #[derive(Clone, Debug)]
 pub struct ScoreTable {
     has_hr: Vec<bool>,
     seeds: usize,
-    columns: Vec<MetricColumn>,
+    columns: Vec<Info>,
     values: Vec<f64>,
 }
 
 impl ScoreTable {
     /// An empty table with one group for each element of `has_hr`, which says whether that LR image has an HR
     /// image. Errors: more than 65,536 seeds, a metric listed twice.
-    pub fn new(has_hr: Vec<bool>, seeds: usize, columns: Vec<MetricColumn>) -> Result<Self> {
+    pub fn new(has_hr: Vec<bool>, seeds: usize, columns: Vec<Info>) -> Result<Self> {
         if seeds > usize::from(u16::MAX) + 1 {
             return Err(Error::invalid(format!("{seeds} seeds are more than 65536")));
         }
@@ -59,7 +43,7 @@ impl ScoreTable {
     }
 
     /// The metrics, in column order.
-    pub fn columns(&self) -> &[MetricColumn] {
+    pub fn columns(&self) -> &[Info] {
         &self.columns
     }
 
@@ -96,7 +80,7 @@ impl ScoreTable {
                 metric.name
             )));
         }
-        if metric.is_fr && !self.has_hr[group] {
+        if metric.is_fr() && !self.has_hr[group] {
             return Err(Error::invalid(format!("metric `{}` is full-reference, image {group} has no HR", metric.name)));
         }
         self.values[index] = score;

@@ -121,7 +121,7 @@ fn dot<'a>(chances: &[f64], values: impl Iterator<Item = &'a f64>) -> f64 {
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricStatistics {
     pub name: String,
-    pub higher_is_better: bool,
+    pub direction: Direction,
     /// Mean over seeds, averaged over images; `None` where nothing was scored.
     pub mean: Option<f64>,
     /// Standard deviation over the seeds of an image, averaged over the images with at least two scores.
@@ -156,8 +156,8 @@ pub fn metric_statistics(table: &ScoreTable, counts: impl Fn(usize, usize) -> bo
             }
             let average = |sum: f64, count: usize| (count > 0).then(|| sum / count as f64);
             MetricStatistics {
-                name: metric.name.clone(),
-                higher_is_better: metric.higher_is_better,
+                name: metric.name.to_string(),
+                direction: metric.direction,
                 mean: average(means, images),
                 std: average(spreads, spread_images),
                 images,

@@ -34,7 +34,7 @@ pub fn table(report: &Report) -> String {
         let fields = [
             field(&row.name),
             row.kind.title().to_owned(),
-            if row.arrow() == "↑" { "higher".into() } else { "lower".into() },
+            row.direction.word().into(),
             number(row.a.mean),
             std(row.a),
             number(row.b.mean),

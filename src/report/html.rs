@@ -148,7 +148,7 @@ fn table_row(row: &Row) -> String {
         "<tr><th>{} <span class=\"weak\">{}{}</span></th><td><span class=\"kind {}\">{}</span></td><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n {tone}\">{}</td><td class=\"n {tone}\">{sigma}</td></tr>",
         escape(&row.name),
-        row.arrow(),
+        row.direction.arrow(),
         row.mark,
         if row.kind == Kind::HeldOut { "held" } else { "" },
         row.kind.title(),
@@ -257,10 +257,10 @@ fn provenance(page: &mut String, report: &Report) {
             page,
             format_args!(
                 "<tr><th>{}</th><td>{}</td><td><code>{}</code></td><td>{}</td><td class=\"n\">{bounds}</td></tr>",
-                escape(&metric.name),
-                escape(&metric.version),
-                escape(&metric.weights_hash),
-                escape(&metric.crop_policy)
+                escape(&metric.key.metric),
+                escape(&metric.key.version),
+                escape(&metric.key.weights_hash),
+                escape(&metric.key.crop_policy)
             ),
         );
     }

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::rows::{Figure, Kind, Row, Side, rows, signed, with_spread};
+use crate::iqa::Direction;
 
 /// A `table` environment; the first line names the package it needs.
 pub fn table(report: &Report) -> String {
@@ -30,7 +31,7 @@ pub fn table(report: &Report) -> String {
 }
 
 fn line(row: &Row) -> String {
-    let arrow = if row.arrow() == "↑" { "$\\uparrow$" } else { "$\\downarrow$" };
+    let arrow = if row.direction == Direction::Higher { "$\\uparrow$" } else { "$\\downarrow$" };
     let mark = if row.kind == Kind::HeldOut { "$^\\dagger$" } else { "" };
     let sigma = row.change_in_sigma().map_or("--".into(), |sigma| math(&format!("{sigma:+.2}")));
     let cells = [

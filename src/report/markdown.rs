@@ -20,7 +20,7 @@ pub fn table(report: &Report) -> String {
         text.push_str(&format!(
             "| {} {}{} | {} | {} | {} | {} | {sigma} |\n",
             escape(&row.name),
-            row.arrow(),
+            row.direction.arrow(),
             row.mark,
             row.kind.title(),
             cell(&row, Side::A),

@@ -18,6 +18,7 @@ pub mod svg;
 mod tests;
 
 use crate::imaging::Image;
+use crate::iqa::MetricKey;
 use crate::method::changes::Change;
 use crate::method::evaluation::Comparison;
 
@@ -56,13 +57,7 @@ pub struct Provenance {
 /// Where the scores of a metric come from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricSource {
-    pub name: String,
-    /// The definition followed.
-    pub version: String,
-    /// Hash of its weights, or "none".
-    pub weights_hash: String,
-    /// Which pixels a score covers.
-    pub crop_policy: String,
+    pub key: MetricKey,
     /// The frozen reward bounds, where it has some.
     pub bounds: Option<[f64; 2]>,
 }

@@ -1,6 +1,7 @@
 //! The table of a comparison, the same in every form: rewards, then metrics trained on, then metrics held out.
 
-use crate::method::evaluation::{Comparison, Direction, MetricReport};
+use crate::iqa::Direction;
+use crate::method::evaluation::{Comparison, MetricReport};
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,10 +62,7 @@ pub struct Row {
 impl Row {
     /// The better side; `None` where they are equal or one is absent.
     pub fn better(&self) -> Option<Side> {
-        let (a, b) = match self.direction {
-            Direction::Higher => (self.a.mean, self.b.mean),
-            Direction::Lower => (self.b.mean, self.a.mean),
-        };
+        let [a, b] = [self.a.mean, self.b.mean].map(|mean| self.direction.align(mean));
         match b.partial_cmp(&a)? {
             std::cmp::Ordering::Greater => Some(Side::B),
             std::cmp::Ordering::Less => Some(Side::A),
@@ -81,14 +79,6 @@ impl Row {
     pub fn change_in_sigma(&self) -> Option<f64> {
         let change = self.change() / self.sigma;
         change.is_finite().then_some(change)
-    }
-
-    /// "↑" where higher is better, else "↓".
-    pub fn arrow(&self) -> &'static str {
-        match self.direction {
-            Direction::Higher => "↑",
-            Direction::Lower => "↓",
-        }
     }
 }
 

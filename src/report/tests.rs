@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::rows::{Kind, Side, rows};
 use super::*;
 use crate::imaging::sheet::{self, Cell, Sheet};
-use crate::method::evaluation::{Direction, Evaluation, ImageComparison, MetricReport};
+use crate::iqa::{Direction, MetricKey};
+use crate::method::evaluation::{Evaluation, ImageComparison, MetricReport};
 use crate::method::provenance::{Chosen, On, TrainedOn};
 
 const HOSTILE: &str = "=a,\"b\"|c_<script>alert(1)</script>&\\100%{x}$#~^*`@[y]";
@@ -54,7 +55,10 @@ fn report() -> Report {
         workspace: HOSTILE.into(),
         seeds: vec![7, 8, 9, 10],
         recipe: format!("( // {HOSTILE}\n)"),
-        metrics: vec![MetricSource { name: "psnr".into(), bounds: Some([20.0, 30.5]), ..MetricSource::default() }],
+        metrics: vec![MetricSource {
+            key: MetricKey { metric: "psnr".into(), ..MetricKey::default() },
+            bounds: Some([20.0, 30.5]),
+        }],
         made_at_secs: 951_782_399,
         ..Provenance::default()
     };

@@ -11,11 +11,12 @@ use dp2o_studio::engine::protocol::{
     Answer, Compared, Event, JobId, JobState, Library, MapPicture, Opened, Outcome, Picture, QueryId, Source,
 };
 use dp2o_studio::engine::ranking::{Part, Scores};
-use dp2o_studio::method::evaluation::{Comparison, Direction, Evaluation, ImageComparison, MetricReport};
+use dp2o_studio::iqa::{Direction, Info, Kind};
+use dp2o_studio::method::evaluation::{Comparison, Evaluation, ImageComparison, MetricReport};
 use dp2o_studio::method::overrides::Overrides;
 use dp2o_studio::method::provenance::{Chosen, On};
 use dp2o_studio::method::recipe::Recipe;
-use dp2o_studio::method::scores::{MetricColumn, ScoreTable};
+use dp2o_studio::method::scores::ScoreTable;
 use dp2o_studio::random::Random;
 use dp2o_studio::report::{Provenance, Report};
 use dp2o_studio::workspace::{
@@ -117,13 +118,13 @@ fn split_of(id: i64) -> Split {
 /// The ranking's input, made of noise.
 fn scores(set: &CandidateSet, images: &[ImageRow], recipe: &Recipe) -> Arc<Scores> {
     let seeds = recipe.sampling.m;
-    let columns: Vec<MetricColumn> = recipe
+    let columns: Vec<Info> = recipe
         .scored_metrics()
         .into_iter()
-        .map(|name| MetricColumn {
-            name: name.into(),
-            higher_is_better: !LOWER_IS_BETTER.contains(&name),
-            is_fr: recipe.reward.fr.contains_key(name) || ["psnr", "ssim"].contains(&name),
+        .map(|name| {
+            let is_fr = recipe.reward.fr.contains_key(name) || ["psnr", "ssim"].contains(&name);
+            let direction = if LOWER_IS_BETTER.contains(&name) { Direction::Lower } else { Direction::Higher };
+            Info::new(name.to_owned(), if is_fr { Kind::FullReference } else { Kind::NoReference }, direction)
         })
         .collect();
     let part = |held_out: bool| {

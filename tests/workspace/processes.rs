@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Mounted, ReadOnlyDir, Second, child_task, content, copy_tree, new_image, reference_set, save_seeds, scorer,
-    skipped, small_workspace, tree,
+    Mounted, ReadOnlyDir, Second, child_task, content, copy_tree, key, new_image, reference_set, save_seeds, skipped,
+    small_workspace, tree,
 };
 use dp2o_studio::workspace::{CheckpointKind, NewCheckpoint, NewRun, NewScore, StepRow, Workspace};
 
@@ -58,10 +58,10 @@ fn work(root: &Path) {
             }
         }
     }
-    let request = dp2o_studio::workspace::ScoreRequest { scorer: scorer("niqe"), needs_hr: false };
-    for missing in ws.ledger().missing_scores(&set, std::slice::from_ref(&request)).unwrap() {
-        let score = NewScore { candidate: missing.candidate.id, scorer: 0, value: missing.candidate.seed as f64 };
-        ws.ledger().record_scores("cpu", &[scorer("niqe")], &[score]).unwrap();
+    let wanted = (key("niqe"), dp2o_studio::iqa::Kind::NoReference);
+    for missing in ws.ledger().missing_scores(&set, std::slice::from_ref(&wanted)).unwrap() {
+        let score = NewScore { candidate: missing.candidate.id, metric: 0, value: missing.candidate.seed as f64 };
+        ws.ledger().record_scores("cpu", &[key("niqe")], &[score]).unwrap();
     }
     train(&ws);
     println!("done");

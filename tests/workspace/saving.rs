@@ -8,7 +8,7 @@ use dp2o_studio::workspace::{
     SamplerKey, Split, SplitChoice, Workspace,
 };
 
-use crate::support::{message, new_image, reference_set, save_seeds, scorer, small_workspace};
+use crate::support::{key, message, new_image, reference_set, save_seeds, small_workspace};
 
 #[test]
 fn a_candidate_whose_file_is_gone_is_reported_and_made_again() {
@@ -118,8 +118,8 @@ fn another_hr_image_forgets_the_scores_against_the_first() {
     let ws = small_workspace(&dir.path().join("ws"));
     let (set, image) = (reference_set(&ws), ws.ledger().images().unwrap()[0].id);
     let candidate = ws.ledger().group(&set, image).unwrap()[0].id;
-    let score = NewScore { candidate, scorer: 0, value: 0.5 };
-    ws.ledger().record_scores("cpu", &[scorer("ssim")], &[score]).unwrap();
+    let score = NewScore { candidate, metric: 0, value: 0.5 };
+    ws.ledger().record_scores("cpu", &[key("ssim")], &[score]).unwrap();
     ws.set_hr(image, b"another", None).unwrap();
     assert_eq!(ws.summary().unwrap().counts.scores, 0);
 }

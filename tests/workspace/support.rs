@@ -6,9 +6,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use dp2o_studio::workspace::{
-    CandidateSet, ImageId, NewCandidate, NewImage, NewReference, SamplerKey, Scorer, Workspace,
-};
+use dp2o_studio::iqa::MetricKey;
+use dp2o_studio::workspace::{CandidateSet, ImageId, NewCandidate, NewImage, NewReference, SamplerKey, Workspace};
 
 /// Says that a test could not run here, past the test harness, which hides what passing tests print.
 pub fn skipped(why: &str) {
@@ -35,8 +34,8 @@ pub fn new_image(name: &str) -> NewImage {
     }
 }
 
-pub fn scorer(metric: &str) -> Scorer {
-    Scorer { metric: metric.into(), weights_hash: "hash".into(), crop_policy: "none".into(), version: "1".into() }
+pub fn key(metric: &str) -> MetricKey {
+    MetricKey { metric: metric.into(), weights_hash: "hash".into(), crop_policy: "none".into(), version: "1".into() }
 }
 
 /// The set of the reference, which is recorded if need be.

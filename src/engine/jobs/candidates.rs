@@ -69,7 +69,7 @@ fn pass(
     let named = |part: &str| if stage.is_empty() { part.to_owned() } else { format!("{stage}: {part}") };
     let workspace = context.workspace()?;
     let metrics = MetricSet::of(recipe)?;
-    let requests = metrics.requests();
+    let wanted = metrics.wanted();
     let stop = AtomicBool::new(false);
     let began = Instant::now();
     let ((candidates, mut failed), beside) = thread::scope(|scope| {
@@ -77,7 +77,7 @@ fn pass(
         let mut next = |image: ImageId| {
             // One group at a time: where scoring is slower, sampling waits for it.
             scores += finish(context, &metrics, running.take())?;
-            let missing = workspace.ledger().missing_scores_of(set, image, &requests)?;
+            let missing = workspace.ledger().missing_scores_of(set, image, &wanted)?;
             // A group that cannot be scored is reported when what is left is scored.
             if !missing.is_empty()
                 && let Ok(group) = Group::of(workspace, &metrics, missing)
@@ -110,7 +110,7 @@ fn finish(context: &Context, metrics: &MetricSet, running: Option<Running>) -> R
     let scored = handle.join().map_err(|_| Error::invalid("a metric failed on one of the candidates"))?;
     let new: Vec<NewScore> = scored.into_iter().flatten().flatten().collect();
     let device = context.models.device_name();
-    context.workspace()?.ledger().record_scores(&device, &metrics.scorers, &new)?;
+    context.workspace()?.ledger().record_scores(&device, &metrics.keys, &new)?;
     context.changed(Change::Scores(image));
     Ok(new.len())
 }

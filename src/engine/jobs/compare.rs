@@ -68,13 +68,10 @@ fn provenance(context: &Context, recipe: &Recipe, checkpoints: [CheckpointId; 2]
     let ledger = workspace.ledger();
     let weights = |id| ledger.checkpoint(id).map(|row| row.weights_hash);
     let bounds = ledger.bounds()?;
-    let metrics = MetricSet::of(recipe)?.scorers.into_iter().map(|scorer| MetricSource {
-        bounds: bounds.iter().find(|b| b.scorer == scorer).map(|b| [b.min, b.max]),
-        name: scorer.metric,
-        version: scorer.version,
-        weights_hash: scorer.weights_hash,
-        crop_policy: scorer.crop_policy,
-    });
+    let metrics = MetricSet::of(recipe)?
+        .keys
+        .into_iter()
+        .map(|key| MetricSource { bounds: bounds.iter().find(|b| b.metric == key).map(|b| [b.min, b.max]), key });
     let (_, sampler) = sampling::sampler_of(recipe)?;
     Ok(Provenance {
         program: format!("DP²O Studio {}", env!("CARGO_PKG_VERSION")),

@@ -65,12 +65,12 @@ fn freeze(context: &Context, scores: &Scores) -> Result<()> {
     let known = ledger.bounds()?;
     let fitted = scores.bounds();
     let new: Vec<Bounds> = MetricSet::of(&context.recipe)?
-        .scorers
+        .keys
         .into_iter()
-        .filter(|scorer| known.iter().all(|b| b.scorer != *scorer))
-        .filter_map(|scorer| {
-            let bounds = fitted.get(&scorer.metric)?;
-            Some(Bounds { scorer, min: bounds.min, max: bounds.max, fitted_on: scores.set.clone() })
+        .filter(|metric| known.iter().all(|b| b.metric != *metric))
+        .filter_map(|metric| {
+            let bounds = fitted.get(&metric.metric)?;
+            Some(Bounds { metric, min: bounds.min, max: bounds.max, fitted_on: scores.set.clone() })
         })
         .collect();
     ledger.freeze_bounds(&new)?;

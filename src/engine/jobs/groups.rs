@@ -79,9 +79,9 @@ fn examine(context: &Context, ranking: &Ranking) -> Result<(Vec<Lacking>, Vec<St
         let [width, height] = hr_size(&row);
         let counts = |column: &usize| {
             let info = metrics.metrics[*column].info();
-            (all_count || recipe.trained_metrics().contains(&info.name))
+            (all_count || recipe.trained_metrics().contains(&info.name.as_ref()))
                 && info.is_defined_on(width, height)
-                && (row.hr_path.is_some() || !metrics.columns[*column].is_fr)
+                && (row.hr_path.is_some() || !metrics.columns[*column].is_fr())
         };
         let columns: Vec<usize> = (0..metrics.columns.len()).filter(counts).collect();
         let table = &scores.train.table;
@@ -112,7 +112,7 @@ fn why_no_reward(metrics: &MetricSet, recipe: &Recipe, row: &ImageRow) -> Option
         .iter()
         .zip(&metrics.columns)
         .filter(|(_, column)| {
-            trained.contains(&column.name.as_str()) && if column.is_fr { fr_counts } else { nr_counts }
+            trained.contains(&column.name.as_ref()) && if column.is_fr() { fr_counts } else { nr_counts }
         })
         .filter(|(metric, _)| !metric.info().is_defined_on(width, height))
         .map(|(metric, _)| format!("{} ({} px)", metric.info().name, metric.info().min_size_px))

@@ -35,8 +35,8 @@ pub fn score(context: &mut Context) -> Result<Outcome> {
 pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str) -> Result<(usize, Failures)> {
     let workspace = context.workspace()?;
     let metrics = MetricSet::of(recipe)?;
-    let missing = workspace.ledger().missing_scores(set, &metrics.requests())?;
-    let total = missing.iter().map(|m| m.requests.len()).sum();
+    let missing = workspace.ledger().missing_scores(set, &metrics.wanted())?;
+    let total = missing.iter().map(|m| m.metrics.len()).sum();
     let mut meter = Meter::new(stage, "scores", total);
     context.report(Some(meter.now()));
     let device = context.models.device_name();
@@ -49,7 +49,7 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
             Err(error) if error.ends_job() => return Err(error),
             Err(error) => {
                 context.log(Level::Warning, format!("not scored: {error}"));
-                context.advance(&mut meter, missing.iter().map(|c| c.requests.len()).sum());
+                context.advance(&mut meter, missing.iter().map(|c| c.metrics.len()).sum());
                 failed.add(error);
                 continue;
             }
@@ -72,9 +72,9 @@ pub fn fill(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str)
                     }
                 }
             }
-            workspace.ledger().record_scores(&device, &metrics.scorers, &new)?;
+            workspace.ledger().record_scores(&device, &metrics.keys, &new)?;
             made += new.len();
-            context.advance(&mut meter, some.iter().map(|c| c.requests.len()).sum());
+            context.advance(&mut meter, some.iter().map(|c| c.metrics.len()).sum());
         }
         if let Some(first) = causes.first() {
             let (count, of) = (causes.len(), group.missing.len());
@@ -123,7 +123,7 @@ fn prepare(workspace: &Workspace, metrics: &MetricSet, group: &[MissingScores]) 
     let row = workspace.ledger().image(group[0].candidate.image)?;
     let [width, height] = [row.lr_width_px, row.lr_height_px].map(|side| side as usize * SCALE);
     let hr = row.hr_path.as_ref().map(|path| damage::read_image(workspace, &row, path)).transpose()?;
-    let wanted = |index: usize| group.iter().any(|candidate| candidate.requests.contains(&index));
+    let wanted = |index: usize| group.iter().any(|candidate| candidate.metrics.contains(&index));
     let mut too_small = Vec::new();
     let mut scorers = Scorers::new();
     for (index, metric) in metrics.metrics.iter().enumerate() {
@@ -153,7 +153,7 @@ fn candidate_scores(
     let score = |&index: &usize| {
         let scorer = scorers[index].as_ref()?;
         let value = scorer.score(&image).map_err(|e| Error::file(&path, e));
-        Some(value.map(|value| NewScore { candidate: missing.candidate.id, scorer: index, value }))
+        Some(value.map(|value| NewScore { candidate: missing.candidate.id, metric: index, value }))
     };
-    missing.requests.iter().filter_map(score).collect()
+    missing.metrics.iter().filter_map(score).collect()
 }

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::conv::{Conv, Features, conv2d_relu};
+use crate::imaging::border::reflect;
 use crate::iqa::parallel::{strips_mut, vectorised};
 
 /// Length after the blur: positions -2, 0, 2 … of the input, as far as its mirror image reaches.
@@ -31,7 +32,7 @@ pub fn pool_and_blur(input: &Features) -> Features {
         let mut pooled: [(usize, Vec<f32>); 3] = std::array::from_fn(|_| (usize::MAX, vec![0.0; pooled_w * c]));
         let (mut highest, mut mixed) = (vec![0.0; input.width * c], vec![0.0; pooled_w * c]);
         for (y, out) in rows.zip(out.chunks_exact_mut(row_len)) {
-            let wanted: [usize; 3] = std::array::from_fn(|k| mirrored((2 * y + k) as isize - 2, pooled_h));
+            let wanted: [usize; 3] = std::array::from_fn(|k| reflect((2 * y + k) as isize - 2, pooled_h));
             for number in wanted {
                 if pooled.iter().any(|row| row.0 == number) {
                     continue;
@@ -46,7 +47,7 @@ pub fn pool_and_blur(input: &Features) -> Features {
             vectorised(|| {
                 mix(rows, &mut mixed);
                 for (x, out) in out.chunks_exact_mut(c).enumerate() {
-                    mix([0, 1, 2].map(|k| &mixed[mirrored((2 * x + k) as isize - 2, pooled_w) * c..][..c]), out);
+                    mix([0, 1, 2].map(|k| &mixed[reflect((2 * x + k) as isize - 2, pooled_w) * c..][..c]), out);
                 }
             });
         }
@@ -77,13 +78,6 @@ fn mix([a, b, c]: [&[f32]; 3], out: &mut [f32]) {
     for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
         *out = 0.25 * (a + c) + 0.5 * b;
     }
-}
-
-/// Index of the position that stands at `at` when the input is mirrored at its ends, the end not repeated.
-fn mirrored(at: isize, len: usize) -> usize {
-    let last = len as isize - 1;
-    let at = at.abs();
-    (if at > last { 2 * last - at } else { at }) as usize
 }
 
 /// A convolution with stride 1, then the blur, then ReLU, as one convolution.
@@ -181,7 +175,7 @@ mod tests {
     fn blur(at: impl Fn(usize, usize) -> f64, width: usize, height: usize, x: usize, y: usize) -> f64 {
         let mut sum = 0.0;
         for (ky, kx) in (0..3).flat_map(|ky| (0..3).map(move |kx| (ky, kx))) {
-            let index = |i: usize, k: usize, len| mirrored((2 * i + k) as isize - 2, len);
+            let index = |i: usize, k: usize, len| reflect((2 * i + k) as isize - 2, len);
             sum += (BINOMIAL[ky] * BINOMIAL[kx]) as f64 * at(index(x, kx, width), index(y, ky, height));
         }
         sum

@@ -9,7 +9,8 @@ mod layers;
 mod network;
 
 use super::assets::Embedded;
-use super::metric::{Direction, Fr, FullReference, Info, Kind, Map};
+use super::info::{Direction, Info, Kind, text};
+use super::metric::{Fr, FullReference, Map};
 use super::parallel::{LANES, strips, strips_mut, vectorised};
 use crate::Result;
 use crate::imaging::Image;
@@ -27,16 +28,16 @@ pub struct Stlpips {
 }
 
 static INFO: Info = Info {
-    name: "stlpips",
-    title: "ST-LPIPS (AlexNet)",
+    name: text("stlpips"),
+    title: text("ST-LPIPS (AlexNet)"),
     kind: Kind::FullReference,
-    direction: Direction::LowerIsBetter,
+    direction: Direction::Lower,
     range: (0.0, 1.0),
     min_size_px: network::MIN_SIZE_PX,
-    version: "shift-tolerant alexnet vST0.0, filters of layers 2-5 in f16",
-    crop_policy: "none",
-    map: "sum over layers of the distance at the pixel, bilinear",
-    paper: "Ghildyal & Liu, ECCV 2022",
+    version: text("shift-tolerant alexnet vST0.0, filters of layers 2-5 in f16"),
+    crop_policy: text("none"),
+    map: text("sum over layers of the distance at the pixel, bilinear"),
+    paper: text("Ghildyal & Liu, ECCV 2022"),
 };
 
 /// Keeps the norm of features that are all zero from dividing by zero.

@@ -3,14 +3,15 @@
 
 use rusqlite::Row;
 
-use super::{CandidateSet, Ledger, Scorer, execute, now_secs, rows};
+use super::{CandidateSet, Ledger, execute, now_secs, rows};
+use crate::iqa::MetricKey;
 use crate::{Error, Result};
 
-/// The frozen bounds of one scorer.
+/// The frozen bounds of one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
-    /// The scorer whose raw values they bound.
-    pub scorer: Scorer,
+    /// The metric whose raw values they bound.
+    pub metric: MetricKey,
     /// Becomes 0 (or 1 where lower is better); in the metric's own unit.
     pub min: f64,
     /// Becomes 1 (or 0 where lower is better).
@@ -22,7 +23,7 @@ pub struct Bounds {
 impl Bounds {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            scorer: Scorer::from_row(row)?,
+            metric: MetricKey::from_row(row)?,
             min: row.get("min")?,
             max: row.get("max")?,
             fitted_on: CandidateSet { checkpoint: row.get("checkpoint_id")?, sampler: row.get("sampler")? },
@@ -37,7 +38,7 @@ impl Ledger {
         self.read(|conn| rows(conn, sql, [], Bounds::from_row))
     }
 
-    /// Freezes bounds, all or none. Fails where a scorer has bounds already: see [`Ledger::clear_bounds`].
+    /// Freezes bounds, all or none. Fails where a metric has bounds already: see [`Ledger::clear_bounds`].
     pub fn freeze_bounds(&self, bounds: &[Bounds]) -> Result<()> {
         self.write(|conn| {
             let sql = "INSERT INTO reward_bounds (scorer_id, min, max, checkpoint_id, sampler, fitted_at_secs)
@@ -46,16 +47,16 @@ impl Ledger {
                 if !(b.min.is_finite() && b.max.is_finite() && b.min <= b.max) {
                     return Err(Error::invalid(format!(
                         "{} to {} are no bounds for {}",
-                        b.min, b.max, b.scorer.metric
+                        b.min, b.max, b.metric.metric
                     )));
                 }
-                let id = b.scorer.ensure(conn)?;
+                let id = b.metric.ensure(conn)?;
                 let on = &b.fitted_on;
                 let values = (id, b.min, b.max, on.checkpoint, &on.sampler, now_secs());
                 if execute(conn, sql, values)? == 0 {
                     return Err(Error::invalid(format!(
                         "the reward bounds of {} are frozen already; clear them to fit new ones",
-                        b.scorer.metric
+                        b.metric.metric
                     )));
                 }
             }

@@ -20,6 +20,7 @@ mod counts;
 mod file_rows;
 mod ids;
 mod images;
+mod metric_keys;
 mod overrides;
 mod read_only;
 #[cfg(test)]
@@ -28,7 +29,6 @@ mod runs;
 #[cfg(test)]
 mod scale_tests;
 mod schema;
-mod scorers;
 mod scores;
 mod splits;
 mod steps;
@@ -49,8 +49,7 @@ pub use images::{ImageRow, NewImage};
 pub use overrides::{OverrideKind, PairOverride};
 pub use runs::{NewRun, PARTIAL, RunRow, RunState};
 pub use schema::LEDGER_VERSION;
-pub use scorers::Scorer;
-pub use scores::{MissingScores, NewScore, ScoreRequest, ScoreTable, ScoredCandidate};
+pub use scores::{MissingScores, NewScore, ScoreTable, ScoredCandidate};
 pub use splits::{Split, SplitChoice, digest_of, same_source};
 pub use steps::{EvaluationRow, StepRow};
 

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::testing::{TestLedger, scorer};
+use super::testing::{TestLedger, key};
 use super::*;
+use crate::iqa::Kind;
 
 const SEEDS: u64 = 64;
 const METRICS: usize = 10;
@@ -43,8 +44,8 @@ fn read_back(image_count: usize) {
     println!("{image_count} images, {SEEDS} seeds, {METRICS} metrics");
     let t = TestLedger::new();
     let set = t.set();
-    let scorers: Vec<_> = (0..METRICS).map(|i| scorer(&format!("metric{i}"))).collect();
-    let requests: Vec<_> = scorers.iter().map(|s| ScoreRequest { scorer: s.clone(), needs_hr: false }).collect();
+    let metrics: Vec<_> = (0..METRICS).map(|i| key(&format!("metric{i}"))).collect();
+    let wanted: Vec<_> = metrics.iter().map(|key| (key.clone(), Kind::NoReference)).collect();
     let value = |id: CandidateId, column: usize| (id.0 * 16 + column as i64) as f64;
     let images: Vec<_> = timed("write images and candidates, one transaction", || {
         t.ledger
@@ -59,16 +60,16 @@ fn read_back(image_count: usize) {
             })
             .unwrap()
     });
-    let missing = timed("missing_scores, none scored", || t.ledger.missing_scores(&set, &requests).unwrap());
+    let missing = timed("missing_scores, none scored", || t.ledger.missing_scores(&set, &wanted).unwrap());
     assert_eq!(missing.len(), image_count * SEEDS as usize);
     timed("write scores, one transaction a group", || {
         for group in missing.chunks(SEEDS as usize) {
             let scores: Vec<_> = group
                 .iter()
-                .flat_map(|m| m.requests.iter().map(|&column| (m.candidate.id, column)))
-                .map(|(candidate, scorer)| NewScore { candidate, scorer, value: value(candidate, scorer) })
+                .flat_map(|m| m.metrics.iter().map(|&column| (m.candidate.id, column)))
+                .map(|(candidate, metric)| NewScore { candidate, metric, value: value(candidate, metric) })
                 .collect();
-            t.ledger.record_scores("cpu", &scorers, &scores).unwrap();
+            t.ledger.record_scores("cpu", &metrics, &scores).unwrap();
         }
     });
     let size = std::fs::metadata(&t.ledger.path).unwrap().len();
@@ -76,7 +77,7 @@ fn read_back(image_count: usize) {
 
     let reader = timed("open a reader", || t.reader());
     for round in ["first", "second"] {
-        let table = timed(&format!("scores of all groups, {round} read"), || reader.scores(&set, &scorers).unwrap());
+        let table = timed(&format!("scores of all groups, {round} read"), || reader.scores(&set, &metrics).unwrap());
         assert_eq!(table.candidates().len(), image_count * SEEDS as usize);
         for (i, candidate) in table.candidates().iter().enumerate() {
             for (column, &score) in table.row(i).iter().enumerate() {
@@ -86,7 +87,7 @@ fn read_back(image_count: usize) {
         assert_eq!(table.groups().count(), image_count);
     }
     median_of("scores of one group", 101, |i| {
-        let table = reader.group_scores(&set, images[i * 7 % image_count], &scorers).unwrap();
+        let table = reader.group_scores(&set, images[i * 7 % image_count], &metrics).unwrap();
         assert_eq!(table.values().len(), SEEDS as usize * METRICS);
     });
     median_of("candidates of one group", 101, |i| {
@@ -99,7 +100,7 @@ fn read_back(image_count: usize) {
     let seeds: Vec<_> = (0..SEEDS).collect();
     let none = timed("missing_candidates", || reader.missing_candidates(&set, &images, &seeds).unwrap());
     assert!(none.is_empty());
-    let none = timed("missing_scores, all scored", || reader.missing_scores(&set, &requests).unwrap());
+    let none = timed("missing_scores, all scored", || reader.missing_scores(&set, &wanted).unwrap());
     assert!(none.is_empty());
     timed("counts", || reader.counts().unwrap());
     timed("files (for a repair)", || reader.files().unwrap());

@@ -5,8 +5,9 @@ use std::ops::Range;
 use rusqlite::{Connection, Params};
 
 use super::candidates::{COLUMNS, USABLE};
-use super::scorers::ensure_device;
-use super::{CandidateId, CandidateRow, CandidateSet, ImageId, Ledger, Scorer, execute, rows, seed_from_sql};
+use super::metric_keys::ensure_device;
+use super::{CandidateId, CandidateRow, CandidateSet, ImageId, Ledger, execute, rows, seed_from_sql};
+use crate::iqa::{Kind, MetricKey};
 use crate::{Error, Result};
 
 /// A score about to be recorded.
@@ -14,19 +15,10 @@ use crate::{Error, Result};
 pub struct NewScore {
     /// The candidate.
     pub candidate: CandidateId,
-    /// Index into the list of scorers given beside.
-    pub scorer: usize,
+    /// Index into the list of metrics given beside.
+    pub metric: usize,
     /// The metric's raw value, in its own range and direction; NaN if it has none for this image.
     pub value: f64,
-}
-
-/// A scorer that should have scored, for [`Ledger::missing_scores`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScoreRequest {
-    /// The scorer.
-    pub scorer: Scorer,
-    /// It is full-reference: images without an HR image are none of its business.
-    pub needs_hr: bool,
 }
 
 /// What is still to be scored of one candidate.
@@ -34,8 +26,8 @@ pub struct ScoreRequest {
 pub struct MissingScores {
     /// The candidate.
     pub candidate: CandidateRow,
-    /// Indices into the requests; never empty.
-    pub requests: Vec<usize>,
+    /// Indices into the metrics asked for; never empty.
+    pub metrics: Vec<usize>,
 }
 
 /// The identity of a row of a [`ScoreTable`].
@@ -49,12 +41,12 @@ pub struct ScoredCandidate {
     pub seed: u64,
 }
 
-/// Raw scores of candidates × scorers; a group's candidates stand together.
+/// Raw scores of candidates × metrics; a group's candidates stand together.
 #[derive(Clone, Debug)]
 pub struct ScoreTable {
-    scorer_count: usize,
+    metric_count: usize,
     candidates: Vec<ScoredCandidate>,
-    /// `candidates.len() × scorer_count`, row by row.
+    /// `candidates.len() × metric_count`, row by row.
     values: Vec<f64>,
 }
 
@@ -64,12 +56,12 @@ impl ScoreTable {
         &self.candidates
     }
 
-    /// The scores of one row in the order the scorers were asked for; NaN where there is none.
+    /// The scores of one row in the order the metrics were asked for; NaN where there is none.
     pub fn row(&self, index: usize) -> &[f64] {
-        &self.values[index * self.scorer_count..(index + 1) * self.scorer_count]
+        &self.values[index * self.metric_count..(index + 1) * self.metric_count]
     }
 
-    /// All scores: `candidates().len() × number of scorers`, row by row; NaN where there is none.
+    /// All scores: `candidates().len() × number of metrics`, row by row; NaN where there is none.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
@@ -86,38 +78,39 @@ impl ScoreTable {
 }
 
 impl Ledger {
-    /// Records scores computed on `device`, all or none; a scorer's earlier score of the same candidate is replaced.
-    pub fn record_scores(&self, device: &str, scorers: &[Scorer], new: &[NewScore]) -> Result<()> {
+    /// Records scores computed on `device`, all or none; a metric's earlier score of the same candidate is replaced.
+    pub fn record_scores(&self, device: &str, metrics: &[MetricKey], new: &[NewScore]) -> Result<()> {
         self.write(|conn| {
             let device = ensure_device(conn, device)?;
-            let ids = scorers.iter().map(|scorer| scorer.ensure(conn)).collect::<Result<Vec<_>>>()?;
+            let ids = metrics.iter().map(|metric| metric.ensure(conn)).collect::<Result<Vec<_>>>()?;
             let sql =
                 "INSERT OR REPLACE INTO scores (candidate_id, scorer_id, value, device_id) VALUES (?1, ?2, ?3, ?4)";
             for score in new {
-                let scorer = ids
-                    .get(score.scorer)
-                    .ok_or_else(|| Error::invalid(format!("there is no scorer number {}", score.scorer)))?;
-                execute(conn, sql, (score.candidate, scorer, score.value, device))?;
+                let metric = ids
+                    .get(score.metric)
+                    .ok_or_else(|| Error::invalid(format!("there is no metric number {}", score.metric)))?;
+                execute(conn, sql, (score.candidate, metric, score.value, device))?;
             }
             Ok(())
         })
     }
 
     /// The scores of one group.
-    pub fn group_scores(&self, set: &CandidateSet, image: ImageId, scorers: &[Scorer]) -> Result<ScoreTable> {
+    pub fn group_scores(&self, set: &CandidateSet, image: ImageId, metrics: &[MetricKey]) -> Result<ScoreTable> {
         let params = (set.checkpoint, &set.sampler, image);
-        self.read(|conn| read_table(conn, "AND image_id = ?3", params, scorers))
+        self.read(|conn| read_table(conn, "AND image_id = ?3", params, metrics))
     }
 
     /// The scores of all groups.
-    pub fn scores(&self, set: &CandidateSet, scorers: &[Scorer]) -> Result<ScoreTable> {
+    pub fn scores(&self, set: &CandidateSet, metrics: &[MetricKey]) -> Result<ScoreTable> {
         let params = (set.checkpoint, &set.sampler);
-        self.read(|conn| read_table(conn, "", params, scorers))
+        self.read(|conn| read_table(conn, "", params, metrics))
     }
 
-    /// What is still to be scored so that every request is met for every candidate, by image and seed.
-    pub fn missing_scores(&self, set: &CandidateSet, requests: &[ScoreRequest]) -> Result<Vec<MissingScores>> {
-        self.read(|conn| read_missing(conn, "", (set.checkpoint, &set.sampler), requests))
+    /// What is still to be scored so that every candidate has a score of each metric, by image and seed. Images without an
+    /// HR image are no business of full-reference metrics.
+    pub fn missing_scores(&self, set: &CandidateSet, wanted: &[(MetricKey, Kind)]) -> Result<Vec<MissingScores>> {
+        self.read(|conn| read_missing(conn, "", (set.checkpoint, &set.sampler), wanted))
     }
 
     /// [`Ledger::missing_scores`] of the candidates of one image.
@@ -125,10 +118,10 @@ impl Ledger {
         &self,
         set: &CandidateSet,
         image: ImageId,
-        requests: &[ScoreRequest],
+        wanted: &[(MetricKey, Kind)],
     ) -> Result<Vec<MissingScores>> {
         let params = (set.checkpoint, &set.sampler, image);
-        self.read(|conn| read_missing(conn, "AND image_id = ?3", params, requests))
+        self.read(|conn| read_missing(conn, "AND image_id = ?3", params, wanted))
     }
 }
 
@@ -136,15 +129,15 @@ fn read_missing(
     conn: &Connection,
     filter: &str,
     params: impl Params + Clone,
-    requests: &[ScoreRequest],
+    wanted: &[(MetricKey, Kind)],
 ) -> Result<Vec<MissingScores>> {
-    let ids = requests.iter().map(|request| request.scorer.find(conn)).collect::<Result<Vec<_>>>()?;
+    let ids = wanted.iter().map(|(metric, _)| metric.find(conn)).collect::<Result<Vec<_>>>()?;
     let sql = format!(
         "SELECT {COLUMNS}, images.hr_path IS NOT NULL AS has_hr FROM {USABLE} {filter} ORDER BY image_id, seed"
     );
     let candidates =
         rows(conn, &sql, params.clone(), |row| Ok((CandidateRow::from_row(row)?, row.get::<_, bool>("has_hr")?)))?;
-    let width = requests.len();
+    let width = wanted.len();
     let mut present = vec![false; candidates.len() * width];
     for_each_score(
         conn,
@@ -155,20 +148,26 @@ fn read_missing(
         |row, column, _| present[row * width + column] = true,
     )?;
     let missing = candidates.into_iter().enumerate().filter_map(|(row, (candidate, has_hr))| {
-        let applies = |&column: &usize| !present[row * width + column] && (has_hr || !requests[column].needs_hr);
-        let requests: Vec<usize> = (0..width).filter(applies).collect();
-        (!requests.is_empty()).then_some(MissingScores { candidate, requests })
+        let applies =
+            |&column: &usize| !present[row * width + column] && (has_hr || wanted[column].1 == Kind::NoReference);
+        let metrics: Vec<usize> = (0..width).filter(applies).collect();
+        (!metrics.is_empty()).then_some(MissingScores { candidate, metrics })
     });
     Ok(missing.collect())
 }
 
-fn read_table(conn: &Connection, filter: &str, params: impl Params + Clone, scorers: &[Scorer]) -> Result<ScoreTable> {
-    let ids = scorers.iter().map(|scorer| scorer.find(conn)).collect::<Result<Vec<_>>>()?;
+fn read_table(
+    conn: &Connection,
+    filter: &str,
+    params: impl Params + Clone,
+    metrics: &[MetricKey],
+) -> Result<ScoreTable> {
+    let ids = metrics.iter().map(|metric| metric.find(conn)).collect::<Result<Vec<_>>>()?;
     let sql = format!("SELECT candidates.id, image_id, seed FROM {USABLE} {filter} ORDER BY image_id, seed");
     let candidates = rows(conn, &sql, params.clone(), |row| {
         Ok(ScoredCandidate { id: row.get(0)?, image: row.get(1)?, seed: seed_from_sql(row.get(2)?) })
     })?;
-    let width = scorers.len();
+    let width = metrics.len();
     let mut values = vec![f64::NAN; candidates.len() * width];
     for_each_score(
         conn,
@@ -178,10 +177,10 @@ fn read_table(conn: &Connection, filter: &str, params: impl Params + Clone, scor
         candidates.iter().map(|candidate| candidate.id),
         |row, column, value| values[row * width + column] = value,
     )?;
-    Ok(ScoreTable { scorer_count: width, candidates, values })
+    Ok(ScoreTable { metric_count: width, candidates, values })
 }
 
-/// Calls `found(row, column, value)` for every score there is of `candidates` (rows, by image and seed) by the scorers
+/// Calls `found(row, column, value)` for every score there is of `candidates` (rows, by image and seed) by the metrics
 /// (columns) that have a number.
 ///
 /// Both lists come in the same order, so that one walk matches them: no map of a hundred thousand candidates.
@@ -189,13 +188,13 @@ fn for_each_score(
     conn: &Connection,
     filter: &str,
     params: impl Params,
-    scorer_ids: &[Option<i64>],
+    metric_ids: &[Option<i64>],
     candidates: impl Iterator<Item = CandidateId>,
     mut found: impl FnMut(usize, usize, f64),
 ) -> Result<()> {
-    let max = scorer_ids.iter().flatten().max();
+    let max = metric_ids.iter().flatten().max();
     let mut column_of = vec![Vec::new(); max.map_or(0, |&id| id as usize + 1)];
-    for (column, id) in scorer_ids.iter().enumerate() {
+    for (column, id) in metric_ids.iter().enumerate() {
         if let Some(id) = id {
             column_of[*id as usize].push(column);
         }
@@ -215,8 +214,8 @@ fn for_each_score(
             current = candidates.next();
         }
         let Some((row, _)) = current else { break };
-        let scorer: i64 = score.get(1)?;
-        for &column in column_of.get(scorer as usize).into_iter().flatten() {
+        let metric: i64 = score.get(1)?;
+        for &column in column_of.get(metric as usize).into_iter().flatten() {
             found(row, column, score.get::<_, Option<f64>>(2)?.unwrap_or(f64::NAN));
         }
     }

@@ -1,6 +1,7 @@
 //! Ledgers for tests, filled without any image file.
 
 use super::*;
+use crate::iqa::MetricKey;
 use crate::workspace::files::{RelPath, SamplerKey};
 
 /// A ledger in a directory that goes with it.
@@ -67,7 +68,7 @@ pub fn new_image(name: &str) -> NewImage {
     }
 }
 
-/// A scorer without weights.
-pub fn scorer(metric: &str) -> Scorer {
-    Scorer { metric: metric.into(), weights_hash: String::new(), crop_policy: "none".into(), version: "1".into() }
+/// The key of a metric without weights.
+pub fn key(metric: &str) -> MetricKey {
+    MetricKey { metric: metric.into(), weights_hash: String::new(), crop_policy: "none".into(), version: "1".into() }
 }

@@ -1,11 +1,12 @@
 //! Images, candidates, scores, bounds and overrides on small examples.
 
-use super::testing::{TestLedger, new_image, scorer};
+use super::testing::{TestLedger, key, new_image};
 use super::*;
+use crate::iqa::{Kind, MetricKey};
 use crate::workspace::files::{RelPath, SamplerKey};
 
-fn request(metric: &str, needs_hr: bool) -> ScoreRequest {
-    ScoreRequest { scorer: scorer(metric), needs_hr }
+fn wanted(metric: &str, kind: Kind) -> (MetricKey, Kind) {
+    (key(metric), kind)
 }
 
 #[test]
@@ -31,7 +32,7 @@ fn a_removed_image_takes_its_candidates_with_it_until_it_is_back() {
     let (set, id) = (t.set(), t.add_image("cat", false));
     t.add_group(&set, id, 4);
     let count = || {
-        let requests = [request("niqe", false)];
+        let requests = [wanted("niqe", Kind::NoReference)];
         (
             t.ledger.images().unwrap().len(),
             t.ledger.candidates(&set).unwrap().len(),
@@ -93,22 +94,22 @@ fn scores_come_back_in_their_places() {
     // Written in the other order than read.
     let (b, a) = (t.add_image("b", true), t.add_image("a", false));
     let (of_a, of_b) = (t.add_group(&set, a, 2), t.add_group(&set, b, 2));
-    let scorers = [scorer("ssim"), scorer("niqe"), scorer("never")];
-    let score = |candidate, scorer, value| NewScore { candidate, scorer, value };
+    let metrics = [key("ssim"), key("niqe"), key("never")];
+    let score = |candidate, metric, value| NewScore { candidate, metric, value };
     let scores =
         [score(of_b[1], 0, 0.9), score(of_a[0], 1, 5.0), score(of_a[1], 1, f64::NAN), score(of_b[0], 1, f64::INFINITY)];
-    t.ledger.record_scores("cpu", &scorers[..2], &scores).unwrap();
-    let table = t.ledger.scores(&set, &scorers).unwrap();
+    t.ledger.record_scores("cpu", &metrics[..2], &scores).unwrap();
+    let table = t.ledger.scores(&set, &metrics).unwrap();
     let ids: Vec<_> = table.candidates().iter().map(|c| (c.image, c.seed)).collect();
     assert_eq!(ids, [(b, 0), (b, 1), (a, 0), (a, 1)]);
     assert_eq!(table.groups().collect::<Vec<_>>(), [(b, 0..2), (a, 2..4)]);
     let text: Vec<_> = (0..4).map(|i| format!("{:?}", table.row(i))).collect();
     assert_eq!(text, ["[NaN, inf, NaN]", "[0.9, NaN, NaN]", "[NaN, 5.0, NaN]", "[NaN, NaN, NaN]"]);
-    let one = t.ledger.group_scores(&set, a, &[scorer("niqe")]).unwrap();
+    let one = t.ledger.group_scores(&set, a, &[key("niqe")]).unwrap();
     assert_eq!(one.row(0), [5.0]);
     assert_eq!(one.candidates().len(), 2);
     // Columns come in the order asked for, also twice.
-    let twice = t.ledger.group_scores(&set, b, &[scorer("niqe"), scorer("ssim"), scorer("ssim")]).unwrap();
+    let twice = t.ledger.group_scores(&set, b, &[key("niqe"), key("ssim"), key("ssim")]).unwrap();
     assert_eq!(twice.row(1)[1..], [0.9, 0.9]);
 }
 
@@ -118,19 +119,18 @@ fn a_score_that_is_not_a_number_is_a_score() {
     let set = t.set();
     let (with_hr, without) = (t.add_image("a", true), t.add_image("b", false));
     let ids = (t.add_group(&set, with_hr, 1)[0], t.add_group(&set, without, 1)[0]);
-    let requests = [request("ssim", true), request("niqe", false)];
+    let requests = [wanted("ssim", Kind::FullReference), wanted("niqe", Kind::NoReference)];
     let missing = || -> Vec<_> {
         let missing = t.ledger.missing_scores(&set, &requests).unwrap();
-        missing.into_iter().map(|m| (m.candidate.id, m.requests)).collect()
+        missing.into_iter().map(|m| (m.candidate.id, m.metrics)).collect()
     };
     assert_eq!(missing(), [(ids.0, vec![0, 1]), (ids.1, vec![1])]);
-    let nan = NewScore { candidate: ids.1, scorer: 0, value: f64::NAN };
-    t.ledger.record_scores("cpu", &[scorer("niqe")], &[nan]).unwrap();
+    let nan = NewScore { candidate: ids.1, metric: 0, value: f64::NAN };
+    t.ledger.record_scores("cpu", &[key("niqe")], &[nan]).unwrap();
     assert_eq!(missing(), [(ids.0, vec![0, 1])]);
     // A new version of a metric scores everything again.
-    let newer = Scorer { version: "2".into(), ..scorer("niqe") };
-    let request = ScoreRequest { scorer: newer, needs_hr: false };
-    assert_eq!(t.ledger.missing_scores(&set, &[request]).unwrap().len(), 2);
+    let newer = MetricKey { version: "2".into(), ..key("niqe") };
+    assert_eq!(t.ledger.missing_scores(&set, &[(newer, Kind::NoReference)]).unwrap().len(), 2);
 }
 
 #[test]
@@ -138,15 +138,15 @@ fn scores_are_recorded_all_or_none_and_replaced() {
     let t = TestLedger::new();
     let (set, image) = (t.set(), t.add_image("a", true));
     let id = t.add_group(&set, image, 1)[0];
-    let scorers = [scorer("niqe")];
-    let good = NewScore { candidate: id, scorer: 0, value: 1.0 };
+    let metrics = [key("niqe")];
+    let good = NewScore { candidate: id, metric: 0, value: 1.0 };
     let bad = NewScore { candidate: CandidateId(99), ..good };
-    assert!(t.ledger.record_scores("cpu", &scorers, &[good, bad]).is_err());
-    assert!(t.ledger.record_scores("cpu", &scorers, &[good, NewScore { scorer: 1, ..good }]).is_err());
-    let value = || t.ledger.scores(&set, &scorers).unwrap().row(0)[0];
+    assert!(t.ledger.record_scores("cpu", &metrics, &[good, bad]).is_err());
+    assert!(t.ledger.record_scores("cpu", &metrics, &[good, NewScore { metric: 1, ..good }]).is_err());
+    let value = || t.ledger.scores(&set, &metrics).unwrap().row(0)[0];
     assert!(value().is_nan());
-    t.ledger.record_scores("cpu", &scorers, &[good]).unwrap();
-    t.ledger.record_scores("cuda", &scorers, &[NewScore { value: 2.0, ..good }]).unwrap();
+    t.ledger.record_scores("cpu", &metrics, &[good]).unwrap();
+    t.ledger.record_scores("cuda", &metrics, &[NewScore { value: 2.0, ..good }]).unwrap();
     assert_eq!(value(), 2.0);
     assert_eq!(t.ledger.counts().unwrap().scores, 1);
     // A candidate made again is scored again.
@@ -157,7 +157,7 @@ fn scores_are_recorded_all_or_none_and_replaced() {
 #[test]
 fn bounds_are_frozen_until_cleared() {
     let t = TestLedger::new();
-    let bounds = |metric: &str, max| Bounds { scorer: scorer(metric), min: 1.0, max, fitted_on: t.set() };
+    let bounds = |metric: &str, max| Bounds { metric: key(metric), min: 1.0, max, fitted_on: t.set() };
     t.ledger.freeze_bounds(&[bounds("niqe", 2.0)]).unwrap();
     let error = t.ledger.freeze_bounds(&[bounds("ssim", 2.0), bounds("niqe", 3.0)]).unwrap_err();
     assert!(error.to_string().contains("niqe are frozen"), "{error}");

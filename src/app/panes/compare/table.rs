@@ -6,7 +6,6 @@ use egui::{Align2, FontId, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 use super::shown::Shown;
 use crate::app::theme::{self, Palette};
 use crate::app::widgets;
-use crate::method::evaluation::Direction;
 use crate::report::rows::{Kind, Row, Side, signed, with_spread};
 
 /// Height of a row, in points.
@@ -91,7 +90,7 @@ fn row_ui(ui: &mut Ui, p: &Palette, row: &Row, columns: &Columns, width: f32) {
     let name = Rect::from_min_max(line.min, pos2(line.right() - columns.a, line.bottom()));
     // Short, as the column is narrow; the note above the table and the row's own hint say it in full.
     let mark = if row.mark.is_empty() { String::new() } else { format!(" ({})", row.images) };
-    let text = format!("{} {}{mark}", row.name, row.arrow());
+    let text = format!("{} {}{mark}", row.name, row.direction.arrow());
     let color = if row.kind == Kind::HeldOut { p.held_out } else { p.text };
     widgets::paint_text(ui, name, Align2::LEFT_CENTER, &text, body.clone(), color);
     let better = row.better();
@@ -121,7 +120,7 @@ fn figure_ui(ui: &Ui, rect: Rect, text: &str, font: FontId, color: egui::Color32
 }
 
 fn explanation(row: &Row) -> String {
-    let direction = if row.direction == Direction::Higher { "higher is better" } else { "lower is better" };
+    let direction = row.direction.phrase();
     let what = match row.kind {
         Kind::Reward => "Reward of the best, of all, of the worst of the seeds, averaged over images",
         Kind::Trained => "Part of the reward that was trained on",

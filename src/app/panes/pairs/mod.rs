@@ -243,5 +243,5 @@ pub fn metrics_of(cx: &Cx, image: ImageId) -> Vec<String> {
     let has_hr = cx.state.image(image).is_some_and(|image| image.hr_path.is_some());
     let Some(rewards) = &cx.state.rewards else { return Vec::new() };
     let columns = rewards.ranking.scores.train.table.columns().iter();
-    columns.filter(|column| has_hr || !column.is_fr).map(|column| column.name.clone()).collect()
+    columns.filter(|column| has_hr || !column.is_fr()).map(|column| column.name.to_string()).collect()
 }

@@ -6,7 +6,7 @@ use egui::{Align, DragValue, Layout, RichText, Slider, Ui};
 use super::control::LABEL_WIDTH;
 use super::label_ui;
 use crate::app::{theme, widgets};
-use crate::iqa::{self, Direction, Info, Kind};
+use crate::iqa::{self, Info, Kind};
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
 use crate::method::value::Value;
@@ -57,7 +57,7 @@ fn weight_ui(ui: &mut Ui, name: &str, weight: &mut f64, total: f64) -> bool {
     let height = ui.spacing().interact_size.y;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(LABEL_WIDTH, height), egui::Sense::hover());
     let info = iqa::by_name(name).map(|metric| metric.info()).ok();
-    let arrow = info.map_or("", |info| direction_mark(info));
+    let arrow = info.map_or("", |info| info.direction.arrow());
     let color = if *weight > 0.0 { p.text } else { p.text_faint };
     let font = egui::TextStyle::Body.resolve(ui.style());
     let text = egui::Rect::from_min_max(rect.min + egui::vec2(20.0, 0.0), rect.max);
@@ -92,16 +92,16 @@ fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe) -> Option<String> {
     let mut chosen = None;
     let is_listed = |name: &str| reward.fr.contains_key(name) || reward.nr.contains_key(name);
     let mut any = false;
-    for info in iqa::all().iter().map(|metric| metric.info()).filter(|info| info.kind == kind && !is_listed(info.name))
+    for info in iqa::all().iter().map(|metric| metric.info()).filter(|info| info.kind == kind && !is_listed(&info.name))
     {
         any = true;
         let crop_px = recipe.data.crop_px;
         let fits = crop_px == 0 || crop_px >= info.min_size_px;
-        let text = format!("{} {}", info.title, direction_mark(info));
+        let text = format!("{} {}", info.title, info.direction.arrow());
         let response = ui.add_enabled(fits, egui::Button::new(text)).on_hover_ui(|ui| info_ui(ui, info, None));
         let response = response.on_disabled_hover_text(format!("Needs {} px, crops have {crop_px}", info.min_size_px));
         if response.clicked() {
-            chosen = Some(info.name.to_owned());
+            chosen = Some(info.name.to_string());
         }
     }
     if !any {
@@ -123,12 +123,12 @@ pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Rec
             let at = recipe.reward.held_out.iter().position(|name| name == info.name);
             let fits = recipe.data.crop_px == 0 || recipe.data.crop_px >= info.min_size_px;
             let color = if at.is_some() { p.held_out } else { p.text_faint };
-            let text = RichText::new(format!("{} {}", info.name, direction_mark(info))).small().color(color);
+            let text = RichText::new(format!("{} {}", info.name, info.direction.arrow())).small().color(color);
             let response = ui.add_enabled(fits || at.is_some(), egui::Button::selectable(at.is_some(), text));
             if response.on_hover_ui(|ui| info_ui(ui, info, None)).clicked() {
                 match at {
                     Some(at) => drop(recipe.reward.held_out.remove(at)),
-                    None => recipe.reward.held_out.push(info.name.to_owned()),
+                    None => recipe.reward.held_out.push(info.name.to_string()),
                 }
                 changed = true;
             }
@@ -138,19 +138,14 @@ pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Rec
     changed
 }
 
-fn direction_mark(info: &Info) -> &'static str {
-    if info.direction == Direction::HigherIsBetter { "↑" } else { "↓" }
-}
-
 fn info_ui(ui: &mut Ui, info: &Info, share: Option<f64>) {
     let p = theme::palette(ui);
     ui.set_max_width(340.0);
-    ui.label(RichText::new(info.title).font(theme::strong(13.5)));
-    let kind = if info.kind == Kind::FullReference { "full-reference" } else { "no-reference" };
-    let better = if info.direction == Direction::HigherIsBetter { "higher" } else { "lower" };
-    ui.label(format!("{kind}, {better} is better, needs {} px", info.min_size_px));
+    ui.label(RichText::new(info.title.as_ref()).font(theme::strong(13.5)));
+    let (kind, better) = (info.kind.adjective(), info.direction.phrase());
+    ui.label(format!("{kind}, {better}, needs {} px", info.min_size_px));
     if let Some(share) = share {
         ui.label(format!("{:.0} % of its half of the reward", share * 100.0));
     }
-    ui.add(egui::Label::new(RichText::new(info.paper).small().color(p.text_weak)).wrap());
+    ui.add(egui::Label::new(RichText::new(info.paper.as_ref()).small().color(p.text_weak)).wrap());
 }

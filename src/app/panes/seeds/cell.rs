@@ -130,7 +130,7 @@ pub fn scores_ui(ui: &mut Ui, rewards: &RewardView, place: Place, column: usize,
             let Some(score) = part.table.get(place.group, column, index) else { continue };
             let bounds = ranking.bounds.get(&metric.name);
             let normalized = normalized_row(&part.table, place.group, index, bounds);
-            let arrow = if metric.higher_is_better { "↑" } else { "↓" };
+            let arrow = metric.direction.arrow();
             ui.label(RichText::new(format!("{} {arrow}", metric.name)).color(p.text_weak));
             ui.label(RichText::new(format::number(score)).color(p.text_weak));
             let value = normalized.get(column).copied().unwrap_or(f64::NAN);

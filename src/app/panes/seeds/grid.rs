@@ -13,6 +13,7 @@ use crate::app::state::rewards::{Place, RewardView};
 use crate::app::theme::space;
 use crate::app::{format, widgets};
 use crate::engine::protocol::Source;
+use crate::iqa::Direction;
 use crate::workspace::{CandidateSet, ImageId};
 
 /// Between cells, in points.
@@ -221,7 +222,7 @@ fn slots(cx: &mut Cx, image: ImageId, rewards: Option<&RewardView>, place: Optio
     let mut rank_of = vec![None; seeds.len()];
     let mut reward_of = vec![f64::NAN; seeds.len()];
     let mut figure_of = vec![f64::NAN; seeds.len()];
-    let mut higher_is_better = true;
+    let mut direction = Direction::Higher;
     if let Some((rewards, place)) = known.filter(|(rewards, _)| rewards.ranking.scores.seeds == seeds) {
         reward_of.copy_from_slice(rewards.rewards(place));
         figure_of.copy_from_slice(&reward_of);
@@ -236,13 +237,13 @@ fn slots(cx: &mut Cx, image: ImageId, rewards: Option<&RewardView>, place: Optio
             let table = &rewards.part(place).table;
             if let Some(column) = table.column_of(name) {
                 figure_of.copy_from_slice(table.row(place.group, column));
-                higher_is_better = table.columns()[column].higher_is_better;
+                direction = table.columns()[column].direction;
             }
         }
     }
     let mut columns: Vec<usize> = (0..seeds.len()).collect();
     if *by != OrderBy::Seed {
-        let key = |c: &usize| if higher_is_better { figure_of[*c] } else { -figure_of[*c] };
+        let key = |c: &usize| direction.align(figure_of[*c]);
         columns.sort_by(|a, b| match (key(a), key(b)) {
             (a, b) if a.is_nan() || b.is_nan() => a.is_nan().cmp(&b.is_nan()),
             (a, b) => b.total_cmp(&a),

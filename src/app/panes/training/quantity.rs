@@ -113,10 +113,7 @@ pub fn charts(curves: &Curves) -> Vec<Chart> {
     ];
     let metrics = curves.evaluations.last().map(|e| &e.report.metrics);
     for (name, metric) in metrics.into_iter().flatten() {
-        let better = match metric.direction {
-            crate::method::evaluation::Direction::Higher => "higher is better",
-            crate::method::evaluation::Direction::Lower => "lower is better",
-        };
+        let better = metric.direction.phrase();
         let role = if metric.held_out { "not part of the reward" } else { "part of the reward" };
         charts.push(Chart {
             title: name.clone(),

@@ -2,17 +2,17 @@
 
 use crate::engine::metrics;
 use crate::imaging::Image;
-use crate::iqa;
+use crate::iqa::{self, Info};
 use crate::method::bounds::Bounds;
 use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
-use crate::method::scores::{MetricColumn, ScoreTable};
+use crate::method::scores::ScoreTable;
 use crate::{Error, Result};
 
 /// Scores of the outputs of one picture.
 pub struct Best {
     reward: Reward,
-    columns: Vec<MetricColumn>,
+    columns: Vec<Info>,
     /// Of each output, in the order of the columns.
     scores: Vec<Vec<f64>>,
 }
@@ -29,8 +29,7 @@ impl Best {
         if reward.nr.is_empty() {
             return Err(Error::invalid(format!("no no-reference metric of the recipe is defined on {side_px} px")));
         }
-        let columns = reward.nr.keys().filter_map(|name| Some(MetricColumn::new(name.clone(), metrics::info(name)?)));
-        let columns = columns.collect();
+        let columns = reward.nr.keys().filter_map(|name| metrics::info(name)).collect();
         Ok(Self { reward, columns, scores: Vec::new() })
     }
 
@@ -41,7 +40,7 @@ impl Best {
 
     /// Scores one more output.
     pub fn add(&mut self, image: &Image) -> Result<()> {
-        let score = |column: &MetricColumn| iqa::by_name(&column.name)?.prepare(None)?.score(image);
+        let score = |column: &Info| iqa::by_name(&column.name)?.prepare(None)?.score(image);
         self.scores.push(self.columns.iter().map(score).collect::<Result<_>>()?);
         Ok(())
     }
