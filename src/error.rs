@@ -44,6 +44,8 @@ pub enum Permit {
     Partial,
     /// To write into a folder that has files already.
     Overwrite,
+    /// To start the commands that a recipe names as metrics, on this machine.
+    External,
 }
 
 impl Permit {
@@ -52,6 +54,7 @@ impl Permit {
         match self {
             Permit::Partial => "--allow-partial",
             Permit::Overwrite => "--overwrite",
+            Permit::External => "--allow-external",
         }
     }
 
@@ -60,6 +63,7 @@ impl Permit {
         match self {
             Permit::Partial => "Go on with what is there",
             Permit::Overwrite => "Overwrite",
+            Permit::External => "Allow it on this machine",
         }
     }
 }

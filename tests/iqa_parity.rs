@@ -69,7 +69,7 @@ fn scores_agree_with_the_reference_implementations() {
     }
     assert!(failures.is_empty(), "too far from the reference:\n{}", failures.join("\n"));
     for metric in iqa::all() {
-        let count = compared.get(metric.info().name).copied().unwrap_or(0);
+        let count = compared.get(metric.info().name.as_ref()).copied().unwrap_or(0);
         assert!(count >= 6, "{} was compared on {count} images only", metric.info().name);
     }
 }

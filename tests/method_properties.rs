@@ -334,12 +334,12 @@ fn without_hr_the_reward_is_the_nr_half() {
 #[test]
 fn bounds_without_extent_say_one_half_and_others_are_not_clamped() {
     for bounds in [MinMax { min: 3.0, max: 3.0 }, MinMax { min: -1e308, max: 1e308 }] {
-        assert_eq!(bounds.normalize(3.0, true), 0.5);
-        assert_eq!(bounds.normalize(8.0, false), 0.5);
+        assert_eq!(bounds.normalize(3.0, Direction::Higher), 0.5);
+        assert_eq!(bounds.normalize(8.0, Direction::Lower), 0.5);
     }
     let bounds = MinMax { min: 2.0, max: 4.0 };
-    assert_eq!((bounds.normalize(4.0, true), bounds.normalize(4.0, false)), (1.0, 0.0));
-    assert_eq!((bounds.normalize(5.0, true), bounds.normalize(1.0, false)), (1.5, 1.5));
+    assert_eq!((bounds.normalize(4.0, Direction::Higher), bounds.normalize(4.0, Direction::Lower)), (1.0, 0.0));
+    assert_eq!((bounds.normalize(5.0, Direction::Higher), bounds.normalize(1.0, Direction::Lower)), (1.5, 1.5));
     assert_eq!(MinMax::of(&[f64::NAN]), None);
 }
 

@@ -111,9 +111,8 @@ impl<'l> Condition<'l> {
 
 /// A part of the enlarged and padded image, `[1, 3, rows, columns]`.
 fn part(enlarged: &Resized, rows: &Range<usize>, columns: &Range<usize>, device: &Device) -> Result<Tensor> {
-    let mirrored = |range: &Range<usize>, n: usize| -> Vec<usize> {
-        range.clone().map(|i| symmetric(i as isize, n)).collect()
-    };
+    let mirrored =
+        |range: &Range<usize>, n: usize| -> Vec<usize> { range.clone().map(|i| symmetric(i as isize, n)).collect() };
     let mut values = enlarged.at(&mirrored(rows, enlarged.height()), &mirrored(columns, enlarged.width()));
     values.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
     Ok(Tensor::from_vec(values, (1, 3, rows.len(), columns.len()), device)?)

@@ -44,6 +44,14 @@ impl Client {
         Ok(client)
     }
 
+    /// Allows the commands of the workspace's recipe, if that is `asked` for.
+    pub fn allow_external(&mut self, asked: bool) -> Result<()> {
+        match asked {
+            true => self.run(Job::AllowExternal { then: None }).map(drop),
+            false => Ok(()),
+        }
+    }
+
     /// The recipe of the open workspace.
     pub fn recipe(&self) -> Recipe {
         self.opened.as_ref().map(|o| o.recipe.clone()).unwrap_or_default()

@@ -1,13 +1,17 @@
 //! `iqa`: scores images with quality metrics.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::out::{json_text, note, say};
+use super::weights::store;
 use crate::engine::failures::Failures;
 use crate::imaging::{Image, decode, encode, output, stems};
-use crate::iqa::{self, Kind, Map, Scorer};
+use crate::iqa::external::{self, ExternalMetric};
+use crate::iqa::{self, Bound, External, Features, Map, Metric, Scorer};
+use crate::nn::kernels::Compute;
 use crate::{Error, Result, memory};
 
 #[derive(clap::Args)]
@@ -21,6 +25,10 @@ pub struct Arguments {
     /// Images to score.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// A command of your own as a metric, described as in a recipe; `--metric` may name it then. Such as
+    /// '(name: "mine", program: ["/home/me/mine", "{image}"], direction: higher, kind: nr)'.
+    #[arg(long, value_name = "RON", value_parser = External::from_ron)]
+    external: Vec<External>,
     /// Writes the scores to this JSON file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -38,38 +46,63 @@ struct Row<'a> {
     score: f64,
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let reference_path = arguments.reference.as_deref();
-    let reference = reference_path.map(read).transpose()?;
-    let mut scorers: Vec<(String, bool, Box<dyn Scorer>)> = Vec::new();
-    for name in &arguments.metrics {
-        let metric = iqa::by_name(name)?;
-        let compares = metric.info().kind == Kind::FullReference;
-        if compares && reference.is_none() {
+/// A metric that is open, and the reference image it compares with.
+struct Open {
+    name: String,
+    compares: bool,
+    scorer: Box<dyn Scorer>,
+}
+
+/// The metrics that were asked for.
+fn open(arguments: &Arguments) -> Result<Vec<Open>> {
+    if let Some(fault) = external::fault_of(&arguments.external) {
+        return Err(Error::invalid(format!("--external: {fault}")));
+    }
+    let metric = |name: &str| match arguments.external.iter().find(|command| command.name == name) {
+        // Typed by whoever starts this program: there is nothing to ask.
+        Some(command) => Ok(Arc::new(ExternalMetric::new(command)) as Arc<dyn Metric>),
+        None => iqa::by_name(name),
+    };
+    let open = |name: &String| {
+        let metric = metric(name)?;
+        let compares = metric.info().is_fr();
+        if compares && arguments.reference.is_none() {
             return Err(Error::invalid(format!("{name} compares with a reference image: give one with --ref FILE")));
         }
-        let scorer = match reference_path.filter(|_| compares) {
-            Some(path) => metric.prepare(reference.as_ref()).map_err(|e| Error::file(path, e))?,
-            None => metric.prepare(None)?,
-        };
-        scorers.push((metric.info().name.to_string(), compares, scorer));
+        Ok(Open { name: name.clone(), compares, scorer: metric.open(store(), &Compute::cpu())? })
+    };
+    arguments.metrics.iter().map(open).collect()
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let reference_path = arguments.reference.as_deref();
+    let open = open(arguments)?;
+    let reference = reference_path.map(read).transpose()?.map(Arc::new);
+    let group = Features::default();
+    let mut metrics: Vec<(&Open, Box<dyn Bound>)> = Vec::new();
+    for metric in &open {
+        let path = reference_path.filter(|_| metric.compares);
+        let bound = metric.scorer.bind(reference.as_ref().filter(|_| metric.compares), &group);
+        let bound = bound.map_err(|e| path.map_or(Error::invalid(&e), |path| Error::file(path, &e)))?;
+        metrics.push((metric, bound));
     }
     output::check(arguments.json.as_deref())?;
     arguments.map.as_ref().map_or(Ok(()), output::make_folder)?;
     let (mut rows, mut failed) = (Vec::new(), Failures::of(arguments.files.len()));
     for (file, stem) in arguments.files.iter().zip(stems::distinct(&arguments.files)) {
         let mut causes = Vec::new();
+        let features = group.within();
         let image = match read(file) {
-            Ok(image) => image,
+            Ok(image) => Arc::new(image),
             Err(error) => {
                 note(format_args!("warning: not scored: {error}"));
                 failed.add(error);
                 continue;
             }
         };
-        for (metric, compares, scorer) in &scorers {
+        for (Open { name: metric, compares, .. }, bound) in &metrics {
             let map = arguments.map.as_ref().map(|folder| folder.join(format!("{stem}.{metric}.png")));
-            match score(scorer.as_ref(), &image, map.as_deref()) {
+            match score(bound.as_ref(), &image, &features, map.as_deref()) {
                 Ok(score) => {
                     say!("{metric}\t{score:.6}\t{}", file.display());
                     rows.push(Row { file, r#ref: reference_path.filter(|_| *compares), metric: metric.clone(), score });
@@ -98,10 +131,10 @@ fn read(file: &Path) -> Result<Image> {
 }
 
 /// The score; its map goes to a file if one is named and the metric has a map.
-fn score(scorer: &dyn Scorer, image: &Image, map: Option<&Path>) -> Result<f64> {
-    let score = scorer.score(image)?;
+fn score(bound: &dyn Bound, image: &Arc<Image>, features: &Features, map: Option<&Path>) -> Result<f64> {
+    let score = bound.score(image, features)?;
     if let Some(path) = map
-        && let Some(map) = scorer.map(image)?
+        && let Some(map) = bound.map(image, features)?
     {
         encode::write_png(path, &grey(&map)?)?;
     }

@@ -5,13 +5,14 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Sender;
 
 use super::Emitter;
 use super::control::Control;
-use super::metrics;
+use super::metrics::{self, Open, Scorers};
 use super::models::Models;
 use super::parts;
 use super::progress::{Meter, Progress};
@@ -37,6 +38,7 @@ pub(super) struct Context {
     pub discarded: Cell<usize>,
     /// Where weights are found on this machine.
     store: Store,
+    scorers: Scorers,
     workspace: Option<Workspace>,
     emitter: Emitter,
     control: Control,
@@ -60,6 +62,7 @@ impl Context {
             suspects,
             discarded: Cell::new(0),
             store,
+            scorers: Scorers::default(),
             workspace: None,
             emitter,
             control,
@@ -161,9 +164,15 @@ impl Context {
         Ok(())
     }
 
+    /// The metrics of a recipe, open on the device. Errors: one cannot be opened.
+    pub fn open_metrics(&self, recipe: &Recipe) -> Result<Open> {
+        self.scorers.open(recipe, &self.models.compute())
+    }
+
     /// Drops everything that can be loaded again.
     pub fn forget_models(&mut self) {
         self.models = Models::default();
+        self.scorers = Scorers::default();
     }
 
     pub fn emit(&self, event: Event) {
@@ -195,6 +204,11 @@ impl Context {
     /// Counts units of a stage and reports.
     pub fn advance(&self, meter: &mut Meter, units: usize) {
         self.report(meter.add(units));
+    }
+
+    /// Set while the job is to be cancelled, for work that runs beside this thread.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        self.control.cancelled()
     }
 
     /// Obeys pause and cancel.

@@ -1,5 +1,6 @@
 //! Pause and cancel: asked for by any thread, obeyed by the one that computes at its next checkpoint.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::{Error, Result};
@@ -12,7 +13,7 @@ struct Wish {
 
 /// Shared by the thread that asks and the one that obeys.
 #[derive(Clone, Debug, Default)]
-pub struct Control(Arc<(Mutex<Wish>, Condvar)>);
+pub struct Control(Arc<(Mutex<Wish>, Condvar)>, Arc<AtomicBool>);
 
 impl Control {
     fn wish(&self) -> MutexGuard<'_, Wish> {
@@ -32,11 +33,18 @@ impl Control {
     /// Asks to stop.
     pub fn cancel(&self) {
         self.change(|wish| wish.cancel = true);
+        self.1.store(true, Ordering::Relaxed);
     }
 
     /// Forgets that a stop was asked for: the next job begins.
     pub fn reset(&self) {
         self.change(|wish| wish.cancel = false);
+        self.1.store(false, Ordering::Relaxed);
+    }
+
+    /// Set while a stop is asked for: for work that cannot come to a checkpoint.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        self.1.clone()
     }
 
     /// Returns at once, or holds while paused; [`Error::Cancelled`] once a stop was asked for. `held` is told when
@@ -61,7 +69,6 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn pause_holds_until_resume_or_cancel() {

@@ -1,25 +1,46 @@
-//! The metrics of a recipe, as the method and the ledger know them.
+//! The metrics of a recipe: as the method and the ledger know them, and open, ready to score.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::external;
 use crate::Result;
-use crate::iqa::{self, Info, Kind, Metric, MetricKey};
+use crate::iqa::external::ExternalMetric;
+use crate::iqa::{self, External, Info, Kind, Metric, MetricKey, Scorer};
 use crate::method::recipe::Recipe;
+use crate::nn::kernels::Compute;
+use crate::weights::Store;
+
+/// The metric that a recipe means by a name. Errors: there is none of that name.
+pub fn by_name(recipe: &Recipe, name: &str) -> Result<Arc<dyn Metric>> {
+    match recipe.metrics.external.iter().find(|command| command.name == name) {
+        Some(command) => Ok(Arc::new(ExternalMetric::new(command))),
+        None => iqa::by_name(name),
+    }
+}
+
+/// All metrics that a recipe may name, its commands last.
+pub fn all(recipe: &Recipe) -> Vec<Info> {
+    let commands = recipe.metrics.external.iter().map(|command| ExternalMetric::new(command).info().clone());
+    iqa::all().iter().map(|metric| metric.info().clone()).chain(commands).collect()
+}
 
 /// What is known of a metric; `None` where there is none of that name.
-pub fn info(name: &str) -> Option<Info> {
-    Some(iqa::by_name(name).ok()?.info().clone())
+pub fn info(recipe: &Recipe, name: &str) -> Option<Info> {
+    Some(by_name(recipe, name).ok()?.info().clone())
 }
 
 /// Whether a recipe can be worked with: its settings, its backbone and its metrics.
 pub fn check(recipe: &Recipe) -> Result<()> {
     recipe.check_backbone()?;
     recipe.validate()?;
-    recipe.check_metrics(&info)
+    recipe.check_metrics(&|name| info(recipe, name))
 }
 
 /// The metrics that a recipe wants scored, in a fixed order.
 pub struct MetricSet {
     /// The metrics.
-    pub metrics: Vec<&'static dyn Metric>,
+    pub metrics: Vec<Arc<dyn Metric>>,
     /// As what their scores are kept.
     pub keys: Vec<MetricKey>,
     /// Their columns in a score table.
@@ -29,8 +50,9 @@ pub struct MetricSet {
 impl MetricSet {
     /// The metrics of a recipe. Errors: a name that is no metric, or one that does not fit the recipe.
     pub fn of(recipe: &Recipe) -> Result<Self> {
-        recipe.check_metrics(&info)?;
-        let metrics = recipe.scored_metrics().into_iter().map(iqa::by_name).collect::<Result<Vec<_>>>()?;
+        recipe.check_metrics(&|name| info(recipe, name))?;
+        let names = recipe.scored_metrics();
+        let metrics = names.into_iter().map(|name| by_name(recipe, name)).collect::<Result<Vec<_>>>()?;
         let keys = metrics.iter().map(|metric| metric.key()).collect();
         let columns = metrics.iter().map(|metric| metric.info().clone()).collect();
         Ok(Self { metrics, keys, columns })
@@ -39,5 +61,43 @@ impl MetricSet {
     /// What to ask the ledger for.
     pub fn wanted(&self) -> Vec<(MetricKey, Kind)> {
         self.keys.iter().cloned().zip(self.columns.iter().map(|info| info.kind)).collect()
+    }
+}
+
+/// The metrics of a recipe, open.
+pub struct Open {
+    pub set: MetricSet,
+    /// In the order of the set.
+    pub scorers: Vec<Arc<dyn Scorer>>,
+}
+
+/// Open metrics, kept until another recipe's are opened: opening one may mean to read a network.
+#[derive(Default)]
+pub struct Scorers(RefCell<Vec<(MetricKey, Arc<dyn Scorer>)>>);
+
+impl Scorers {
+    /// Opens the metrics of a recipe. Errors: one that cannot be opened, which is said before any work is begun. Refused
+    /// where one is a command that was not allowed on this machine.
+    pub fn open(&self, recipe: &Recipe, on: &Compute) -> Result<Open> {
+        let set = MetricSet::of(recipe)?;
+        let is_used = |command: &&External| set.columns.iter().any(|info| info.name == command.name);
+        external::check(&recipe.metrics.external.iter().filter(is_used).collect::<Vec<_>>())?;
+        let scorers = set.metrics.iter().map(|metric| self.one(metric.as_ref(), on)).collect::<Result<Vec<_>>>()?;
+        self.0.borrow_mut().retain(|(key, _)| set.keys.contains(key));
+        Ok(Open { set, scorers })
+    }
+
+    /// Opens one metric, if it is not open.
+    pub fn one(&self, metric: &dyn Metric, on: &Compute) -> Result<Arc<dyn Scorer>> {
+        let key = metric.key();
+        let known = self.0.borrow().iter().find(|(known, _)| *known == key).map(|(_, scorer)| scorer.clone());
+        known.map_or_else(
+            || {
+                let scorer: Arc<dyn Scorer> = Arc::from(metric.open(&Store::of_machine(&[], false), on)?);
+                self.0.borrow_mut().push((key, scorer.clone()));
+                Ok(scorer)
+            },
+            Ok,
+        )
     }
 }

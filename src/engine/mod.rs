@@ -15,6 +15,7 @@ pub mod bench;
 mod context;
 pub mod control;
 mod damage;
+mod external;
 pub mod failures;
 mod jobs;
 mod memory_plan;

@@ -72,6 +72,11 @@ pub fn best_device() -> Device {
 }
 
 impl Models {
+    /// The device, and what computes on it.
+    pub fn compute(&self) -> Compute {
+        Compute::on(&self.device)
+    }
+
     /// The device, in words; kept with every score.
     pub fn device_name(&self) -> String {
         match &self.device {

@@ -96,6 +96,9 @@ pub enum Job {
     ExportPairs { dir: PathBuf, allow_partial: bool, overwrite: bool },
     /// Writes a comparison in one of the forms that leave the studio.
     ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
+    /// Allows the commands that the recipe names as metrics, on this machine and for good, then does what was refused for
+    /// want of that.
+    AllowExternal { then: Option<Box<Job>> },
 }
 
 impl Job {
@@ -111,11 +114,20 @@ impl Job {
 
     /// Whether it makes pairs.
     pub fn makes_pairs(&self) -> bool {
-        matches!(self, Job::Curate { .. } | Job::Train { .. } | Job::Run { .. } | Job::ExportPairs { .. })
+        match self {
+            Job::AllowExternal { then } => then.as_ref().is_some_and(|job| job.makes_pairs()),
+            job => matches!(job, Job::Curate { .. } | Job::Train { .. } | Job::Run { .. } | Job::ExportPairs { .. }),
+        }
     }
 
     /// The same job with what it was refused for permitted; `None` where the job is never refused for it.
     pub fn permitting(&self, permit: Permit) -> Option<Self> {
+        if let Job::AllowExternal { then: Some(job) } = self {
+            return job.permitting(permit);
+        }
+        if permit == Permit::External {
+            return Some(Job::AllowExternal { then: Some(Box::new(self.clone())) });
+        }
         let mut job = self.clone();
         let asked = match (&mut job, permit) {
             (

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, select};
 
 use super::Emitter;
+use super::metrics::{self, MetricSet, Scorers};
+use super::models::best_device;
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
 use super::suspects::{self, Suspects};
 use crate::imaging::{Image, decode, quantize, resize};
-use crate::iqa::{self, Kind};
+use crate::iqa::{Features, Kind, MetricKey};
 use crate::method::curation::Curation;
 use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
 use crate::method::summary::PairChange;
+use crate::nn::kernels::Compute;
 use crate::weights::{PartReport, Store, registry};
 use crate::workspace::{CandidateSet, Workspace};
 use crate::{Error, Result};
@@ -72,6 +75,8 @@ struct Viewer {
     /// The pairs before an edit, and what they follow from: a slider asks about the same ones again and again.
     base: Option<(Arc<Scores>, Recipe, Curation)>,
     suspects: Suspects,
+    /// The metrics that maps were asked of.
+    scorers: Scorers,
     /// Where weights are found on this machine.
     store: Store,
 }
@@ -80,7 +85,7 @@ struct Viewer {
 struct ScoresKey {
     set: CandidateSet,
     seeds: Vec<u64>,
-    metrics: Vec<String>,
+    metrics: Vec<MetricKey>,
     version: i64,
 }
 
@@ -160,7 +165,7 @@ impl Viewer {
         let key = ScoresKey {
             set,
             seeds: recipe.seeds(),
-            metrics: recipe.scored_metrics().into_iter().map(str::to_owned).collect(),
+            metrics: MetricSet::of(recipe)?.keys,
             version: workspace.ledger().data_version()?,
         };
         let scores = match &self.scores {
@@ -177,7 +182,7 @@ impl Viewer {
             Some((scores, recipe, curation)) if Arc::ptr_eq(&scores, &ranking.scores) && recipe == base => curation,
             _ => {
                 let scores = &ranking.scores;
-                let names = || scores.train.table.columns().iter().map(|c| c.name.as_str());
+                let names = || scores.train.table.columns().iter().map(|c| c.name.as_ref());
                 if scores.seeds != base.seeds() || base.trained_metrics().iter().any(|m| !names().any(|n| n == *m)) {
                     return Err(Error::invalid("the edit changes which candidates or scores are looked at"));
                 }
@@ -223,15 +228,20 @@ impl Viewer {
     }
 
     fn map(&self, source: Source, metric: String) -> Result<MapPicture> {
-        let known = iqa::by_name(&metric)?;
+        let known = metrics::by_name(&self.recipe, &metric)?;
+        if known.info().map.is_empty() {
+            return Err(Error::invalid(format!("{metric} has no map")));
+        }
         let hr = match (known.info().kind, &source) {
             (Kind::NoReference, _) | (_, Source::Lr(_)) => None,
-            (Kind::FullReference, of) => Some(self.read(&Source::Hr(of.image()))?),
+            (Kind::FullReference, of) => Some(Arc::new(self.read(&Source::Hr(of.image()))?)),
         };
-        let image = self.read(&source)?;
-        let scorer = known.prepare(hr.as_ref())?;
-        let map = scorer.map(&image)?.ok_or_else(|| Error::invalid(format!("{metric} has no map")))?;
-        let score = scorer.score(&image)?;
+        let image = Arc::new(self.read(&source)?);
+        let scorer = self.scorers.one(known.as_ref(), &Compute::on(&best_device()))?;
+        let features = Features::default();
+        let bound = scorer.bind(hr.as_ref(), &features)?;
+        let map = bound.map(&image, &features)?.ok_or_else(|| Error::invalid(format!("{metric} has no map")))?;
+        let score = bound.score(&image, &features)?;
         let (width, height) = (map.width, map.height);
         let finite = map.data.iter().copied().filter(|value| value.is_finite());
         let range = finite.fold([f32::INFINITY, f32::NEG_INFINITY], |[min, max], v| [min.min(v), max.max(v)]);

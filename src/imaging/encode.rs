@@ -1,8 +1,9 @@
 //! Images to files: lossless 8-bit PNG, always written whole and never in memory whole; JPEG only for pages that are looked
 //! at.
 
+use super::Image;
+use super::quantize::{Rgb8, to_rgb8};
 use super::rows::{Rows, bands};
-use super::{Image, quantize::to_rgb8};
 use crate::fs::atomic::write_atomic_with;
 use crate::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
@@ -16,8 +17,19 @@ const CHUNK: usize = 1 << 20;
 
 /// The bytes of an 8-bit RGB PNG.
 pub fn png_bytes(picture: &(impl Rows + ?Sized)) -> Result<Vec<u8>> {
+    png(picture, |_| ())
+}
+
+/// [`png_bytes`], and the pixels that reading them gives. The rows are asked for once.
+pub fn png_and_pixels(picture: &(impl Rows + ?Sized)) -> Result<(Vec<u8>, Rgb8)> {
+    let mut bytes = Vec::with_capacity(3 * picture.width() * picture.height());
+    let png = png(picture, |rows| bytes.extend_from_slice(rows))?;
+    Ok((png, Rgb8 { width: picture.width(), height: picture.height(), bytes }))
+}
+
+fn png(picture: &(impl Rows + ?Sized), seen: impl FnMut(&[u8])) -> Result<Vec<u8>> {
     let (mut bytes, mut fault) = (Vec::new(), None);
-    match write_rows(&mut bytes, picture, None, &mut fault) {
+    match write_rows(&mut bytes, picture, None, &mut fault, seen) {
         Ok(()) => Ok(bytes),
         Err(cause) => Err(fault.unwrap_or_else(|| Error::invalid(format!("cannot encode a PNG: {cause}")))),
     }
@@ -53,7 +65,7 @@ pub fn write_png_with_text(
 
 fn write(path: &Path, picture: &(impl Rows + ?Sized), text: Option<(&str, &str)>) -> Result<()> {
     let mut fault = None;
-    let written = write_atomic_with(path, |file| write_rows(file, picture, text, &mut fault));
+    let written = write_atomic_with(path, |file| write_rows(file, picture, text, &mut fault, |_| ()));
     // What the picture has to say comes before what the writer made of it.
     fault.map_or(written, Err)
 }
@@ -66,12 +78,13 @@ pub fn png_text(path: impl AsRef<Path>, keyword: &str) -> Option<String> {
 }
 
 /// Encodes band by band, with the fast settings: candidates are written by the thousand. An error of the picture itself is
-/// put into `fault`.
+/// put into `fault`; the pixels of each band are `seen`.
 fn write_rows(
     to: impl Write,
     picture: &(impl Rows + ?Sized),
     text: Option<(&str, &str)>,
     fault: &mut Option<Error>,
+    mut seen: impl FnMut(&[u8]),
 ) -> io::Result<()> {
     let size = |side: usize| u32::try_from(side).map_err(|_| io::Error::other(format!("{side} px is too large")));
     let to = Lasting { to, failed: None };
@@ -92,7 +105,9 @@ fn write_rows(
             *fault = Some(error);
             cause
         })?;
-        stream.write_all(&to_rgb8(&band))?;
+        let pixels = to_rgb8(&band);
+        seen(&pixels);
+        stream.write_all(&pixels)?;
     }
     stream.finish()?;
     writer.finish()?;
@@ -139,6 +154,9 @@ mod tests {
         let path = directory.path().join("a.png");
         write_png(&path, &image).unwrap();
         assert_eq!(decode::read(&path).unwrap(), quantized(&image));
+        let (png, pixels) = png_and_pixels(&image).unwrap();
+        assert_eq!(png, std::fs::read(&path).unwrap());
+        assert_eq!(pixels.image().unwrap(), quantized(&image));
         assert_eq!(png_text(&path, "made"), None);
         assert!(write_png(directory.path().join("no/a.png"), &image).is_err());
         write_png_with_text(&path, &image, "made", "by a test").unwrap();
@@ -162,7 +180,7 @@ mod tests {
             }
         }
         let image = Image::new(5, 4, vec![0.5; 60]).unwrap();
-        let result = |writes: usize| write_rows(Full(writes), &image, None, &mut None);
+        let result = |writes: usize| write_rows(Full(writes), &image, None, &mut None, |_| ());
         let enough = (0..1000).find(|&writes| result(writes).is_ok()).unwrap();
         assert!(enough > 8, "{enough} writes: header, pixels and end are at least three chunks");
         assert!((enough..enough + 3).all(|writes| result(writes).is_ok()));

@@ -46,6 +46,24 @@ pub fn from_rgb8(width: usize, height: usize, bytes: &[u8]) -> Result<Image> {
     Image::new(width, height, data)
 }
 
+/// An image in the 8 bits of a file: a quarter of the memory of an [`Image`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rgb8 {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Interleaved RGB (HWC).
+    pub bytes: Vec<u8>,
+}
+
+impl Rgb8 {
+    /// The image; fails where the length does not fit the size.
+    pub fn image(&self) -> Result<Image> {
+        from_rgb8(self.width, self.height, &self.bytes)
+    }
+}
+
 /// The image as it will be read back after being stored: every value rounded to 8 bits.
 pub fn quantized(image: &Image) -> Image {
     image.with_data(image.data().par_iter().with_min_len(1 << 14).map(|&v| from_u8(to_u8(v))).collect())

@@ -25,14 +25,14 @@ const MAP_BLOCK_PX: usize = 64;
 const MAP_STEP_PX: usize = 16;
 
 /// BRISQUE as published.
-pub static BRISQUE: Nr<Brisque> = Nr(Brisque {
-    regression: Embedded::new("brisque", include_bytes!("../../assets/iqa/brisque.safetensors"), Regression::load),
-});
+pub static BRISQUE: Nr<Brisque> = Nr(Brisque);
+
+static REGRESSION: Embedded<Regression> =
+    Embedded::new("brisque", include_bytes!("../../assets/iqa/brisque.safetensors"), Regression::load);
 
 /// See [`BRISQUE`].
-pub struct Brisque {
-    regression: Embedded<Regression>,
-}
+#[derive(Clone, Copy)]
+pub struct Brisque;
 
 static INFO: Info = Info {
     name: text("brisque"),
@@ -53,17 +53,17 @@ impl NoReference for Brisque {
     }
 
     fn weights_hash(&self) -> &str {
-        self.regression.hash()
+        REGRESSION.hash()
     }
 
     fn score(&self, image: &Image) -> Result<f64> {
-        let regression = self.regression.get()?;
+        let regression = REGRESSION.get()?;
         let [full, half] = scales(image);
         Ok(regression.score(features(whole_sums(&full), whole_sums(&half))))
     }
 
     fn map(&self, image: &Image) -> Result<Map> {
-        let regression = self.regression.get()?;
+        let regression = REGRESSION.get()?;
         let [full, half] = scales(image);
         Ok(blocks::map((image.width(), image.height()), (MAP_BLOCK_PX, MAP_STEP_PX), |block| {
             let Rect { x, y, width, height } = block;

@@ -24,6 +24,7 @@ pub static MS_SSIM: Fr<MsSsim> = Fr(MsSsim { info: &INFO, scales: 5 });
 pub static MS_SSIM_S4: Fr<MsSsim> = Fr(MsSsim { info: &INFO_S4, scales: 4 });
 
 /// See [`MS_SSIM`] and [`MS_SSIM_S4`].
+#[derive(Clone, Copy)]
 pub struct MsSsim {
     info: &'static Info,
     scales: usize,

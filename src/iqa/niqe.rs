@@ -28,24 +28,23 @@ use crate::{Error, Result};
 pub(super) const FEATURES: usize = 36;
 
 /// NIQE as published, for images from 192 pixels on.
-pub static NIQE: Nr<Niqe> = Nr(Niqe {
-    info: &INFO,
-    block_px: 96,
-    pristine: Embedded::new("niqe", include_bytes!("../../assets/iqa/niqe.safetensors"), Pristine::load),
-});
+pub static NIQE: Nr<Niqe> = Nr(Niqe { info: &INFO, block_px: 96, pristine: &PRISTINE });
 
 /// NIQE in small blocks, for images from 64 pixels on.
-pub static NIQE_B32: Nr<Niqe> = Nr(Niqe {
-    info: &INFO_B32,
-    block_px: 32,
-    pristine: Embedded::new("niqe_b32", include_bytes!("../../assets/iqa/niqe_b32.safetensors"), Pristine::load),
-});
+pub static NIQE_B32: Nr<Niqe> = Nr(Niqe { info: &INFO_B32, block_px: 32, pristine: &PRISTINE_B32 });
+
+static PRISTINE: Embedded<Pristine> =
+    Embedded::new("niqe", include_bytes!("../../assets/iqa/niqe.safetensors"), Pristine::load);
+
+static PRISTINE_B32: Embedded<Pristine> =
+    Embedded::new("niqe_b32", include_bytes!("../../assets/iqa/niqe_b32.safetensors"), Pristine::load);
 
 /// See [`NIQE`] and [`NIQE_B32`].
+#[derive(Clone, Copy)]
 pub struct Niqe {
     info: &'static Info,
     block_px: usize,
-    pristine: Embedded<Pristine>,
+    pristine: &'static Embedded<Pristine>,
 }
 
 static INFO: Info = info(

@@ -33,6 +33,7 @@ const MAP_STEP_PX: usize = 4;
 pub static PIQE: Nr<Piqe> = Nr(Piqe);
 
 /// See [`PIQE`].
+#[derive(Clone, Copy)]
 pub struct Piqe;
 
 static INFO: Info = Info {

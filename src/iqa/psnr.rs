@@ -20,6 +20,7 @@ const CHUNK: usize = 1 << 14;
 pub static PSNR: Fr<Psnr> = Fr(Psnr);
 
 /// See [`PSNR`].
+#[derive(Clone, Copy)]
 pub struct Psnr;
 
 static INFO: Info = Info {

@@ -27,6 +27,7 @@ const CENTRE: f32 = 128.0;
 pub static SSIM: Fr<Ssim> = Fr(Ssim);
 
 /// See [`SSIM`].
+#[derive(Clone, Copy)]
 pub struct Ssim;
 
 static INFO: Info = Info {

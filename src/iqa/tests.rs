@@ -1,10 +1,12 @@
 //! What must hold for every metric: bad input is an error that says why, scores are finite, improve and worsen in the
 //! right direction, and depend neither on the threads nor on how they are asked for.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::*;
 use crate::imaging::Image;
+use crate::nn::kernels::Compute;
+use crate::weights::Store;
 
 /// A photograph of 224×192 pixels.
 static PHOTOGRAPH: LazyLock<Image> = LazyLock::new(|| {
@@ -14,8 +16,16 @@ static PHOTOGRAPH: LazyLock<Image> = LazyLock::new(|| {
     Image::new(rgb.width() as usize, rgb.height() as usize, (0..3).flat_map(plane).collect()).unwrap()
 });
 
-fn full_reference() -> impl Iterator<Item = &'static dyn Metric> {
-    all().iter().copied().filter(|m| m.info().kind == Kind::FullReference)
+fn full_reference() -> impl Iterator<Item = Arc<dyn Metric>> {
+    all().into_iter().filter(|m| m.info().is_fr())
+}
+
+fn open(metric: &dyn Metric) -> Box<dyn Scorer> {
+    metric.open(&Store::of_folders(&[], false), &Compute::cpu()).unwrap()
+}
+
+fn arcs(images: &[Image]) -> Vec<Arc<Image>> {
+    images.iter().cloned().map(Arc::new).collect()
 }
 
 /// Uniform values in [-1, 1), the same ones in every run.
@@ -59,18 +69,18 @@ fn noise(side: usize) -> Image {
 fn names_are_unique_and_an_unknown_one_lists_them() {
     for metric in all() {
         let info = metric.info();
-        assert!(std::ptr::eq(by_name(info.name).unwrap().info(), info), "{}", info.name);
+        assert_eq!(by_name(&info.name).unwrap().info(), info);
         assert!(info.range.0 < info.range.1 && !info.version.is_empty() && !info.crop_policy.is_empty());
     }
     let message = by_name("lpips").err().unwrap().to_string();
-    assert!(all().iter().all(|m| message.contains(m.info().name)), "{message}");
+    assert!(all().iter().all(|m| message.contains(m.info().name.as_ref())), "{message}");
 }
 
 #[test]
 fn hashes_name_the_weights() {
-    let hashes: Vec<_> = all().iter().map(|m| (m.info().name, m.weights_hash())).collect();
+    let hashes: Vec<_> = all().iter().map(|m| (m.info().name.clone(), m.weights_hash())).collect();
     for (name, hash) in &hashes {
-        let has_weights = ["stlpips", "niqe", "niqe_b32", "brisque"].contains(name);
+        let has_weights = ["stlpips", "niqe", "niqe_b32", "brisque"].contains(&name.as_ref());
         assert_eq!(has_weights, *hash != "none", "{name}");
         assert!(!has_weights || (hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit())), "{name}: {hash}");
         assert_eq!(hashes.iter().filter(|(_, h)| h == hash && *h != "none").count(), usize::from(has_weights));
@@ -92,11 +102,10 @@ fn more_noise_and_more_blur_are_worse() {
     let noisy: Vec<_> = [0.0, 0.05, 0.1, 0.2, 0.4].map(|a| with_noise(&PHOTOGRAPH, a)).into();
     let blurry: Vec<_> = [0, 1, 2, 4].map(|r| blurred(&PHOTOGRAPH, r)).into();
     for metric in all() {
-        let name = metric.info().name;
+        let name = metric.info().name.as_ref();
         for (kind, images) in [("noise", &noisy), ("blur", &blurry)] {
-            let scorer = metric.prepare(Some(&PHOTOGRAPH)).unwrap();
-            let quality: Vec<_> =
-                images.iter().map(|image| metric.info().direction.align(scorer.score(image).unwrap())).collect();
+            let scores = images.iter().map(|image| metric.score(image, Some(&PHOTOGRAPH)).unwrap());
+            let quality: Vec<_> = scores.map(|score| metric.info().direction.align(score)).collect();
             // PIQE takes a little noise for texture, in the original too.
             let from = usize::from(name == "piqe" && kind == "noise");
             assert!(quality[from..].windows(2).all(|w| w[0] > w[1]), "{name} under {kind}: {quality:?}");
@@ -114,8 +123,12 @@ fn bad_input_is_an_error_that_says_why() {
         let (dot, small) = (constant(1, 0.5), noise(info.min_size_px.max(2) - 1));
         for image in [&dot, &small] {
             if image.width() < info.min_size_px {
-                let text = message(*metric, image, Some(image));
-                assert!(text.contains(info.name) && text.contains("needs at least"), "{}: '{text}'", info.name);
+                let text = message(metric.as_ref(), image, Some(image));
+                assert!(
+                    text.contains(info.name.as_ref()) && text.contains("needs at least"),
+                    "{}: '{text}'",
+                    info.name
+                );
                 assert!(metric.map(image, Some(image)).is_err(), "{}", info.name);
             }
         }
@@ -123,15 +136,15 @@ fn bad_input_is_an_error_that_says_why() {
             let mut data = PHOTOGRAPH.data().to_vec();
             data[70_000] = bad;
             let image = Image::new(PHOTOGRAPH.width(), PHOTOGRAPH.height(), data).unwrap();
-            let text = message(*metric, &image, Some(&PHOTOGRAPH));
+            let text = message(metric.as_ref(), &image, Some(&PHOTOGRAPH));
             assert!(text.contains("not finite"), "{}: '{text}'", info.name);
             assert!(metric.map(&image, Some(&PHOTOGRAPH)).is_err(), "{}", info.name);
         }
     }
     for metric in full_reference() {
-        let text = message(metric, &PHOTOGRAPH, Some(&noise(224)));
+        let text = message(metric.as_ref(), &PHOTOGRAPH, Some(&noise(224)));
         assert!(text.contains("224×192") && text.contains("224×224"), "{text}");
-        assert!(message(metric, &PHOTOGRAPH, None).contains("needs a reference"));
+        assert!(message(metric.as_ref(), &PHOTOGRAPH, None).contains("needs a reference"));
     }
 }
 
@@ -176,7 +189,7 @@ fn maps_cover_the_image_and_point_at_the_distortion() {
     let mixed = data.map(|(i, (clean, noisy))| if i % w < w / 3 { *noisy } else { *clean });
     let mixed = Image::new(w, h, mixed.collect()).unwrap();
     for metric in all() {
-        let name = metric.info().name;
+        let name = metric.info().name.as_ref();
         let map = metric.map(&mixed, Some(&PHOTOGRAPH)).unwrap().unwrap();
         assert_eq!((map.width, map.height, map.data.len()), (w, h, w * h), "{name}");
         let mean = |columns: std::ops::Range<usize>| {
@@ -189,16 +202,27 @@ fn maps_cover_the_image_and_point_at_the_distortion() {
 }
 
 #[test]
-fn a_prepared_reference_gives_the_same_scores() {
-    let images = [0.02, 0.1].map(|a| with_noise(&PHOTOGRAPH, a));
+fn a_bound_reference_gives_the_same_scores_in_any_batch_and_order() {
+    let images = arcs(&[0.02, 0.1, 0.3].map(|a| with_noise(&PHOTOGRAPH, a)));
+    let reference = Arc::new(PHOTOGRAPH.clone());
     for metric in all() {
-        let scorer = metric.prepare(Some(&PHOTOGRAPH)).unwrap();
-        for image in &images {
-            assert_eq!(scorer.score(image).unwrap(), metric.score(image, Some(&PHOTOGRAPH)).unwrap());
+        let (name, scorer, group) = (metric.info().name.clone(), open(metric.as_ref()), Features::default());
+        let bound = scorer.bind(Some(&reference), &group).unwrap();
+        let scores = |images: &[Arc<Image>]| -> Vec<f64> {
+            bound.scores(images, &group.within()).into_iter().map(Result::unwrap).collect()
+        };
+        let alone: Vec<f64> = images.iter().map(|image| metric.score(image, Some(&PHOTOGRAPH)).unwrap()).collect();
+        let [a, b, c] = [0, 1, 2].map(|i: usize| images[i].clone());
+        assert_eq!(scores(&images), alone, "{name}");
+        assert_eq!(scores(&[c.clone(), a.clone(), b, a, c]), [2, 0, 1, 0, 2].map(|i: usize| alone[i]), "{name}");
+        if !metric.info().is_fr() {
+            assert_eq!(metric.score(&images[0], None).unwrap(), alone[0]);
         }
-        if metric.info().kind == Kind::NoReference {
-            assert_eq!(metric.score(&images[0], None).unwrap(), scorer.score(&images[0]).unwrap());
-        }
+        // One image at fault is no other's fault.
+        let some = bound.scores(&[images[1].clone(), Arc::new(constant(1, 0.5)), images[2].clone()], &group);
+        let some: Vec<_> = some.into_iter().map(Result::ok).collect();
+        assert_eq!([some[0], some[2]], [Some(alone[1]), Some(alone[2])], "{name}");
+        assert!(some[1].is_none() || metric.info().min_size_px == 1 && !metric.info().is_fr(), "{name}");
     }
 }
 
@@ -214,14 +238,16 @@ fn scores_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn many_threads_may_score_at_once() {
-    let images: Vec<_> = (0..8).map(|i| with_noise(&PHOTOGRAPH, 0.02 * i as f32)).collect();
+    let images = arcs(&(0..8).map(|i| with_noise(&PHOTOGRAPH, 0.02 * i as f32)).collect::<Vec<_>>());
+    let reference = Arc::new(PHOTOGRAPH.clone());
     for metric in all() {
-        let scorer = metric.prepare(Some(&PHOTOGRAPH)).unwrap();
-        let alone: Vec<_> = images.iter().map(|image| scorer.score(image).unwrap()).collect();
+        let (scorer, group) = (open(metric.as_ref()), Features::default());
+        let bound = scorer.bind(Some(&reference), &group).unwrap();
+        let alone: Vec<_> = images.iter().map(|image| bound.score(image, &group.within()).unwrap()).collect();
         let together: Vec<_> = std::thread::scope(|scope| {
-            let scorer = &*scorer;
+            let (bound, group) = (&*bound, &group);
             let handles: Vec<_> =
-                images.iter().map(|image| scope.spawn(move || scorer.score(image).unwrap())).collect();
+                images.iter().map(|image| scope.spawn(move || bound.score(image, group).unwrap())).collect();
             handles.into_iter().map(|handle| handle.join().unwrap()).collect()
         });
         assert_eq!(alone, together, "{}", metric.info().name);

@@ -71,6 +71,9 @@ impl Field {
         if self.accepted.admits(value) {
             return Ok(());
         }
+        if let Some(fault) = self.accepted.fault(value) {
+            return Err(Error::invalid(format!("{}: {fault}", self.key)));
+        }
         Err(self.refuse(&value.to_string()))
     }
 
@@ -98,6 +101,10 @@ impl Field {
             }
             (_, Value::Text(text)) => Value::Text(text + "x"),
             (_, Value::Names(_)) => Value::Names(vec!["norm".into()]),
+            (_, Value::External(_)) => {
+                let command = r#"(name:"mine",program:["prog","{image}"],direction:higher,kind:nr)"#;
+                Value::External(vec![crate::iqa::External::from_ron(command).unwrap()])
+            }
             (_, Value::Weights(mut map)) => {
                 map.values_mut().for_each(|weight| *weight += 1.0);
                 Value::Weights(map)
@@ -253,6 +260,10 @@ static FIELDS: &[Field] = &[
          per_group: bounds of each group."),
     field!(reward.held_out, Nothing, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
         "Scored and reported, never trained on: they show whether an improvement is real."),
+
+    field!(metrics.external, Run, ["external"], "Commands", "", Accepted::External, NONE,
+        "Programs of your own that score images, under names that the reward and the held-out metrics may use. Each is started \
+         with paths of PNG files and prints one number a line. A command is asked about before it runs on a machine."),
 
     field!(curation.ratio, Pairs, ["ratio"], "Selection ratio N/M", "", Accepted::Positive { max: 0.5 }, PAIRS,
         "Share of a group taken from the top and from the bottom; N is at least 1 and at most M/2. Small models want \

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use crate::backbones::sampler::Solver;
 use crate::imaging::color_fix::ColorFix;
-use crate::iqa::{Info, Kind};
+use crate::iqa::{External, Info, Kind};
 use crate::{Error, Result};
 
 /// All settings of a run. `Recipe::default()` are the defaults shown in the studio.
@@ -20,6 +20,7 @@ pub struct Recipe {
     pub data: Data,
     pub sampling: Sampling,
     pub reward: Reward,
+    pub metrics: Metrics,
     pub curation: Curation,
     pub hpo: Hpo,
     pub training: Training,
@@ -64,6 +65,13 @@ pub struct Reward {
     pub fr_balance: f64,
     pub scope: Scope,
     pub held_out: Vec<String>,
+}
+
+/// Metrics beside those of the program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    pub external: Vec<External>,
 }
 
 /// Choosing winners and losers (method §3).

@@ -12,6 +12,7 @@
 use super::hpo;
 use super::reward::Rewards;
 use super::scores::ScoreTable;
+use crate::iqa::Direction;
 use crate::{Error, Result};
 
 /// Best@m, Mean@m and Worst@m for rising m, averaged over images.

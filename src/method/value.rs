@@ -6,6 +6,8 @@ use std::fmt;
 use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use crate::backbones::sampler::Solver;
 use crate::imaging::color_fix::ColorFix;
+use crate::iqa::External;
+use crate::iqa::external;
 
 /// The value of a setting, typed, as a slider or a text field hands it over.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub enum Value {
     Weights(BTreeMap<String, f64>),
     /// Metric names.
     Names(Vec<String>),
+    /// Commands that are metrics.
+    External(Vec<External>),
 }
 
 /// What a setting accepts; prints as the end of the sentence "accepted is …".
@@ -37,6 +41,8 @@ pub enum Accepted {
     Weights,
     /// Metric names, each at most once.
     Names,
+    /// Commands that are metrics, in RON.
+    External,
 }
 
 /// Largest weight of a metric; weights are relative, so the bound only keeps sums finite.
@@ -57,7 +63,16 @@ impl Accepted {
             (Self::Names, Value::Names(v)) => {
                 v.iter().enumerate().all(|(i, name)| is_name(name) && !v[..i].contains(name))
             }
+            (Self::External, Value::External(v)) => external::fault_of(v).is_none(),
             _ => false,
+        }
+    }
+
+    /// Why a value of the right type is not admitted, where more can be said than what is accepted.
+    pub fn fault(&self, value: &Value) -> Option<String> {
+        match (self, value) {
+            (Self::External, Value::External(v)) => external::fault_of(v),
+            _ => None,
         }
     }
 
@@ -83,6 +98,8 @@ impl Accepted {
                 Value::Weights(map)
             }
             Self::Names => Value::Names(items().map(str::to_owned).collect()),
+            Self::External if text.is_empty() => Value::External(Vec::new()),
+            Self::External => Value::External(ron::from_str(text).ok()?),
         })
     }
 }
@@ -101,6 +118,10 @@ impl fmt::Display for Accepted {
                 write!(f, "metric names with weights from 0 to {MAX_WEIGHT}, such as stlpips:1,ms_ssim:0.5")
             }
             Self::Names => write!(f, "different names, such as psnr,ssim"),
+            Self::External => write!(
+                f,
+                "a list of commands, such as [(name:\"mine\",program:[\"/usr/bin/prog\",\"{{image}}\"],direction:higher,kind:nr)]"
+            ),
         }
     }
 }
@@ -117,6 +138,8 @@ impl fmt::Display for Value {
                 write!(f, "{}", items.join(","))
             }
             Self::Names(names) => write!(f, "{}", names.join(",")),
+            Self::External(commands) if commands.is_empty() => Ok(()),
+            Self::External(commands) => f.write_str(&ron::to_string(commands).map_err(|_| fmt::Error)?),
         }
     }
 }
@@ -166,6 +189,7 @@ setting!(f64, Number, f64);
 setting!(String, Text, String);
 setting!(BTreeMap<String, f64>, Weights, BTreeMap<String, f64>);
 setting!(Vec<String>, Names, Vec<String>);
+setting!(Vec<External>, External, Vec<External>);
 
 macro_rules! choices {
     ($($name:ty),+) => {$(

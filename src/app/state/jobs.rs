@@ -81,6 +81,7 @@ impl Kind {
             Job::ExportPairs { .. } => Kind::Export,
             Job::ExportComparison { .. } => Kind::ExportComparison,
             Job::Repair { .. } => Kind::Repair,
+            Job::AllowExternal { then } => then.as_deref().map_or(Kind::SetRecipe, Kind::of),
         }
     }
 
@@ -139,7 +140,7 @@ impl Jobs {
             progress: None,
             is_whole: matches!(job, Job::Generate { images: None }),
             candidates_before: 0,
-            job: job.permitting(Permit::Partial).or(job.permitting(Permit::Overwrite)).is_some().then(|| job.clone()),
+            job: Some(job.clone()),
             began_secs: now_secs,
             ended_secs: None,
         });

@@ -1,14 +1,13 @@
 //! Candidates with their scores: while the device samples a group, the group before is scored on all cores.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
-use super::sampling;
-use super::scoring::{self, Group};
+use super::sampling::{self, Fresh};
+use super::scoring::{self, Group, Scored};
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
-use crate::engine::metrics::MetricSet;
+use crate::engine::metrics::Open;
 use crate::engine::models::Model;
 use crate::engine::protocol::Change;
 use crate::method::recipe::Recipe;
@@ -68,49 +67,47 @@ fn pass(
 ) -> Result<Made> {
     let named = |part: &str| if stage.is_empty() { part.to_owned() } else { format!("{stage}: {part}") };
     let workspace = context.workspace()?;
-    let metrics = MetricSet::of(recipe)?;
-    let wanted = metrics.wanted();
-    let stop = AtomicBool::new(false);
+    // Before any work: a metric that cannot be opened is said now.
+    let metrics = context.open_metrics(recipe)?;
+    let wanted = metrics.set.wanted();
     let began = Instant::now();
     let ((candidates, mut failed), beside) = thread::scope(|scope| {
         let (mut running, mut scores) = (None::<Running>, 0);
-        let mut next = |image: ImageId| {
+        let mut next = |image: ImageId, fresh: Vec<Fresh>| {
             // One group at a time: where scoring is slower, sampling waits for it.
             scores += finish(context, &metrics, running.take())?;
             let missing = workspace.ledger().missing_scores_of(set, image, &wanted)?;
             // A group that cannot be scored is reported when what is left is scored.
             if !missing.is_empty()
-                && let Ok(group) = Group::of(workspace, &metrics, missing)
+                && let Ok(group) = Group::of(context, &metrics, missing, fresh)
             {
-                let stop = &stop;
-                running = Some((image, scope.spawn(move || group.scores(stop))));
+                running = Some((image, scope.spawn(move || group.scores())));
             }
             Ok(())
         };
-        let sampled = sampling::fill(context, set, model, recipe, images, &named("sampling"), &mut next);
+        let sampled = sampling::fill(context, set, model, recipe, images, &named("sampling"), Some(&mut next));
         // What was scored is kept, however the sampling ended.
-        stop.store(sampled.is_err(), Ordering::Relaxed);
         scores += finish(context, &metrics, running)?;
         Ok::<_, Error>((sampled?, scores))
     })?;
     let sampling_secs = began.elapsed().as_secs_f64();
-    let (scores, not_scored) = scoring::fill(context, set, recipe, &named("scoring"))?;
+    let (scores, not_scored) = scoring::fill(context, set, &metrics, &named("scoring"))?;
     failed.causes.extend(not_scored.causes);
     let secs = [sampling_secs, began.elapsed().as_secs_f64() - sampling_secs];
     Ok(Made { candidates, scores: beside + scores, failed, secs })
 }
 
 /// A group being scored.
-type Running<'s> = (ImageId, ScopedJoinHandle<'s, Vec<Result<Vec<NewScore>>>>);
+type Running<'s> = (ImageId, ScopedJoinHandle<'s, Vec<Scored>>);
 
 /// Waits for a group's scores and records them; returns how many there are. Those that failed are tried, and reported, once
 /// more at the end.
-fn finish(context: &Context, metrics: &MetricSet, running: Option<Running>) -> Result<usize> {
+fn finish(context: &Context, metrics: &Open, running: Option<Running>) -> Result<usize> {
     let Some((image, handle)) = running else { return Ok(0) };
     let scored = handle.join().map_err(|_| Error::invalid("a metric failed on one of the candidates"))?;
-    let new: Vec<NewScore> = scored.into_iter().flatten().flatten().collect();
+    let new: Vec<NewScore> = scored.into_iter().flat_map(|scored| scored.scores).collect();
     let device = context.models.device_name();
-    context.workspace()?.ledger().record_scores(&device, &metrics.keys, &new)?;
+    context.workspace()?.ledger().record_scores(&device, &metrics.set.keys, &new)?;
     context.changed(Change::Scores(image));
     Ok(new.len())
 }

@@ -25,6 +25,7 @@ mod train;
 mod upscale;
 
 use super::context::Context;
+use super::external;
 use super::protocol::{Job, Outcome};
 use crate::Result;
 
@@ -66,5 +67,9 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
         Job::ExportPairs { dir, allow_partial, overwrite } => export::pairs(context, &dir, allow_partial, overwrite),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
+        Job::AllowExternal { then } => {
+            external::allow(&context.recipe.metrics.external)?;
+            then.map_or(Ok(Outcome::None), |job| run(context, *job))
+        }
     }
 }

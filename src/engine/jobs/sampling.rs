@@ -19,10 +19,13 @@ use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::fs::hash;
 use crate::imaging::color_fix::{ColorFix, Fixed};
+use crate::imaging::quantize::Rgb8;
 use crate::imaging::rows::Rows;
 use crate::imaging::{Image, decode, encode};
 use crate::method::recipe::{self, Recipe};
-use crate::workspace::{CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey};
+use crate::workspace::{
+    CandidateId, CandidateSet, ImageId, ImageRow, MissingSeeds, NewCandidate, NewReference, SamplerKey,
+};
 use crate::{Error, Result};
 
 /// How candidates are made: the solver and what is done to its output.
@@ -113,7 +116,7 @@ pub fn sample(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outcome
     let (set, model) = reference(context)?;
     let recipe = context.recipe.clone();
     let wanted = wanted(context, only)?;
-    let (candidates, failed) = fill(context, &set, &model, &recipe, &wanted, "sampling", &mut |_| Ok(()))?;
+    let (candidates, failed) = fill(context, &set, &model, &recipe, &wanted, "sampling", None)?;
     Ok(Outcome::Sampled { candidates, failed })
 }
 
@@ -127,8 +130,14 @@ pub fn wanted(context: &Context, only: Option<&[ImageId]>) -> Result<Vec<ImageRo
     Ok(wanted)
 }
 
-/// Samples what is missing of `set` for `images` and the recipe's seeds; `done` is told of each image. Returns the number
-/// of candidates made, and the images that failed: whoever needs every one of them asks [`Failures::check_in`].
+/// A candidate just made, with its pixels as they were saved: whoever scores it need not read it.
+pub type Fresh = (CandidateId, Rgb8);
+
+/// Who is told of each image that is done, and given its new candidates, as far as they are not too many to keep.
+pub type Done<'d> = &'d mut dyn FnMut(ImageId, Vec<Fresh>) -> Result<()>;
+
+/// Samples what is missing of `set` for `images` and the recipe's seeds. Returns the number of candidates made, and the
+/// images that failed: whoever needs every one of them asks [`Failures::check_in`].
 pub fn fill(
     context: &Context,
     set: &CandidateSet,
@@ -136,7 +145,7 @@ pub fn fill(
     recipe: &Recipe,
     images: &[ImageRow],
     stage: &str,
-    done: &mut dyn FnMut(ImageId) -> Result<()>,
+    mut done: Option<Done>,
 ) -> Result<(usize, Failures)> {
     damage::discard_suspects(context)?;
     let ids: Vec<ImageId> = images.iter().map(|image| image.id).collect();
@@ -148,10 +157,13 @@ pub fn fill(
     let (mut made, mut failed) = (0, Failures::of(images.len()));
     for MissingSeeds { image, seeds } in missing {
         let Some(row) = images.iter().find(|row| row.id == image) else { continue };
-        match group(context, set, model, &sampling, row, &seeds, &mut meter) {
+        let mut fresh = done.is_some().then(Vec::new);
+        match group(context, set, model, &sampling, row, &seeds, &mut meter, fresh.as_mut()) {
             Ok(count) => {
                 made += count;
-                done(image)?;
+                if let Some(done) = &mut done {
+                    done(image, fresh.unwrap_or_default())?;
+                }
             }
             Err(error) if error.ends_job() => return Err(error),
             Err(error) => {
@@ -165,7 +177,11 @@ pub fn fill(
     Ok((made, failed))
 }
 
-/// Samples seeds of one image and saves them, batch by batch.
+/// Pixels of new candidates that are kept for scoring, in bytes; those beyond are read back.
+const KEPT_BYTES: usize = 256 << 20;
+
+/// Samples seeds of one image and saves them, batch by batch; they are put into `fresh`, if somebody wants them.
+#[allow(clippy::too_many_arguments)]
 fn group(
     context: &Context,
     set: &CandidateSet,
@@ -174,7 +190,9 @@ fn group(
     row: &ImageRow,
     seeds: &[u64],
     meter: &mut Meter,
+    mut fresh: Option<&mut Vec<Fresh>>,
 ) -> Result<usize> {
+    let mut room = KEPT_BYTES;
     let workspace = context.workspace()?;
     let lr = damage::read_image(workspace, row, &row.lr_path)?;
     decode::check_x4(lr.width(), lr.height())?;
@@ -184,12 +202,20 @@ fn group(
     for batch in seeds.chunks(plan.at_once) {
         let began = Instant::now();
         let pictures = sampling.draw(model, &condition, batch, memory, &mut |_, _| context.checkpoint())?;
-        let encoded = pictures.par_iter().map(|picture| encode::png_bytes(picture.as_ref()));
-        let encoded = encoded.collect::<Result<Vec<_>>>()?;
+        let encoded = pictures.par_iter().map(|picture| encode::png_and_pixels(picture.as_ref()));
+        let (encoded, pixels): (Vec<_>, Vec<_>) = encoded.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;
         let candidate = |&seed: &u64| NewCandidate { set: set.clone(), image: row.id, seed, seconds };
         let new: Vec<_> = batch.iter().map(candidate).zip(encoded).collect();
-        workspace.save_candidates(&new)?;
+        let ids = workspace.save_candidates(&new)?;
+        if let Some(fresh) = fresh.as_deref_mut() {
+            let fits = |(_, pixels): &Fresh| {
+                let rest = room.checked_sub(pixels.bytes.len());
+                room = rest.unwrap_or(room);
+                rest.is_some()
+            };
+            fresh.extend(ids.into_iter().zip(pixels).filter(fits));
+        }
         context.advance(meter, batch.len());
         context.changed(Change::Candidates(row.id));
     }

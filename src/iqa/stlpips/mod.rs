@@ -18,14 +18,14 @@ use conv::Features;
 use network::Network;
 
 /// ST-LPIPS on AlexNet.
-pub static STLPIPS: Fr<Stlpips> = Fr(Stlpips {
-    network: Embedded::new("stlpips", include_bytes!("../../../assets/iqa/stlpips_alex.safetensors"), Network::load),
-});
+pub static STLPIPS: Fr<Stlpips> = Fr(Stlpips);
+
+static NETWORK: Embedded<Network> =
+    Embedded::new("stlpips", include_bytes!("../../../assets/iqa/stlpips_alex.safetensors"), Network::load);
 
 /// See [`STLPIPS`].
-pub struct Stlpips {
-    network: Embedded<Network>,
-}
+#[derive(Clone, Copy)]
+pub struct Stlpips;
 
 static INFO: Info = Info {
     name: text("stlpips"),
@@ -52,11 +52,11 @@ impl FullReference for Stlpips {
     }
 
     fn weights_hash(&self) -> &str {
-        self.network.hash()
+        NETWORK.hash()
     }
 
     fn prepare(&self, reference: &Image) -> Result<Vec<Features>> {
-        let mut layers = self.network.get()?.features(reference);
+        let mut layers = NETWORK.get()?.features(reference);
         layers.iter_mut().for_each(normalize);
         Ok(layers)
     }
@@ -91,7 +91,7 @@ impl FullReference for Stlpips {
 impl Stlpips {
     /// Width of each layer and its distances, row by row.
     fn distances(&self, reference: &[Features], image: &Image) -> Result<Vec<(usize, Vec<f32>)>> {
-        let network = self.network.get()?;
+        let network = NETWORK.get()?;
         let layers = network.features(image);
         let compared = layers.iter().zip(reference).zip(&network.channel_weights);
         Ok(compared.map(|((layer, reference), weights)| (layer.width, distances(layer, reference, weights))).collect())

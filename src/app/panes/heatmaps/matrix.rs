@@ -106,7 +106,7 @@ impl MatrixView {
             return;
         }
         self.made_of = Some(key);
-        let metrics = rewards.ranking.scores.train.table.columns().iter().map(|m| m.name.clone());
+        let metrics = rewards.ranking.scores.train.table.columns().iter().map(|m| m.name.to_string());
         self.heads = REWARDS.iter().map(|&name| name.to_owned()).chain(metrics).collect();
         self.rows.clear();
         for known in cx.state.library.iter().flat_map(|library| &library.images) {

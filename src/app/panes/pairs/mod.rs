@@ -13,6 +13,7 @@ use crate::app::theme::space;
 use crate::app::viewer::{Item, Viewer};
 use crate::app::{format, widgets};
 use crate::engine::protocol::Source;
+use crate::iqa::Info;
 use crate::method::overrides::{Agreement, Verdict};
 use crate::workspace::ImageId;
 use rows::{Column, Key, Row, Rows};
@@ -243,5 +244,6 @@ pub fn metrics_of(cx: &Cx, image: ImageId) -> Vec<String> {
     let has_hr = cx.state.image(image).is_some_and(|image| image.hr_path.is_some());
     let Some(rewards) = &cx.state.rewards else { return Vec::new() };
     let columns = rewards.ranking.scores.train.table.columns().iter();
-    columns.filter(|column| has_hr || !column.is_fr()).map(|column| column.name.to_string()).collect()
+    let has_map = |column: &&Info| !column.map.is_empty() && (has_hr || !column.is_fr());
+    columns.filter(has_map).map(|column| column.name.to_string()).collect()
 }

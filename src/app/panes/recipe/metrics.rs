@@ -6,7 +6,8 @@ use egui::{Align, DragValue, Layout, RichText, Slider, Ui};
 use super::control::LABEL_WIDTH;
 use super::label_ui;
 use crate::app::{theme, widgets};
-use crate::iqa::{self, Info, Kind};
+use crate::engine::metrics;
+use crate::iqa::{Info, Kind};
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
 use crate::method::value::Value;
@@ -38,9 +39,11 @@ pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Reci
     let total: f64 = weights.values().sum();
     let mut removed = None;
     let before = weights.clone();
+    let known = metrics::all(recipe);
     for (name, weight) in &mut weights {
+        let info = known.iter().find(|info| info.name == *name);
         ui.horizontal(|ui| {
-            if weight_ui(ui, name, weight, total) {
+            if weight_ui(ui, name, info, weight, total) {
                 removed = Some(name.clone());
             }
         });
@@ -52,11 +55,10 @@ pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Reci
 }
 
 /// One metric; true if it is to be removed.
-fn weight_ui(ui: &mut Ui, name: &str, weight: &mut f64, total: f64) -> bool {
+fn weight_ui(ui: &mut Ui, name: &str, info: Option<&Info>, weight: &mut f64, total: f64) -> bool {
     let p = theme::palette(ui);
     let height = ui.spacing().interact_size.y;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(LABEL_WIDTH, height), egui::Sense::hover());
-    let info = iqa::by_name(name).map(|metric| metric.info()).ok();
     let arrow = info.map_or("", |info| info.direction.arrow());
     let color = if *weight > 0.0 { p.text } else { p.text_faint };
     let font = egui::TextStyle::Body.resolve(ui.style());
@@ -92,8 +94,7 @@ fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe) -> Option<String> {
     let mut chosen = None;
     let is_listed = |name: &str| reward.fr.contains_key(name) || reward.nr.contains_key(name);
     let mut any = false;
-    for info in iqa::all().iter().map(|metric| metric.info()).filter(|info| info.kind == kind && !is_listed(&info.name))
-    {
+    for info in metrics::all(recipe).iter().filter(|info| info.kind == kind && !is_listed(&info.name)) {
         any = true;
         let crop_px = recipe.data.crop_px;
         let fits = crop_px == 0 || crop_px >= info.min_size_px;
@@ -118,9 +119,9 @@ pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Rec
     let indented = egui::Frame::new().inner_margin(egui::Margin { left: 12, ..egui::Margin::ZERO });
     let chips = |ui: &mut Ui| {
         ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
-        let free = iqa::all().iter().map(|metric| metric.info()).filter(|info| !trained.iter().any(|t| t == info.name));
-        for info in free {
-            let at = recipe.reward.held_out.iter().position(|name| name == info.name);
+        let known = metrics::all(recipe);
+        for info in known.iter().filter(|info| !trained.iter().any(|t| *t == info.name)) {
+            let at = recipe.reward.held_out.iter().position(|name| *name == info.name);
             let fits = recipe.data.crop_px == 0 || recipe.data.crop_px >= info.min_size_px;
             let color = if at.is_some() { p.held_out } else { p.text_faint };
             let text = RichText::new(format!("{} {}", info.name, info.direction.arrow())).small().color(color);

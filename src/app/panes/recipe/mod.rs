@@ -1,6 +1,7 @@
 //! Every setting of a run, and live below them what they make of the pairs.
 
 mod control;
+mod external;
 mod live;
 mod metrics;
 mod ratio;
@@ -18,9 +19,10 @@ use crate::method::recipe::Recipe;
 use crate::method::value::Accepted;
 
 /// The sections: topic of the keys, title, and whether it is open at first.
-const SECTIONS: [(&str, &str, bool); 6] = [
+const SECTIONS: [(&str, &str, bool); 7] = [
     ("sampling", "Sampling", true),
     ("reward", "Reward", true),
+    ("metrics", "Metrics of your own", true),
     ("curation", "Curation", true),
     ("hpo", "Pair weights (HPO)", true),
     ("training", "Training", true),
@@ -28,7 +30,7 @@ const SECTIONS: [(&str, &str, bool); 6] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 18] = [
+const RARE: [&str; 19] = [
     "data.unverified_weights",
     "sampling.first_seed",
     "sampling.method",
@@ -38,6 +40,7 @@ const RARE: [&str; 18] = [
     "sampling.tile_px",
     "sampling.tile_overlap_px",
     "sampling.memory_budget_mib",
+    "metrics.external",
     "training.warmup_steps",
     "training.activations",
     "training.augmentation",
@@ -166,6 +169,7 @@ impl RecipePane {
             for field in shown {
                 let edited = match field.accepted {
                     Accepted::Weights => metrics::weights_ui(ui, field, recipe, &preset),
+                    Accepted::External => external::ui(ui, field, recipe, &preset),
                     _ if field.key == "reward.held_out" => metrics::held_out_ui(ui, field, recipe, &preset),
                     _ if field.key == "curation.ratio" => ratio::ui(ui, field, recipe, &preset),
                     _ => control::ui(ui, field, recipe, &preset),

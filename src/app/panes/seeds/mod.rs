@@ -164,7 +164,7 @@ impl SeedsPane {
     fn order_ui(&mut self, ui: &mut Ui, cx: &Cx) {
         let metrics: Vec<String> = match &cx.state.rewards {
             Some(rewards) => {
-                rewards.ranking.scores.train.table.columns().iter().map(|column| column.name.clone()).collect()
+                rewards.ranking.scores.train.table.columns().iter().map(|column| column.name.to_string()).collect()
             }
             None => Vec::new(),
         };

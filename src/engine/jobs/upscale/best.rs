@@ -1,8 +1,11 @@
 //! The best of several outputs by the no-reference reward, with one picture in memory.
 
-use crate::engine::metrics;
+use std::sync::Arc;
+
+use crate::engine::context::Context;
+use crate::engine::metrics::{self, Open};
 use crate::imaging::Image;
-use crate::iqa::{self, Info};
+use crate::iqa::Features;
 use crate::method::bounds::Bounds;
 use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
@@ -12,25 +15,26 @@ use crate::{Error, Result};
 /// Scores of the outputs of one picture.
 pub struct Best {
     reward: Reward,
-    columns: Vec<Info>,
-    /// Of each output, in the order of the columns.
+    metrics: Open,
+    /// Of each output, in the order of the metrics.
     scores: Vec<Vec<f64>>,
 }
 
 impl Best {
     /// For outputs whose shorter side is `side_px`. Metrics that need larger images are left out. Errors: none is left.
-    pub fn of(recipe: &Recipe, side_px: usize) -> Result<Self> {
-        let mut reward = recipe.reward.clone();
-        reward.scope = Scope::PerGroup;
-        reward.fr.clear();
-        let defined = |name: &str| metrics::info(name).is_some_and(|info| info.min_size_px <= side_px);
-        reward.nr.retain(|name, weight| *weight > 0.0 && defined(name));
-        reward.fr_balance = 0.0;
-        if reward.nr.is_empty() {
+    pub fn of(context: &Context, recipe: &Recipe, side_px: usize) -> Result<Self> {
+        let mut judged = recipe.clone();
+        // Only what is judged by is opened, and pictures are no crops.
+        judged.data.crop_px = 0;
+        judged.reward = Reward { scope: Scope::PerGroup, fr_balance: 0.0, held_out: Vec::new(), ..judged.reward };
+        judged.reward.fr.clear();
+        let defined = |name: &str| metrics::info(recipe, name).is_some_and(|info| info.min_size_px <= side_px);
+        judged.reward.nr.retain(|name, weight| *weight > 0.0 && defined(name));
+        if judged.reward.nr.is_empty() {
             return Err(Error::invalid(format!("no no-reference metric of the recipe is defined on {side_px} px")));
         }
-        let columns = reward.nr.keys().filter_map(|name| metrics::info(name)).collect();
-        Ok(Self { reward, columns, scores: Vec::new() })
+        let metrics = context.open_metrics(&judged)?;
+        Ok(Self { reward: judged.reward, metrics, scores: Vec::new() })
     }
 
     /// The metrics and their weights, as one text.
@@ -39,16 +43,19 @@ impl Best {
     }
 
     /// Scores one more output.
-    pub fn add(&mut self, image: &Image) -> Result<()> {
-        let score = |column: &Info| iqa::by_name(&column.name)?.prepare(None)?.score(image);
-        self.scores.push(self.columns.iter().map(score).collect::<Result<_>>()?);
+    pub fn add(&mut self, image: &Arc<Image>) -> Result<()> {
+        let features = Features::default();
+        let scorers = self.metrics.scorers.iter();
+        let scores = scorers.map(|scorer| scorer.bind(None, &features)?.score(image, &features));
+        self.scores.push(scores.collect::<Result<_>>()?);
         Ok(())
     }
 
     /// Index of the output with the highest reward among those so far. One more may change it for another that was there
     /// before: scores are normalized within the group.
     pub fn index(&self) -> Result<usize> {
-        let mut table = ScoreTable::new(vec![false], self.scores.len(), self.columns.clone())?;
+        let columns = self.metrics.set.columns.clone();
+        let mut table = ScoreTable::new(vec![false], self.scores.len(), columns)?;
         for (output, scores) in self.scores.iter().enumerate() {
             for (column, &score) in scores.iter().enumerate() {
                 table.set(0, output, column, score)?;

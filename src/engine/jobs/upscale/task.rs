@@ -1,6 +1,7 @@
 //! One picture to super-resolve: what it takes and what becomes of it, known before the work begins.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -85,7 +86,7 @@ impl Task {
         let seeds = shared.recipe.seeds();
         let (outputs, best_of) = if shared.best_of {
             decode::check_x4(width, height)?;
-            let best = Best::of(shared.recipe, width.min(height) * SCALE)?;
+            let best = Best::of(context, shared.recipe, width.min(height) * SCALE)?;
             (vec![(format!("{name}_x4.png"), seeds)], Some(best.reward()))
         } else {
             let one = |seed: u64| (format!("{name}_x4_seed{seed}.png"), vec![seed]);
@@ -150,7 +151,7 @@ impl Task {
         if shared.best_of {
             return self.missing().try_for_each(|output| {
                 let best = drawing.best(&output.seeds)?;
-                encode::write_png_with_text(&output.file, &best, KEYWORD, &output.made)
+                encode::write_png_with_text(&output.file, best.as_ref(), KEYWORD, &output.made)
             });
         }
         let missing: Vec<&Output> = self.missing().collect();
@@ -192,14 +193,14 @@ impl Drawing<'_> {
 
     /// The best of some seeds. The best so far is kept; where it turns out to be an earlier one after all, that is drawn
     /// again.
-    fn best(&mut self, seeds: &[u64]) -> Result<Image> {
+    fn best(&mut self, seeds: &[u64]) -> Result<Arc<Image>> {
         let lr = self.condition.lr();
-        let mut best = Best::of(self.shared.recipe, lr.width().min(lr.height()) * SCALE)?;
-        let mut kept: Option<(usize, Image)> = None;
+        let mut best = Best::of(self.context, self.shared.recipe, lr.width().min(lr.height()) * SCALE)?;
+        let mut kept: Option<(usize, Arc<Image>)> = None;
         let mut index = 0;
         for batch in seeds.chunks(self.plan.at_once) {
             self.each(batch, &mut |picture| {
-                let image = picture.whole()?;
+                let image = Arc::new(picture.whole()?);
                 best.add(&image)?;
                 if best.index()? == index {
                     kept = Some((index, image));
@@ -214,7 +215,7 @@ impl Drawing<'_> {
             _ => {
                 let mut again = None;
                 self.each(&seeds[winner..winner + 1], &mut |picture| {
-                    again = Some(picture.whole()?);
+                    again = Some(Arc::new(picture.whole()?));
                     Ok(())
                 })?;
                 again.ok_or_else(|| Error::invalid("there is no seed to take the best of"))

@@ -1,0 +1,47 @@
+//! Which metrics there are: those of this program, and whatever is added to them.
+
+use std::sync::{Arc, LazyLock, RwLock};
+
+use super::{Metric, brisque, ms_ssim, niqe, piqe, psnr, ssim, stlpips};
+use crate::{Error, Result};
+
+/// Full-reference ones first, then what was added.
+static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
+    RwLock::new(vec![
+        Arc::new(psnr::PSNR),
+        Arc::new(ssim::SSIM),
+        Arc::new(ms_ssim::MS_SSIM),
+        Arc::new(ms_ssim::MS_SSIM_S4),
+        Arc::new(stlpips::STLPIPS),
+        Arc::new(niqe::NIQE),
+        Arc::new(niqe::NIQE_B32),
+        Arc::new(brisque::BRISQUE),
+        Arc::new(piqe::PIQE),
+    ])
+});
+
+/// Every metric there is, full-reference ones first.
+pub fn all() -> Vec<Arc<dyn Metric>> {
+    METRICS.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+}
+
+/// The metric of this name; the error lists the names there are.
+pub fn by_name(name: &str) -> Result<Arc<dyn Metric>> {
+    let all = all();
+    all.iter().find(|metric| metric.info().name == name).cloned().ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|metric| metric.info().name.as_ref()).collect();
+        Error::invalid(format!("there is no metric '{name}', only {}", names.join(", ")))
+    })
+}
+
+/// Adds a metric for as long as the program runs: from now on every list has it, and recipes may name it. Errors: there is
+/// one of this name.
+pub fn register(metric: Arc<dyn Metric>) -> Result<()> {
+    let mut metrics = METRICS.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let name = &metric.info().name;
+    if metrics.iter().any(|known| known.info().name == *name) {
+        return Err(Error::invalid(format!("there is a metric '{name}' already")));
+    }
+    metrics.push(metric);
+    Ok(())
+}
