@@ -167,7 +167,7 @@ fn scores(dir: &Path, names: &[&str]) -> Vec<(CandidateRow, Vec<f64>)> {
     let workspace = Workspace::open_read_only(dir).unwrap();
     let ledger = workspace.ledger();
     let (set, _) = ledger.candidate_sets().unwrap().remove(0);
-    let keys: Vec<_> = names.iter().map(|name| iqa::by_name(name).unwrap().key()).collect();
+    let keys: Vec<_> = names.iter().map(|name| iqa::by_name(name).unwrap().key(&Store::default())).collect();
     let table = ledger.scores(&set, &keys).unwrap();
     let candidates = ledger.candidates(&set).unwrap();
     let row = |(i, scored): (usize, &dp2o_studio::workspace::ScoredCandidate)| {

@@ -2,7 +2,18 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, LazyLock};
 
+use dp2o_studio::Result;
+use dp2o_studio::engine::Engine;
+use dp2o_studio::engine::metrics::MetricSet;
+use dp2o_studio::engine::protocol::{Event, Job, JobState};
+use dp2o_studio::fs::hash::hash_bytes;
+use dp2o_studio::imaging::Image;
+use dp2o_studio::iqa::{self, Bound, Direction, Features, Info, Kind, Map, Metric, Scorer};
+use dp2o_studio::method::recipe::Recipe;
+use dp2o_studio::nn::kernels::Compute;
+use dp2o_studio::weights::{Part, Store, registry};
 use serde_json::Value;
 
 const FILE: &str = "tests/fixtures/weights/LPIPS_v0.1_alex-df73285e.pth";
@@ -110,4 +121,100 @@ fn a_recipe_of_a_backbone_that_is_not_here_says_what_it_will_need() {
         assert!(error.contains(part), "{part}: {error}");
     }
     assert!(!made.exists());
+}
+
+/// A metric with published weights: brightness, times the sum of LPIPS' first layer.
+struct Weighed;
+
+static WEIGHED: LazyLock<Info> = LazyLock::new(|| Info::new("weighed", Kind::NoReference, Direction::Higher));
+
+struct Opened(f64);
+
+impl Metric for Weighed {
+    fn info(&self) -> &Info {
+        &WEIGHED
+    }
+
+    fn needs(&self) -> &[&'static Part] {
+        static NEEDS: [&Part; 1] = [&registry::LPIPS_ALEX];
+        &NEEDS
+    }
+
+    fn open(&self, store: &Store, _: &Compute) -> Result<Box<dyn Scorer>> {
+        let layer: Vec<f32> = store.open(&registry::LPIPS_ALEX)?.floats("lin0.model.1.weight", &[1, 64, 1, 1])?;
+        Ok(Box::new(Opened(layer.into_iter().map(f64::from).sum())))
+    }
+}
+
+impl Scorer for Opened {
+    fn bind(&self, _: Option<&Arc<Image>>, _: &Features) -> Result<Box<dyn Bound + '_>> {
+        Ok(Box::new(Opened(self.0)))
+    }
+}
+
+impl Bound for Opened {
+    fn scores(&self, images: &[Arc<Image>], _: &Features) -> Vec<Result<f64>> {
+        let brightness = |image: &Arc<Image>| image.data().iter().copied().map(f64::from).sum::<f64>();
+        images.iter().map(|image| Ok(self.0 * brightness(image))).collect()
+    }
+
+    fn map(&self, _: &Arc<Image>, _: &Features) -> Result<Option<Map>> {
+        Ok(None)
+    }
+}
+
+/// Why a job fails, or nothing where it is done.
+fn failure(engine: &Engine, job: Job) -> Option<String> {
+    let id = engine.run(job).unwrap();
+    loop {
+        match engine.events().recv().unwrap() {
+            Event::Job { id: of, state: JobState::Failed(cause) } if of == id => return Some(cause),
+            Event::Job { id: of, state } if of == id && state.is_final() => return None,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_metric_whose_weights_are_missing_ends_a_job_before_it_begins_and_unverified_ones_mark_its_scores() {
+    iqa::register(Arc::new(Weighed)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, path) = (dir.path().join("weights"), dir.path().join("weights/LPIPS_v0.1_alex-df73285e.pth"));
+    std::fs::create_dir(&folder).unwrap();
+    let mut recipe = Recipe::default();
+    recipe.set("reward.held_out", "weighed").unwrap();
+    let store = |unverified| Store::of_folders(std::slice::from_ref(&folder), unverified);
+    let engine = Engine::start_with(Arc::new(|| ()), store(false)).unwrap();
+    let create = Job::Create { dir: dir.path().join("ws"), recipe: Box::new(recipe.clone()), example: false };
+    assert_eq!(failure(&engine, create), None);
+    let cause = failure(&engine, Job::Score).unwrap();
+    assert!(cause.starts_with("missing: LPIPS 0.1") && cause.contains("weights add"), "{cause}");
+    assert_eq!(cause.lines().count(), 1);
+
+    let mark = |store: &Store| {
+        let keys = MetricSet::of(&recipe, store).unwrap().keys;
+        keys.into_iter().find(|key| key.metric == "weighed").unwrap().weights_hash
+    };
+    let score = |store: &Store| -> Result<f64> {
+        let (scorer, features) = (iqa::by_name("weighed")?.open(store, &Compute::cpu())?, Features::default());
+        let image = Arc::new(Image::new(8, 8, vec![0.5; 3 * 64])?);
+        scorer.bind(None, &features)?.score(&image, &features)
+    };
+    assert_eq!(mark(&store(false)), "missing");
+    std::fs::copy(FILE, &path).unwrap();
+    assert_eq!(mark(&store(false)), "df73285e35b22355");
+    assert!(score(&store(false)).unwrap() > 0.0);
+    assert_eq!(failure(&engine, Job::Score), None, "there now, without a new start");
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let sha256 = hash_bytes(&bytes);
+    assert!(score(&store(false)).unwrap_err().to_string().contains(&sha256));
+    assert!(score(&store(true)).unwrap() > 0.0);
+    assert_eq!(mark(&store(true)), format!("unverified-{:.16}", sha256));
+    // Named in the recipe, the engine takes it.
+    recipe.set("data.unverified_weights", &sha256).unwrap();
+    assert_eq!(failure(&engine, Job::SetRecipe(Box::new(recipe.clone()))), None);
+    assert_eq!(failure(&engine, Job::Score), None);
 }

@@ -8,8 +8,8 @@ use egui::{Context, Id, Label, Modal, RichText, ScrollArea, Ui};
 use super::state::State;
 use super::theme::{self, space};
 use super::widgets;
-use crate::weights::PartReport;
 use crate::weights::report::Standing;
+use crate::weights::{Part, PartReport};
 
 /// The window: closed or open.
 #[derive(Debug, Default)]
@@ -101,13 +101,16 @@ fn part_ui(ui: &mut Ui, part: &PartReport) {
     });
 }
 
+/// How parts stand, as far as it was heard.
+pub type Known<'k> = Option<&'k Arc<Vec<PartReport>>>;
+
 /// What of these parts cannot be used, a line each, as far as it was heard; empty where all can.
-pub fn lacking(known: Option<&Arc<Vec<PartReport>>>, ids: &[&str]) -> Vec<String> {
+pub fn lacking(known: Known, parts: &[&'static Part]) -> Vec<String> {
     let Some(known) = known else { return Vec::new() };
-    let lacks = |id: &&str| {
-        let part = known.iter().find(|part| part.id == *id)?;
+    let lacks = |wanted: &&'static Part| {
+        let part = known.iter().find(|part| part.id == wanted.id)?;
         let word = part.state.word();
         (part.state != Standing::Here).then(|| format!("{word}: {} ({}), {}", part.title, part.id, part.size))
     };
-    ids.iter().filter_map(lacks).collect()
+    parts.iter().filter_map(lacks).collect()
 }

@@ -17,14 +17,17 @@ use crate::{Error, Result, memory};
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Metrics to compute, separated by commas or given several times.
-    #[arg(long = "metric", required = true, value_delimiter = ',', num_args = 1)]
+    #[arg(long = "metric", required_unless_present = "list", value_delimiter = ',', num_args = 1)]
     metrics: Vec<String>,
     /// The reference image, for full-reference metrics.
     #[arg(long = "ref")]
     reference: Option<PathBuf>,
     /// Images to score.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "list")]
     files: Vec<PathBuf>,
+    /// Lists the metrics there are, and which of them lack published weights.
+    #[arg(long)]
+    list: bool,
     /// A command of your own as a metric, described as in a recipe; `--metric` may name it then. Such as
     /// '(name: "mine", program: ["/home/me/mine", "{image}"], direction: higher, kind: nr)'.
     #[arg(long, value_name = "RON", value_parser = External::from_ron)]
@@ -74,7 +77,26 @@ fn open(arguments: &Arguments) -> Result<Vec<Open>> {
     arguments.metrics.iter().map(open).collect()
 }
 
+/// Every metric in a line, and below it the weights that it lacks.
+fn list() {
+    for metric in iqa::all() {
+        let info = metric.info();
+        let weights = match metric.needs() {
+            [] if metric.weights_hash() == "none" => "no weights",
+            [] => "weights compiled in",
+            _ => "published weights",
+        };
+        let (kind, better) = (info.kind.adjective(), info.direction.phrase());
+        say!("{:<12} {}: {kind}, {better}, from {} px; {weights}", info.name, info.title, info.min_size_px);
+        store().lacking(metric.needs()).iter().for_each(|line| say!("{:12} {line}", ""));
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.list {
+        list();
+        return Ok(());
+    }
     let reference_path = arguments.reference.as_deref();
     let open = open(arguments)?;
     let reference = reference_path.map(read).transpose()?.map(Arc::new);

@@ -166,7 +166,7 @@ impl Context {
 
     /// The metrics of a recipe, open on the device. Errors: one cannot be opened.
     pub fn open_metrics(&self, recipe: &Recipe) -> Result<Open> {
-        self.scorers.open(recipe, &self.models.compute())
+        self.scorers.open(recipe, &self.store(), &self.models.compute())
     }
 
     /// Drops everything that can be loaded again.

@@ -49,11 +49,11 @@ pub struct MetricSet {
 
 impl MetricSet {
     /// The metrics of a recipe. Errors: a name that is no metric, or one that does not fit the recipe.
-    pub fn of(recipe: &Recipe) -> Result<Self> {
+    pub fn of(recipe: &Recipe, store: &Store) -> Result<Self> {
         recipe.check_metrics(&|name| info(recipe, name))?;
         let names = recipe.scored_metrics();
         let metrics = names.into_iter().map(|name| by_name(recipe, name)).collect::<Result<Vec<_>>>()?;
-        let keys = metrics.iter().map(|metric| metric.key()).collect();
+        let keys = metrics.iter().map(|metric| metric.key(store)).collect();
         let columns = metrics.iter().map(|metric| metric.info().clone()).collect();
         Ok(Self { metrics, keys, columns })
     }
@@ -78,22 +78,23 @@ pub struct Scorers(RefCell<Vec<(MetricKey, Arc<dyn Scorer>)>>);
 impl Scorers {
     /// Opens the metrics of a recipe. Errors: one that cannot be opened, which is said before any work is begun. Refused
     /// where one is a command that was not allowed on this machine.
-    pub fn open(&self, recipe: &Recipe, on: &Compute) -> Result<Open> {
-        let set = MetricSet::of(recipe)?;
+    pub fn open(&self, recipe: &Recipe, store: &Store, on: &Compute) -> Result<Open> {
+        let set = MetricSet::of(recipe, store)?;
         let is_used = |command: &&External| set.columns.iter().any(|info| info.name == command.name);
         external::check(&recipe.metrics.external.iter().filter(is_used).collect::<Vec<_>>())?;
-        let scorers = set.metrics.iter().map(|metric| self.one(metric.as_ref(), on)).collect::<Result<Vec<_>>>()?;
+        let scorers =
+            set.metrics.iter().map(|metric| self.one(metric.as_ref(), store, on)).collect::<Result<Vec<_>>>()?;
         self.0.borrow_mut().retain(|(key, _)| set.keys.contains(key));
         Ok(Open { set, scorers })
     }
 
     /// Opens one metric, if it is not open.
-    pub fn one(&self, metric: &dyn Metric, on: &Compute) -> Result<Arc<dyn Scorer>> {
-        let key = metric.key();
+    pub fn one(&self, metric: &dyn Metric, store: &Store, on: &Compute) -> Result<Arc<dyn Scorer>> {
+        let key = metric.key(store);
         let known = self.0.borrow().iter().find(|(known, _)| *known == key).map(|(_, scorer)| scorer.clone());
         known.map_or_else(
             || {
-                let scorer: Arc<dyn Scorer> = Arc::from(metric.open(&Store::of_machine(&[], false), on)?);
+                let scorer: Arc<dyn Scorer> = Arc::from(metric.open(store, on)?);
                 self.0.borrow_mut().push((key, scorer.clone()));
                 Ok(scorer)
             },

@@ -1,23 +1,51 @@
 //! The published weights that a recipe needs: said before a job begins, not when it is half done.
 
 use crate::backbones;
+use crate::iqa;
 use crate::method::recipe::Recipe;
 use crate::weights::{Part, Store, registry};
 use crate::{Error, Result};
 
 /// The parts that a recipe's backbone and metrics are made of, beside what is compiled in.
 pub fn of(recipe: &Recipe) -> Vec<&'static Part> {
-    let backbone = recipe.sampling.backbone.as_str();
-    match backbones::registry::card_of(backbone) {
-        Ok(card) => card.parts.to_vec(),
+    let metrics = recipe.scored_metrics().into_iter().flat_map(of_metric);
+    without_repeats(of_backbone(&recipe.sampling.backbone).iter().copied().chain(metrics))
+}
+
+/// The parts of a backbone.
+pub fn of_backbone(name: &str) -> &'static [&'static Part] {
+    match backbones::registry::card_of(name) {
+        Ok(card) => card.parts,
         // One that is not in this program yet: what it will need.
-        Err(_) => registry::of_backbone(backbone).to_vec(),
+        Err(_) => registry::of_backbone(name),
     }
+}
+
+/// The parts of a metric.
+pub fn of_metric(name: &str) -> Vec<&'static Part> {
+    iqa::by_name(name).map_or_else(|_| Vec::new(), |metric| metric.needs().to_vec())
+}
+
+/// Every part that is known here, also those of backbones and metrics that were added.
+pub fn known() -> Vec<&'static Part> {
+    let metrics = iqa::all().into_iter().flat_map(|metric| metric.needs().to_vec());
+    let backbones = backbones::registry::cards().into_iter().flat_map(|card| card.parts.iter().copied());
+    without_repeats(registry::PARTS.iter().copied().chain(backbones).chain(metrics))
+}
+
+fn without_repeats(all: impl Iterator<Item = &'static Part>) -> Vec<&'static Part> {
+    let mut parts: Vec<&'static Part> = Vec::new();
+    for part in all {
+        if !parts.iter().any(|known| known.id == part.id) {
+            parts.push(part);
+        }
+    }
+    parts
 }
 
 /// What of a recipe's parts cannot be used, a line each, as far as is known without reading files.
 pub fn lacking(store: &Store, recipe: &Recipe) -> Vec<String> {
-    of(recipe).into_iter().filter_map(|part| store.state(part).why_not()).collect()
+    store.lacking(&of(recipe))
 }
 
 /// Errors: the first part that cannot be used, and how many more there are.

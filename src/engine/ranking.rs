@@ -12,6 +12,7 @@ use crate::method::recipe::{Recipe, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
 use crate::method::summary::{PairChange, Summary};
+use crate::weights::Store;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, OverrideKind, Workspace};
 
 use super::metrics::MetricSet;
@@ -68,10 +69,10 @@ pub struct Ranking {
 
 impl Scores {
     /// Reads what the ledger knows of the candidates `set` under the recipe: of all images trained on, and of the held-out
-    /// images `on`.
-    pub fn read(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe, on: On) -> Result<Self> {
+    /// images `on`. What metrics are opened with is in `store`.
+    pub fn read(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe, on: On, store: &Store) -> Result<Self> {
         let ledger = workspace.ledger();
-        let metrics = MetricSet::of(recipe)?;
+        let metrics = MetricSet::of(recipe, store)?;
         let seeds = recipe.seeds();
         let column_of: HashMap<u64, usize> = seeds.iter().enumerate().map(|(i, &s)| (s, i)).collect();
         let (mut held_out, train): (Vec<ImageRow>, Vec<ImageRow>) =

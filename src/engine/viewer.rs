@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, select};
 use super::Emitter;
 use super::metrics::{self, MetricSet, Scorers};
 use super::models::best_device;
+use super::parts;
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
 use super::suspects::{self, Suspects};
@@ -19,7 +20,7 @@ use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
 use crate::method::summary::PairChange;
 use crate::nn::kernels::Compute;
-use crate::weights::{PartReport, Store, registry};
+use crate::weights::{PartReport, Store};
 use crate::workspace::{CandidateSet, Workspace};
 use crate::{Error, Result};
 
@@ -127,7 +128,7 @@ impl Viewer {
                 }
                 Answer::Ranking(Arc::new(ranking))
             }
-            Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), registry::PARTS))),
+            Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), &parts::known()))),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
             Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
             Query::Curves { run, since } => {
@@ -165,12 +166,12 @@ impl Viewer {
         let key = ScoresKey {
             set,
             seeds: recipe.seeds(),
-            metrics: MetricSet::of(recipe)?.keys,
+            metrics: MetricSet::of(recipe, &self.store())?.keys,
             version: workspace.ledger().data_version()?,
         };
         let scores = match &self.scores {
             Some((known, scores)) if *known == key => scores.clone(),
-            _ => Arc::new(Scores::read(workspace, &key.set, recipe, On::HeldOut)?),
+            _ => Arc::new(Scores::read(workspace, &key.set, recipe, On::HeldOut, &self.store())?),
         };
         self.scores = Some((key, scores.clone()));
         scores.rank(recipe)
@@ -237,7 +238,7 @@ impl Viewer {
             (Kind::FullReference, of) => Some(Arc::new(self.read(&Source::Hr(of.image()))?)),
         };
         let image = Arc::new(self.read(&source)?);
-        let scorer = self.scorers.one(known.as_ref(), &Compute::on(&best_device()))?;
+        let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&best_device()))?;
         let features = Features::default();
         let bound = scorer.bind(hr.as_ref(), &features)?;
         let map = bound.map(&image, &features)?.ok_or_else(|| Error::invalid(format!("{metric} has no map")))?;

@@ -32,20 +32,24 @@ pub trait Metric: Send + Sync {
     fn needs(&self) -> &[&'static Part] {
         &[]
     }
-    /// What names the weights, or whatever else beside this program's code a score follows from: 16 hexadecimal digits, or
-    /// "none".
+    /// What names the weights compiled in, or whatever else beside this program's code and the parts that it
+    /// [`needs`](Metric::needs) a score follows from: 16 hexadecimal digits, or "none".
     fn weights_hash(&self) -> String {
         NO_WEIGHTS.into()
     }
     /// Makes it ready to score on a device. Errors: weights that are not there, or are damaged.
     fn open(&self, store: &Store, on: &Compute) -> Result<Box<dyn Scorer>>;
 
-    /// As what its scores are kept.
-    fn key(&self) -> MetricKey {
+    /// As what its scores are kept; weights that are not known to be the published ones are marked.
+    fn key(&self, store: &Store) -> MetricKey {
         let info = self.info();
+        let weights_hash = match self.needs() {
+            [] => self.weights_hash(),
+            parts => store.mark(parts),
+        };
         MetricKey {
             metric: info.name.to_string(),
-            weights_hash: self.weights_hash(),
+            weights_hash,
             crop_policy: info.crop_policy.to_string(),
             version: info.version.to_string(),
         }

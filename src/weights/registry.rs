@@ -520,7 +520,10 @@ pub static C_SD2_PARTS: &[&Part] = &[&SD2_UNET, &SD2_VAE, &SD2_TEXT, &SD2_TOKENI
 /// All that C-FLUX samples with.
 pub static C_FLUX_PARTS: &[&Part] = &[&FLUX_TRANSFORMER, &FLUX_VAE, &FLUX_CLIP, &FLUX_T5, &FLUX_TOKENIZERS, &C_FLUX];
 
-/// All that the backbone of this name samples with beyond what is compiled in.
+/// Backbones whose parts are known here before they are in this program.
+pub static PLANNED: &[&str] = &["sd2", "flux"];
+
+/// All that one of the [`PLANNED`] backbones samples with.
 pub fn of_backbone(name: &str) -> &'static [&'static Part] {
     match name {
         "sd2" => C_SD2_PARTS,

@@ -132,6 +132,18 @@ impl Store {
         Ok(self.judged(found))
     }
 
+    /// By what scores made with these parts are known: [`Trust::mark`] of all of them, or `missing`. Reads files whose SHA-256 is
+    /// not known yet.
+    pub fn mark(&self, parts: &[&'static Part]) -> String {
+        let trusts = parts.iter().map(|part| {
+            let mut found = self.locate(part).ok()?;
+            self.read_hashes(&mut found).ok()?;
+            Trust::of_all(found.files.iter().filter_map(|file| file.trust.as_ref()))
+        });
+        let trusts: Option<Vec<Trust>> = trusts.collect();
+        trusts.and_then(|trusts| Trust::of_all(&trusts)).map_or_else(|| "missing".into(), |trust| trust.mark())
+    }
+
     /// The tensors of a part, and whether they are the published ones.
     ///
     /// Errors, in one line: what is missing and how to get it; a file that is not the published one and not permitted; a file

@@ -68,7 +68,7 @@ fn provenance(context: &Context, recipe: &Recipe, checkpoints: [CheckpointId; 2]
     let ledger = workspace.ledger();
     let weights = |id| ledger.checkpoint(id).map(|row| row.weights_hash);
     let bounds = ledger.bounds()?;
-    let metrics = MetricSet::of(recipe)?
+    let metrics = MetricSet::of(recipe, &context.store())?
         .keys
         .into_iter()
         .map(|key| MetricSource { bounds: bounds.iter().find(|b| b.metric == key).map(|b| [b.min, b.max]), key });

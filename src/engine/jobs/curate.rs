@@ -35,14 +35,16 @@ pub fn of(context: &Context, set: &CandidateSet) -> Result<Ranking> {
 /// Freezes the reward bounds if they are not.
 pub fn ensure_bounds(context: &mut Context) -> Result<()> {
     let (set, _) = sampling::reference(context)?;
-    match Scores::read(context.workspace()?, &set, &context.recipe, On::HeldOut)?.lacks_bounds(&context.recipe) {
+    match Scores::read(context.workspace()?, &set, &context.recipe, On::HeldOut, &context.store())?
+        .lacks_bounds(&context.recipe)
+    {
         true => curate(context, false).map(drop),
         false => Ok(()),
     }
 }
 
 fn ranked(context: &Context, set: &CandidateSet, allow_partial: bool) -> Result<(Ranking, Option<String>)> {
-    let scores = Arc::new(Scores::read(context.workspace()?, set, &context.recipe, On::HeldOut)?);
+    let scores = Arc::new(Scores::read(context.workspace()?, set, &context.recipe, On::HeldOut, &context.store())?);
     let ranking = scores.rank(&context.recipe)?;
     let partial = groups::require_whole(context, &ranking, allow_partial)?;
     if let Some(reason) = ranking.missing {
@@ -64,7 +66,7 @@ fn freeze(context: &Context, scores: &Scores) -> Result<()> {
     let ledger = context.workspace()?.ledger();
     let known = ledger.bounds()?;
     let fitted = scores.bounds();
-    let new: Vec<Bounds> = MetricSet::of(&context.recipe)?
+    let new: Vec<Bounds> = MetricSet::of(&context.recipe, &context.store())?
         .keys
         .into_iter()
         .filter(|metric| known.iter().all(|b| b.metric != *metric))

@@ -67,7 +67,7 @@ pub fn ranked(
     let set = CandidateSet { checkpoint, sampler };
     // A mean over fewer images or seeds than were asked for is another figure.
     candidates::fill(context, &set, model, &recipe, &images, stage)?.failed.check_in(stage)?;
-    let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe, on)?);
+    let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe, on, &context.store())?);
     let ranking = scores.rank(&recipe)?;
     match ranking.missing {
         Some(reason) => Err(Error::invalid(reason)),

@@ -65,7 +65,7 @@ pub fn require_whole(context: &Context, ranking: &Ranking, allow_partial: bool) 
 fn examine(context: &Context, ranking: &Ranking) -> Result<(Vec<Lacking>, Vec<String>)> {
     let (scores, recipe) = (&ranking.scores, &context.recipe);
     let ledger = context.workspace()?.ledger();
-    let metrics = MetricSet::of(recipe)?;
+    let metrics = MetricSet::of(recipe, &context.store())?;
     let unsampled = ledger.missing_candidates(&scores.set, &scores.train.images, &scores.seeds)?;
     // What bounds are fitted on has all scores, also those that are not part of the reward yet.
     let all_count = scores.lacks_bounds(recipe);

@@ -176,7 +176,7 @@ fn images_are_checked_like_those_of_any_metric() {
 fn a_changed_program_is_another_metric() {
     let program = program("echo 1");
     let command = program.command(&["{image}"]);
-    let key = |command: &External| ExternalMetric::new(command).key();
+    let key = |command: &External| ExternalMetric::new(command).key(&Store::default());
     let before = key(&command);
     assert_eq!((before.metric.as_str(), before.weights_hash.len()), ("mine", 16));
     assert!(before.version.ends_with("metric {image}"), "{}", before.version);

@@ -4,12 +4,15 @@ use egui::accesskit::Role;
 use egui::{Align, Button, ComboBox, DragValue, Id, Layout, Sense, Slider, TextEdit, Ui};
 
 use super::{explain, explain_idle, label_ui};
+use crate::app::weights_window::{Known, lacking};
 use crate::app::widgets;
 use crate::backbones::registry;
 use crate::degrade;
+use crate::engine::parts;
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
 use crate::method::value::{Accepted, Value};
+use crate::weights::registry::PLANNED;
 
 /// Width of the names in points.
 pub const LABEL_WIDTH: f32 = 134.0;
@@ -26,15 +29,15 @@ const SLIDERS: [(&str, f64, f64, bool); 6] = [
 ];
 
 /// Draws the control; true if the setting was changed.
-pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
+pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, known: Known) -> bool {
     let mut changed = false;
     ui.horizontal(|ui| {
         changed |= label_ui(ui, field, recipe, preset, LABEL_WIDTH);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let value = match recipe.why_idle(field.key) {
-                None => control_ui(ui, field, recipe, preset),
+                None => control_ui(ui, field, recipe, preset, known),
                 Some(why) => {
-                    let off = ui.add_enabled_ui(false, |ui| control_ui(ui, field, recipe, preset));
+                    let off = ui.add_enabled_ui(false, |ui| control_ui(ui, field, recipe, preset, known));
                     // A control that is off says nothing of itself.
                     let over = ui.interact(off.response.rect, ui.scope_id().with(("idle", field.key)), Sense::hover());
                     over.on_hover_ui(|ui| explain_idle(ui, field, preset, why));
@@ -50,7 +53,7 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
 }
 
 /// Draws the control itself; the new value if there is one.
-fn control_ui(ui: &mut Ui, field: &Field, recipe: &Recipe, preset: &Recipe) -> Option<Value> {
+fn control_ui(ui: &mut Ui, field: &Field, recipe: &Recipe, preset: &Recipe, known: Known) -> Option<Value> {
     match (field.accepted, field.value(recipe)) {
         (Accepted::Count { min, max }, Value::Count(mut v)) => {
             let speed = (v as f64 * 0.01).max(0.1);
@@ -63,7 +66,7 @@ fn control_ui(ui: &mut Ui, field: &Field, recipe: &Recipe, preset: &Recipe) -> O
         }
         (Accepted::Number { .. } | Accepted::Positive { .. }, Value::Number(v)) => number_ui(ui, field, v, preset),
         (Accepted::Choice(words), Value::Choice(word)) => choice_ui(ui, field, words, word, (recipe, preset)),
-        (Accepted::Text { .. }, Value::Text(text)) => text_ui(ui, field, text, preset),
+        (Accepted::Text { .. }, Value::Text(text)) => text_ui(ui, field, text, preset, known),
         (Accepted::Names, Value::Names(names)) => names_ui(ui, field, &names, preset),
         _ => None,
     }
@@ -154,10 +157,10 @@ fn choice_ui(
     chosen.filter(|value| *value != Value::Choice(words.iter().find(|w| **w == word).copied().unwrap_or_default()))
 }
 
-fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe) -> Option<Value> {
+fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe, known: Known) -> Option<Value> {
     let names: Option<Vec<&str>> = match field.key {
         "data.degradation" => Some(degrade::PRESETS.into()),
-        "sampling.backbone" => Some(registry::cards().iter().map(|card| card.name).collect()),
+        "sampling.backbone" => return backbone_ui(ui, field, &text, preset, known),
         _ => None,
     };
     if let Some(names) = names {
@@ -178,6 +181,28 @@ fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe) -> Opt
     let response = response.on_hover_ui(|ui| explain(ui, field, preset));
     widgets::name(&response, Role::TextInput, field.label);
     response.changed().then_some(Value::Text(text))
+}
+
+/// The backbones there are, and those that are not in this program yet; what cannot be used is greyed and says why.
+fn backbone_ui(ui: &mut Ui, field: &Field, text: &str, preset: &Recipe, known: Known) -> Option<Value> {
+    let mut chosen = None;
+    let combo = ComboBox::from_id_salt(field.key).width(112.0).selected_text(text);
+    let shown = combo.show_ui(ui, |ui| {
+        let there = registry::cards().into_iter().map(|card| (card.name, None));
+        let later = PLANNED.iter().filter(|name| registry::card_of(name).is_err());
+        let all: Vec<_> = there.chain(later.map(|name| (*name, Some("not in this version")))).collect();
+        for (name, absent) in all {
+            let lacking = lacking(known, parts::of_backbone(name));
+            let why = absent.map(str::to_owned).into_iter().chain(lacking).collect::<Vec<_>>().join("\n");
+            let response = ui.add_enabled(why.is_empty(), Button::selectable(name == text, name));
+            if response.on_disabled_hover_text(why).clicked() {
+                chosen = Some(Value::Text(name.to_owned()));
+            }
+        }
+    });
+    let response = shown.response.on_hover_ui(|ui| explain(ui, field, preset));
+    widgets::name(&response, Role::ComboBox, field.label);
+    chosen
 }
 
 /// Names with commas between them. What is typed is kept while it is: a comma at its end names nothing yet.

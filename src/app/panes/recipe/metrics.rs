@@ -5,8 +5,9 @@ use egui::{Align, DragValue, Layout, RichText, Slider, Ui};
 
 use super::control::LABEL_WIDTH;
 use super::label_ui;
+use crate::app::weights_window::{Known, lacking};
 use crate::app::{theme, widgets};
-use crate::engine::metrics;
+use crate::engine::{metrics, parts};
 use crate::iqa::{Info, Kind};
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
@@ -16,7 +17,7 @@ use crate::method::value::Value;
 const MAX_WEIGHT: f64 = 2.0;
 
 /// The weights of one half of the reward; true if one was changed.
-pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
+pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, known: Known) -> bool {
     let kind = if field.key == "reward.fr" { Kind::FullReference } else { Kind::NoReference };
     let Value::Weights(mut weights) = field.value(recipe) else { return false };
     let mut changed = false;
@@ -24,7 +25,7 @@ pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Reci
     ui.horizontal(|ui| {
         changed |= label_ui(ui, field, recipe, preset, LABEL_WIDTH);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.menu_button("+ metric", |ui| added = choose(ui, kind, recipe));
+            ui.menu_button("+ metric", |ui| added = choose(ui, kind, recipe, known));
         });
     });
     if changed {
@@ -39,9 +40,9 @@ pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Reci
     let total: f64 = weights.values().sum();
     let mut removed = None;
     let before = weights.clone();
-    let known = metrics::all(recipe);
+    let all = metrics::all(recipe);
     for (name, weight) in &mut weights {
-        let info = known.iter().find(|info| info.name == *name);
+        let info = all.iter().find(|info| info.name == *name);
         ui.horizontal(|ui| {
             if weight_ui(ui, name, info, weight, total) {
                 removed = Some(name.clone());
@@ -89,7 +90,7 @@ fn weight_ui(ui: &mut Ui, name: &str, info: Option<&Info>, weight: &mut f64, tot
 }
 
 /// A menu of the metrics of a kind that are not listed yet; the chosen one.
-fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe) -> Option<String> {
+fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe, known: Known) -> Option<String> {
     let reward = &recipe.reward;
     let mut chosen = None;
     let is_listed = |name: &str| reward.fr.contains_key(name) || reward.nr.contains_key(name);
@@ -99,8 +100,13 @@ fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe) -> Option<String> {
         let crop_px = recipe.data.crop_px;
         let fits = crop_px == 0 || crop_px >= info.min_size_px;
         let text = format!("{} {}", info.title, info.direction.arrow());
-        let response = ui.add_enabled(fits, egui::Button::new(text)).on_hover_ui(|ui| info_ui(ui, info, None));
-        let response = response.on_disabled_hover_text(format!("Needs {} px, crops have {crop_px}", info.min_size_px));
+        let lacking = lacking(known, &parts::of_metric(&info.name)).join("\n");
+        let is_usable = fits && lacking.is_empty();
+        let response = ui.add_enabled(is_usable, egui::Button::new(text)).on_hover_ui(|ui| info_ui(ui, info, None));
+        let response = response.on_disabled_hover_text(match lacking.is_empty() {
+            true => format!("Needs {} px, crops have {crop_px}", info.min_size_px),
+            false => lacking,
+        });
         if response.clicked() {
             chosen = Some(info.name.to_string());
         }
@@ -112,20 +118,23 @@ fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe) -> Option<String> {
 }
 
 /// The held-out metrics as check boxes; true if one was changed.
-pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> bool {
+pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, known: Known) -> bool {
     let mut changed = label_ui(ui, field, recipe, preset, ui.available_width());
     let trained: Vec<String> = recipe.trained_metrics().into_iter().map(str::to_owned).collect();
     let p = theme::palette(ui);
     let indented = egui::Frame::new().inner_margin(egui::Margin { left: 12, ..egui::Margin::ZERO });
     let chips = |ui: &mut Ui| {
         ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
-        let known = metrics::all(recipe);
-        for info in known.iter().filter(|info| !trained.iter().any(|t| *t == info.name)) {
+        let all = metrics::all(recipe);
+        for info in all.iter().filter(|info| !trained.iter().any(|t| *t == info.name)) {
             let at = recipe.reward.held_out.iter().position(|name| *name == info.name);
             let fits = recipe.data.crop_px == 0 || recipe.data.crop_px >= info.min_size_px;
             let color = if at.is_some() { p.held_out } else { p.text_faint };
             let text = RichText::new(format!("{} {}", info.name, info.direction.arrow())).small().color(color);
-            let response = ui.add_enabled(fits || at.is_some(), egui::Button::selectable(at.is_some(), text));
+            let lacking = lacking(known, &parts::of_metric(&info.name)).join("\n");
+            let is_usable = fits && lacking.is_empty();
+            let response = ui.add_enabled(is_usable || at.is_some(), egui::Button::selectable(at.is_some(), text));
+            let response = if lacking.is_empty() { response } else { response.on_disabled_hover_text(lacking) };
             if response.on_hover_ui(|ui| info_ui(ui, info, None)).clicked() {
                 match at {
                     Some(at) => drop(recipe.reward.held_out.remove(at)),

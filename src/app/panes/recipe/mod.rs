@@ -95,8 +95,7 @@ impl RecipePane {
                 for name in presets::preset_names() {
                     let Ok(recipe) = presets::preset(name) else { continue };
                     let missing = recipe.check_backbone().err().map(|e| {
-                        let parts: Vec<&str> = parts::of(&recipe).iter().map(|part| part.id).collect();
-                        let lacking = weights_window::lacking(cx.state.weights.as_ref(), &parts);
+                        let lacking = weights_window::lacking(cx.state.weights.as_ref(), &parts::of(&recipe));
                         [vec![e.to_string()], lacking].concat().join("\n")
                     });
                     let label = Button::selectable(name == state.preset_name, name);
@@ -142,6 +141,16 @@ impl RecipePane {
                     ui.add(egui::Label::new(RichText::new(fault).small().color(p.error)).wrap());
                 });
         }
+        let lacking = weights_window::lacking(cx.state.weights.as_ref(), &parts::of(&cx.state.recipe.edited));
+        if !lacking.is_empty() {
+            ui.add_space(space::XS);
+            for line in lacking {
+                ui.add(egui::Label::new(RichText::new(line).small().color(p.warning)).wrap());
+            }
+            if ui.small_button("How to get them…").clicked() {
+                cx.actions.push(Action::Command(CommandId::ShowWeights));
+            }
+        }
         ui.add_space(2.0);
     }
 
@@ -157,6 +166,8 @@ impl RecipePane {
         changed: &mut Option<String>,
     ) {
         let preset = cx.state.recipe.preset.clone();
+        let weights = cx.state.weights.clone();
+        let known = weights.as_ref();
         let shown: Vec<&Field> =
             fields::fields().iter().filter(|f| f.topic() == topic && self.is_shown(f, recipe, &preset)).collect();
         if shown.is_empty() {
@@ -168,11 +179,11 @@ impl RecipePane {
             ui.spacing_mut().item_spacing.y = 4.0;
             for field in shown {
                 let edited = match field.accepted {
-                    Accepted::Weights => metrics::weights_ui(ui, field, recipe, &preset),
+                    Accepted::Weights => metrics::weights_ui(ui, field, recipe, &preset, known),
                     Accepted::External => external::ui(ui, field, recipe, &preset),
-                    _ if field.key == "reward.held_out" => metrics::held_out_ui(ui, field, recipe, &preset),
+                    _ if field.key == "reward.held_out" => metrics::held_out_ui(ui, field, recipe, &preset, known),
                     _ if field.key == "curation.ratio" => ratio::ui(ui, field, recipe, &preset),
-                    _ => control::ui(ui, field, recipe, &preset),
+                    _ => control::ui(ui, field, recipe, &preset, known),
                 };
                 if edited {
                     *changed = Some(field.label.to_owned());
