@@ -44,7 +44,8 @@ pub trait Backbone: Send + Sync {
     /// The released values of the adapter: π_ref.
     fn reference(&self) -> Result<Params>;
 
-    /// By what the released weights are known in ledgers, all parts together: 64 hexadecimal digits.
+    /// By what the released weights are known in ledgers, all parts together: 64 hexadecimal digits, marked where they are not
+    /// known to be the published ones ([`Trust::whole_mark`](crate::weights::Trust::whole_mark)).
     fn weights_hash(&self) -> String;
 
     /// All that depends on the LR image and its prompt; made once an image.

@@ -30,8 +30,14 @@ impl Trust {
     /// What the ledger keeps with scores and checkpoints as the hash of the weights: 16 digits, with a mark before them where
     /// the weights are not the published ones.
     pub fn mark(&self) -> String {
+        let digits = UNVERIFIED.len() * usize::from(!self.is_verified()) + 16;
+        format!("{:.digits$}", self.whole_mark())
+    }
+
+    /// As [`mark`](Self::mark) with all 64 digits, for backbones.
+    pub fn whole_mark(&self) -> String {
         let mark = if self.is_verified() { "" } else { UNVERIFIED };
-        format!("{mark}{:.16}", self.sha256())
+        format!("{mark}{}", self.sha256())
     }
 
     /// One value for weights of several files or parts: unverified where one of them is.

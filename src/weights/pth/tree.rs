@@ -210,7 +210,7 @@ impl Walk<'_> {
             None if untyped => Some(Dtype::U8),
             None => dtype_of_class(class),
         };
-        let dtype = dtype.ok_or_else(|| format!("is of numbers that cannot be read ({class})"))?;
+        let dtype = dtype.ok_or_else(|| format!("is of numbers that cannot be read ({})", class.escape_debug()))?;
         let (first, bytes) = (self.storages.find)(key)?.ok_or_else(|| format!("has its storage {key:?} missing"))?;
         let size = dtype.size() as u64;
         let declared = count_of(count)?.checked_mul(if untyped { 1 } else { size }).ok_or("is larger than its file")?;
