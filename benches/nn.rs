@@ -13,7 +13,8 @@ use dp2o_studio::nn::kernels::cpu::{attention, conv, norm};
 use dp2o_studio::nn::kernels::shape::{AttentionShape, ConvShape, NormShape};
 use rayon::prelude::*;
 
-/// Batch, channels in and out, side in pixels, kernel, stride; the first four are those of the comparison.
+/// Batch, channels in and out, side in pixels, kernel, stride; the first four are those of the comparison, those of batch 1 with
+/// 320 channels and more Stable Diffusion's, those of side 1 fully connected layers (the last FLUX's).
 const CONVS: &[(usize, usize, usize, usize, usize, usize)] = &[
     (4, 128, 128, 32, 3, 1),
     (1, 64, 64, 128, 3, 1),
@@ -28,11 +29,22 @@ const CONVS: &[(usize, usize, usize, usize, usize, usize)] = &[
     (16, 64, 128, 32, 3, 2),
     (16, 128, 240, 16, 3, 2),
     (16, 128, 64, 32, 1, 1),
+    (1, 640, 640, 32, 3, 1),
+    (1, 1280, 1280, 16, 3, 1),
+    (1, 320, 320, 64, 3, 2),
+    (1, 640, 640, 32, 3, 2),
+    (1, 1280, 1280, 16, 3, 2),
+    (1, 320, 320, 64, 1, 1),
+    (1, 640, 640, 32, 1, 1),
+    (1, 1280, 1280, 16, 1, 1),
+    (2048, 2048, 2048, 1, 1, 1),
+    (1024, 3072, 3072, 1, 1, 1),
 ];
 /// Batch, channels, side in pixels.
 const NORMS: &[(usize, usize, usize)] = &[(16, 64, 32), (16, 128, 16), (16, 240, 8)];
 /// Batch, tokens, heads, channels of a head.
-const ATTENTIONS: &[(usize, usize, usize, usize)] = &[(1, 1024, 8, 64), (2, 4096, 8, 40)];
+const ATTENTIONS: &[(usize, usize, usize, usize)] =
+    &[(1, 1024, 8, 64), (2, 4096, 8, 40), (1, 4096, 5, 64), (1, 1024, 24, 128)];
 
 fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 7919 % 1013) as f32 / 506.5 - 1.0) * 0.5).collect()

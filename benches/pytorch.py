@@ -40,9 +40,19 @@ CONVS = [
     (16, 64, 128, 32, 3, 2),
     (16, 128, 240, 16, 3, 2),
     (16, 128, 64, 32, 1, 1),
+    (1, 640, 640, 32, 3, 1),
+    (1, 1280, 1280, 16, 3, 1),
+    (1, 320, 320, 64, 3, 2),
+    (1, 640, 640, 32, 3, 2),
+    (1, 1280, 1280, 16, 3, 2),
+    (1, 320, 320, 64, 1, 1),
+    (1, 640, 640, 32, 1, 1),
+    (1, 1280, 1280, 16, 1, 1),
+    (2048, 2048, 2048, 1, 1, 1),
+    (1024, 3072, 3072, 1, 1, 1),
 ]
 NORMS = [(16, 64, 32), (16, 128, 16), (16, 240, 8)]
-ATTENTIONS = [(1, 1024, 8, 64), (2, 4096, 8, 40)]
+ATTENTIONS = [(1, 1024, 8, 64), (2, 4096, 8, 40), (1, 4096, 5, 64), (1, 1024, 24, 128)]
 METRICS = ["ssim", "ms_ssim", "stlpips", "niqe", "brisque", "piqe", "psnr"]
 SEEDS, PAIRS, SIZE_PX, STEPS = 16, 8, 128, 7
 EVALUATIONS = 2 * STEPS - 1  # Heun, the last step Euler's
@@ -90,13 +100,18 @@ def conv_rows():
         dy = last(torch.randn(b, co, side // s, side // s))
         flop = 2 * b * co * (side // s) ** 2 * ci * k * k
 
-        def forward(x=x, w=w, bias=bias, s=s, k=k):
-            with torch.no_grad():
-                return F.conv2d(x, w, bias, s, k // 2)
+        if side == 1:
+            x, w, dy = x.reshape(b, ci), w.reshape(co, ci), dy.reshape(b, co)
 
-        def both(x=x, w=w, bias=bias, dy=dy, s=s, k=k):
-            leaves = [t.detach().requires_grad_() for t in (x, w, bias)]
-            F.conv2d(*leaves, s, k // 2).backward(dy)
+        def op(x, w, bias, s=s, k=k, side=side):
+            return F.linear(x, w, bias) if side == 1 else F.conv2d(x, w, bias, s, k // 2)
+
+        def forward(x=x, w=w, bias=bias, op=op):
+            with torch.no_grad():
+                return op(x, w, bias)
+
+        def both(x=x, w=w, bias=bias, dy=dy, op=op):
+            op(*(t.detach().requires_grad_() for t in (x, w, bias))).backward(dy)
 
         name = f"conv_{b}_{ci}_{co}_{side}_{k}_{s}"
         label = f"conv {k}×{k}/{s} {b}×{side}² {ci}→{co}"

@@ -18,7 +18,7 @@ use super::simd::{self, SendPtr, Simd, WithSimd};
 const QUERIES: usize = 64;
 const KEYS: usize = 192;
 /// Queries one thread takes at once, so that transposing the keys is a small part of the work.
-const QUERIES_AT_ONCE: usize = 512;
+const QUERIES_AT_ONCE: usize = 128;
 /// Pieces the work is cut into at least, whatever the number of threads: sums then do not depend on it.
 const PIECES: usize = 8;
 
@@ -68,19 +68,35 @@ pub fn forward(
     let AttentionShape { batch, queries, keys, heads, dim, .. } = shape;
     let mut log_sums = vec![0.0; batch * heads * queries];
     let (out, sums) = (SendPtr(out.as_mut_ptr()), SendPtr(log_sums.as_mut_ptr()));
-    let pieces = queries.div_ceil(QUERIES_AT_ONCE);
-    (0..batch * heads * pieces).into_par_iter().for_each(|i| {
-        let (image, head, piece) = (i / pieces / heads, i / pieces % heads, i % pieces);
-        let range = piece * QUERIES_AT_ONCE..((piece + 1) * QUERIES_AT_ONCE).min(queries);
-        let (at_q, at_k) = (shape.offset(image, head, queries), shape.offset(image, head, keys));
-        let first = at_q + range.start * shape.channels();
-        scratch::with(dim * keys + QUERIES * (KEYS + 2), |buffer| {
-            // SAFETY: each piece writes the output and the sums of its own queries of its own head.
-            let (out, log_sums) =
-                unsafe { (SendPtr(out.add(first)), SendPtr(sums.add((image * heads + head) * queries + range.start))) };
-            let mask = shape.mask(bias, image, head);
-            let head = Head { shape, mask, k: &k[at_k..], v: &v[at_k..] };
-            simd::dispatch(Forward { head, q: &q[first..], range, buffer, out, log_sums });
+    // Keys, turned block by block, and values of each head lie together: in the channels each token is on a page of its own.
+    scratch::with(2 * k.len(), |packed| {
+        packed.par_chunks_exact_mut(2 * keys * dim).enumerate().for_each(|(i, packed)| {
+            let at = shape.offset(i / heads, i % heads, keys);
+            let (turned, values) = packed.split_at_mut(keys * dim);
+            for block in blocks(keys, KEYS) {
+                transpose(
+                    &k[at..],
+                    shape.channels(),
+                    dim,
+                    block.clone(),
+                    &mut turned[block.start * dim..block.end * dim],
+                );
+            }
+            gather(&v[at..], shape.channels(), dim, values);
+        });
+        let (packed, pieces) = (&*packed, queries.div_ceil(QUERIES_AT_ONCE));
+        (0..batch * heads * pieces).into_par_iter().for_each(|i| {
+            let (image, head, piece) = (i / pieces / heads, i / pieces % heads, i % pieces);
+            let range = piece * QUERIES_AT_ONCE..((piece + 1) * QUERIES_AT_ONCE).min(queries);
+            let first = shape.offset(image, head, queries) + range.start * shape.channels();
+            let (turned, v) = packed[(image * heads + head) * 2 * keys * dim..][..2 * keys * dim].split_at(keys * dim);
+            scratch::with(QUERIES * (KEYS + 2), |buffer| {
+                let at = (image * heads + head) * queries + range.start;
+                // SAFETY: each piece writes the output and the sums of its own queries of its own head.
+                let (out, log_sums) = unsafe { (SendPtr(out.add(first)), SendPtr(sums.add(at))) };
+                let mask = shape.mask(bias, image, head);
+                simd::dispatch(Forward { mask, turned, v, q: &q[first..], range, buffer, out, log_sums });
+            });
         });
     });
     log_sums
@@ -109,6 +125,15 @@ pub fn backward(
     let mut parts = vec![0.0; shares * q.len()];
     let len = q.len();
     let (dk, dv, dq_parts) = (SendPtr(dk.as_mut_ptr()), SendPtr(dv.as_mut_ptr()), SendPtr(parts.as_mut_ptr()));
+    // What is multiplied lies together for each head, see the forward pass.
+    let packed = |x: &[f32], tokens: usize| {
+        let mut heads_of = vec![0.0; x.len()];
+        heads_of.par_chunks_exact_mut(tokens * dim).enumerate().for_each(|(i, values)| {
+            gather(&x[shape.offset(i / heads, i % heads, tokens)..], shape.channels(), dim, values);
+        });
+        heads_of
+    };
+    let (q, dy, k, v) = (packed(q, queries), packed(dy, queries), packed(k, keys), packed(v, keys));
     (0..batch * heads * shares).into_par_iter().for_each(|i| {
         let (image, head, part) = (i / shares / heads, i / shares % heads, i % shares);
         let range = part * share..((part + 1) * share).min(keys);
@@ -118,11 +143,14 @@ pub fn backward(
             // SAFETY: each piece writes the gradients of its own keys, and its own gradient of `q`.
             let (dk, dv, dq) =
                 unsafe { (SendPtr(dk.add(first)), SendPtr(dv.add(first)), SendPtr(dq_parts.add(part * len + at_q))) };
-            let log_sums = &log_sums[(image * heads + head) * queries..][..queries];
+            let head_at = image * heads + head;
+            let log_sums = &log_sums[head_at * queries..][..queries];
             let mask = shape.mask(bias, image, head);
-            let head = Head { shape, mask, k: &k[first..], v: &v[first..] };
-            let (q, out, dy) = (&q[at_q..], &out[at_q..], &dy[at_q..]);
-            simd::dispatch(Backward { head, range, q, out, dy, log_sums, buffer, dq, dk, dv });
+            let of_queries = head_at * queries * dim..(head_at + 1) * queries * dim;
+            let of_keys = (head_at * keys + range.start) * dim..(head_at * keys + range.end) * dim;
+            let (k, v) = (&k[of_keys.clone()], &v[of_keys]);
+            let (q, dy, out) = (&q[of_queries.clone()], &dy[of_queries], &out[at_q..]);
+            simd::dispatch(Backward { mask, range, k, v, q, out, dy, log_sums, buffer, dq, dk, dv });
         });
     });
     dq.par_chunks_mut(1 << 14).enumerate().for_each(|(i, dq)| {
@@ -133,14 +161,6 @@ pub fn backward(
             dq.iter_mut().zip(part).for_each(|(d, p)| *d += p);
         }
     });
-}
-
-/// Keys and values of one head, from the first key of a piece on; tokens are `channels` apart.
-struct Head<'a> {
-    shape: AttentionShape,
-    mask: Mask<'a>,
-    k: &'a [f32],
-    v: &'a [f32],
 }
 
 /// What is done to the scores of one head before the softmax, beyond their scale.
@@ -185,6 +205,13 @@ fn blocks(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).step_by(size).map(move |start| start..(start + size).min(count))
 }
 
+/// The channels of one head of all tokens: `[tokens, dim]`.
+fn gather(x: &[f32], channels: usize, dim: usize, out: &mut [f32]) {
+    for (out, x) in out.chunks_exact_mut(dim).zip(x.chunks(channels)) {
+        out.copy_from_slice(&x[..dim]);
+    }
+}
+
 /// The channels of some tokens as rows: `[dim, tokens.len()]`.
 #[inline(always)]
 fn transpose(x: &[f32], channels: usize, dim: usize, tokens: Range<usize>, out: &mut [f32]) {
@@ -197,7 +224,11 @@ fn transpose(x: &[f32], channels: usize, dim: usize, tokens: Range<usize>, out: 
 }
 
 struct Forward<'a> {
-    head: Head<'a>,
+    mask: Mask<'a>,
+    /// Block after block of keys, each `[dim, keys of the block]`.
+    turned: &'a [f32],
+    /// `[keys, dim]`.
+    v: &'a [f32],
     /// From the first query of the piece on.
     q: &'a [f32],
     /// Queries of the piece.
@@ -211,16 +242,11 @@ impl WithSimd for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Head { shape, mask, k, v } = self.head;
-        let AttentionShape { keys, dim, .. } = shape;
-        let (channels, first_query) = (shape.channels(), self.range.start);
-        let (transposed, rest) = self.buffer.split_at_mut(dim * keys);
-        let (scores, rest) = rest.split_at_mut(QUERIES * KEYS);
+        let Self { mask, v, .. } = self;
+        let AttentionShape { keys, dim, .. } = mask.shape;
+        let (channels, first_query) = (mask.shape.channels(), self.range.start);
+        let (scores, rest) = self.buffer.split_at_mut(QUERIES * KEYS);
         let (highest, sums) = rest.split_at_mut(QUERIES);
-        // Block after block of keys, each `[dim, keys of the block]`.
-        for block in blocks(keys, KEYS) {
-            transpose(k, channels, dim, block.clone(), &mut transposed[block.start * dim..block.end * dim]);
-        }
         for some in blocks(self.range.len(), QUERIES) {
             let absolute = first_query + some.start..first_query + some.end;
             highest.fill(f32::NEG_INFINITY);
@@ -230,7 +256,7 @@ impl WithSimd for Forward<'_> {
                 // SAFETY: the operands have these sizes, and the scores and the output are this thread's.
                 unsafe {
                     let lhs = Lhs { ptr: self.q[some.start * channels..].as_ptr(), row: channels, depth: 1 };
-                    let rhs = Rhs { ptr: transposed[block.start * dim..].as_ptr(), depth: width };
+                    let rhs = Rhs { ptr: self.turned[block.start * dim..].as_ptr(), depth: width };
                     let to = Out { ptr: scores.as_mut_ptr(), row: width };
                     gemm::gemm(s, (some.len(), width, dim), lhs, rhs, to, false);
                     for (i, query) in some.clone().enumerate() {
@@ -238,7 +264,7 @@ impl WithSimd for Forward<'_> {
                         let scale = mask.apply(row, first_query + query, block.start);
                         let max = highest[i].max(scale * rows::row_max(s, row));
                         let sum = rows::exp_row(s, row.as_ptr(), width, scale, max, row.as_mut_ptr());
-                        let before = (highest[i] - max).exp();
+                        let before = if highest[i] == max { 1.0 } else { (highest[i] - max).exp() };
                         sums[i] = sums[i] * before + sum;
                         highest[i] = max;
                         if block.start > 0 && before != 1.0 {
@@ -246,7 +272,7 @@ impl WithSimd for Forward<'_> {
                         }
                     }
                     let lhs = Lhs { ptr: scores.as_ptr(), row: width, depth: 1 };
-                    let rhs = Rhs { ptr: v[block.start * channels..].as_ptr(), depth: channels };
+                    let rhs = Rhs { ptr: v[block.start * dim..].as_ptr(), depth: dim };
                     let to = Out { ptr: self.out.add(some.start * channels), row: channels };
                     gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0);
                 }
@@ -263,11 +289,17 @@ impl WithSimd for Forward<'_> {
 }
 
 struct Backward<'a> {
-    head: Head<'a>,
+    mask: Mask<'a>,
     /// Keys of the piece.
     range: Range<usize>,
+    /// Keys and values of the piece, `[keys, dim]`.
+    k: &'a [f32],
+    v: &'a [f32],
+    /// `[queries, dim]`.
     q: &'a [f32],
+    /// In the channels.
     out: &'a [f32],
+    /// `[queries, dim]`.
     dy: &'a [f32],
     log_sums: &'a [f32],
     buffer: &'a mut [f32],
@@ -280,26 +312,25 @@ impl WithSimd for Backward<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Head { shape, mask, k, v } = self.head;
-        let AttentionShape { queries, dim, scale, causal, .. } = shape;
-        let (channels, first_key) = (shape.channels(), self.range.start);
+        let Self { mask, k, v, .. } = self;
+        let AttentionShape { queries, dim, scale, causal, .. } = mask.shape;
+        let (channels, first_key) = (mask.shape.channels(), self.range.start);
         let (k_transposed, rest) = self.buffer.split_at_mut(dim * KEYS);
         let (v_transposed, rest) = rest.split_at_mut(dim * KEYS);
         let (scores, rest) = rest.split_at_mut(QUERIES * KEYS);
         let (slopes, means) = rest.split_at_mut(QUERIES * KEYS);
         // Σ dy·y, which is also the mean of each query's gradient of its scores.
         for (query, mean) in means.iter_mut().enumerate() {
-            let at = query * channels;
-            *mean = rows::dot_row(s, &self.out[at..at + dim], &self.dy[at..at + dim]);
+            *mean = rows::dot_row(s, &self.out[query * channels..][..dim], &self.dy[query * dim..][..dim]);
         }
         for block in blocks(self.range.len(), KEYS) {
             let width = block.len();
-            transpose(k, channels, dim, block.clone(), k_transposed);
-            transpose(v, channels, dim, block.clone(), v_transposed);
+            transpose(k, dim, dim, block.clone(), k_transposed);
+            transpose(v, dim, dim, block.clone(), v_transposed);
             for some in blocks(queries, QUERIES).filter(|some| !mask.hides(some, first_key + block.start)) {
                 // Where blocks are left out, the first one adds to the zeros that all gradients begin with.
-                let (first, at) = (some.start == 0 && !causal, some.start * channels);
-                let lhs = |x: &[f32]| Lhs { ptr: x[at..].as_ptr(), row: channels, depth: 1 };
+                let (first, at) = (some.start == 0 && !causal, some.start * dim);
+                let lhs = |x: &[f32]| Lhs { ptr: x[at..].as_ptr(), row: dim, depth: 1 };
                 let rhs = |x: &[f32], depth| Rhs { ptr: x.as_ptr(), depth };
                 let across = |x: &[f32]| Lhs { ptr: x.as_ptr(), row: 1, depth: width };
                 // SAFETY: the operands have these sizes, and the results are this thread's.
@@ -317,11 +348,11 @@ impl WithSimd for Backward<'_> {
                     }
                     let to = |ptr: SendPtr<f32>| Out { ptr: ptr.add(block.start * channels), row: channels };
                     let dims = (width, dim, some.len());
-                    gemm::gemm(s, dims, across(scores), rhs(&self.dy[at..], channels), to(self.dv), !first);
-                    gemm::gemm(s, dims, across(slopes), rhs(&self.q[at..], channels), to(self.dk), !first);
+                    gemm::gemm(s, dims, across(scores), rhs(&self.dy[at..], dim), to(self.dv), !first);
+                    gemm::gemm(s, dims, across(slopes), rhs(&self.q[at..], dim), to(self.dk), !first);
                     let lhs = Lhs { ptr: slopes.as_ptr(), row: width, depth: 1 };
-                    let to = Out { ptr: self.dq.add(at), row: channels };
-                    let rhs = rhs(&k[block.start * channels..], channels);
+                    let to = Out { ptr: self.dq.add(some.start * channels), row: channels };
+                    let rhs = rhs(&k[block.start * dim..], dim);
                     gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0 || causal);
                 }
             }

@@ -1,56 +1,64 @@
-//! Convolution of any kernel size, stride and padding as one matrix product per block of output pixels.
-//!
-//! The patches under a block of output pixels are gathered into rows ("im2col"), except for a 1×1 kernel with
-//! stride 1, whose patches are the pixels themselves.
+//! Convolution of any kernel, stride, padding and dilation as matrix products. The patches under output pixels ("im2col") exist
+//! only as the packed blocks of [`product`].
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
-use super::gemm::{self, Lhs, Out, Rhs};
+use super::product::{self, DEPTH, Left, Panels, Start, TILE, place, place_across, product};
 use super::scratch;
-use super::simd::{self, SendPtr, Simd, WithSimd};
+use super::simd::SendPtr;
 
-/// Patch values gathered at once by one thread (512 KB).
+/// Patch values that the weight gradient of small patches sums at once.
 const BLOCK_VALUES: usize = 128 << 10;
-/// Columns of the patches that the weight gradient copies together before it multiplies them: where they lie a whole
-/// patch apart, they fall on few lines of the cache.
-const PACKED_ROWS: usize = 32;
+/// Values of a line of the cache.
+const LINE: usize = 16;
 
 /// Weights in the order in which one of the passes reads them.
-pub struct Weights(Vec<f32>);
+pub struct Weights(Panels);
 
 impl Weights {
-    /// For the forward pass, from OIHW: row `(ky·k + kx)·c_in + ci`, column `co`.
+    /// For the forward pass, from OIHW: row `(ky·columns + kx)·c_in + ci`, column `co`.
     pub fn forward(weight: &[f32], shape: ConvShape) -> Self {
-        let (taps, c_in, c_out) = (shape.taps(), shape.c_in, shape.c_out);
-        let mut matrix = vec![0.0; weight.len()];
-        let out = SendPtr(matrix.as_mut_ptr());
-        (0..c_in).into_par_iter().with_min_len(8).for_each(|ci| {
-            for co in 0..c_out {
-                for (tap, &w) in weight[(co * c_in + ci) * taps..][..taps].iter().enumerate() {
-                    // SAFETY: the rows of input channel `ci` belong to this thread.
-                    unsafe { *out.add((tap * c_in + ci) * c_out + co) = w };
+        let (taps, depth) = (shape.taps(), shape.patch_len());
+        Self(Panels::new(depth, shape.c_out, |columns, width, panel| {
+            let weight = &weight[columns.start * depth..columns.end * depth];
+            // Some input channels at a time, whose kernels stay in L1 while their rows are written.
+            for some in blocks_of(0..shape.c_in, LINE) {
+                for (tap, ci) in (0..taps).flat_map(|tap| some.clone().map(move |ci| (tap, ci))) {
+                    let row = &mut panel[(tap * shape.c_in + ci) * width..][..width];
+                    let values = weight[ci * taps + tap..].iter().step_by(depth);
+                    row.iter_mut().zip(values).for_each(|(row, w)| *row = *w);
                 }
             }
-        });
-        Self(matrix)
+        }))
     }
 
-    /// For the input gradient: the transpose of [`Weights::forward`].
+    /// For the input gradient, from OIHW: row `(ky·columns + kx)·c_out + co`, column `ci`.
     pub fn backward(weight: &[f32], shape: ConvShape) -> Self {
-        let (taps, c_in, depth) = (shape.taps(), shape.c_in, shape.patch_len());
-        let mut matrix = vec![0.0; weight.len()];
-        matrix.par_chunks_exact_mut(depth).zip(weight.par_chunks_exact(depth)).with_min_len(8).for_each(|(row, w)| {
-            for (ci, w) in w.chunks_exact(taps).enumerate() {
-                for (tap, &w) in w.iter().enumerate() {
-                    row[tap * c_in + ci] = w;
+        let (taps, depth) = (shape.taps(), shape.patch_len());
+        Self(Panels::new(taps * shape.c_out, shape.c_in, |columns, width, panel| {
+            for (co, kernel) in weight.chunks_exact(depth).enumerate() {
+                let kernel = &kernel[columns.start * taps..columns.end * taps];
+                for tap in 0..taps {
+                    let row = &mut panel[(tap * shape.c_out + co) * width..][..width];
+                    row.iter_mut().zip(kernel[tap..].iter().step_by(taps)).for_each(|(row, w)| *row = *w);
                 }
             }
-        });
-        Self(matrix)
+        }))
     }
+}
+
+/// `range` in blocks of [`DEPTH`].
+fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    blocks_of(range, DEPTH)
+}
+
+/// `range` in blocks of `size`.
+fn blocks_of(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(size).map(move |from| from..(from + size).min(end))
 }
 
 /// `y = conv(x, weights) + bias + residual`; NHWC.
@@ -62,242 +70,199 @@ pub fn forward(
     residual: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let (depth, c_out) = (shape.patch_len(), shape.c_out);
+    let patches = Patches { shape, x };
+    let depth: Vec<_> = blocks(0..shape.patch_len()).collect();
     let out = SendPtr(y.as_mut_ptr());
-    blocks(shape).for_each(|pixels| {
-        // SAFETY: blocks of output pixels are disjoint.
-        let y = unsafe { std::slice::from_raw_parts_mut(out.add(pixels.start * c_out), pixels.len() * c_out) };
-        match (residual, bias) {
-            (Some(r), None) => y.copy_from_slice(&r[pixels.start * c_out..pixels.end * c_out]),
-            (Some(r), Some(bias)) => {
-                let r = &r[pixels.start * c_out..pixels.end * c_out];
-                for (y, r) in y.chunks_exact_mut(c_out).zip(r.chunks_exact(c_out)) {
-                    for ((y, r), b) in y.iter_mut().zip(r).zip(bias) {
-                        *y = r + b;
-                    }
-                }
-            }
-            (None, Some(bias)) => y.chunks_exact_mut(c_out).for_each(|y| y.copy_from_slice(bias)),
-            (None, None) => {}
-        }
-        let accumulate = residual.is_some() || bias.is_some();
-        with_patches(shape, x, pixels.clone(), |patches| {
-            simd::dispatch(Product {
-                dims: (pixels.len(), c_out, depth),
-                lhs: Lhs { ptr: patches.as_ptr(), row: depth, depth: 1 },
-                rhs: Rhs { ptr: weights.0.as_ptr(), depth: c_out },
-                out: Out { ptr: y.as_mut_ptr(), row: c_out },
-                accumulate,
-            });
-        });
-    });
+    product(&patches, y.len() / shape.c_out, &depth, &weights.0, Start { bias, residual }, out);
 }
 
-/// `dx = dL/dx` from the NHWC gradient of the output.
-pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut [f32]) {
-    let (depth, c_out) = (shape.patch_len(), shape.c_out);
-    let product = |pixels: Range<usize>, out: *mut f32| {
-        simd::dispatch(Product {
-            dims: (pixels.len(), depth, c_out),
-            lhs: Lhs { ptr: dy[pixels.start * c_out..].as_ptr(), row: c_out, depth: 1 },
-            rhs: Rhs { ptr: weights.0.as_ptr(), depth },
-            out: Out { ptr: out, row: depth },
-            accumulate: false,
-        });
-    };
-    if shape.is_pointwise() {
-        let out = SendPtr(dx.as_mut_ptr());
-        // SAFETY (both): blocks of pixels are disjoint.
-        blocks(shape).for_each(|pixels| product(pixels.clone(), unsafe { out.add(pixels.start * depth) }));
-        return;
+/// Patches of the output pixels, a row a pixel, numbered over the whole batch.
+struct Patches<'a> {
+    shape: ConvShape,
+    x: &'a [f32],
+}
+
+impl Left for Patches<'_> {
+    const ACROSS: bool = false;
+
+    fn pack(&self, rows: Range<usize>, depth: Range<usize>, tiles: &mut [f32]) {
+        for (i, pixel) in rows.enumerate() {
+            self.gather(pixel, depth.start, &mut tiles[place(i)..][..depth.len()]);
+        }
     }
-    let (out_h, out_w) = shape.out_size();
-    let ConvShape { height, width, c_in, kernel: [_, kernel], stride, pad: [pad_y, pad_x], dilation, .. } = shape;
-    let extent = shape.extent()[0];
-    // Bands of input rows whose patches stay in cache until they are summed up. A band computes all patches that reach into
-    // it, those on its border a second time: no two threads write one value.
-    let patch_rows = (BLOCK_VALUES / (out_w * depth).max(1)).clamp(1, out_h);
-    let band = (patch_rows * stride).min((shape.batch * height).div_ceil(rayon::current_num_threads())).max(stride);
-    let bands = height.div_ceil(band);
-    let out = SendPtr(dx.as_mut_ptr());
-    (0..shape.batch * bands).into_par_iter().for_each(|i| {
-        let (image, top) = (i / bands, i % bands * band);
-        let bottom = (top + band).min(height);
-        let first = (top + pad_y + 1).saturating_sub(extent).div_ceil(stride).min(out_h);
-        let last = ((bottom - 1 + pad_y) / stride + 1).clamp(first, out_h);
-        let rows = (image * height + top) * width * c_in..(image * height + bottom) * width * c_in;
-        // SAFETY: the bands are disjoint.
-        let dx = unsafe { std::slice::from_raw_parts_mut(out.add(rows.start), rows.len()) };
-        dx.fill(0.0);
-        scratch::with((last - first) * out_w * depth, |patches| {
-            let pixel = (image * out_h + first) * out_w;
-            product(pixel..pixel + (last - first) * out_w, patches.as_mut_ptr());
-            for (n, patch) in patches.chunks_exact(depth).enumerate() {
-                let (oy, ox) = (first + n / out_w, n % out_w);
-                for (ky, taps) in patch.chunks_exact(kernel * c_in).enumerate() {
-                    let y = (oy * stride + ky * dilation).wrapping_sub(pad_y);
-                    if !(top..bottom).contains(&y) {
-                        continue;
-                    }
-                    let dx = &mut dx[(y - top) * width * c_in..][..width * c_in];
-                    let left = ox * stride;
-                    let add = |dx: &mut [f32], taps: &[f32]| dx.iter_mut().zip(taps).for_each(|(dx, p)| *dx += p);
-                    if dilation == 1 {
-                        // The part of the patch that lies within the row, all its columns in one run.
-                        let (skip, end) =
-                            (pad_x.saturating_sub(left), kernel.min((width + pad_x).saturating_sub(left)));
-                        if skip < end {
-                            let dx = &mut dx[(left + skip - pad_x) * c_in..(left + end - pad_x) * c_in];
-                            add(dx, &taps[skip * c_in..end * c_in]);
-                        }
-                        continue;
-                    }
-                    for (kx, tap) in taps.chunks_exact(c_in).enumerate() {
-                        let x = (left + kx * dilation).wrapping_sub(pad_x);
-                        if x < width {
-                            add(&mut dx[x * c_in..][..c_in], tap);
-                        }
-                    }
-                }
+
+    fn direct(&self, row: usize, depth: usize) -> Option<(&[f32], usize)> {
+        let c_in = self.shape.c_in;
+        self.shape.is_pointwise().then(|| (&self.x[row * c_in + depth..], c_in))
+    }
+
+    fn target(&self, row: usize) -> usize {
+        row * self.shape.c_out
+    }
+}
+
+impl Patches<'_> {
+    /// The values of a patch from number `from` on.
+    fn gather(&self, pixel: usize, mut from: usize, mut out: &mut [f32]) {
+        let ConvShape { height, width, c_in, kernel: [_, columns], stride, pad: [pad_y, pad_x], dilation, .. } =
+            self.shape;
+        if self.shape.is_pointwise() {
+            return out.copy_from_slice(&self.x[pixel * c_in + from..][..out.len()]);
+        }
+        let (out_h, out_w) = self.shape.out_size();
+        let (image, oy, ox) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
+        while !out.is_empty() {
+            let (ky, within) = (from / (columns * c_in), from % (columns * c_in));
+            let (y, left) = ((oy * stride + ky * dilation).wrapping_sub(pad_y), ox * stride);
+            // A row of the kernel that lies within the image is one run, unless it is dilated.
+            let whole = dilation == 1 && left >= pad_x && left + columns <= width + pad_x;
+            let run = if whole || y >= height { columns * c_in - within } else { c_in - within % c_in };
+            let (part, rest) = out.split_at_mut(run.min(out.len()));
+            let x = (left + within / c_in * dilation).wrapping_sub(pad_x);
+            if y < height && x < width {
+                let at = ((image * height + y) * width + x) * c_in + within % c_in;
+                part.copy_from_slice(&self.x[at..][..part.len()]);
+            } else {
+                part.fill(0.0);
             }
-        });
-    });
+            from += part.len();
+            out = rest;
+        }
+    }
+}
+
+/// `dx = dL/dx` from the NHWC gradient of the output. Input pixels that lie alike between the steps of the stride are reached by
+/// the same taps of the kernel, and are one product: no value is written twice.
+pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut [f32]) {
+    let ConvShape { batch, height, width, c_out, kernel: [ky, kx], stride, pad, dilation, .. } = shape;
+    // Offsets of the taps from the last to the first, as pixels of the output are in order then.
+    let taps = |count: usize, phase: usize, pad: usize| -> Vec<usize> {
+        (0..count)
+            .rev()
+            .filter(|tap| (phase + pad + count * dilation * stride - tap * dilation).is_multiple_of(stride))
+            .collect()
+    };
+    let out = SendPtr(dx.as_mut_ptr());
+    for (py, px) in (0..stride.min(height)).flat_map(|py| (0..stride.min(width)).map(move |px| (py, px))) {
+        let (rows, columns) = (taps(ky, py, pad[0]), taps(kx, px, pad[1]));
+        let taps: Vec<usize> =
+            rows.iter().flat_map(|row| columns.iter().map(move |column| row * kx + column)).collect();
+        let size = ((height - py).div_ceil(stride), (width - px).div_ceil(stride));
+        let sources = Sources { shape, dy, phase: (py, px), size };
+        let count = batch * size.0 * size.1;
+        if taps.is_empty() {
+            // SAFETY: the pixels are distinct.
+            (0..count).into_par_iter().for_each(|row| unsafe {
+                std::slice::from_raw_parts_mut(out.add(sources.target(row)), shape.c_in).fill(0.0)
+            });
+            continue;
+        }
+        let depth: Vec<_> = taps.iter().flat_map(|tap| blocks(tap * c_out..(tap + 1) * c_out)).collect();
+        product(&sources, count, &depth, &weights.0, Start::ZERO, out);
+    }
+}
+
+/// Of input pixels of one phase, a row a pixel, the output pixels that their taps lead to.
+struct Sources<'a> {
+    shape: ConvShape,
+    dy: &'a [f32],
+    /// First row and column of the phase.
+    phase: (usize, usize),
+    /// Rows and columns of the phase.
+    size: (usize, usize),
+}
+
+impl Sources<'_> {
+    /// Image, row and column of the input.
+    fn pixel(&self, row: usize) -> (usize, usize, usize) {
+        let (rows, columns) = self.size;
+        let stride = self.shape.stride;
+        let (y, x) = (row / columns % rows, row % columns);
+        (row / (rows * columns), self.phase.0 + y * stride, self.phase.1 + x * stride)
+    }
+}
+
+impl Left for Sources<'_> {
+    const ACROSS: bool = false;
+
+    fn pack(&self, rows: Range<usize>, depth: Range<usize>, tiles: &mut [f32]) {
+        let ConvShape { c_out, kernel: [_, columns], stride, pad, dilation, .. } = self.shape;
+        let (out_h, out_w) = self.shape.out_size();
+        let (tap, from) = (depth.start / c_out, depth.start % c_out);
+        for (i, row) in rows.enumerate() {
+            let out = &mut tiles[place(i)..][..depth.len()];
+            let (image, y, x) = self.pixel(row);
+            // Before the first output pixel these wrap around, and are beyond the last one.
+            let oy = (y + pad[0]).wrapping_sub(tap / columns * dilation);
+            let ox = (x + pad[1]).wrapping_sub(tap % columns * dilation);
+            match (oy as isize) >= 0 && (ox as isize) >= 0 && oy / stride < out_h && ox / stride < out_w {
+                true => {
+                    let at = ((image * out_h + oy / stride) * out_w + ox / stride) * c_out + from;
+                    out.copy_from_slice(&self.dy[at..][..depth.len()]);
+                }
+                false => out.fill(0.0),
+            }
+        }
+    }
+
+    fn target(&self, row: usize) -> usize {
+        let (image, y, x) = self.pixel(row);
+        ((image * self.shape.height + y) * self.shape.width + x) * self.shape.c_in
+    }
 }
 
 /// `dw += dL/dw` in OIHW, from the NHWC input and the NHWC gradient of the output.
 pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, c_out) = (shape.patch_len(), shape.c_out);
-    let (out_h, out_w) = shape.out_size();
-    let pixels = shape.batch * out_h * out_w;
-    // The same on any number of threads, and so are the sums.
-    let chunk = (BLOCK_VALUES / depth).max(16) * 2;
+    let pixels = dy.len() / c_out;
+    // Sums of small patches still break where they did when patches were gathered in memory.
+    let chunk = if depth < 1280 { (BLOCK_VALUES / depth).max(16) * 2 } else { pixels };
+    let sums: Vec<_> = blocks_of(0..pixels, chunk).flat_map(blocks).collect();
+    let right = Panels::of_rows(dy, c_out);
     scratch::with(depth * c_out, |sum| {
-        let sum_ptr = SendPtr(sum.as_mut_ptr());
-        for start in (0..pixels).step_by(chunk) {
-            let end = (start + chunk).min(pixels);
-            let multiply = |patches: &[f32]| {
-                let rows = depth.div_ceil(rayon::current_num_threads() * 2).next_multiple_of(8);
-                (0..depth.div_ceil(rows)).into_par_iter().for_each(|i| {
-                    let range = i * rows..((i + 1) * rows).min(depth);
-                    scratch::with(PACKED_ROWS * (end - start), |packed| {
-                        for first in range.clone().step_by(PACKED_ROWS) {
-                            let count = PACKED_ROWS.min(range.end - first);
-                            for (patch, packed) in patches.chunks_exact(depth).zip(packed.chunks_exact_mut(count)) {
-                                packed.copy_from_slice(&patch[first..first + count]);
-                            }
-                            simd::dispatch(Product {
-                                dims: (count, c_out, end - start),
-                                lhs: Lhs { ptr: packed.as_ptr(), row: 1, depth: count },
-                                rhs: Rhs { ptr: dy[start * c_out..].as_ptr(), depth: c_out },
-                                // SAFETY: each thread owns some rows of the sum.
-                                out: Out { ptr: unsafe { sum_ptr.add(first * c_out) }, row: c_out },
-                                accumulate: start > 0,
-                            });
-                        }
-                    });
-                });
-            };
-            if shape.is_pointwise() {
-                multiply(&x[start * depth..end * depth]);
-            } else {
-                scratch::with((end - start) * depth, |patches| {
-                    patches
-                        .par_chunks_mut(depth * 16)
-                        .enumerate()
-                        .for_each(|(i, rows)| gather(shape, x, start + i * 16, rows));
-                    multiply(patches);
-                });
-            }
-        }
-        let taps = shape.taps();
-        let (c_in, sum) = (shape.c_in, &*sum);
-        dw.par_chunks_exact_mut(depth).enumerate().for_each(|(co, dw)| {
-            for tap in 0..taps {
-                for ci in 0..c_in {
-                    dw[ci * taps + tap] += sum[(tap * c_in + ci) * c_out + co];
+        let columns = Columns(Patches { shape, x });
+        product(&columns, depth, &sums, &right, Start::ZERO, SendPtr(sum.as_mut_ptr()));
+        let (taps, c_in, sum) = (shape.taps(), shape.c_in, &*sum);
+        // Some output channels at a time: what is read is whole lines of the cache.
+        dw.par_chunks_mut(LINE * depth).enumerate().for_each(|(i, dw)| {
+            for (ci, tap) in (0..c_in).flat_map(|ci| (0..taps).map(move |tap| (ci, tap))) {
+                let sums = &sum[(tap * c_in + ci) * c_out + i * LINE..];
+                for (dw, sum) in dw[ci * taps + tap..].iter_mut().step_by(depth).zip(sums) {
+                    *dw += sum;
                 }
             }
         });
     });
 }
 
-/// Blocks of output pixels, numbered over the whole batch.
-fn blocks(shape: ConvShape) -> impl ParallelIterator<Item = Range<usize>> {
-    let (out_h, out_w) = shape.out_size();
-    let pixels = shape.batch * out_h * out_w;
-    let widest = shape.patch_len().max(shape.c_out);
-    let block = (BLOCK_VALUES / widest).clamp(8, pixels.div_ceil(rayon::current_num_threads()).max(8));
-    (0..pixels.div_ceil(block)).into_par_iter().map(move |i| i * block..((i + 1) * block).min(pixels))
-}
+/// The patches turned: a row a value of the patch, its depth the output pixels.
+struct Columns<'a>(Patches<'a>);
 
-/// Calls `body` with the patches of some output pixels, a row a pixel.
-fn with_patches(shape: ConvShape, x: &[f32], pixels: Range<usize>, body: impl FnOnce(&[f32])) {
-    let depth = shape.patch_len();
-    if shape.is_pointwise() {
-        return body(&x[pixels.start * depth..pixels.end * depth]);
-    }
-    scratch::with(pixels.len() * depth, |patches| {
-        gather(shape, x, pixels.start, patches);
-        body(patches);
-    });
-}
+impl Left for Columns<'_> {
+    const ACROSS: bool = true;
 
-/// Fills `patches` with the patches of the output pixels from `first` on.
-fn gather(shape: ConvShape, x: &[f32], first: usize, patches: &mut [f32]) {
-    let ConvShape { height, width, c_in, kernel: [_, kernel], stride, pad: [pad_y, pad_x], dilation, .. } = shape;
-    let (out_h, out_w) = shape.out_size();
-    for (i, patch) in patches.chunks_exact_mut(shape.patch_len()).enumerate() {
-        let pixel = first + i;
-        let (image, oy, ox) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
-        for (ky, row) in patch.chunks_exact_mut(kernel * c_in).enumerate() {
-            let y = (oy * stride + ky * dilation).wrapping_sub(pad_y);
-            if y >= height {
-                row.fill(0.0);
-                continue;
-            }
-            let src = &x[(image * height + y) * width * c_in..][..width * c_in];
-            let left = ox * stride;
-            if dilation == 1 && left >= pad_x && left + kernel <= width + pad_x {
-                row.copy_from_slice(&src[(left - pad_x) * c_in..][..kernel * c_in]);
-                continue;
-            }
-            for (kx, out) in row.chunks_exact_mut(c_in).enumerate() {
-                let x = (left + kx * dilation).wrapping_sub(pad_x);
-                match x < width {
-                    true => out.copy_from_slice(&src[x * c_in..][..c_in]),
-                    false => out.fill(0.0),
+    fn pack(&self, rows: Range<usize>, pixels: Range<usize>, tiles: &mut [f32]) {
+        let ConvShape { c_in, .. } = self.0.shape;
+        let (mut buffer, len) = ([0.0; product::ROWS_PACKED], rows.len());
+        for (p, pixel) in pixels.enumerate() {
+            let patch = match self.0.shape.is_pointwise() {
+                true => &self.0.x[pixel * c_in + rows.start..][..len],
+                false => {
+                    self.0.gather(pixel, rows.start, &mut buffer[..len]);
+                    &buffer[..len]
                 }
+            };
+            let (whole, rest) = patch.as_chunks::<TILE>();
+            for (t, values) in whole.iter().enumerate() {
+                tiles[place_across(t * TILE, p)..][..TILE].copy_from_slice(values);
+            }
+            if !rest.is_empty() {
+                tiles[place_across(len, p)..][..rest.len()].copy_from_slice(rest);
             }
         }
     }
-}
 
-/// One matrix product on this thread.
-pub struct Product {
-    /// Rows and columns of the result, and the length of the sums.
-    pub dims: (usize, usize, usize),
-    pub lhs: Lhs,
-    pub rhs: Rhs,
-    pub out: Out,
-    pub accumulate: bool,
-}
-
-/// Sums are cut to this length, so that the part of the right operand in use stays in L1/L2.
-const DEPTH_BLOCK: usize = 256;
-
-impl WithSimd for Product {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) {
-        let (m, n, k) = self.dims;
-        for p in (0..k).step_by(DEPTH_BLOCK) {
-            let len = DEPTH_BLOCK.min(k - p);
-            // SAFETY: the callers pass operands of these sizes, and distinct outputs to distinct threads.
-            unsafe {
-                let lhs = Lhs { ptr: self.lhs.ptr.add(p * self.lhs.depth), ..self.lhs };
-                let rhs = Rhs { ptr: self.rhs.ptr.add(p * self.rhs.depth), ..self.rhs };
-                gemm::gemm(s, (m, n, len), lhs, rhs, self.out, self.accumulate || p > 0);
-            }
-        }
+    fn target(&self, row: usize) -> usize {
+        row * self.0.shape.c_out
     }
 }

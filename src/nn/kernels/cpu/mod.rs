@@ -11,6 +11,7 @@ mod images;
 mod math;
 pub mod norm;
 pub mod optimizer;
+mod product;
 pub mod rows;
 mod scratch;
 pub mod simd;
