@@ -36,8 +36,9 @@ fn sampling(c: &mut Criterion) {
     let lr = resize::shrink_x4(&image(1)).expect("the size is right");
     let seeds: Vec<u64> = (0..SEEDS).collect();
     let recipe = Recipe::default();
-    assert_eq!(recipe.sampling.method, Solver::Heun, "benches/pytorch.py solves by Heun");
-    let sampler = Sampler { solver: Solver::Heun, steps: recipe.sampling.steps, tiling: Tiling::default() };
+    assert_eq!(recipe.sampling.solver, Solver::Heun, "benches/pytorch.py solves by Heun");
+    let sampler =
+        Sampler { solver: Solver::Heun, steps: recipe.sampling.steps, tiling: Tiling::default(), guidance: 1.0 };
     c.bench_function("model/sampling", |bench| {
         let condition = net.condition(&lr, &Prompt::default()).expect("an image");
         bench.iter(|| sampler.sample(&net, &params, &condition, &seeds, &mut |_, _| Ok(())).expect("sampling works"))
@@ -66,7 +67,12 @@ fn dpo_step(c: &mut Criterion) {
     let reference = net.reference().expect("the weights are shipped");
     let pair = |i: usize| {
         let (winner, loser) = (image(2 * i as u64), image(2 * i as u64 + 1));
-        PairImages { lr: resize::shrink_x4(&winner).expect("the size is right"), winner, loser }
+        PairImages {
+            lr: resize::shrink_x4(&winner).expect("the size is right"),
+            winner,
+            loser,
+            prompt: Prompt::default(),
+        }
     };
     let mut pairs = InMemory((0..PAIRS).map(pair).collect());
     // Nothing is learned, so that every step has gradients of the same size: subnormal ones take some cores far longer.

@@ -10,7 +10,7 @@ use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
 use dp2o_studio::backbones::process::{Diffusion, Predicts, Process, Spacing};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
-use dp2o_studio::backbones::{Backbone, Footprint, Pass, Query};
+use dp2o_studio::backbones::{Backbone, Pass, Query};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::recipe::{Augmentation, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
@@ -39,7 +39,6 @@ const fn card(name: &'static str, align: usize) -> Card {
         guidance: Guidance::None,
         prompt: false,
         parts: &[],
-        unused: &[],
         licence: "MIT",
     }
 }
@@ -75,8 +74,8 @@ impl Backbone for Gaussian {
         Ok(Condition::new(lr, GAUSSIAN.latent).with_enlarged())
     }
 
-    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> Footprint {
-        Footprint { weights: 0, per_image: 64 * height * width }
+    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> usize {
+        64 * height * width
     }
 
     fn predict(&self, _: &Tape, _: &Params, query: &Query) -> Result<Var> {
@@ -97,7 +96,7 @@ impl Backbone for Gaussian {
 }
 
 fn sample(net: &dyn Backbone, params: &Params, solver: Solver, steps: usize, lr: &Image, seeds: &[u64]) -> Vec<Image> {
-    let sampler = Sampler { solver, steps, tiling: Tiling::default() };
+    let sampler = Sampler { solver, steps, tiling: Tiling::default(), guidance: 1.0 };
     let condition = net.condition(lr, &Prompt::default()).unwrap();
     sampler.sample(net, params, &condition, seeds, &mut |_, _| Ok(())).unwrap()
 }
@@ -140,7 +139,7 @@ fn a_seed_is_the_same_alone_and_in_a_batch_and_ddpm_adds_noise_of_its_own() {
     let [ddim, ddpm] = [Solver::Ddim, Solver::Ddpm].map(|s| sample(&net, &params, s, 10, &lr, &[5]));
     let difference = ddim[0].data().iter().zip(ddpm[0].data()).map(|(a, b)| f64::from(a - b));
     assert!(moments(difference).1 > 0.01);
-    let flow = Sampler { solver: Solver::Euler, steps: 4, tiling: Tiling::default() };
+    let flow = Sampler { solver: Solver::Euler, steps: 4, tiling: Tiling::default(), guidance: 1.0 };
     let condition = net.condition(&lr, &Prompt::default()).unwrap();
     let refused = flow.sample(&net, &params, &condition, &[1], &mut |_, _| Ok(())).unwrap_err().to_string();
     assert!(refused.contains("ddim"), "{refused}");
@@ -155,7 +154,7 @@ fn tiles_change_nothing_for_a_network_without_neighbours() {
     let lr = Image::new(26, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
     for solver in [Solver::Ddim, Solver::Ddpm] {
         let whole = sample(&net, &params, solver, 5, &lr, &[1, 2]);
-        let sampler = Sampler { solver, steps: 5, tiling: Tiling { tile_px: 40, overlap_px: 8 } };
+        let sampler = Sampler { solver, steps: 5, tiling: Tiling { tile_px: 40, overlap_px: 8 }, guidance: 1.0 };
         let condition = net.condition(&lr, &Prompt::default()).unwrap();
         let cut = sampler.sample(&net, &params, &condition, &[1, 2], &mut |_, _| Ok(())).unwrap();
         for (whole, cut) in whole.iter().zip(&cut) {
@@ -208,8 +207,8 @@ impl Backbone for Small {
         Ok(Condition::new(lr, SMALL.latent).with_enlarged())
     }
 
-    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> Footprint {
-        Footprint { weights: 0, per_image: 64 * height * width }
+    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> usize {
+        64 * height * width
     }
 
     fn predict(&self, tape: &Tape, params: &Params, query: &Query) -> Result<Var> {
@@ -326,7 +325,7 @@ fn a_small_noise_predicting_network_trains_samples_and_is_fine_tuned() {
     // Diffusion-DPO on it: the same trainer, the same loss. Winners are the truth, losers its blur.
     let pair = |seed: u64| {
         let (winner, lr) = picture(seed);
-        PairImages { loser: resize::enlarge_x4(&lr).unwrap(), lr, winner }
+        PairImages { loser: resize::enlarge_x4(&lr).unwrap(), lr, winner, prompt: Prompt::default() }
     };
     let mut pairs = Synthetic((0..6).map(pair).collect());
     // The network has seen no picture turned.

@@ -10,7 +10,7 @@ use dp2o_studio::random::Random;
 use dp2o_studio::workspace::Workspace;
 
 /// Small pictures have these metrics; `niqe_b32` needs 64 px.
-const NEW: &str = "new ws --set m=2 --set sampling.steps=1 --set sampling.method=euler --set training.steps=1 \
+const NEW: &str = "new ws --set m=2 --set sampling.steps=1 --set sampling.solver=euler --set training.steps=1 \
                    --set training.eval_seeds=2 --set training.batch_pairs=1 --set fr=stlpips --set nr=niqe_b32,brisque \
                    --set held_out=psnr --set crop=0";
 

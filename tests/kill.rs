@@ -28,7 +28,7 @@ const RECIPE: &str = r#"(
 /// A smaller one, of two rounds: most of its time is what it writes.
 const TWO_ROUNDS: &str = r#"(
     data: (crop_px: 64, crops: 2, held_out_crops: 2, degradation: "bicubic_x4"),
-    sampling: (m: 4, steps: 1, method: euler, memory_budget_mib: 64),
+    sampling: (m: 4, steps: 1, solver: euler, memory_budget_mib: 64),
     reward: (fr: {"psnr": 1.0}, nr: {"brisque": 1.0}, held_out: ["ssim"]),
     curation: (ratio: 0.5),
     training: (steps: 2, batch_pairs: 1, warmup_steps: 2, eval_every: 2, eval_seeds: 2, checkpoint_every: 1, ema_decay: 0.0,

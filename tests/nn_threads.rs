@@ -19,7 +19,7 @@ fn samples_are_the_same_on_any_number_of_threads() {
     let params = net.reference().unwrap();
     let noise = Random::new(4, 0).normal_image(3, 20, 16);
     let lr = Image::new(16, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
-    let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: Tiling::default() };
+    let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: Tiling::default(), guidance: 1.0 };
     let condition = net.condition(&lr, &Prompt::default()).unwrap();
     let sample = |threads: usize, seeds: &[u64]| {
         let images =

@@ -13,7 +13,7 @@ use dp2o_studio::workspace::{RunState, Workspace};
 /// Sampled, scored and trained within seconds.
 const RECIPE: &str = r#"(
     data: (crop_px: 64, crops: 2, held_out_crops: 1),
-    sampling: (m: 4, steps: 1, method: euler),
+    sampling: (m: 4, steps: 1, solver: euler),
     reward: (fr: {"psnr": 1.0}, nr: {}, held_out: ["ssim"]),
     curation: (ratio: 0.5),
     training: (steps: 16, batch_pairs: 2, warmup_steps: 2, eval_every: 0, eval_seeds: 2, checkpoint_every: 2),
@@ -144,7 +144,7 @@ fn settings_without_effect_are_refused_and_those_of_old_workspaces_dropped() {
     for (key, turned, cause) in [
         ("sampling.guidance", "3", "mini"),
         ("sampling.negative_prompt", "blur", "mini"),
-        ("sampling.method", "ddim", "euler and heun"),
+        ("sampling.solver", "ddim", "euler and heun"),
         ("sampling.backbone", "sd2", "there is mini"),
     ] {
         let mut refused = recipe.clone();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use dp2o_studio::backbones::condition::Prompt;
 use dp2o_studio::backbones::{Backbone, mini::Mini};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::fields::{Bearing, fields};
@@ -30,7 +31,7 @@ impl Synthetic {
             let winner = Image::new(size, size, sharp).unwrap();
             let lr = resize::shrink_x4(&winner).unwrap();
             let loser = resize::enlarge_x4(&lr).unwrap();
-            PairImages { lr, winner, loser }
+            PairImages { lr, winner, loser, prompt: Prompt::default() }
         };
         Self { pairs: sizes.iter().enumerate().map(pair).collect(), broken: false }
     }

@@ -21,7 +21,7 @@ use dp2o_studio::random::Random;
 static ALLOCATOR: memory::Counted = memory::Counted;
 
 /// One evaluation a picture.
-const QUICK: &str = "--set sampling.steps=1 --set sampling.method=euler";
+const QUICK: &str = "--set sampling.steps=1 --set sampling.solver=euler";
 
 /// Held by every test: memory is counted for the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -203,7 +203,8 @@ fn memory_follows_the_tile() {
     let _alone = alone();
     let net = Mini::new();
     let params = net.reference().unwrap();
-    let sampler = Sampler { solver: Solver::Heun, steps: 1, tiling: Tiling { tile_px: 64, overlap_px: 16 } };
+    let sampler =
+        Sampler { solver: Solver::Heun, steps: 1, tiling: Tiling { tile_px: 64, overlap_px: 16 }, guidance: 1.0 };
     let folder = tempfile::tempdir().unwrap();
     let peak = |height: usize| {
         let lr = noise(1, 48, height);

@@ -45,6 +45,11 @@ pub enum Action {
         images: Vec<ImageId>,
         split: SplitChoice,
     },
+    /// Says what is to be seen on images.
+    SetPrompt {
+        images: Vec<ImageId>,
+        prompt: String,
+    },
     Remove(Vec<ImageId>),
     /// Opens the window in which it is said what the files are.
     OfferToAdd(Vec<PathBuf>),

@@ -48,6 +48,7 @@ impl Studio {
             Action::ComparePreset(name) => self.state.set_preset(&name),
             Action::Judge { image, winner, loser, verdict } => self.judge(image, winner, loser, verdict),
             Action::SetSplit { images, split } => self.set_split(&images, split),
+            Action::SetPrompt { images, prompt } => self.set_prompt(&images, prompt),
             Action::Remove(images) => {
                 let edit = Edit::Removed { images: images.clone() };
                 self.state.log.offer(self.state.now_secs, edit.name(), Offer::Undo);
@@ -141,6 +142,10 @@ impl Studio {
                 let again = |(image, before): (_, _)| (image, if undo { before } else { after });
                 self.start_job(Job::SetSplits(before.into_iter().map(again).collect()));
             }
+            Edit::Prompt { before, after } => {
+                let again = |(image, before): (_, _)| (image, if undo { before } else { after.clone() });
+                self.start_job(Job::SetPrompts(before.into_iter().map(again).collect()));
+            }
             Edit::Removed { images } => self.start_job(Job::SetRemoved { images, removed: !undo }),
         }
         self.say(Level::Info, format!("{}: {name}", if undo { "Undone" } else { "Redone" }));
@@ -198,6 +203,15 @@ impl Studio {
         }
         self.start_job(Job::SetSplits(before.iter().map(|(id, _)| (*id, split)).collect()));
         self.history.push(Edit::Split { before, after: split });
+    }
+
+    fn set_prompt(&mut self, images: &[ImageId], prompt: String) {
+        let all = images.iter().filter_map(|id| self.state.image(*id));
+        let before: Vec<_> = all.filter(|image| image.prompt != prompt).map(|i| (i.id, i.prompt.clone())).collect();
+        if !before.is_empty() {
+            self.start_job(Job::SetPrompts(before.iter().map(|(id, _)| (*id, prompt.clone())).collect()));
+            self.history.push(Edit::Prompt { before, after: prompt });
+        }
     }
 
     pub(super) fn remove_selected(&mut self) {

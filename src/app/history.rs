@@ -27,6 +27,8 @@ pub enum Edit {
     },
     /// What images are for, with what each of them was for before.
     Split { before: Vec<(ImageId, SplitChoice)>, after: SplitChoice },
+    /// What is said of images, with what was said of each before.
+    Prompt { before: Vec<(ImageId, String)>, after: String },
     /// Images that were removed from view.
     Removed { images: Vec<ImageId> },
 }
@@ -48,6 +50,9 @@ impl Edit {
                     SplitChoice::Fixed(Split::Train) => format!("{images} put back to training"),
                     SplitChoice::Fixed(split) => format!("{images} {}", split.phrase()),
                 }
+            }
+            Edit::Prompt { before, .. } => {
+                format!("prompt of {} changed", super::format::counted(before.len(), "image"))
             }
             Edit::Removed { images: ids } => format!("{} removed", images(ids)),
         }

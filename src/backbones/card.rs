@@ -25,8 +25,6 @@ pub struct Card {
     pub prompt: bool,
     /// What it is made of; nothing where its weights are part of the program.
     pub parts: &'static [&'static Part],
-    /// Keys of the recipe's settings that it does not use, each with the reason: the end of "without effect, as …".
-    pub unused: &'static [(&'static str, &'static str)],
     /// Under which its weights may be used.
     pub licence: &'static str,
 }
@@ -60,9 +58,18 @@ pub enum Guidance {
 }
 
 impl Card {
-    /// Why the setting of this key means nothing to the backbone; `None` where it is used.
-    pub fn why_unused(&self, key: &str) -> Option<&'static str> {
-        self.unused.iter().find(|(unused, _)| *unused == key).map(|(_, why)| *why)
+    /// Why the recipe's setting of this key means nothing to the backbone, as the end of "without effect, as …"; `None` where
+    /// it is used.
+    pub fn why_unused(&self, key: &str) -> Option<String> {
+        let name = self.name;
+        match (key, self.guidance) {
+            ("sampling.guidance", Guidance::None) => Some(format!("{name} was not trained for guidance")),
+            ("sampling.negative_prompt", _) if !self.prompt => Some(format!("{name} reads no text")),
+            ("sampling.negative_prompt", Guidance::None | Guidance::Embedded) => {
+                Some(format!("the guidance of {name} leads away from nothing"))
+            }
+            _ => None,
+        }
     }
 
     /// Why a solver cannot sample the backbone; `None` where it can.

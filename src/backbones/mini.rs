@@ -13,7 +13,7 @@ use super::card::{Card, Guidance, Latent};
 use super::condition::{Condition, Prompt, Shown};
 use super::process::{Flow, Process, Shift, Time};
 use super::sampler::Solver;
-use super::{Backbone, Footprint, Pass, Query};
+use super::{Backbone, Pass, Query};
 use crate::fs::hash;
 use crate::imaging::Image;
 use crate::nn::kernels::Compute;
@@ -49,10 +49,6 @@ pub static CARD: Card = Card {
     guidance: Guidance::None,
     prompt: false,
     parts: &[],
-    unused: &[
-        ("sampling.guidance", "mini was not trained for classifier-free guidance"),
-        ("sampling.negative_prompt", "mini reads no text"),
-    ],
     licence: "MIT OR Apache-2.0",
 };
 
@@ -194,13 +190,13 @@ impl Backbone for Mini {
     }
 
     /// As measured (`info --bench`).
-    fn footprint(&self, [height, width]: [usize; 2], pass: Pass) -> Footprint {
+    fn footprint(&self, [height, width]: [usize; 2], pass: Pass) -> usize {
         let per_px = match pass {
             Pass::Sample => 160,
             Pass::Keep => 940,
             Pass::Recompute => 640,
         };
-        Footprint { weights: 4 * self.specs.value_count(), per_image: per_px * height * width }
+        per_px * height * width
     }
 
     fn predict(&self, tape: &Tape, params: &Params, query: &Query) -> Result<Var> {

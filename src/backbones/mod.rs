@@ -2,13 +2,14 @@
 //!
 //! * [`Backbone`]: what a model must offer. [`card`]: what is known of one without loading it. [`registry`]: those there are.
 //! * [`process`]: flow matching and diffusion: noise in, clean latent out. [`condition`]: what a picture is drawn under.
-//! * [`sampler`]: Euler, Heun, DDIM, DDPM over any backbone. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
+//! * [`sampler`]: Euler, Heun, DDIM, DDPM over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
 //! * [`mini`]: the embedded one. [`pretrain`]: trains it from photographs.
 
 pub mod card;
 pub mod condition;
 pub mod field;
+pub mod guidance;
 pub mod mini;
 pub mod pretrain;
 pub mod process;
@@ -60,8 +61,8 @@ pub trait Backbone: Send + Sync {
     /// What the network predicts, `[B, C, h, w]`.
     fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var>;
 
-    /// What a picture of this height and width in pixels takes.
-    fn footprint(&self, px: [usize; 2], pass: Pass) -> Footprint;
+    /// Bytes that an image of this height and width in pixels takes at its peak, beside the weights.
+    fn footprint(&self, px: [usize; 2], pass: Pass) -> usize;
 }
 
 /// What the network is asked: its prediction at `x_t` for one time an item.
@@ -109,13 +110,4 @@ pub enum Pass {
     Keep,
     /// Training, with activations recomputed.
     Recompute,
-}
-
-/// Memory in bytes, at its peak.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Footprint {
-    /// Of frozen weights and adapter.
-    pub weights: usize,
-    /// Of each image's activations.
-    pub per_image: usize,
 }

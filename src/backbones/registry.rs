@@ -5,18 +5,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::card::Card;
 use super::{Backbone, mini};
 use crate::nn::kernels::Compute;
+use crate::weights::Store;
 use crate::{Error, Result};
 
 /// A backbone that can be opened.
 #[derive(Debug)]
 pub struct Entry {
     pub card: &'static Card,
-    /// Loads it, where it is to compute.
-    pub open: fn(&Compute) -> Result<Arc<dyn Backbone>>,
+    /// Loads it, where it is to compute, from the weights that are found.
+    pub open: fn(&Compute, &Store) -> Result<Arc<dyn Backbone>>,
 }
 
 /// The backbones of this program.
-static OWN: &[Entry] = &[Entry { card: &mini::CARD, open: |on| Ok(Arc::new(mini::Mini::on(on))) }];
+static OWN: &[Entry] = &[Entry { card: &mini::CARD, open: |on, _| Ok(Arc::new(mini::Mini::on(on))) }];
 /// Those that were added.
 static ADDED: RwLock<Vec<&'static Entry>> = RwLock::new(Vec::new());
 
@@ -41,8 +42,8 @@ pub fn card_of(name: &str) -> Result<&'static Card> {
 }
 
 /// Loads the backbone of this name.
-pub fn open(name: &str, on: &Compute) -> Result<Arc<dyn Backbone>> {
-    (entry_of(name)?.open)(on)
+pub fn open(name: &str, on: &Compute, weights: &Store) -> Result<Arc<dyn Backbone>> {
+    (entry_of(name)?.open)(on, weights)
 }
 
 fn entry_of(name: &str) -> Result<&'static Entry> {
@@ -63,8 +64,9 @@ mod tests {
 
     #[test]
     fn a_name_leads_to_its_card_and_its_network_or_to_the_names_there_are() {
+        let store = Store::of_machine(&[], false);
         for card in cards() {
-            assert_eq!(open(card.name, &Compute::cpu()).unwrap().card().name, card.name);
+            assert_eq!(open(card.name, &Compute::cpu(), &store).unwrap().card().name, card.name);
             assert!(card.latent.align.is_multiple_of(card.latent.factor) && !card.solvers.is_empty());
         }
         let error = card_of("no\nsuch").unwrap_err().to_string();

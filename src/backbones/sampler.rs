@@ -5,8 +5,10 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::Backbone;
+use super::card::Card;
 use super::condition::Condition;
 use super::field::{Field, StateMemory, Window};
+use super::guidance::Guided;
 use super::process::{Diffusion, Flow, FlowStep, Process};
 use super::solve::{Solve, Solved};
 use super::tiles::{Grid, Tiling};
@@ -34,12 +36,14 @@ words! {
     }
 }
 
-/// Solver, number of steps, and how large images are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Solver, number of steps, how large images are cut, and how far a prediction is led towards its prompt.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampler {
     pub solver: Solver,
     pub steps: usize,
     pub tiling: Tiling,
+    /// The scale; backbones without guidance do not use it.
+    pub guidance: f64,
 }
 
 /// Runs before the network sees a tile, with the number of tiles done and the total over all evaluations; its error stops
@@ -81,13 +85,19 @@ impl Sampler {
         let grid = self.tiling.grid(condition.size(), &card.latent);
         let total = grid.count() * self.evaluations(&card.process);
         let scratch = (self.state_bytes(&grid, seeds.len()) > memory.bytes).then_some(memory.scratch);
-        let mut solve = Solve::new(backbone, params, condition, grid, seeds, scratch, total, checkpoint)?;
+        let mut solve =
+            Solve::new(backbone, params, condition, (grid, self.guided(card)), seeds, scratch, total, checkpoint)?;
         let x = match (&card.process, self.solver) {
             (Process::Flow(flow), Solver::Euler | Solver::Heun) => self.flow(&mut solve, flow)?,
             (Process::Diffusion(diffusion), Solver::Ddim | Solver::Ddpm) => self.diffusion(&mut solve, diffusion)?,
             _ => return Err(card.refuse(self.solver)),
         };
         Ok(solve.solved(x))
+    }
+
+    /// How predictions are guided.
+    pub fn guided(&self, card: &Card) -> Guided {
+        Guided::by(card, self.guidance)
     }
 
     /// Evaluations of the network for one picture.

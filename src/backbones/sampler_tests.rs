@@ -90,7 +90,7 @@ fn tiles_in_memory_and_on_disk_are_the_definition_to_the_bit() {
     let (net, params) = model();
     let lr = lr();
     let condition = net.condition(&lr, &Prompt::default()).unwrap();
-    let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: TILING };
+    let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: TILING, guidance: 1.0 };
     let expected = by_definition(&net, &params);
     let mut calls = Vec::new();
     let images = sampler.sample(&net, &params, &condition, &SEEDS, &mut |done, total| {
@@ -116,7 +116,7 @@ fn a_picture_of_one_tile_is_the_same_whole_and_by_rows() {
     let (net, params) = model();
     let lr = lr();
     let condition = net.condition(&lr, &Prompt::default()).unwrap();
-    let sampler = Sampler { solver: Solver::Euler, steps: 1, tiling: Tiling::default() };
+    let sampler = Sampler { solver: Solver::Euler, steps: 1, tiling: Tiling::default(), guidance: 1.0 };
     let images = sampler.sample(&net, &params, &condition, &SEEDS, &mut |_, _| Ok(())).unwrap();
     let memory = StateMemory { bytes: 0, scratch: Path::new("") };
     let solved = sampler.solve(&net, &params, &condition, &SEEDS, memory, &mut |_, _| Ok(())).unwrap();
@@ -139,7 +139,7 @@ fn damaged_weights_are_an_error() {
     let lr = lr();
     let condition = net.condition(&lr, &Prompt::default()).unwrap();
     for tiling in [TILING, Tiling::default()] {
-        let sampler = Sampler { solver: Solver::Euler, steps: 1, tiling };
+        let sampler = Sampler { solver: Solver::Euler, steps: 1, tiling, guidance: 1.0 };
         let result = sampler.sample(&net, &params, &condition, &SEEDS, &mut |_, _| Ok(()));
         assert!(matches!(result, Err(Error::Diverged(_))));
     }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use super::Backbone;
 use super::condition::{Condition, Shown};
 use super::field::{Field, Window};
+use super::guidance::Guided;
 use super::sampler::Checkpoint;
 use super::tiles::{Blend, Grid};
-use super::{Backbone, Query};
 use crate::imaging::Image;
 use crate::imaging::rows::{Rows, bands};
 use crate::nn::params::Params;
-use crate::nn::tape::Tape;
 use crate::random::Random;
 use crate::{Error, Result};
 
@@ -23,8 +23,9 @@ pub(super) struct Solve<'a, 's> {
     backbone: &'a dyn Backbone,
     params: &'s Params,
     grid: Grid,
+    guided: Guided,
     condition: &'a Condition<'a>,
-    /// All of the condition for every seed, where one tile holds it.
+    /// All that the network is shown, where one tile holds it.
     whole: Option<Shown>,
     seeds: &'s [u64],
     /// Where the state goes that is too large for memory.
@@ -42,14 +43,15 @@ impl<'a, 's> Solve<'a, 's> {
         backbone: &'a dyn Backbone,
         params: &'s Params,
         condition: &'a Condition<'a>,
-        grid: Grid,
+        (grid, guided): (Grid, Guided),
         seeds: &'s [u64],
         scratch: Option<&'s Path>,
         total: usize,
         checkpoint: Checkpoint<'s>,
     ) -> Result<Self> {
-        let whole = grid.is_whole().then(|| condition.whole(seeds.len(), params.device())).transpose()?;
-        Ok(Self { backbone, params, grid, condition, whole, seeds, scratch, done: 0, total, checkpoint })
+        let all = || guided.shown(condition, condition.whole(seeds.len(), params.device())?);
+        let whole = grid.is_whole().then(all).transpose()?;
+        Ok(Self { backbone, params, grid, guided, condition, whole, seeds, scratch, done: 0, total, checkpoint })
     }
 
     /// Height and width of what the network sees at once.
@@ -113,6 +115,7 @@ impl<'a, 's> Solve<'a, 's> {
                 let part = Window { items: 0..count, rows: tiles.clone(), columns };
                 let x = input(state, &part)?.to_device(&device)?;
                 let shown = self.condition.window(&part.rows, &part.columns, count, &device)?;
+                let shown = self.guided.shown(self.condition, shown)?;
                 blend.add(part.columns.start, &self.predict(&x, time, &shown)?)?;
             }
             for rows in bands(finished) {
@@ -139,9 +142,7 @@ impl<'a, 's> Solve<'a, 's> {
     fn predict(&mut self, x: &Tensor, time: f32, shown: &Shown) -> Result<Tensor> {
         (self.checkpoint)(self.done, self.total)?;
         self.done += 1;
-        let times = vec![time; self.seeds.len()];
-        let tape = Tape::inference(self.params.kernels());
-        Ok(self.backbone.predict(&tape, self.params, &Query::new(x, &times, shown))?.tensor().clone())
+        self.guided.predict(self.backbone, self.params, x, time, shown)
     }
 }
 

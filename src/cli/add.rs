@@ -46,6 +46,10 @@ pub struct Arguments {
     /// Degradation that makes LR from HR: bicubic_x4, light_x4 or realesrgan_x4. The recipe's by default.
     #[arg(long, value_name = "PRESET")]
     degrade: Option<String>,
+    /// Prompts for backbones that read them: CSV with the columns image,prompt. Else what a text file beside an image says
+    /// (photo.txt beside photo.png).
+    #[arg(long, value_name = "CSV")]
+    prompts: Option<PathBuf>,
     /// Writes what came of every file to this JSON file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -91,6 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         crop_px,
         crops: arguments.crops,
         degradation: arguments.degrade.clone(),
+        prompts: arguments.prompts.clone(),
     };
     client.finish(Job::Add(images), |outcome| {
         let Outcome::Added(added) = outcome else { return Ok(()) };

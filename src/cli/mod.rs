@@ -43,6 +43,8 @@ enum Verb {
     Train(workspace::Train),
     /// Says what images are for: to train on, to choose checkpoints by, or to report on.
     Split(images::Split),
+    /// Says what is to be seen on images, for backbones that read prompts.
+    Prompt(images::Prompt),
     /// Removes images, or brings removed ones back.
     Remove(images::Remove),
     /// Compares two checkpoints on held-out images.
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Curate(arguments)) => workspace::curate(&arguments),
         Some(Verb::Train(arguments)) => workspace::train(&arguments),
         Some(Verb::Split(arguments)) => images::split(&arguments),
+        Some(Verb::Prompt(arguments)) => images::prompt(&arguments),
         Some(Verb::Remove(arguments)) => images::remove(&arguments),
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),

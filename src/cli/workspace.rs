@@ -168,6 +168,9 @@ pub struct UpscaleArguments {
     /// Outputs of each picture.
     #[arg(long, default_value_t = 4)]
     seeds: usize,
+    /// What is to be seen, for backbones that read it; by default what a text file beside each picture says.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
     /// Keeps only the output with the best no-reference reward.
     #[arg(long)]
     best_of: bool,
@@ -349,6 +352,7 @@ pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
         images: arguments.images.clone(),
         out: arguments.out.clone(),
         checkpoint: arguments.checkpoint.clone(),
+        prompt: arguments.prompt.clone(),
         best_of: arguments.best_of,
         overwrite: arguments.overwrite,
         recipe: Box::new(recipe),

@@ -49,6 +49,8 @@ pub struct Added {
     pub made: usize,
     /// The degradation they were made by.
     pub degradation: String,
+    /// Images among the new ones with a prompt.
+    pub prompts: usize,
     /// Files whose images are here already.
     pub known: Vec<String>,
     /// LR images left without HR although there was one to be compared.
@@ -80,6 +82,7 @@ impl Added {
         };
         part(self.pairs, format!("{} of LR and HR joined", counted(self.pairs, "pair")));
         part(self.made, format!("{} LR made by {}", self.made, self.degradation));
+        part(self.prompts, format!("{} with a prompt", self.prompts));
         part(self.known.len(), format!("{} here already", self.known.len()));
         let passed: usize = self.passed_over.iter().map(|(_, names)| names.len()).sum();
         part(passed, format!("{passed} passed over"));

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::batch;
-use super::jobs::sampling::sampler_of;
 use super::models::Models;
+use super::plan::Sampling;
 use crate::Result;
 use crate::backbones::condition::Prompt;
 use crate::backbones::field::StateMemory;
@@ -47,7 +47,7 @@ pub fn bench(recipe: &Recipe) -> Result<Bench> {
         let noise = Random::new(seed, 3).normal_image(3, side, side);
         Image::new(side, side, noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect())
     };
-    let (sampling, _) = sampler_of(recipe)?;
+    let sampling = Sampling::of(recipe)?;
     let seeds = recipe.seeds();
     let lr = resize::shrink_x4(&picture(0)?)?;
     let plan = sampling.plan(&model, (lr.width(), lr.height()), || models.fastest_pixels(&model))?;
@@ -61,7 +61,7 @@ pub fn bench(recipe: &Recipe) -> Result<Bench> {
 
     let pair = |i: u64| -> Result<PairImages> {
         let (winner, loser) = (picture(2 * i)?, picture(2 * i + 1)?);
-        Ok(PairImages { lr: resize::shrink_x4(&winner)?, winner, loser })
+        Ok(PairImages { lr: resize::shrink_x4(&winner)?, winner, loser, prompt: Prompt::default() })
     };
     let mut pairs = InMemory((0..recipe.training.batch_pairs as u64).map(pair).collect::<Result<_>>()?);
     let mut step = |activations| -> Result<StepBench> {
@@ -69,6 +69,7 @@ pub fn bench(recipe: &Recipe) -> Result<Bench> {
         (settings.activations, settings.accumulation) = (activations, 1);
         let backbone = model.backbone.as_ref();
         let mut trainer = Trainer::new(backbone, &model.params, &model.params, settings, pairs.len())?;
+        trainer = trainer.told(sampling.told());
         trainer.step(&mut pairs, &mut || Ok(()))?;
         let (mut seconds, mut peak_bytes) = (Vec::new(), None);
         for _ in 0..STEPS {

@@ -13,17 +13,21 @@ use crossbeam_channel::Sender;
 use super::Emitter;
 use super::control::Control;
 use super::metrics::{self, Open, Scorers};
-use super::models::Models;
-use super::parts;
+use super::models::{Model, Models};
 use super::progress::{Meter, Progress};
 use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
 use super::suspects::Suspects;
 use super::viewer::Opening;
+use super::{parts, plan};
 use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;
 use crate::weights::Store;
-use crate::workspace::Workspace;
+use crate::workspace::{CandidateSet, Workspace};
 use crate::{Error, Result};
+
+fn closed() -> Error {
+    Error::invalid("no workspace is open")
+}
 
 /// The state of the computing thread.
 pub(super) struct Context {
@@ -57,7 +61,7 @@ impl Context {
     ) -> Self {
         Self {
             job: JobId(0),
-            models: Models::default(),
+            models: Models::new(store.clone()),
             recipe: Recipe::default(),
             suspects,
             discarded: Cell::new(0),
@@ -96,11 +100,18 @@ impl Context {
         if let Some(recipe) = edited {
             self.recipe = recipe;
         }
+        self.models.look_in(self.store());
     }
 
     /// The open workspace.
     pub fn workspace(&self) -> Result<&Workspace> {
-        self.workspace.as_ref().ok_or_else(|| Error::invalid("no workspace is open"))
+        self.workspace.as_ref().ok_or_else(closed)
+    }
+
+    /// The reference model of the recipe and its candidates.
+    pub fn reference(&mut self) -> Result<(CandidateSet, Model)> {
+        let workspace = self.workspace.as_ref().ok_or_else(closed)?;
+        plan::reference(&mut self.models, workspace, &self.recipe)
     }
 
     /// Whether the workspace at `dir` is the open one, for writing.
@@ -171,7 +182,7 @@ impl Context {
 
     /// Drops everything that can be loaded again.
     pub fn forget_models(&mut self) {
-        self.models = Models::default();
+        self.models = Models::new(self.store());
         self.scorers = Scorers::default();
     }
 

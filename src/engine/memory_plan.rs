@@ -9,7 +9,7 @@ use crate::backbones::sampler::Sampler;
 use crate::backbones::tiles::{Grid, Tiling};
 use crate::backbones::{Backbone, Pass};
 use crate::memory;
-use crate::method::recipe::Sampling;
+use crate::method::recipe::{Activations, Sampling, Training};
 use crate::{Error, Result};
 
 const MIB: usize = 1 << 20;
@@ -90,14 +90,15 @@ impl Budget {
         fastest: impl FnOnce() -> usize,
     ) -> Result<Plan> {
         let grid = sampler.grid(backbone, lr_width, lr_height);
-        let need = |count: usize| bytes(&grid, backbone, count).saturating_add(12 * lr_width * lr_height);
+        let items = sampler.guided(backbone.card()).items();
+        let need = |count: usize| bytes(&grid, backbone, items, count).saturating_add(12 * lr_width * lr_height);
         if need(1) > self.bytes {
             return Err(self.refusal(&grid, need(1), (lr_width, lr_height)));
         }
         let each = need(2).saturating_sub(need(1)).max(1);
         let fitting = 1 + (self.bytes - need(1)) / each;
         let pixels: usize = grid.size_px().iter().product();
-        let at_once = fitting.min(fastest() / pixels.max(1)).max(1);
+        let at_once = fitting.min(fastest() / (items * pixels).max(1)).max(1);
         Ok(Plan { at_once, state_bytes: STATE_BYTES.min(self.bytes.saturating_sub(need(at_once))) })
     }
 
@@ -117,11 +118,33 @@ impl Budget {
     }
 }
 
-/// Bytes that `count` pictures take at their peak, without the state where there are tiles.
-fn bytes(grid: &Grid, backbone: &dyn Backbone, count: usize) -> usize {
+/// Why a training step may not fit into the memory of this machine, by the largest of its pairs; `None` where it does, or where
+/// that cannot be told.
+pub fn doubt_of_step(settings: &Training, backbone: &dyn Backbone, [height, width]: [usize; 2]) -> Option<String> {
+    let pass = match settings.activations {
+        Activations::Keep => Pass::Keep,
+        Activations::Recompute => Pass::Recompute,
+    };
+    let free = usize::try_from(memory::available_bytes()?).ok()?;
+    let need = backbone.footprint([height, width], pass).saturating_mul(2 * settings.batch_pairs);
+    let other = if pass == Pass::Keep { " or training.activations = recompute" } else { "" };
+    (need > free).then(|| {
+        format!(
+            "a step of {} pairs of {width}×{height} px takes about {} MiB, {} MiB are free; smaller batches with more \
+             accumulation{other} take less",
+            settings.batch_pairs,
+            need.div_ceil(MIB),
+            free / MIB
+        )
+    })
+}
+
+/// Bytes that `count` pictures take at their peak, with so many items each in the network, without the state where there are
+/// tiles.
+fn bytes(grid: &Grid, backbone: &dyn Backbone, items: usize, count: usize) -> usize {
     let (tile_px, [height, width]) = (grid.tile_px(), grid.size_px());
     let step = tile_px[0].saturating_mul(tile_px[1]).saturating_mul(4 * STEP_VALUES);
-    let tile = backbone.footprint(tile_px, Pass::Sample).per_image.saturating_add(step);
+    let tile = backbone.footprint(tile_px, Pass::Sample).saturating_mul(items).saturating_add(step);
     let bands = if grid.is_whole() { 0 } else { 4 * STEP_VALUES * WORK_ROWS.min(height) * width };
     let blend = if grid.is_whole() { 0 } else { grid.blend_bytes() };
     tile.saturating_add(bands).saturating_add(blend).saturating_mul(count)
@@ -138,7 +161,7 @@ mod tests {
     }
 
     fn plan(settings: &Sampling, lr_size: (usize, usize)) -> Result<Plan> {
-        let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: tiling(settings) };
+        let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: tiling(settings), guidance: 1.0 };
         Budget::of(settings, false).plan(&sampler, &Mini::new(), lr_size, || 1 << 20)
     }
 
@@ -161,6 +184,18 @@ mod tests {
         assert!(plan(&settings(512, need), (4000, 3000)).is_ok());
         assert!(plan(&settings(512, need - 1), (4000, 3000)).is_err());
         assert!(plan(&settings(0, 0), (25_000, 25_000)).is_ok(), "no budget, no limit on a device of its own");
+    }
+
+    #[test]
+    fn a_step_beyond_memory_is_said_and_what_takes_less() {
+        let doubt = |activations, batch_pairs| {
+            let settings = Training { activations, batch_pairs, ..Training::default() };
+            doubt_of_step(&settings, &Mini::new(), [192, 128])
+        };
+        assert_eq!(doubt(Activations::Keep, 1), None);
+        let said = [Activations::Keep, Activations::Recompute].map(|activations| doubt(activations, 60_000).unwrap());
+        assert!(said[0].contains("60000 pairs of 128×192 px") && said[0].contains("recompute"), "{}", said[0]);
+        assert!(!said[1].contains("recompute"), "{}", said[1]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! * [`protocol`]: what clients say and hear; [`added`], [`failures`]: what adding came to, what of a job could not be done.
 //!   [`progress`], [`control`]: how far a job is; pause and cancel.
+//! * `plan`: which candidates a recipe means, and how they are drawn.
 //! * `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one, as `queue` orders them; small
 //!   edits of the workspace on a lane of their own, beside the job that runs.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
@@ -22,6 +23,7 @@ mod memory_plan;
 pub mod metrics;
 mod models;
 pub mod parts;
+mod plan;
 pub mod progress;
 pub mod protocol;
 mod queue;

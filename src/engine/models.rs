@@ -11,6 +11,7 @@ use crate::backbones::{Backbone, registry};
 use crate::fs::hash::{self, Stamp};
 use crate::nn::kernels::Compute;
 use crate::nn::params::Params;
+use crate::weights::Store;
 use crate::{Error, Result};
 
 /// A network with weights.
@@ -49,6 +50,8 @@ const KEPT: usize = 2;
 /// What is loaded.
 pub(super) struct Models {
     device: Device,
+    /// Where weights are found.
+    store: Store,
     reference: Option<(String, Reference)>,
     /// The last checkpoints used, each with the stamp of its file as it was read; the latest last.
     checkpoints: Vec<(PathBuf, Stamp, Checkpoint)>,
@@ -58,7 +61,7 @@ pub(super) struct Models {
 
 impl Default for Models {
     fn default() -> Self {
-        Self { device: best_device(), reference: None, checkpoints: Vec::new(), fastest_pixels: OnceCell::new() }
+        Self::new(Store::of_machine(&[], false))
     }
 }
 
@@ -72,6 +75,17 @@ pub fn best_device() -> Device {
 }
 
 impl Models {
+    /// Nothing is loaded yet, of the weights that `store` finds.
+    pub fn new(store: Store) -> Self {
+        let device = best_device();
+        Self { device, store, reference: None, checkpoints: Vec::new(), fastest_pixels: OnceCell::new() }
+    }
+
+    /// Looks for weights elsewhere from now on.
+    pub fn look_in(&mut self, store: Store) {
+        self.store = store;
+    }
+
     /// The device, and what computes on it.
     pub fn compute(&self) -> Compute {
         Compute::on(&self.device)
@@ -98,7 +112,7 @@ impl Models {
         {
             return Ok(reference.clone());
         }
-        let backbone = registry::open(name, &Compute::on(&self.device))?;
+        let backbone = registry::open(name, &Compute::on(&self.device), &self.store)?;
         let (params, weights_hash) = (Arc::new(backbone.reference()?), backbone.weights_hash());
         let reference = Reference { model: Model { backbone, params }, weights_hash };
         self.reference = Some((name.to_owned(), reference.clone()));

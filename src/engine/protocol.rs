@@ -68,6 +68,8 @@ pub enum Job {
     AddExample,
     /// Says what images are for, and with each the others of its source that are not named.
     SetSplits(Vec<(ImageId, SplitChoice)>),
+    /// Says what is to be seen on images, for backbones that read it.
+    SetPrompts(Vec<(ImageId, String)>),
     /// Removes images from view, or brings them back.
     SetRemoved { images: Vec<ImageId>, removed: bool },
     /// Records a person's verdict on a pair of candidates, or takes it back (`None`).
@@ -104,7 +106,10 @@ pub enum Job {
 impl Job {
     /// Whether it is written at once, beside the job that runs.
     pub fn is_edit(&self) -> bool {
-        matches!(self, Job::SetRecipe(_) | Job::SetSplits(_) | Job::SetRemoved { .. } | Job::Judge { .. })
+        matches!(
+            self,
+            Job::SetRecipe(_) | Job::SetSplits(_) | Job::SetPrompts(_) | Job::SetRemoved { .. } | Job::Judge { .. }
+        )
     }
 
     /// Whether another workspace is the open one after it.
@@ -177,6 +182,8 @@ pub struct AddImages {
     pub crops: usize,
     /// Name of the degradation preset for HR images without LR; `None` is the recipe's.
     pub degradation: Option<String>,
+    /// A list of prompts (CSV). Pictures that it does not name have what a text file beside them says.
+    pub prompts: Option<PathBuf>,
 }
 
 /// Pictures to super-resolve.
@@ -186,6 +193,8 @@ pub struct Upscale {
     pub out: PathBuf,
     /// A checkpoint file; `None` is the reference.
     pub checkpoint: Option<PathBuf>,
+    /// What is said of every picture; `None` is what a text file beside each says. For backbones that read it.
+    pub prompt: Option<String>,
     /// Keep only the output with the best no-reference reward.
     pub best_of: bool,
     /// Replace outputs that were made another way.
@@ -358,6 +367,8 @@ pub struct Opened {
 pub enum Change {
     /// Images were added, removed, marked.
     Images,
+    /// Prompts of images: their candidates are others, where those are drawn by them.
+    Prompts,
     /// Candidates of an image were sampled.
     Candidates(ImageId),
     /// Candidates of an image were scored.

@@ -9,10 +9,10 @@ use crossbeam_channel::{Receiver, select};
 use super::Emitter;
 use super::metrics::{self, MetricSet, Scorers};
 use super::models::best_device;
-use super::parts;
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
 use super::suspects::{self, Suspects};
+use super::{parts, plan};
 use crate::imaging::{Image, decode, quantize, resize};
 use crate::iqa::{Features, Kind, MetricKey};
 use crate::method::curation::Curation;
@@ -143,7 +143,7 @@ impl Viewer {
         let ledger = self.workspace()?.ledger();
         let images = ledger.images()?;
         // Of a backbone that is not in this program there are no candidates; what else there is can be looked at.
-        let set = reference_set(self.workspace()?, &self.recipe).ok().flatten();
+        let set = plan::known_reference(self.workspace()?, &self.recipe).ok().flatten();
         let sizes = set.as_ref().map(|set| ledger.group_sizes(set)).transpose()?.unwrap_or_default();
         let sampled = images.iter().map(|image| sizes.get(&image.id).copied().unwrap_or(0)).collect();
         let runs = ledger.runs()?;
@@ -160,7 +160,7 @@ impl Viewer {
         let workspace = self.workspace()?;
         let set = match set {
             Some(set) => set,
-            None => reference_set(workspace, recipe)?
+            None => plan::known_reference(workspace, recipe)?
                 .ok_or_else(|| Error::invalid("nothing was sampled yet: generate candidates first"))?,
         };
         let key = ScoresKey {
@@ -250,14 +250,6 @@ impl Viewer {
     }
 }
 
-/// The candidates a recipe is about: the first reference of its backbone, under its sampler.
-fn reference_set(workspace: &Workspace, recipe: &Recipe) -> Result<Option<CandidateSet>> {
-    let (_, sampler) = super::jobs::sampling::sampler_of(recipe)?;
-    let checkpoints = workspace.ledger().checkpoints()?;
-    let reference = checkpoints.into_iter().rfind(|c| c.run.is_none() && c.backbone == recipe.sampling.backbone);
-    Ok(reference.map(|c| CandidateSet { checkpoint: c.id, sampler }))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -296,7 +288,7 @@ mod tests {
         for (key, value) in [
             ("sampling.m", "2"),
             ("sampling.steps", "1"),
-            ("sampling.method", "euler"),
+            ("sampling.solver", "euler"),
             ("data.crops", "1"),
             ("data.held_out_crops", "1"),
         ] {

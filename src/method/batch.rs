@@ -8,7 +8,7 @@ use super::recipe::{Augmentation, Training};
 use super::trainer::PairImages;
 use crate::Result;
 use crate::backbones::Backbone;
-use crate::backbones::condition::{Prompt, Shown};
+use crate::backbones::condition::Shown;
 use crate::imaging::{Image, SCALE, crop, turn};
 use crate::random::Random;
 
@@ -50,7 +50,7 @@ impl Item {
             Augmentation::Turns => ((way * turn::WAYS as f32) as usize).min(turn::WAYS - 1),
         };
         let latent = backbone.card().latent;
-        let PairImages { lr, winner, loser } = pair;
+        let PairImages { lr, winner, loser, prompt } = pair;
         let [winner, loser] =
             [winner, loser].map(|image| -> Result<Image> { Ok(turn::turned(&crop::trim(&image, latent.align)?, way)) });
         let (winner, loser) = (winner?, loser?);
@@ -62,7 +62,7 @@ impl Item {
         };
         let [height, width] = [winner.height(), winner.width()].map(|side| side / latent.factor);
         let [height, width] = if after & 4 != 0 { [width, height] } else { [height, width] };
-        let condition = backbone.condition(&lr, &Prompt::default())?;
+        let condition = backbone.condition(&lr, &prompt)?;
         let shown = condition.window(&(0..height), &(0..width), 1, device)?.turned(after)?;
         let encode = |image: &Image| {
             let image = Tensor::from_slice(image.data(), (1, 3, image.height(), image.width()), device)?;

@@ -233,11 +233,12 @@ static FIELDS: &[Field] = &[
         "The M seeds are this number and the ones after it. Another number gives other candidates."),
     field!(sampling.steps, Run, ["sampling_steps"], "Sampling steps", "steps", count(1, 1000), NONE,
         "Integration steps from noise to image. The paper: 50 for C-SD2, 25 for C-FLUX."),
-    field!(sampling.method, Run, [], "Sampler", "", Accepted::Choice(Solver::WORDS), NONE,
+    field!(sampling.solver, Run, ["sampling.method"], "Solver", "", Accepted::Choice(Solver::WORDS), NONE,
         "How noise becomes an image. Flow backbones: euler, or heun, which evaluates the model twice a step and errs less \
          at the same number of steps. Diffusion backbones: ddim (deterministic) or ddpm (noise at every step)."),
     field!(sampling.guidance, Run, ["guidance"], "Guidance", "", number(0.0, 100.0), NONE,
-        "Classifier-free guidance scale; 1 is none. The paper: 3.5 for C-SD2, 2.5 for C-FLUX."),
+        "How far predictions are led towards the prompt; 1 is none, unless the scale is an input of the network. The paper: 3.5 \
+         for C-SD2, 2.5 for C-FLUX."),
     field!(sampling.negative_prompt, Run, [], "Negative prompt", "", Accepted::Text { optional: true }, NONE,
         "What guidance leads away from, for backbones with a text encoder."),
     field!(sampling.color_fix, Run, ["sampling.colour_fix"], "Colour fix", "", Accepted::Choice(ColorFix::WORDS), NONE,

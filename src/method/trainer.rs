@@ -10,6 +10,7 @@ use super::loss::{LossSums, PairErrors, StepLoss};
 use super::order::Order;
 use super::policy::Policy;
 use super::recipe::{Activations, Training};
+use crate::backbones::condition::Prompt;
 use crate::backbones::{Backbone, Query};
 use crate::imaging::Image;
 use crate::nn::params::Params;
@@ -25,6 +26,8 @@ pub struct PairImages {
     pub winner: Image,
     /// The worse candidate.
     pub loser: Image,
+    /// What both were drawn under.
+    pub prompt: Prompt,
 }
 
 /// Where pairs come from.
@@ -60,6 +63,8 @@ pub struct StepLog {
 pub struct Trainer<'m> {
     backbone: &'m dyn Backbone,
     reference: &'m Params,
+    /// The scale that the network is told, where its guidance is embedded.
+    told: Option<f32>,
     settings: Training,
     policy: Policy<'m>,
     order: Order,
@@ -80,7 +85,12 @@ impl<'m> Trainer<'m> {
         }
         let policy = Policy::new(start, &settings)?;
         let order = Order::new(settings.seed, pairs);
-        Ok(Self { backbone, reference, settings, policy, order, step: 0 })
+        Ok(Self { backbone, reference, told: None, settings, policy, order, step: 0 })
+    }
+
+    /// With a scale that the network is told. Guidance outside of it has no part in training.
+    pub fn told(self, told: Option<f32>) -> Self {
+        Self { told, ..self }
     }
 
     /// Steps made.
@@ -151,7 +161,7 @@ impl<'m> Trainer<'m> {
         }
         let count = items.len();
         let Batch { x_t, times, shown, target } = Batch::new(self.backbone, items)?;
-        let query = Query::new(&x_t, &times, &shown);
+        let query = Query::new(&x_t, &times, &shown).guided(self.told);
 
         let tape = Tape::inference(self.reference.kernels());
         let y = self.backbone.predict(&tape, self.reference, &query)?;

@@ -59,7 +59,7 @@ pub fn transformer(source: Source) -> Result<Source> {
     let source = source.below(PREFIX)?;
     let is_bfl = source.iter().any(|(name, ..)| name.starts_with("double_blocks."));
     match is_bfl {
-        true => source.split(|name, stored| parts(name, stored)),
+        true => source.split(parts),
         false => Ok(source),
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! workspace.ron                                        format and recipe
 //! ledger.sqlite                                        everything that is not a file of its own
-//! images/<image>/lr.png, hr.png
+//! images/<image>/lr.png, hr.png, prompt.txt
 //! candidates/<image>/<checkpoint>/<sampler>/<seed>.png
 //! runs/<run>/checkpoints/step-000100.safetensors, step-000100-ema.safetensors
 //! runs/<run>/states/step-000100.safetensors            optimizer moments, sampler position: what resuming needs
@@ -143,6 +143,26 @@ impl SamplerKey {
         }
     }
 
+    /// What ends the key of samplers that read prompts; what follows tells the prompt.
+    const PROMPT: &str = "+p";
+    /// Longest text of a key to which that may still come.
+    pub const MAX_BYTES_BEFORE_PROMPT: usize = Self::MAX_BYTES - Self::PROMPT.len() - 16;
+
+    /// The key of a sampler that reads prompts besides.
+    pub fn reading_prompts(&self) -> Result<Self> {
+        Self::new(format!("{self}{}", Self::PROMPT))
+    }
+
+    /// Whether the key is of a sampler that reads prompts, whatever they are.
+    pub fn reads_prompts(&self) -> bool {
+        self.0.ends_with(Self::PROMPT)
+    }
+
+    /// The key under one prompt, known by its hash.
+    pub(super) fn of_prompt(&self, hash: &str) -> Self {
+        if self.reads_prompts() { Self(format!("{self}{hash}")) } else { self.clone() }
+    }
+
     /// The text of the key.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -185,6 +205,11 @@ pub(super) fn lr_path(image_dir: &str) -> Result<RelPath> {
 /// `images/<image>/hr.png`.
 pub(super) fn hr_path(image_dir: &str) -> Result<RelPath> {
     RelPath::new(format!("{IMAGES_DIR}/{image_dir}/hr.png"))
+}
+
+/// `images/<image>/prompt.txt`.
+pub(super) fn prompt_path(image_dir: &str) -> Result<RelPath> {
+    RelPath::new(format!("{IMAGES_DIR}/{image_dir}/prompt.txt"))
 }
 
 /// `candidates/<image>/<checkpoint>/<sampler>/<seed>.png`.

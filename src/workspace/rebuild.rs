@@ -6,23 +6,30 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 use super::config::ConfigFile;
 use super::files::{self, CANDIDATES_DIR, IMAGES_DIR, LEDGER_FILE, RUNS_DIR, SamplerKey};
 use super::ledger::{
     CandidateSet, CheckpointId, CheckpointKind, ImageRow, Ledger, NewCandidate, NewCheckpoint, NewImage, NewReference,
-    NewRun, RunState, SplitChoice,
+    NewRun, RunState, SplitChoice, prompt_of,
 };
 use super::lock::WriterLock;
 use super::save::PAIRS_FILE;
 use super::{Workspace, absolute, place, refuse_foreign};
 use crate::fs::hash;
 use crate::imaging::decode;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// Why a run that was found again is over.
 const FOUND_AGAIN: &str = "found again after the ledger was lost, and with it its recipe and curves";
 
 impl Workspace {
+    /// The recipe at a directory, also where nothing else can be opened; `None` where it cannot be read.
+    pub fn recipe_left<R: DeserializeOwned>(dir: impl AsRef<Path>) -> Option<R> {
+        ConfigFile::of(dir.as_ref()).recipe().ok()
+    }
+
     /// Sets right what opening refuses, and returns what was done, a line each. `reference` is what candidates without a
     /// run were made with, `recipe` what a `workspace.ron` that cannot be read is replaced with if the ledger knows none.
     ///
@@ -126,7 +133,11 @@ impl Workspace {
             ..NewImage::default()
         };
         let hr_path = self.path(&hr_path).is_file().then_some(hr_path);
-        self.ledger.insert_image(&new, dir, &lr_path, hr_path.as_ref()).map(drop)
+        let id = self.ledger.insert_image(&new, dir, &lr_path, hr_path.as_ref())?;
+        match input::read_text(self.path(&files::prompt_path(dir)?)) {
+            Ok(prompt) => self.ledger.set_prompt(id, &prompt_of(&prompt)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Registers the checkpoints of a run directory; returns their names.

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::ledger::{
     CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, NewRun, RunId, RunRow,
-    SplitChoice,
+    SplitChoice, prompt_of,
 };
 use super::{RelPath, Workspace, files};
 use crate::fs::hash;
@@ -86,6 +86,18 @@ impl Workspace {
         }
         self.write_files(&[(&hr, hr_png)])?;
         self.ledger.set_hr_path(id, &hr, source)
+    }
+
+    /// Says what is to be seen on images, for backbones that read it. Kept beside each image too, where a lost ledger finds it
+    /// again.
+    pub fn set_prompts(&self, prompts: &[(ImageId, String)]) -> Result<()> {
+        self.require_writable()?;
+        for (id, text) in prompts {
+            let prompt = prompt_of(text);
+            self.write_file(&files::prompt_path(&self.ledger.image(*id)?.dir)?, prompt.as_bytes())?;
+            self.ledger.set_prompt(*id, &prompt)?;
+        }
+        Ok(())
     }
 
     /// Saves candidates with their encoded PNG files, for instance those of one batch of seeds: either all of them are
@@ -172,7 +184,8 @@ impl Workspace {
     fn candidate_path(&self, new: &NewCandidate) -> Result<RelPath> {
         let image = self.ledger.image(new.image)?;
         let checkpoint = self.ledger.checkpoint(new.set.checkpoint)?;
-        files::candidate_path(&image.dir, &checkpoint.name, &new.set.sampler, new.seed)
+        let sampler = new.set.sampler.of_prompt(&image.prompt_hash);
+        files::candidate_path(&image.dir, &checkpoint.name, &sampler, new.seed)
     }
 
     fn write_image(&self, lr: &RelPath, lr_png: &[u8], hr: Option<(&RelPath, &[u8])>) -> Result<()> {

@@ -101,6 +101,8 @@ fn image(id: i64) -> ImageRow {
         hr_source_hash: None,
         fingerprint: None,
         source_fingerprint: None,
+        prompt: String::new(),
+        prompt_hash: "0".into(),
         added_at_secs: 0,
         file_missing: false,
     }

@@ -177,6 +177,15 @@ impl State {
     fn apply_change(&mut self, change: Change) {
         match change {
             Change::Images => (self.wants.library, self.wants.ranking) = (true, true),
+            Change::Prompts => {
+                self.wants.library = true;
+                self.wants.ranking = true;
+                self.wants.rankings.extend(self.rankings.keys().cloned());
+                // Groups and pictures are known by image and seed alone.
+                self.groups.clear();
+                self.pictures.clear();
+                self.maps = Maps::default();
+            }
             Change::Candidates(image) => {
                 self.wants.library = true;
                 if self.groups.contains_key(&image) {

@@ -68,7 +68,7 @@ impl Kind {
             Job::Open { .. } => Kind::Open,
             Job::SetRecipe(_) => Kind::SetRecipe,
             Job::Add(_) | Job::AddExample => Kind::Add,
-            Job::SetSplits(_) | Job::SetRemoved { .. } => Kind::Mark,
+            Job::SetSplits(_) | Job::SetPrompts(_) | Job::SetRemoved { .. } => Kind::Mark,
             Job::Judge { .. } => Kind::Judge,
             Job::Sample { .. } => Kind::Sample,
             Job::Score => Kind::Score,

@@ -27,7 +27,7 @@ pub struct Made {
 
 /// The reference's candidates of all images, or of `only` some, and their scores.
 pub fn of_reference(context: &mut Context, only: Option<&[ImageId]>) -> Result<Made> {
-    let (set, model) = sampling::reference(context)?;
+    let (set, model) = context.reference()?;
     let images = sampling::wanted(context, only)?;
     fill(context, &set, &model, &context.recipe.clone(), &images, "")
 }

@@ -31,7 +31,7 @@ impl Loaded {
 /// The checkpoint of `reference`, `RUN` (its best on the validation images, else its last) or `RUN@STEP`.
 pub fn load(context: &mut Context, name: &str) -> Result<Loaded> {
     if name == "reference" {
-        let (set, model) = super::sampling::reference(context)?;
+        let (set, model) = context.reference()?;
         return Ok(Loaded { id: set.checkpoint, name: name.into(), model, run: None, chosen: Chosen::Name });
     }
     let (row, chosen) = find(context, name)?;

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{checkpoints, curate, evaluate, sampling, seen};
+use super::{checkpoints, curate, evaluate, seen};
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
+use crate::engine::plan::{self, Sampling};
 use crate::engine::protocol::{Compared, Outcome};
 use crate::engine::ranking::Ranking;
 use crate::method::evaluation::{Comparison, Evaluation, ImageComparison};
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::report::{MetricSource, Provenance, Report};
-use crate::workspace::{CandidateSet, CheckpointId, RunId, Split};
+use crate::workspace::{CheckpointId, RunId, Split};
 
 /// Samples and scores what is missing and sets `b` against `a`.
 pub fn compare(context: &mut Context, names: [&str; 2], seeds: Option<usize>, on: On) -> Result<Outcome> {
@@ -57,8 +58,7 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
     };
     let recipe = evaluate::recipe_for(context, seeds);
     let provenance = provenance(context, &recipe, [before.id, after.id])?;
-    let (_, sampler) = sampling::sampler_of(&recipe)?;
-    let sets = [before.id, after.id].map(|checkpoint| CandidateSet { checkpoint, sampler: sampler.clone() });
+    let sets = [plan::candidates_of(before.id, &recipe)?, plan::candidates_of(after.id, &recipe)?];
     let report = Report { changes: comparison.changes(), comparison, provenance };
     Ok(Compared { report, images: images.iter().map(|image| image.id).collect(), sets })
 }
@@ -72,12 +72,11 @@ fn provenance(context: &Context, recipe: &Recipe, checkpoints: [CheckpointId; 2]
         .keys
         .into_iter()
         .map(|key| MetricSource { bounds: bounds.iter().find(|b| b.metric == key).map(|b| [b.min, b.max]), key });
-    let (_, sampler) = sampling::sampler_of(recipe)?;
     Ok(Provenance {
         program: format!("DP²O Studio {}", env!("CARGO_PKG_VERSION")),
         workspace: workspace.root().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         backbone: recipe.sampling.backbone.clone(),
-        sampler: sampler.to_string(),
+        sampler: Sampling::of(recipe)?.key.to_string(),
         device: context.models.device_name(),
         weights: [weights(checkpoints[0])?, weights(checkpoints[1])?],
         seeds: recipe.seeds(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{groups, sampling};
+use super::groups;
 use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
 use crate::engine::protocol::Change;
@@ -21,7 +21,7 @@ pub struct Curated {
 /// The ranking of the reference's candidates; freezes the bounds that are not frozen yet, fitted on them. Refused where an
 /// image lacks seeds, unless `allow_partial`.
 pub fn curate(context: &mut Context, allow_partial: bool) -> Result<Curated> {
-    let (set, _) = sampling::reference(context)?;
+    let (set, _) = context.reference()?;
     let (ranking, partial) = ranked(context, &set, allow_partial)?;
     freeze(context, &ranking.scores)?;
     Ok(Curated { ranking, partial })
@@ -34,7 +34,7 @@ pub fn of(context: &Context, set: &CandidateSet) -> Result<Ranking> {
 
 /// Freezes the reward bounds if they are not.
 pub fn ensure_bounds(context: &mut Context) -> Result<()> {
-    let (set, _) = sampling::reference(context)?;
+    let (set, _) = context.reference()?;
     match Scores::read(context.workspace()?, &set, &context.recipe, On::HeldOut, &context.store())?
         .lacks_bounds(&context.recipe)
     {

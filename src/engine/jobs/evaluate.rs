@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{candidates, sampling};
+use super::candidates;
 use crate::engine::context::Context;
 use crate::engine::models::Model;
+use crate::engine::plan;
 use crate::engine::ranking::{Ranking, Scores};
 use crate::method::evaluation::Evaluation;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
-use crate::workspace::{CandidateSet, CheckpointId, ImageRow};
+use crate::workspace::{CheckpointId, ImageRow};
 use crate::{Error, Result};
 
 /// The held-out images something is measured on; an error says how to get some.
@@ -63,8 +64,7 @@ pub fn ranked(
 ) -> Result<Ranking> {
     let images = images(context, on)?;
     let recipe = recipe_for(context, seeds);
-    let (_, sampler) = sampling::sampler_of(&recipe)?;
-    let set = CandidateSet { checkpoint, sampler };
+    let set = plan::candidates_of(checkpoint, &recipe)?;
     // A mean over fewer images or seeds than were asked for is another figure.
     candidates::fill(context, &set, model, &recipe, &images, stage)?.failed.check_in(stage)?;
     let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe, on, &context.store())?);

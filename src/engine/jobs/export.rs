@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{curate, sampling};
+use super::curate;
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
@@ -33,7 +33,7 @@ struct Row<'a> {
 /// Refused where `dir` has files already, unless `overwrite`.
 pub fn pairs(context: &mut Context, dir: &Path, allow_partial: bool, overwrite: bool) -> Result<Outcome> {
     output::check_empty_folder(dir, overwrite)?;
-    let (set, _) = sampling::reference(context)?;
+    let (set, _) = context.reference()?;
     let ranking = curate::curate(context, allow_partial)?.ranking;
     let workspace = context.workspace()?;
     ["w", "l", "lr"].iter().try_for_each(|sub| output::make_folder(dir.join(sub)))?;

@@ -3,8 +3,9 @@
 use super::leaks;
 use super::splits::Splits;
 use crate::Result;
+use crate::backbones::registry;
 use crate::engine::context::Context;
-use crate::engine::protocol::{Change, Outcome};
+use crate::engine::protocol::{Change, Level, Outcome};
 use crate::method::overrides::Verdict;
 use crate::workspace::{CandidateSet, ImageId, OverrideKind, PairOverride, SplitChoice};
 
@@ -17,6 +18,18 @@ pub fn set_splits(context: &mut Context, choices: &[(ImageId, SplitChoice)]) -> 
     let named = choices.iter().map(|(id, _)| *id);
     before.say_others(context, named.clone())?;
     leaks::warn(context, &named.collect())?;
+    Ok(Outcome::None)
+}
+
+/// Says what is to be seen on images.
+pub fn set_prompts(context: &mut Context, prompts: &[(ImageId, String)]) -> Result<Outcome> {
+    context.workspace()?.set_prompts(prompts)?;
+    context.changed(Change::Prompts);
+    let recipe = &context.recipe;
+    if !registry::card_of(&recipe.sampling.backbone)?.prompt {
+        let text = format!("prompts are kept, but {} reads none", recipe.sampling.backbone);
+        context.log(Level::Info, text);
+    }
     Ok(Outcome::None)
 }
 

@@ -12,11 +12,12 @@ mod images;
 mod leaks;
 mod open;
 mod pairs;
+mod prompts;
 mod report;
 mod round;
 mod run;
 mod same_run;
-pub(super) mod sampling;
+mod sampling;
 mod scoring;
 mod seen;
 mod sheet;
@@ -51,6 +52,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Add(images) => add::add(context, &images),
         Job::AddExample => add::add_example(context),
         Job::SetSplits(choices) => images::set_splits(context, &choices),
+        Job::SetPrompts(prompts) => images::set_prompts(context, &prompts),
         Job::SetRemoved { images, removed } => images::set_removed(context, &images, removed),
         Job::Judge { set, image, winner, loser, verdict } => {
             images::judge(context, &set, image, (winner, loser), verdict)

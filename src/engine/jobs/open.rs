@@ -57,14 +57,16 @@ pub fn open(context: &mut Context, dir: &Path, or_look: bool) -> Result<Outcome>
     if context.workspace()?.is_writable() { add::complete_example(context) } else { Ok(Outcome::None) }
 }
 
-/// Sets right what opening refuses. Candidates that no run made are taken for those of the preset's reference.
+/// Sets right what opening refuses. Candidates that no run made are taken for those of the recipe's reference, or of the
+/// preset's where the recipe cannot be read.
 pub fn repair(context: &mut Context, dir: &Path) -> Result<Outcome> {
     if context.writes(dir) {
         context.close_workspace();
         context.emit(Event::Closed);
     }
     let recipe = presets::preset(presets::DEFAULT)?;
-    let backbone = recipe.sampling.backbone.clone();
+    let kept = Workspace::recipe_left(dir).filter(|kept: &Recipe| kept.check_backbone().is_ok());
+    let backbone = kept.as_ref().unwrap_or(&recipe).sampling.backbone.clone();
     let weights_hash = context.models.reference(&backbone)?.weights_hash;
     let lines = Workspace::rebuild(dir, &NewReference { backbone, weights_hash }, &recipe.to_ron()?)?;
     Ok(Outcome::Repaired(lines))

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backbones::condition::Prompt;
 use crate::engine::ranking::Ranking;
-use crate::imaging::{Image, decode};
+use crate::imaging::{Image, SCALE, decode};
 use crate::method::trainer::{PairImages, Pairs};
 use crate::workspace::{CandidateSet, ImageId, Workspace};
 use crate::{Error, Result, input};
@@ -26,20 +27,27 @@ pub struct Line {
     pub loser: u64,
     /// HPO weight w.
     pub weight: f32,
+    /// The prompt that both were drawn under, by what it is known; empty where none is read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
 }
 
 /// The pairs of a ranking, in its order.
-pub fn of(ranking: &Ranking) -> Vec<Line> {
+pub fn of(workspace: &Workspace, ranking: &Ranking) -> Result<Vec<Line>> {
     let scores = &ranking.scores;
+    let images = if scores.set.sampler.reads_prompts() { workspace.ledger().images()? } else { Vec::new() };
+    let prompts: HashMap<ImageId, String> = images.into_iter().map(|image| (image.id, image.prompt_hash)).collect();
     let line = |group: usize, pair: &crate::method::curation::Pair| Line {
+        prompt: prompts.get(&scores.train.images[group]).cloned().unwrap_or_default(),
         image: scores.train.images[group].0,
         winner: scores.seeds[usize::from(pair.winner)],
         loser: scores.seeds[usize::from(pair.loser)],
         weight: pair.weight,
     };
-    (0..ranking.curation.len())
-        .flat_map(|group| ranking.curation.pairs_of(group).iter().map(move |pair| line(group, pair)))
-        .collect()
+    let lines = (0..ranking.curation.len())
+        .flat_map(|group| ranking.curation.pairs_of(group).iter().map(move |pair| (group, pair)))
+        .map(|(group, pair)| line(group, pair));
+    Ok(lines.collect())
 }
 
 /// One JSON object a line.
@@ -66,7 +74,10 @@ pub struct Loader {
     lines: Vec<Line>,
     /// Every file that a pair needs.
     lr: HashMap<i64, PathBuf>,
+    prompts: HashMap<i64, String>,
     candidates: HashMap<(i64, u64), PathBuf>,
+    /// Height and width of the largest LR image.
+    largest: [usize; 2],
     cache: HashMap<PathBuf, Arc<Image>>,
     cached_bytes: usize,
 }
@@ -74,13 +85,24 @@ pub struct Loader {
 impl Loader {
     /// The pairs `lines` of candidates of `set`. Errors: one of them is not there any more.
     pub fn new(workspace: &Workspace, set: &CandidateSet, lines: Vec<Line>) -> Result<Self> {
-        let (mut lr, mut candidates) = (HashMap::new(), HashMap::new());
+        let (mut lr, mut prompts, mut candidates) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut largest = [0, 0];
         for line in &lines {
             if lr.contains_key(&line.image) {
                 continue;
             }
             let id = ImageId(line.image);
-            lr.insert(line.image, workspace.path(&workspace.ledger().image(id)?.lr_path));
+            let row = workspace.ledger().image(id)?;
+            if !line.prompt.is_empty() && line.prompt != row.prompt_hash {
+                let name = row.name;
+                return Err(Error::invalid(format!(
+                    "the prompt of {name} is another now than its pairs'; train again"
+                )));
+            }
+            lr.insert(line.image, workspace.path(&row.lr_path));
+            prompts.insert(line.image, row.prompt);
+            let size = [row.lr_height_px as usize, row.lr_width_px as usize];
+            largest = if size[0] * size[1] > largest[0] * largest[1] { size } else { largest };
             for candidate in workspace.ledger().group(set, id)? {
                 candidates.insert((line.image, candidate.seed), workspace.path(&candidate.path));
             }
@@ -95,7 +117,12 @@ impl Loader {
                 }
             }
         }
-        Ok(Self { lines, lr, candidates, cache: HashMap::new(), cached_bytes: 0 })
+        Ok(Self { lines, lr, prompts, candidates, largest, cache: HashMap::new(), cached_bytes: 0 })
+    }
+
+    /// Height and width of the largest pair.
+    pub fn largest_px(&self) -> [usize; 2] {
+        self.largest.map(|side| side * SCALE)
     }
 
     fn image(&mut self, path: PathBuf) -> Result<Arc<Image>> {
@@ -133,7 +160,9 @@ impl Pairs for Loader {
         let Line { image, winner, loser, .. } = self.lines[pair];
         let lr = self.lr.get(&image).cloned();
         let lr = lr.ok_or_else(|| Error::invalid(format!("there is no image {image}")))?;
+        let prompt = self.prompts.get(&image).cloned().unwrap_or_default();
         Ok(PairImages {
+            prompt: Prompt { text: prompt, negative: String::new() },
             lr: (*self.image(lr)?).clone(),
             winner: self.candidate(image, winner)?,
             loser: self.candidate(image, loser)?,

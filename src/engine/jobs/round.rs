@@ -11,7 +11,9 @@ use std::time::Instant;
 use super::evaluate;
 use super::pairs::Loader;
 use crate::engine::context::Context;
+use crate::engine::memory_plan;
 use crate::engine::models::Model;
+use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Event, Level};
 use crate::method::evaluation::Evaluation;
@@ -54,7 +56,13 @@ impl Round<'_> {
         settings.seed = settings.seed.wrapping_add(u64::from(self.round) << 32);
         let backbone = self.reference.backbone.as_ref();
         let mut trainer =
-            Trainer::new(backbone, &self.reference.params, &self.start.params, settings.clone(), pairs.len())?;
+            Trainer::new(backbone, &self.reference.params, &self.start.params, settings.clone(), pairs.len())?
+                .told(Sampling::of(&self.context.recipe)?.told());
+        if self.reference.params.device().is_cpu()
+            && let Some(doubt) = memory_plan::doubt_of_step(&settings, backbone, pairs.largest_px())
+        {
+            self.context.log(Level::Warning, doubt);
+        }
         self.restore(&mut trainer)?;
         ledger.rewind_run(self.run.id, trainer.step_number() as u32)?;
         ledger.set_run_state(self.run.id, RunState::Running, None)?;

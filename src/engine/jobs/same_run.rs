@@ -1,9 +1,9 @@
 //! Whether a run is the one that training now would be: what [`resume`] compares of its recipe, its place among the rounds,
 //! and its pairs.
 
-use super::sampling::sampler_of;
 use crate::Result;
 use crate::engine::context::Context;
+use crate::engine::plan::Sampling;
 use crate::engine::protocol::Level;
 use crate::fs::hash;
 use crate::method::recipe::Recipe;
@@ -41,7 +41,7 @@ pub fn why_another(
         whys.push(resume::in_words(&differing, &began, recipe));
     }
     // Tiles may follow from the memory budget, which is not a setting that makes another run by itself.
-    let [then, now] = [&began, recipe].map(|recipe| sampler_of(recipe).ok().map(|(_, sampler)| sampler.to_string()));
+    let [then, now] = [&began, recipe].map(|recipe| Sampling::of(recipe).ok().map(|sampling| sampling.key.to_string()));
     if let (true, Some(then), Some(now)) = (differing.is_empty() && then != now, then, now) {
         whys.push(format!("its candidates are those of {then}, not of {now}"));
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::round::{Ended, Round};
-use super::{candidates, checkpoints, curate, pairs, same_run, sampling};
+use super::{candidates, checkpoints, curate, pairs, same_run};
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::models::Model;
@@ -44,7 +44,7 @@ pub struct Trained {
 /// Trains all rounds.
 pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) -> Result<Trained> {
     say_what_is_not_evaluated(context)?;
-    let (mut set, original) = sampling::reference(context)?;
+    let (mut set, original) = context.reference()?;
     let curate::Curated { mut ranking, mut partial } = curate::curate(context, allow_partial)?;
     let pairs = ranking.curation.pairs().len();
     let (mut reference, mut start, mut start_id) = (original.clone(), original.clone(), set.checkpoint);
@@ -112,7 +112,7 @@ fn run_for(
 ) -> Result<RunRow> {
     let workspace = context.workspace()?;
     let ledger = workspace.ledger();
-    let lines = pairs::to_text(&pairs::of(ranking))?;
+    let lines = pairs::to_text(&pairs::of(workspace, ranking)?)?;
     let is_of_round = |run: &RunRow| run.round == round && (round == 0 || run.parent == parent);
     let known = match name {
         Name::Asked(name) => ledger.run_by_name(&name_of(name, round))?.into_iter().collect(),

@@ -4,17 +4,27 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, Row, named_params};
 
-use super::{CandidateId, CheckpointId, ImageId, Ledger, execute, now_secs, rows, seed_from_sql, seed_to_sql};
+use super::{
+    CandidateId, CheckpointId, ImageId, ImageRow, Ledger, execute, now_secs, rows, seed_from_sql, seed_to_sql,
+};
 use crate::Result;
 use crate::workspace::files::{RelPath, SamplerKey};
 
-/// Candidates are compared within one checkpoint and one way of sampling it.
+/// Candidates are compared within one checkpoint and one way of sampling it. Where that reads prompts, they are those of the
+/// prompt that each image has now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CandidateSet {
     /// The weights.
     pub checkpoint: CheckpointId,
     /// The sampler's settings.
     pub sampler: SamplerKey,
+}
+
+impl CandidateSet {
+    /// The set's candidates of an image under the prompt that `image` has, whatever it may have by now.
+    pub fn of_prompt(&self, image: &ImageRow) -> Self {
+        Self { sampler: self.sampler.of_prompt(&image.prompt_hash), ..self.clone() }
+    }
 }
 
 /// A candidate about to be saved.
@@ -70,28 +80,44 @@ pub struct MissingSeeds {
     pub seeds: Vec<u64>,
 }
 
-/// Candidates that can be used: their file is there and their image is not removed.
-pub(super) const USABLE: &str = "candidates JOIN images ON images.id = image_id
-    WHERE checkpoint_id = ?1 AND sampler = ?2 AND candidates.file_missing = 0 AND images.removed = 0";
+/// Candidates of a set: of ?1 the checkpoint, of ?2 the sampler.
+pub(super) fn of_set(set: &CandidateSet) -> &'static str {
+    match set.sampler.reads_prompts() {
+        // CROSS JOIN keeps SQLite from starting at the candidates, whose sampler it does not know yet.
+        true => {
+            "images CROSS JOIN candidates ON images.id = image_id
+    WHERE checkpoint_id = ?1 AND sampler = ?2 || images.prompt_hash AND candidates.file_missing = 0"
+        }
+        false => {
+            "candidates JOIN images ON images.id = image_id
+    WHERE checkpoint_id = ?1 AND sampler = ?2 AND candidates.file_missing = 0"
+        }
+    }
+}
+
+/// Those that can be used: their file is there and their image is not removed.
+pub(super) fn usable(set: &CandidateSet) -> String {
+    format!("{} AND images.removed = 0", of_set(set))
+}
 
 impl Ledger {
     /// The group of one image, by seed.
     pub fn group(&self, set: &CandidateSet, image: ImageId) -> Result<Vec<CandidateRow>> {
-        let sql = format!("SELECT {COLUMNS} FROM {USABLE} AND image_id = ?3 ORDER BY seed");
+        let sql = format!("SELECT {COLUMNS} FROM {} AND image_id = ?3 ORDER BY seed", usable(set));
         let key = (set.checkpoint, &set.sampler, image);
         self.read(|conn| rows(conn, &sql, key, CandidateRow::from_row))
     }
 
     /// All groups, by image and seed.
     pub fn candidates(&self, set: &CandidateSet) -> Result<Vec<CandidateRow>> {
-        let sql = format!("SELECT {COLUMNS} FROM {USABLE} ORDER BY image_id, seed");
+        let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY image_id, seed", usable(set));
         let key = (set.checkpoint, &set.sampler);
         self.read(|conn| rows(conn, &sql, key, CandidateRow::from_row))
     }
 
     /// How many candidates each image has; images without any are left out.
     pub fn group_sizes(&self, set: &CandidateSet) -> Result<HashMap<ImageId, u32>> {
-        let sql = format!("SELECT image_id, count(*) FROM {USABLE} GROUP BY image_id");
+        let sql = format!("SELECT image_id, count(*) FROM {} GROUP BY image_id", usable(set));
         let key = (set.checkpoint, &set.sampler);
         self.read(|conn| {
             let sizes = rows(conn, &sql, key, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -126,11 +152,10 @@ impl Ledger {
         images: &[ImageId],
         seeds: &[u64],
     ) -> Result<Vec<MissingSeeds>> {
-        let sql = "SELECT image_id, seed FROM candidates
-            WHERE checkpoint_id = ?1 AND sampler = ?2 AND file_missing = 0";
+        let sql = format!("SELECT image_id, seed FROM {}", of_set(set));
         let key = (set.checkpoint, &set.sampler);
         let present: HashSet<(ImageId, u64)> = self
-            .read(|conn| rows(conn, sql, key, |row| Ok((row.get(0)?, seed_from_sql(row.get(1)?)))))?
+            .read(|conn| rows(conn, &sql, key, |row| Ok((row.get(0)?, seed_from_sql(row.get(1)?)))))?
             .into_iter()
             .collect();
         let missing = images.iter().filter_map(|&image| {
@@ -149,11 +174,23 @@ impl Ledger {
         new: impl IntoIterator<Item = (&'a NewCandidate, &'a RelPath)>,
     ) -> Result<Vec<CandidateId>> {
         let now = now_secs();
-        self.write(|conn| new.into_iter().map(|(new, path)| insert_candidate(conn, new, path, now)).collect())
+        self.write(|conn| {
+            let insert = |(new, path): (&NewCandidate, _)| {
+                let sampler = self.sampler_of(&new.set, new.image)?;
+                insert_candidate(conn, new, &sampler, path, now)
+            };
+            new.into_iter().map(insert).collect()
+        })
     }
 }
 
-fn insert_candidate(conn: &Connection, new: &NewCandidate, path: &RelPath, now: i64) -> Result<CandidateId> {
+fn insert_candidate(
+    conn: &Connection,
+    new: &NewCandidate,
+    sampler: &SamplerKey,
+    path: &RelPath,
+    now: i64,
+) -> Result<CandidateId> {
     let sql = "INSERT INTO candidates (checkpoint_id, sampler, image_id, seed, path, seconds, added_at_secs)
         VALUES (:checkpoint, :sampler, :image, :seed, :path, :seconds, :now)
         ON CONFLICT (checkpoint_id, sampler, image_id, seed) DO UPDATE SET path = excluded.path,
@@ -162,7 +199,7 @@ fn insert_candidate(conn: &Connection, new: &NewCandidate, path: &RelPath, now: 
     let id = conn.prepare_cached(sql)?.query_row(
         named_params! {
             ":checkpoint": new.set.checkpoint,
-            ":sampler": new.set.sampler,
+            ":sampler": sampler,
             ":image": new.image,
             ":seed": seed_to_sql(new.seed),
             ":path": path,

@@ -73,6 +73,10 @@ pub struct ImageRow {
     pub fingerprint: Option<u64>,
     /// See [`NewImage::source_fingerprint`].
     pub source_fingerprint: Option<u64>,
+    /// What is said of it, for backbones that read it.
+    pub prompt: String,
+    /// By what candidates of that prompt are known.
+    pub prompt_hash: String,
     /// Seconds since 1970 UTC.
     pub added_at_secs: i64,
     /// One of its files was gone when the workspace was opened.
@@ -99,6 +103,8 @@ impl ImageRow {
             hr_source_hash: row.get("hr_source_hash")?,
             fingerprint: row.get::<_, Option<i64>>("fingerprint")?.map(|bits| bits as u64),
             source_fingerprint: row.get::<_, Option<i64>>("source_fingerprint")?.map(|bits| bits as u64),
+            prompt: row.get("prompt")?,
+            prompt_hash: row.get("prompt_hash")?,
             added_at_secs: row.get("added_at_secs")?,
             file_missing: row.get("file_missing")?,
         })

@@ -22,6 +22,7 @@ mod ids;
 mod images;
 mod metric_keys;
 mod overrides;
+mod prompts;
 mod read_only;
 #[cfg(test)]
 mod run_tests;
@@ -47,6 +48,7 @@ pub(super) use file_rows::{FileCheck, FileRow};
 pub use ids::{CandidateId, CheckpointId, ImageId, RunId};
 pub use images::{ImageRow, NewImage};
 pub use overrides::{OverrideKind, PairOverride};
+pub use prompts::prompt_of;
 pub use runs::{NewRun, PARTIAL, RunRow, RunState};
 pub use schema::LEDGER_VERSION;
 pub use scores::{MissingScores, NewScore, ScoreTable, ScoredCandidate};

@@ -45,9 +45,13 @@ impl PairOverride {
 impl Ledger {
     /// All decisions about the pairs of a set, by image.
     pub fn overrides(&self, set: &CandidateSet) -> Result<Vec<PairOverride>> {
-        let sql = "SELECT * FROM pair_overrides WHERE checkpoint_id = ?1 AND sampler = ?2 ORDER BY image_id, rowid";
+        let of_prompt = if set.sampler.reads_prompts() { "|| images.prompt_hash" } else { "" };
+        let sql = format!(
+            "SELECT pair_overrides.* FROM pair_overrides JOIN images ON images.id = image_id
+            WHERE checkpoint_id = ?1 AND sampler = ?2 {of_prompt} ORDER BY image_id, pair_overrides.rowid"
+        );
         let key = (set.checkpoint, &set.sampler);
-        self.read(|conn| rows(conn, sql, key, PairOverride::from_row))
+        self.read(|conn| rows(conn, &sql, key, PairOverride::from_row))
     }
 
     /// Records a decision; returns the earlier one about the same two candidates, which it replaces (to undo it).
@@ -59,7 +63,7 @@ impl Ledger {
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let values = (
                 set.checkpoint,
-                &set.sampler,
+                ledger.sampler_of(set, new.image)?,
                 new.image,
                 seed_to_sql(new.winner_seed),
                 seed_to_sql(new.loser_seed),
@@ -82,7 +86,7 @@ impl Ledger {
         // The expressions of the index, which names a pair whichever of the two wins.
         let sql = "DELETE FROM pair_overrides WHERE checkpoint_id = ?1 AND sampler = ?2 AND image_id = ?3
             AND min(winner_seed, loser_seed) = ?4 AND max(winner_seed, loser_seed) = ?5 RETURNING *";
-        let key = (set.checkpoint, &set.sampler, image, a.min(b), a.max(b));
+        let key = (set.checkpoint, self.sampler_of(set, image)?, image, a.min(b), a.max(b));
         self.write(|conn| first(conn, sql, key, PairOverride::from_row))
     }
 }

@@ -10,8 +10,12 @@ use rusqlite::Connection;
 use crate::{Error, Result};
 
 /// The migrations in order: number `i` (from 0) leads from version `i` to version `i + 1`.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql"), include_str!("schema/v3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/v1.sql"),
+    include_str!("schema/v2.sql"),
+    include_str!("schema/v3.sql"),
+    include_str!("schema/v4.sql"),
+];
 
 /// Version of the ledgers this program writes.
 pub const LEDGER_VERSION: u32 = MIGRATIONS.len() as u32;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, Params};
 
-use super::candidates::{COLUMNS, USABLE};
+use super::candidates::{COLUMNS, usable};
 use super::metric_keys::ensure_device;
 use super::{CandidateId, CandidateRow, CandidateSet, ImageId, Ledger, execute, rows, seed_from_sql};
 use crate::iqa::{Kind, MetricKey};
@@ -77,6 +77,9 @@ impl ScoreTable {
     }
 }
 
+/// Of the usable candidates those of one image, ?3.
+const OF_IMAGE: &str = " AND image_id = ?3";
+
 impl Ledger {
     /// Records scores computed on `device`, all or none; a metric's earlier score of the same candidate is replaced.
     pub fn record_scores(&self, device: &str, metrics: &[MetricKey], new: &[NewScore]) -> Result<()> {
@@ -98,19 +101,19 @@ impl Ledger {
     /// The scores of one group.
     pub fn group_scores(&self, set: &CandidateSet, image: ImageId, metrics: &[MetricKey]) -> Result<ScoreTable> {
         let params = (set.checkpoint, &set.sampler, image);
-        self.read(|conn| read_table(conn, "AND image_id = ?3", params, metrics))
+        self.read(|conn| read_table(conn, &(usable(set) + OF_IMAGE), params, metrics))
     }
 
     /// The scores of all groups.
     pub fn scores(&self, set: &CandidateSet, metrics: &[MetricKey]) -> Result<ScoreTable> {
         let params = (set.checkpoint, &set.sampler);
-        self.read(|conn| read_table(conn, "", params, metrics))
+        self.read(|conn| read_table(conn, &usable(set), params, metrics))
     }
 
     /// What is still to be scored so that every candidate has a score of each metric, by image and seed. Images without an
     /// HR image are no business of full-reference metrics.
     pub fn missing_scores(&self, set: &CandidateSet, wanted: &[(MetricKey, Kind)]) -> Result<Vec<MissingScores>> {
-        self.read(|conn| read_missing(conn, "", (set.checkpoint, &set.sampler), wanted))
+        self.read(|conn| read_missing(conn, &usable(set), (set.checkpoint, &set.sampler), wanted))
     }
 
     /// [`Ledger::missing_scores`] of the candidates of one image.
@@ -121,27 +124,25 @@ impl Ledger {
         wanted: &[(MetricKey, Kind)],
     ) -> Result<Vec<MissingScores>> {
         let params = (set.checkpoint, &set.sampler, image);
-        self.read(|conn| read_missing(conn, "AND image_id = ?3", params, wanted))
+        self.read(|conn| read_missing(conn, &(usable(set) + OF_IMAGE), params, wanted))
     }
 }
 
 fn read_missing(
     conn: &Connection,
-    filter: &str,
+    usable: &str,
     params: impl Params + Clone,
     wanted: &[(MetricKey, Kind)],
 ) -> Result<Vec<MissingScores>> {
     let ids = wanted.iter().map(|(metric, _)| metric.find(conn)).collect::<Result<Vec<_>>>()?;
-    let sql = format!(
-        "SELECT {COLUMNS}, images.hr_path IS NOT NULL AS has_hr FROM {USABLE} {filter} ORDER BY image_id, seed"
-    );
+    let sql = format!("SELECT {COLUMNS}, images.hr_path IS NOT NULL AS has_hr FROM {usable} ORDER BY image_id, seed");
     let candidates =
         rows(conn, &sql, params.clone(), |row| Ok((CandidateRow::from_row(row)?, row.get::<_, bool>("has_hr")?)))?;
     let width = wanted.len();
     let mut present = vec![false; candidates.len() * width];
     for_each_score(
         conn,
-        filter,
+        usable,
         params,
         &ids,
         candidates.iter().map(|(candidate, _)| candidate.id),
@@ -158,12 +159,12 @@ fn read_missing(
 
 fn read_table(
     conn: &Connection,
-    filter: &str,
+    usable: &str,
     params: impl Params + Clone,
     metrics: &[MetricKey],
 ) -> Result<ScoreTable> {
     let ids = metrics.iter().map(|metric| metric.find(conn)).collect::<Result<Vec<_>>>()?;
-    let sql = format!("SELECT candidates.id, image_id, seed FROM {USABLE} {filter} ORDER BY image_id, seed");
+    let sql = format!("SELECT candidates.id, image_id, seed FROM {usable} ORDER BY image_id, seed");
     let candidates = rows(conn, &sql, params.clone(), |row| {
         Ok(ScoredCandidate { id: row.get(0)?, image: row.get(1)?, seed: seed_from_sql(row.get(2)?) })
     })?;
@@ -171,7 +172,7 @@ fn read_table(
     let mut values = vec![f64::NAN; candidates.len() * width];
     for_each_score(
         conn,
-        filter,
+        usable,
         params,
         &ids,
         candidates.iter().map(|candidate| candidate.id),
@@ -186,7 +187,7 @@ fn read_table(
 /// Both lists come in the same order, so that one walk matches them: no map of a hundred thousand candidates.
 fn for_each_score(
     conn: &Connection,
-    filter: &str,
+    usable: &str,
     params: impl Params,
     metric_ids: &[Option<i64>],
     candidates: impl Iterator<Item = CandidateId>,
@@ -201,7 +202,7 @@ fn for_each_score(
     }
     // CROSS JOIN keeps SQLite from starting at the scores.
     let sql = format!(
-        "SELECT candidate_id, scorer_id, value FROM (SELECT candidates.id AS candidate_id, image_id, seed FROM {USABLE} {filter}
+        "SELECT candidate_id, scorer_id, value FROM (SELECT candidates.id AS candidate_id, image_id, seed FROM {usable}
             ORDER BY image_id, seed) CROSS JOIN scores USING (candidate_id)"
     );
     let mut statement = conn.prepare_cached(&sql)?;

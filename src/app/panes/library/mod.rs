@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use egui::accesskit::Role;
-use egui::{Align, Align2, ComboBox, Layout, Modifiers, Rect, Response, RichText, ScrollArea, Sense, Stroke};
+use egui::{Align, Align2, ComboBox, Id, Key, Layout, Modifiers, Rect, Response, RichText, ScrollArea, Sense, Stroke};
 use egui::{StrokeKind, TextEdit, TextStyle, Ui, pos2, vec2};
 
 use crate::app::actions::{Action, Cx, Pane};
@@ -17,8 +17,9 @@ use crate::app::state::State;
 use crate::app::state::pictures::fit;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
+use crate::backbones::registry;
 use crate::engine::protocol::{Library, Source};
-use crate::workspace::{ImageId, ImageRow, Split};
+use crate::workspace::{ImageId, ImageRow, Split, prompt_of};
 
 use crate::app::state::rewards::RewardView;
 use order::{Show, SortBy, sorted};
@@ -229,11 +230,11 @@ impl LibraryPane {
         if response.secondary_clicked() && !is_selected {
             select(cx.state, images, index, Modifiers::NONE);
         }
-        context_menu(&response, cx);
+        context_menu(&response, cx, &image);
     }
 }
 
-fn context_menu(response: &Response, cx: &mut Cx) {
+fn context_menu(response: &Response, cx: &mut Cx, image: &ImageRow) {
     response.context_menu(|ui| {
         for id in [
             CommandId::GenerateSelected,
@@ -248,7 +249,33 @@ fn context_menu(response: &Response, cx: &mut Cx) {
                 cx.run(id);
             }
         }
+        if reads_prompts(cx.state) {
+            ui.separator();
+            prompt_ui(ui, cx, image);
+        }
     });
+}
+
+/// Whether the recipe's backbone reads what is said of images.
+fn reads_prompts(state: &State) -> bool {
+    registry::card_of(&state.recipe.edited.sampling.backbone).is_ok_and(|card| card.prompt)
+}
+
+/// The prompt of the selected images, as it is typed; Enter takes it.
+fn prompt_ui(ui: &mut Ui, cx: &mut Cx, image: &ImageRow) {
+    let typed = Id::unique(("prompt", image.id.0));
+    let mut text = ui.data(|data| data.get_temp(typed)).unwrap_or_else(|| image.prompt.clone());
+    let edit = TextEdit::singleline(&mut text).hint_text("what is to be seen").desired_width(220.0);
+    let response = ui.add(edit).on_hover_text("Prompt of the selected images; Enter takes it");
+    widgets::name(&response, Role::TextInput, "Prompt");
+    if response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter)) {
+        let images = cx.state.selection.images.iter().copied().collect();
+        cx.act(Action::SetPrompt { images, prompt: prompt_of(&text) });
+        ui.data_mut(|data| data.remove::<String>(typed));
+        ui.close();
+    } else if response.changed() {
+        ui.data_mut(|data| data.insert_temp(typed, text));
+    }
 }
 
 /// Selects an image; with Ctrl one more or one less, with Shift all up to it.
@@ -341,6 +368,9 @@ fn details_ui(ui: &mut Ui, state: &State, image: &ImageRow) {
     if let Some(stats) = state.rewards.as_ref().and_then(|rewards| rewards.stats(image.id)) {
         let (mean, sigma) = (format::reward(stats.mean), format::reward(stats.sigma));
         line(format!("{} scored, mean reward {mean}, spread σ {sigma}", format::counted(stats.scored, "candidate")));
+    }
+    if !image.prompt.is_empty() {
+        line(format!("Prompt: {}", image.prompt));
     }
     let rule = if image.split_by_rule { ", by rule" } else { "" };
     line(match image.split {

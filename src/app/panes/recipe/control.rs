@@ -40,7 +40,7 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, know
                     let off = ui.add_enabled_ui(false, |ui| control_ui(ui, field, recipe, preset, known));
                     // A control that is off says nothing of itself.
                     let over = ui.interact(off.response.rect, ui.scope_id().with(("idle", field.key)), Sense::hover());
-                    over.on_hover_ui(|ui| explain_idle(ui, field, preset, why));
+                    over.on_hover_ui(|ui| explain_idle(ui, field, preset, &why));
                     None
                 }
             };

@@ -33,7 +33,7 @@ const SECTIONS: [(&str, &str, bool); 7] = [
 const RARE: [&str; 19] = [
     "data.unverified_weights",
     "sampling.first_seed",
-    "sampling.method",
+    "sampling.solver",
     "sampling.guidance",
     "sampling.negative_prompt",
     "sampling.color_fix",
@@ -246,7 +246,7 @@ fn label_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, wi
     let height = ui.spacing().interact_size.y;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(width, height), egui::Sense::hover());
     let idle = recipe.why_idle(field.key);
-    let color = match (idle, is_changed) {
+    let color = match (&idle, is_changed) {
         (Some(_), _) => p.text_faint,
         (None, true) => p.text,
         (None, false) => p.text_weak,
@@ -255,7 +255,7 @@ fn label_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, wi
     let text = egui::Rect::from_min_max(rect.min + egui::vec2(10.0, 0.0), rect.max);
     widgets::paint_text(ui, text, egui::Align2::LEFT_CENTER, field.label, font, color);
     response.on_hover_ui(|ui| match idle {
-        Some(why) => explain_idle(ui, field, preset, why),
+        Some(why) => explain_idle(ui, field, preset, &why),
         None => explain(ui, field, preset),
     });
     if !is_changed {

@@ -19,6 +19,7 @@ mod write;
 mod tests;
 
 use super::leaks;
+use super::prompts::Listed;
 use super::splits::Splits;
 use crate::degrade::Degradation;
 use crate::engine::added::Added;
@@ -50,6 +51,7 @@ pub fn add(context: &mut Context, request: &AddImages) -> Result<Outcome> {
         crop_px: request.crop_px,
         crops: request.crops.max(1),
         degradation: degradation.clone(),
+        prompts: request.prompts.as_deref().map(Listed::read).transpose()?.unwrap_or_default(),
     };
     let pairs = request.pairs.as_deref().map(pairs_file::read).transpose()?.unwrap_or_default();
     let collected = Collected::of(&request.paths, request.recursive);
@@ -262,7 +264,8 @@ fn photographs(context: &mut Context, data: &Data) -> Result<Outcome> {
             if share > 0 {
                 let degradation = data.degradation.clone();
                 let split = if held_out { SplitChoice::ByRule } else { SplitChoice::default() };
-                let options = Options { split, crop_px: data.crop_px, crops: share, degradation };
+                let prompts = Listed::default();
+                let options = Options { split, crop_px: data.crop_px, crops: share, degradation, prompts };
                 Writer { context, options: &options, added: &mut added }.hr(&incoming)?;
             }
             context.advance(&mut meter, 1);

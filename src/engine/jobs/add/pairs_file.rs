@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::input::table::cells;
 use crate::{Error, Result, input};
 
 /// The LR and HR file of a pair.
@@ -67,42 +68,6 @@ fn json_line(line: &str) -> Result<[String; 2], String> {
     }
     let [lr, hr] = found;
     Ok([lr.ok_or("no text `lr`")?, hr.ok_or("no text `hr`")?])
-}
-
-/// The cells of a line of CSV (RFC 4180): commas, and quotes around cells that hold some.
-fn cells(line: &str) -> Result<Vec<String>, String> {
-    let mut cells = Vec::new();
-    let mut left = line.trim();
-    loop {
-        let after = match left.trim_start().strip_prefix('"') {
-            None => {
-                let end = left.find(',').unwrap_or(left.len());
-                cells.push(left[..end].trim().to_owned());
-                &left[end..]
-            }
-            Some(quoted) => {
-                let mut cell = String::new();
-                let mut rest = quoted;
-                loop {
-                    let end = rest.find('"').ok_or("a quote is not closed")?;
-                    cell += &rest[..end];
-                    rest = &rest[end + 1..];
-                    match rest.strip_prefix('"') {
-                        Some(more) => rest = more,
-                        None => break,
-                    }
-                    cell.push('"');
-                }
-                cells.push(cell);
-                rest.trim_start()
-            }
-        };
-        match after.strip_prefix(',') {
-            Some(next) => left = next,
-            None if after.is_empty() => return Ok(cells),
-            None => return Err("text after a closing quote".into()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use super::sides::{Here, hr_hash};
 use crate::degrade::{Degradation, degrade};
 use crate::engine::added::Added;
 use crate::engine::context::Context;
+use crate::engine::jobs::prompts::Listed;
 use crate::fs::hash;
 use crate::imaging::crop;
 use crate::imaging::quantize::quantized;
 use crate::imaging::{Image, SCALE, decode, encode};
-use crate::workspace::{ImageRow, NewImage, SplitChoice, Workspace};
+use crate::workspace::{ImageId, ImageRow, NewImage, SplitChoice, Workspace};
 use crate::{Error, Result};
 
 /// What is made of pictures.
@@ -21,6 +22,7 @@ pub struct Options {
     pub crop_px: usize,
     pub crops: usize,
     pub degradation: String,
+    pub prompts: Listed,
 }
 
 /// Writes, and keeps account of it.
@@ -70,7 +72,8 @@ impl Writer<'_> {
                 degradation: Some(serde_json::to_string(&applied).map_err(Error::invalid)?),
                 ..self.new_image(hr, part.name, variant, &lr)
             };
-            self.workspace()?.add_image(&new, &encode::png_bytes(&lr)?, Some(&encode::png_bytes(&pixels)?))?;
+            let id = self.workspace()?.add_image(&new, &encode::png_bytes(&lr)?, Some(&encode::png_bytes(&pixels)?))?;
+            self.say(id, &[hr])?;
             count.new += 1;
         }
         self.added.made += count.new;
@@ -90,7 +93,8 @@ impl Writer<'_> {
             let pixels = lr_part(&lr.image, part.crop)?;
             decode::check_x4(pixels.width(), pixels.height())?;
             let new = self.new_image(lr, part.name, variant, &pixels);
-            self.workspace()?.add_image(&new, &encode::png_bytes(&pixels)?, None)?;
+            let id = self.workspace()?.add_image(&new, &encode::png_bytes(&pixels)?, None)?;
+            self.say(id, &[lr])?;
             count.new += 1;
         }
         self.count(&lr.source, count);
@@ -113,7 +117,9 @@ impl Writer<'_> {
             let hr_pixels = quantized(&hr_part(&hr.image, part.crop)?);
             let hr_source_hash = Some(hr.hash.clone());
             let new = NewImage { hr_source_hash, split, ..self.new_image(lr, part.name, variant, &pixels) };
-            self.workspace()?.add_image(&new, &encode::png_bytes(&pixels)?, Some(&encode::png_bytes(&hr_pixels)?))?;
+            let (lr_png, hr_png) = (encode::png_bytes(&pixels)?, encode::png_bytes(&hr_pixels)?);
+            let id = self.workspace()?.add_image(&new, &lr_png, Some(&hr_png))?;
+            self.say(id, &[lr, hr])?;
             count.new += usize::from(here.is_none());
             joined += 1;
         }
@@ -150,7 +156,8 @@ impl Writer<'_> {
             let hr_png = std::fs::read(&path).map_err(|e| Error::file(&path, e))?;
             let hr_source_hash = hr_hash.clone();
             let new = NewImage { hr_source_hash, split, ..self.new_image(lr, part.name, variant, &pixels) };
-            self.workspace()?.add_image(&new, &encode::png_bytes(&pixels)?, Some(&hr_png))?;
+            let id = self.workspace()?.add_image(&new, &encode::png_bytes(&pixels)?, Some(&hr_png))?;
+            self.say(id, &[lr])?;
             count.new += 1;
         }
         self.added.pairs += count.new;
@@ -199,6 +206,22 @@ impl Writer<'_> {
         }
         ledger.atomically(|ledger| made.iter().try_for_each(|row| ledger.set_removed(row.id, true)))?;
         self.added.replaced.push(first.source.clone());
+        Ok(())
+    }
+
+    /// Notes what is said of the first of some pictures of an image of which something is.
+    fn say(&mut self, id: ImageId, of: &[&Incoming]) -> Result<()> {
+        for incoming in of {
+            match self.options.prompts.of(Path::new(&incoming.source)) {
+                Ok(Some(prompt)) => {
+                    self.added.prompts += usize::from(!prompt.is_empty());
+                    return self.workspace()?.set_prompts(&[(id, prompt)]);
+                }
+                Ok(None) => {}
+                // A text beside a picture may be anything.
+                Err(error) => self.added.notes.push(format!("{error}; not taken as a prompt")),
+            }
+        }
         Ok(())
     }
 

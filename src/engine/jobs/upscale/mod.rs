@@ -9,9 +9,9 @@ mod task;
 
 use std::path::{Path, PathBuf};
 
-use super::sampling::sampler_of;
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
+use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Level, Outcome, Upscale};
 use crate::imaging::{output, stems};
@@ -34,10 +34,10 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
             (reference.model, reference.weights_hash, format!("the embedded {backbone}"))
         }
     };
-    let (sampling, sampler) = sampler_of(recipe)?;
+    let sampling = Sampling::of(recipe)?;
     let (best_of, out) = (request.best_of, request.out.as_path());
-    let sampler = sampler.to_string();
-    let shared = Shared { recipe, model, weights, weights_name, sampling, sampler, best_of, out };
+    let shared =
+        Shared { recipe, model, weights, weights_name, sampling, prompt: request.prompt.as_deref(), best_of, out };
 
     let pictures = without_repeats(context, &request.images);
     let mut failed = Failures::of(pictures.len());

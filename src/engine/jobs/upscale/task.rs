@@ -6,17 +6,19 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::best::Best;
-use crate::backbones::condition::{Condition, Prompt};
+use crate::backbones::condition::Condition;
 use crate::backbones::field::StateMemory;
 use crate::engine::context::Context;
-use crate::engine::jobs::sampling::Sampling;
+use crate::engine::jobs::prompts::beside;
 use crate::engine::memory_plan::Plan;
 use crate::engine::models::Model;
+use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::fs::hash;
 use crate::imaging::rows::Rows;
 use crate::imaging::{Image, SCALE, decode, encode};
 use crate::method::recipe::Recipe;
+use crate::workspace::prompt_of;
 use crate::{Error, Result};
 
 /// Keyword of the text in an output that says how it was made.
@@ -31,7 +33,8 @@ pub struct Shared<'r> {
     /// What the weights are called.
     pub weights_name: String,
     pub sampling: Sampling,
-    pub sampler: String,
+    /// What is said of every picture; `None` is what lies beside each.
+    pub prompt: Option<&'r str>,
     pub best_of: bool,
     pub out: &'r Path,
 }
@@ -41,6 +44,8 @@ pub struct Task {
     pub picture: PathBuf,
     pub outputs: Vec<Output>,
     size: (usize, usize),
+    /// What is said of it, where the backbone reads that.
+    prompt: String,
     plan: Plan,
     /// Tiles that the network sees for one seed.
     tiles: usize,
@@ -74,6 +79,8 @@ struct Made<'a> {
     sampler: &'a str,
     source: &'a str,
     seeds: &'a [u64],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    prompt: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     best_of: Option<&'a str>,
 }
@@ -96,12 +103,18 @@ impl Task {
         let fastest = || context.models.fastest_pixels(&shared.model);
         let plan = shared.sampling.plan(&shared.model, (width, height), fastest)?;
         let source = hash::hash_file(picture)?;
+        let prompt = match (backbone.card().prompt, shared.prompt) {
+            (false, _) => String::new(),
+            (true, Some(prompt)) => prompt_of(prompt),
+            (true, None) => beside(picture)?.unwrap_or_default(),
+        };
         let output = |(name, seeds): (String, Vec<u64>)| {
             let made = Made {
                 backbone: backbone.card().name,
                 weights: &shared.weights,
-                sampler: &shared.sampler,
+                sampler: shared.sampling.key.as_str(),
                 source: &source,
+                prompt: &prompt,
                 seeds: &seeds,
                 best_of: best_of.as_deref(),
             };
@@ -117,7 +130,7 @@ impl Task {
         let outputs = outputs.into_iter().map(output).collect::<Result<_>>()?;
         let sampler = &shared.sampling.sampler;
         let tiles = sampler.grid(backbone, width, height).count() * sampler.evaluations(&backbone.card().process);
-        Ok(Self { picture: picture.to_owned(), outputs, size: (width, height), plan, tiles })
+        Ok(Self { picture: picture.to_owned(), outputs, size: (width, height), prompt, plan, tiles })
     }
 
     /// Tiles that the network has yet to see.
@@ -146,7 +159,7 @@ impl Task {
         if (lr.width(), lr.height()) != self.size {
             return Err(Error::file(&self.picture, "was changed while it was worked on"));
         }
-        let condition = shared.model.backbone.condition(&lr, &Prompt::default())?;
+        let condition = shared.model.backbone.condition(&lr, &shared.sampling.prompt(&self.prompt))?;
         let mut drawing = Drawing { context, shared, condition: &condition, meter, plan: self.plan };
         if shared.best_of {
             return self.missing().try_for_each(|output| {
