@@ -79,7 +79,7 @@ fn dpo_step(c: &mut Criterion) {
     let settings = Training { batch_pairs: PAIRS, accumulation: 1, learning_rate: 0.0, ..Training::default() };
     let mut trainer = Trainer::new(&net, &reference, &reference, settings, PAIRS).expect("the settings hold");
     c.bench_function("model/dpo_step", |bench| {
-        bench.iter(|| trainer.step(&mut pairs, &mut || Ok(())).expect("the step works"))
+        bench.iter(|| trainer.step(&mut pairs, &mut |_| Ok(())).expect("the step works"))
     });
 }
 

@@ -14,9 +14,10 @@ use dp2o_studio::backbones::{Backbone, Pass, Query};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::recipe::{Augmentation, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
-use dp2o_studio::nn::adamw::{AdamW, Settings};
+use dp2o_studio::nn::adamw::Settings;
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::layers::{Conv, GroupNorm, Linear};
+use dp2o_studio::nn::optimizer::{Optimizer, Pace};
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
 use dp2o_studio::random::Random;
@@ -255,8 +256,9 @@ fn tensor(image: &Image) -> Tensor {
 
 /// Trains ε-prediction on the pictures; returns the weights, the first and the last loss.
 fn pretrained(net: &Small, steps: u64) -> (Params, f64, f64) {
-    let mut params = net.reference().unwrap().trainable(true);
-    let mut optimizer = AdamW::new(Settings::default(), params.kernels(), params.iter().map(|(_, t)| t)).unwrap();
+    let params = net.reference().unwrap().trainable(true);
+    let mut optimizer = Optimizer::new(&params, Settings::default(), false).unwrap();
+    let pace = Pace { learning_rate: 3e-3, longest: f64::INFINITY, decay: 0.0 };
     let mut losses = Vec::new();
     for step in 0..steps {
         let (mut clean, mut conditions, mut noise, mut times) = (vec![], vec![], vec![], vec![]);
@@ -281,7 +283,7 @@ fn pretrained(net: &Small, steps: u64) -> (Params, f64, f64) {
         losses.push(f64::from(error.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap()));
         let slope = (&error * (2.0 / error.elem_count() as f64)).unwrap();
         let gradients = tape.backward(&y, slope).unwrap();
-        optimizer.step(&mut params, &gradients, 3e-3, 1.0).unwrap();
+        optimizer.step(&gradients, pace).unwrap();
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let ends = (mean(&losses[..5]), mean(&losses[losses.len() - 20..]));
@@ -338,7 +340,7 @@ fn a_small_noise_predicting_network_trains_samples_and_is_fine_tuned() {
         ..Training::default()
     };
     let mut trainer = Trainer::new(&net, &params, &params, settings, pairs.len()).unwrap();
-    let logs: Vec<_> = (0..30).map(|_| trainer.step(&mut pairs, &mut || Ok(())).unwrap()).collect();
+    let logs: Vec<_> = (0..30).map(|_| trainer.step(&mut pairs, &mut |_| Ok(())).unwrap()).collect();
     assert_eq!((logs[0].loss.margin, logs[0].loss.accuracy), (0.0, 0.5));
     let tail = &logs[20..];
     let accuracy = tail.iter().map(|log| log.loss.accuracy).sum::<f64>() / tail.len() as f64;

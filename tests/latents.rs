@@ -228,7 +228,7 @@ fn the_adapter_learns_to_prefer_winners_from_latents() {
             ..Training::default()
         };
         let mut trainer = Trainer::new(&net, &reference, &reference, settings, pairs.len()).unwrap().told(Some(2.5));
-        let logs: Vec<_> = (0..24).map(|_| trainer.step(&mut pairs, &mut || Ok(())).unwrap()).collect();
+        let logs: Vec<_> = (0..24).map(|_| trainer.step(&mut pairs, &mut |_| Ok(())).unwrap()).collect();
         assert_eq!((logs[0].loss.margin, logs[0].loss.accuracy), (0.0, 0.5), "{}", card.name);
         assert!(logs[0].grad_norm > 0.0);
         let margin = logs[16..].iter().map(|log| log.loss.margin).sum::<f64>() / 8.0;

@@ -141,7 +141,7 @@ fn the_optimizer() {
         let mut optimizer = AdamW::new(settings, &compute.kernels, [&weight]).unwrap();
         for step in 0..4 {
             let gradient = &all[&format!("adamw.gradient.{step}")];
-            optimizer.step_tensors([(&weight, Some(gradient))], 1e-2, 1.0).unwrap();
+            optimizer.step([(&weight, Some(gradient))], 1e-2, 1.0).unwrap();
             assert_close(&format!("{compute:?}: AdamW, step {step}"), &weight, &all[&format!("adamw.after.{step}")]);
         }
     }

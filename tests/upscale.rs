@@ -191,7 +191,7 @@ fn transparency_is_said_to_be_lost_and_overflowing_weights_are_named() {
         tensor.slice_set(&Tensor::full(f32::MAX, tensor.shape(), &Device::Cpu).unwrap(), 0, 0).expect(name);
     }
     params.touch();
-    fs::write(bench.path("huge.safetensors"), params.to_safetensors(false, &[]).unwrap()).unwrap();
+    fs::write(bench.path("huge.safetensors"), params.to_safetensors(false, &Default::default()).unwrap()).unwrap();
     let line = format!("upscale a.png --out up2 --seeds 1 {QUICK} --checkpoint huge.safetensors");
     bench.fails(&line, &["a.png", "not finite", "huge.safetensors"]);
     assert!(names(&bench.path("up2")).is_empty());

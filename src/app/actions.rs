@@ -61,6 +61,10 @@ pub enum Action {
     },
     LoadRecipe(PathBuf),
     SaveRecipe(PathBuf),
+    /// Asks where to, then writes all weights of a checkpoint.
+    ExportWeights {
+        checkpoint: String,
+    },
     /// Asks where to, then writes a comparison in one of its forms.
     ExportComparison {
         compared: Arc<Compared>,

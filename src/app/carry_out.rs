@@ -64,6 +64,9 @@ impl Studio {
             Action::ExportComparison { compared, format } => {
                 self.dialogs.open(Ask::ExportComparison { compared, format });
             }
+            Action::ExportWeights { checkpoint } => {
+                self.dialogs.open(Ask::ExportWeights { checkpoint });
+            }
             Action::Show(kind) => self.show(kind),
             Action::Say(level, text) => self.say(level, text),
         }

@@ -27,6 +27,10 @@ pub enum Ask {
     LoadRecipe,
     SaveRecipe,
     ExportPairs,
+    /// The weights of this checkpoint.
+    ExportWeights {
+        checkpoint: String,
+    },
     ExportComparison {
         compared: Arc<Compared>,
         format: Format,
@@ -88,6 +92,15 @@ impl Dialogs {
                 self.wait(folder, |dir| {
                     let dir = path(&dir);
                     vec![Action::Start(Job::ExportPairs { dir, allow_partial: false, overwrite: false })]
+                });
+            }
+            Ask::ExportWeights { checkpoint } => {
+                let dialog = dialog.set_title("Export weights").add_filter("Weights", &["safetensors"]);
+                let file = dialog.set_file_name(format!("{checkpoint}.safetensors")).save_file();
+                // The dialog has asked before it replaces a file.
+                self.wait(file, |file| {
+                    let path = with_extension(path(&file), "safetensors");
+                    vec![Action::Start(Job::ExportWeights { checkpoint, path, overwrite: true })]
                 });
             }
             Ask::ExportComparison { compared, format } => {

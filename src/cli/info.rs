@@ -6,6 +6,7 @@ use super::images;
 use super::out::say;
 use super::weights::store;
 use crate::engine::bench::{self, Bench};
+use crate::engine::devices;
 use crate::engine::parts;
 use crate::method::provenance::Chosen;
 use crate::method::recipe::Recipe;
@@ -30,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match (&workspace, arguments.bench) {
         (_, true) => {
             let recipe = workspace.as_ref().map(Workspace::recipe).transpose()?.unwrap_or_default();
-            print_bench(&recipe, &bench::bench(&recipe)?);
+            print_bench(&recipe, &bench::bench(&recipe, devices::best)?);
             Ok(())
         }
         (Some(workspace), false) if arguments.images => images::list(workspace),

@@ -51,7 +51,7 @@ enum Verb {
     Compare(workspace::Compare),
     /// Sample, score, curate, train, compare: all of it in order, what is missing of each.
     Run(workspace::Run),
-    /// Writes the pairs for other tools: w/, l/ and lr/ folders, JSONL and CSV.
+    /// Writes the pairs for other tools: w/, l/ and lr/ folders, JSONL and CSV; or the weights of a checkpoint.
     Export(workspace::Export),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::out::say;
 use crate::backbones::pretrain::{self, Options, Progress};
-use crate::engine::best_device;
+use crate::engine::devices;
 use crate::imaging::output;
 use crate::{Error, Result};
 
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         save_every: Duration::from_secs(120),
     };
     let total_secs = options.hours * 3600.0;
-    let last = pretrain::pretrain(&options, &best_device(), |p| {
+    let last = pretrain::pretrain(&options, &devices::best(), |p| {
         if p.step % 50 == 0 {
             let Progress { step, seconds, loss, gradient_norm, held_out_loss } = p;
             let held_out = held_out_loss.map(|loss| format!(", held-out loss {loss:.5}")).unwrap_or_default();

@@ -63,10 +63,14 @@ pub struct Curate {
 #[derive(clap::Args)]
 pub struct Export {
     workspace: PathBuf,
-    /// Folder for them; must not exist, or be empty.
-    #[arg(long, value_name = "DIR")]
+    /// Folder for the pairs, which must not exist or be empty; with --checkpoint the file for its weights.
+    #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// Writes into a folder that has files already.
+    /// Writes no pairs but all weights of a checkpoint as one safetensors file, low-rank factors merged: `reference`, RUN
+    /// (its best on the validation images) or RUN@STEP.
+    #[arg(long, value_name = "NAME")]
+    checkpoint: Option<String>,
+    /// Writes into a folder that has files already, or in place of the file.
     #[arg(long)]
     overwrite: bool,
     /// Goes on where images lack some of the recipe's seeds, and says which.
@@ -326,7 +330,10 @@ pub fn run(arguments: &Run) -> Result<()> {
 pub fn export(arguments: &Export) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &[])?;
     let Export { out, overwrite, allow_partial, .. } = arguments;
-    let job = Job::ExportPairs { dir: out.clone(), allow_partial: *allow_partial, overwrite: *overwrite };
+    let job = match &arguments.checkpoint {
+        Some(name) => Job::ExportWeights { checkpoint: name.clone(), path: out.clone(), overwrite: *overwrite },
+        None => Job::ExportPairs { dir: out.clone(), allow_partial: *allow_partial, overwrite: *overwrite },
+    };
     client.finish(job, |outcome| {
         if let Outcome::Written { files, .. } = outcome {
             say!("{} files written to {}", files.len(), out.display());

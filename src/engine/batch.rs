@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 
-use super::models::Model;
+use super::model::Model;
 use crate::Result;
 use crate::backbones::Query;
 use crate::backbones::condition::Prompt;

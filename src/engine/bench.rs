@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use candle_core::Device;
+
 use super::batch;
 use super::models::Models;
 use super::plan::Sampling;
@@ -13,6 +15,7 @@ use crate::memory;
 use crate::method::recipe::{Activations, Recipe};
 use crate::method::trainer::{PairImages, Pairs, Trainer};
 use crate::random::Random;
+use crate::weights::Store;
 
 /// Training steps measured, after one that is not.
 const STEPS: usize = 5;
@@ -38,9 +41,9 @@ pub struct StepBench {
     pub peak_bytes: Option<usize>,
 }
 
-/// Measures a recipe's backbone at its crop size, number of seeds, steps and batch.
-pub fn bench(recipe: &Recipe) -> Result<Bench> {
-    let mut models = Models::default();
+/// Measures a recipe's backbone on a device, at its crop size, number of seeds, steps and batch.
+pub fn bench(recipe: &Recipe, device: fn() -> Device) -> Result<Bench> {
+    let mut models = Models::on(device, Store::of_machine(&[], false));
     let model = models.reference(&recipe.sampling.backbone)?.model;
     let side = (recipe.data.crop_px / SCALE).max(1) * SCALE;
     let picture = |seed: u64| {
@@ -70,11 +73,11 @@ pub fn bench(recipe: &Recipe) -> Result<Bench> {
         let backbone = model.backbone.as_ref();
         let mut trainer = Trainer::new(backbone, &model.params, &model.params, settings, pairs.len())?;
         trainer = trainer.told(sampling.told());
-        trainer.step(&mut pairs, &mut || Ok(()))?;
+        trainer.step(&mut pairs, &mut |_| Ok(()))?;
         let (mut seconds, mut peak_bytes) = (Vec::new(), None);
         for _ in 0..STEPS {
             let began = Instant::now();
-            let (result, peak) = memory::peak_of(|| trainer.step(&mut pairs, &mut || Ok(())));
+            let (result, peak) = memory::peak_of(|| trainer.step(&mut pairs, &mut |_| Ok(())));
             result?;
             seconds.push(began.elapsed().as_secs_f64());
             peak_bytes = peak.filter(|_| model.params.device().is_cpu());

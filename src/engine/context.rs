@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::Device;
 use crossbeam_channel::Sender;
 
 use super::Emitter;
 use super::control::Control;
 use super::metrics::{self, Open, Scorers};
-use super::models::{Model, Models};
+use super::model::Model;
+use super::models::Models;
 use super::progress::{Meter, Progress};
 use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
 use super::suspects::Suspects;
@@ -58,10 +60,11 @@ impl Context {
         openings: Sender<Opening>,
         suspects: Suspects,
         store: Store,
+        device: fn() -> Device,
     ) -> Self {
         Self {
             job: JobId(0),
-            models: Models::new(store.clone()),
+            models: Models::on(device, store.clone()),
             recipe: Recipe::default(),
             suspects,
             discarded: Cell::new(0),
@@ -78,7 +81,8 @@ impl Context {
     /// A context for edits, which nothing pauses or cancels.
     pub fn of_edits(&self) -> Self {
         let store = self.store.clone();
-        Self::new(self.emitter.clone(), Control::default(), self.openings.clone(), self.suspects.clone(), store)
+        let (emitter, openings) = (self.emitter.clone(), self.openings.clone());
+        Self::new(emitter, Control::default(), openings, self.suspects.clone(), store, self.models.device)
     }
 
     /// The context with the one for edits, which opens and closes workspaces with it.
@@ -177,12 +181,12 @@ impl Context {
 
     /// The metrics of a recipe, open on the device. Errors: one cannot be opened.
     pub fn open_metrics(&self, recipe: &Recipe) -> Result<Open> {
-        self.scorers.open(recipe, &self.store(), &self.models.compute())
+        self.scorers.open(recipe, &self.store(), self.models.compute())
     }
 
     /// Drops everything that can be loaded again.
     pub fn forget_models(&mut self) {
-        self.models = Models::new(self.store());
+        self.models = Models::on(self.models.device, self.store());
         self.scorers = Scorers::default();
     }
 
@@ -224,7 +228,15 @@ impl Context {
 
     /// Obeys pause and cancel.
     pub fn checkpoint(&self) -> Result<()> {
+        self.checkpoint_after(|| ())
+    }
+
+    /// [`Context::checkpoint`] that does something before it holds.
+    pub fn checkpoint_after(&self, before_pause: impl Fn()) -> Result<()> {
         self.control.checkpoint(|held| {
+            if held {
+                before_pause();
+            }
             let state = if held { JobState::Paused } else { JobState::Resumed };
             self.emit(Event::Job { id: self.job, state });
         })

@@ -3,8 +3,8 @@
 //! * [`protocol`]: what clients say and hear; [`added`], [`failures`]: what adding came to, what of a job could not be done.
 //!   [`progress`], [`control`]: how far a job is; pause and cancel.
 //! * `plan`: which candidates a recipe means, and how they are drawn.
-//! * `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one, as `queue` orders them; small
-//!   edits of the workspace on a lane of their own, beside the job that runs.
+//! * [`devices`]: what to compute on. `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one,
+//!   as `queue` orders them; small edits of the workspace on a lane of their own, beside the job that runs.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
 //!   method. [`parts`]: the published weights that a recipe needs.
 //!
@@ -16,11 +16,13 @@ pub mod bench;
 mod context;
 pub mod control;
 mod damage;
+pub mod devices;
 mod external;
 pub mod failures;
 mod jobs;
 mod memory_plan;
 pub mod metrics;
+mod model;
 mod models;
 pub mod parts;
 mod plan;
@@ -36,13 +38,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use candle_core::Device;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::weights::Store;
 use crate::{Error, Result};
 use context::Context;
 use control::Control;
-pub use models::best_device;
 use protocol::{Command, Event, Job, JobId, JobState, Query, QueryId};
 use queue::{Queue, Taken};
 
@@ -90,6 +92,11 @@ impl Engine {
 
     /// Like [`start`](Self::start), with `store` to find weights.
     pub fn start_with(wake: Wake, store: Store) -> Result<Self> {
+        Self::start_on(devices::best, wake, store)
+    }
+
+    /// Like [`start_with`](Self::start_with), computing on `device`, which is opened when it is first needed.
+    pub fn start_on(device: fn() -> Device, wake: Wake, store: Store) -> Result<Self> {
         let (sender, events) = bounded(EVENTS);
         let (queries, asked) = bounded(WAITING);
         let emitter = Emitter { sender, wake };
@@ -101,7 +108,8 @@ impl Engine {
             builder.spawn(body).map_err(|e| Error::invalid(format!("a thread could not be started: {e}")))
         };
         let compute = {
-            let context = Context::new(emitter.clone(), control.clone(), opened, suspects.clone(), store.clone());
+            let (emitter, suspects) = (emitter.clone(), suspects.clone());
+            let context = Context::new(emitter, control.clone(), opened, suspects, store.clone(), device);
             let queue = queue.clone();
             let editor = Arc::new(Mutex::new(context.of_edits()));
             let edits = spawn("edits", {
@@ -113,7 +121,7 @@ impl Engine {
         };
         let viewer = {
             let emitter = emitter.clone();
-            spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects, store)))?
+            spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects, store, device)))?
         };
         let threads = compute.into_iter().chain([viewer]).collect();
         Ok(Self { queue, control, queries, events, emitter, next_id: AtomicU64::new(1), threads })

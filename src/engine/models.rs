@@ -1,4 +1,4 @@
-//! Backbones and weights, loaded once and kept while they are used.
+//! Models, loaded once and kept while they are used.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,14 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
-use super::batch;
-use crate::backbones::{Backbone, registry};
+use super::model::{Model, Reference};
+use super::{batch, devices};
+use crate::backbones::registry;
 use crate::fs::hash::{self, Stamp};
+use crate::nn::checkpoint;
 use crate::nn::kernels::Compute;
-use crate::nn::params::Params;
 use crate::weights::Store;
 use crate::{Error, Result};
-
-/// A network with weights.
-#[derive(Clone)]
-pub(super) struct Model {
-    pub backbone: Arc<dyn Backbone>,
-    pub params: Arc<Params>,
-}
-
-/// A reference model and the hash that names its weights.
-#[derive(Clone)]
-pub(super) struct Reference {
-    pub model: Model,
-    pub weights_hash: String,
-}
 
 /// A checkpoint's weights, and by what they are known.
 #[derive(Clone)]
@@ -49,7 +36,9 @@ const KEPT: usize = 2;
 
 /// What is loaded.
 pub(super) struct Models {
-    device: Device,
+    /// Opens the device.
+    pub device: fn() -> Device,
+    compute: OnceCell<Compute>,
     /// Where weights are found.
     store: Store,
     reference: Option<(String, Reference)>,
@@ -59,26 +48,11 @@ pub(super) struct Models {
     fastest_pixels: OnceCell<usize>,
 }
 
-impl Default for Models {
-    fn default() -> Self {
-        Self::new(Store::of_machine(&[], false))
-    }
-}
-
-/// The first CUDA or Metal device if the program was built for it and there is one, else the CPU.
-pub fn best_device() -> Device {
-    Device::cuda_if_available(0)
-        .ok()
-        .filter(|d| !d.is_cpu())
-        .or_else(|| Device::metal_if_available(0).ok())
-        .unwrap_or(Device::Cpu)
-}
-
 impl Models {
-    /// Nothing is loaded yet, of the weights that `store` finds.
-    pub fn new(store: Store) -> Self {
-        let device = best_device();
-        Self { device, store, reference: None, checkpoints: Vec::new(), fastest_pixels: OnceCell::new() }
+    /// Nothing is loaded yet, nor the device opened; weights are those that `store` finds.
+    pub fn on(device: fn() -> Device, store: Store) -> Self {
+        let (compute, fastest_pixels) = (OnceCell::new(), OnceCell::new());
+        Self { device, compute, store, reference: None, checkpoints: Vec::new(), fastest_pixels }
     }
 
     /// Looks for weights elsewhere from now on.
@@ -87,17 +61,13 @@ impl Models {
     }
 
     /// The device, and what computes on it.
-    pub fn compute(&self) -> Compute {
-        Compute::on(&self.device)
+    pub fn compute(&self) -> &Compute {
+        self.compute.get_or_init(|| Compute::on(&(self.device)()))
     }
 
-    /// The device, in words; kept with every score.
+    /// The device, in words.
     pub fn device_name(&self) -> String {
-        match &self.device {
-            Device::Cpu => format!("CPU ({} threads)", rayon::current_num_threads()),
-            Device::Cuda(_) => "CUDA 0".into(),
-            Device::Metal(_) => "Metal 0".into(),
-        }
+        devices::name(&self.compute().device)
     }
 
     /// Pixels through the network at once that are fastest on the device.
@@ -112,9 +82,10 @@ impl Models {
         {
             return Ok(reference.clone());
         }
-        let backbone = registry::open(name, &Compute::on(&self.device), &self.store)?;
+        let backbone = registry::open(name, self.compute(), &self.store)?;
         let (params, weights_hash) = (Arc::new(backbone.reference()?), backbone.weights_hash());
-        let reference = Reference { model: Model { backbone, params }, weights_hash };
+        let model = Model { backbone, params, layers: Some(Arc::new([])) };
+        let reference = Reference { model, weights_hash };
         self.reference = Some((name.to_owned(), reference.clone()));
         Ok(reference)
     }
@@ -133,13 +104,13 @@ impl Models {
             verify(path, &checkpoint.weights_hash, recorded)?;
             return Ok(checkpoint);
         }
-        let backbone = self.reference(backbone)?.model.backbone;
+        let reference = self.reference(backbone)?;
         let before = stamp();
-        let bytes = Params::read_file(backbone.adapter(), path)?;
+        let bytes = checkpoint::read_file(reference.model.params.specs(), path)?;
         let weights_hash = hash::hash_bytes(&bytes);
         verify(path, &weights_hash, recorded)?;
-        let params = Arc::new(Params::from_safetensors(backbone.adapter(), &bytes, path, &Compute::on(&self.device))?);
-        let checkpoint = Checkpoint { model: Model { backbone, params }, weights_hash };
+        let model = Model::of(&reference.model.backbone, reference.released().read(&bytes, path)?);
+        let checkpoint = Checkpoint { model, weights_hash };
         self.checkpoints.retain(|(known, ..)| known != path);
         if let (Some(before), Some(after)) = (before, stamp())
             && before == after
@@ -168,12 +139,13 @@ fn verify(path: &Path, found: &str, recorded: Option<Recorded>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::params::Params;
     use std::fs::File;
     use std::time::{Duration, SystemTime};
 
     /// A weights file of `mini`, written over an older one and as if that had been a minute ago.
     fn write(path: &Path, params: &Params) -> String {
-        std::fs::write(path, params.to_safetensors(false, &[]).unwrap()).unwrap();
+        std::fs::write(path, params.to_safetensors(false, &Default::default()).unwrap()).unwrap();
         let then = SystemTime::now() - Duration::from_secs(60);
         File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
         hash::hash_file(path).unwrap()
@@ -183,7 +155,7 @@ mod tests {
     fn weights_are_those_recorded_or_an_error_also_once_they_were_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("step-000003.safetensors");
-        let mut models = Models::default();
+        let mut models = Models::on(|| Device::Cpu, Store::of_machine(&[], false));
         let specs = models.reference("mini").unwrap().model.backbone.adapter().clone();
         let fresh = |seed| Params::init(&specs, seed, &Compute::cpu()).unwrap();
         let (first, second) = (fresh(1), fresh(2));

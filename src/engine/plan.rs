@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::memory_plan::{self, Budget, Plan};
-use super::models::{Model, Models};
+use super::model::Model;
+use super::models::Models;
 use crate::Result;
 use crate::backbones::card::Card;
 use crate::backbones::condition::{Condition, Prompt};
@@ -133,6 +134,7 @@ mod tests {
     use crate::backbones::mini;
     use crate::method::fields::{self, Bearing};
     use crate::random::Random;
+    use crate::weights::Store;
 
     /// A backbone that uses every setting there is.
     static ALL: Card = Card { name: "all", guidance: Guidance::ClassifierFree, prompt: true, ..mini::CARD };
@@ -189,7 +191,8 @@ mod tests {
 
     #[test]
     fn the_memory_budget_changes_no_pixel() {
-        let model = Models::default().reference("mini").unwrap().model;
+        let model =
+            Models::on(|| candle_core::Device::Cpu, Store::of_machine(&[], false)).reference("mini").unwrap().model;
         let noise = Random::new(3, 3).normal_image(3, 20, 24);
         let lr = Image::new(24, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
         let (pixels, scratch) = (16 * lr.width() * lr.height(), tempfile::tempdir().unwrap());

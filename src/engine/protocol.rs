@@ -96,6 +96,9 @@ pub enum Job {
     /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV. Refused where the folder has files already, unless
     /// `overwrite`.
     ExportPairs { dir: PathBuf, allow_partial: bool, overwrite: bool },
+    /// Writes the weights of a checkpoint (`reference`, `RUN` or `RUN@STEP`) whole, as other programs read them: low-rank
+    /// factors merged. Refused where the file is there already, unless `overwrite`.
+    ExportWeights { checkpoint: String, path: PathBuf, overwrite: bool },
     /// Writes a comparison in one of the forms that leave the studio.
     ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
     /// Allows the commands that the recipe names as metrics, on this machine and for good, then does what was refused for
@@ -142,7 +145,7 @@ impl Job {
                 | Job::ExportPairs { allow_partial, .. },
                 Permit::Partial,
             ) => allow_partial,
-            (Job::ExportPairs { overwrite, .. }, Permit::Overwrite) => overwrite,
+            (Job::ExportPairs { overwrite, .. } | Job::ExportWeights { overwrite, .. }, Permit::Overwrite) => overwrite,
             _ => return None,
         };
         *asked = true;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use candle_core::Device;
 use crossbeam_channel::{Receiver, select};
 
 use super::Emitter;
 use super::metrics::{self, MetricSet, Scorers};
-use super::models::best_device;
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
 use super::suspects::{self, Suspects};
@@ -37,8 +37,9 @@ pub(super) fn run(
     emitter: &Emitter,
     suspects: Suspects,
     store: Store,
+    device: fn() -> Device,
 ) {
-    let mut viewer = Viewer { suspects, store, ..Viewer::default() };
+    let mut viewer = Viewer { suspects, store, device: Some(device), ..Viewer::default() };
     loop {
         select! {
             recv(openings) -> opening => match opening {
@@ -80,6 +81,8 @@ struct Viewer {
     scorers: Scorers,
     /// Where weights are found on this machine.
     store: Store,
+    /// Opens the device that maps are computed on.
+    device: Option<fn() -> Device>,
 }
 
 #[derive(PartialEq)]
@@ -238,7 +241,8 @@ impl Viewer {
             (Kind::FullReference, of) => Some(Arc::new(self.read(&Source::Hr(of.image()))?)),
         };
         let image = Arc::new(self.read(&source)?);
-        let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&best_device()))?;
+        let device = self.device.map_or(Device::Cpu, |open| open());
+        let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&device))?;
         let features = Features::default();
         let bound = scorer.bind(hr.as_ref(), &features)?;
         let map = bound.map(&image, &features)?.ok_or_else(|| Error::invalid(format!("{metric} has no map")))?;

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::hpo;
 use super::overrides::{GroupOverrides, Overrides, Verdict};
+use super::pair::{Group, Pair, PairDetail};
 use super::recipe;
 use super::reward::Rewards;
 use crate::{Error, Result};
@@ -16,45 +17,6 @@ pub const MAX_PAIRS: usize = 1 << 27;
 
 /// Groups a thread takes at once: below this, handing out work costs more than the work.
 const GROUPS_PER_TASK: usize = 16;
-
-/// A winner and a loser of one group, as seeds `0..M`, and the weight of the pair in the loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Pair {
-    pub winner: u16,
-    pub loser: u16,
-    /// w = w_intra · w_inter.
-    pub weight: f32,
-}
-
-/// What curation found out about a group.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Group {
-    /// Candidates with a reward.
-    pub scored: usize,
-    /// N: winners, and as many losers.
-    pub n: usize,
-    /// Where the group's pairs begin in [`Curation::pairs`].
-    pub first_pair: usize,
-    /// Number of pairs: N², less the excluded, plus the pinned ones from outside the selection.
-    pub pairs: usize,
-    /// σ_g: standard deviation of R over the scored candidates.
-    pub sigma: f64,
-    /// μ_gap: mean gap over the group's pairs; 0 without pairs.
-    pub mean_gap: f64,
-    /// The group's weight.
-    pub w_inter: f64,
-}
-
-/// A pair with the parts its weight is made of.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairDetail {
-    pub group: usize,
-    pub pair: Pair,
-    /// |R_w − R_l|.
-    pub gap: f64,
-    pub w_intra: f64,
-    pub w_inter: f64,
-}
 
 /// Winners and losers of a group of which `scored` candidates have a reward: `ratio · scored` rounded to the
 /// nearest whole number (halves up), at least 1, at most half of the group. 0 for fewer than two candidates.

@@ -318,6 +318,12 @@ static FIELDS: &[Field] = &[
         "Stops after this many evaluations in a row with the validation reward below its start. 0 never stops."),
     field!(training.checkpoint_every, Nothing, ["checkpoint_every"], "Checkpoint every", "steps", count(0, MANY), NONE,
         "Steps between checkpoints. 0 keeps only the best and the last."),
+    field!(training.state_every_steps, Nothing, ["state_every_steps"], "Save state every", "steps", count(0, MANY), NONE,
+        "Steps after which the training state is written, which a killed run goes on from: four values for each weight that \
+         is trained. Checkpoints, pause and cancel write it too. 0 leaves it to the seconds."),
+    field!(training.state_every_secs, Nothing, ["state_every_secs"], "Save state after", "s", count(0, 86_400), NONE,
+        "Seconds after which the training state is written: what a kill may cost. 0 leaves it to the steps and the \
+         checkpoints."),
     field!(training.rounds, Nothing, ["rounds"], "Rounds", "rounds", count(1, 1000), NONE,
         "1 trains offline, as the paper. More re-sample from the current policy and go on."),
     field!(training.round_reference, LaterRounds, [], "Reference of a round", "", Accepted::Choice(RoundReference::WORDS), NONE,

@@ -9,7 +9,7 @@
 //! each clamped at 0, so that no pair is ever trained backwards. α = 1 is the paper, α = 0 plain Diff-DPO. Unless
 //! something is clamped, w_intra has mean 1 over the pairs of each group and w_inter over the groups.
 
-use super::curation::{Group, Pair};
+use super::pair::{Group, Pair};
 use super::recipe::Hpo;
 
 /// Weight of a pair within its group, at least 0.

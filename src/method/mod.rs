@@ -41,6 +41,7 @@ pub mod loss;
 pub mod notes;
 pub mod order;
 pub mod overrides;
+pub mod pair;
 pub mod policy;
 pub mod presets;
 pub mod provenance;

@@ -1,81 +1,59 @@
-//! The weights being trained: all of them or low-rank additions, their moving average, optimizer and saved state.
+//! The policy π_θ: what of the network is trained, all of it or low-rank factors, and what of it is evaluated and kept.
+//!
+//! What is not trained is the start's own, shared and not copied. In LoRA mode the factors alone are trained, averaged and
+//! kept; the weights that the network runs on are merged from them.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use super::recipe::{Mode, Training};
-use crate::nn::adamw::{AdamW, Settings};
-use crate::nn::lora::Lora;
-use crate::nn::params::Params;
+use crate::nn::adamw::Settings;
+use crate::nn::lora::{Layer, Lora};
+use crate::nn::optimizer::{Lost, Optimizer, Pace};
+use crate::nn::params::{Params, Specs};
+use crate::nn::state::{OldLayout, Saved, State};
 use crate::nn::tape::Gradients;
 use crate::{Error, Result};
 
-/// How a saved state begins: with this and the [`checksum`] of everything after the first line in hexadecimal. Then comes the
-/// [`Header`] as a line of JSON, then the values as little-endian f32.
-const FORMAT: &str = "dp2o-studio training state 2 ";
-/// What the header of a state of the version before says; it was the first line, and no checksum covered it.
-const FORMAT_1: &str = "dp2o-studio training state 1";
-
 /// The policy π_θ and what trains it.
-pub struct Policy<'m> {
+pub struct Policy {
     /// The weights the network runs on.
     weights: Params,
-    additions: Option<Additions<'m>>,
-    /// Exponential moving average of `weights`, and its decay.
-    average: Option<(Params, f64)>,
-    optimizer: AdamW,
+    low_rank: Option<LowRank>,
+    optimizer: Optimizer,
+    ema_decay: f64,
 }
 
-/// Low-rank training: what is trained instead of the weights.
-struct Additions<'m> {
-    lora: Lora,
-    base: &'m Params,
-    factors: Params,
+/// Low-rank training: what the factors are added to.
+struct LowRank {
+    lora: Arc<Lora>,
+    start: Params,
+    /// Of all factors there could be: earlier versions kept those of frozen weights as well.
+    all: Arc<Specs>,
 }
 
-/// What the values of a saved state are.
-#[derive(Serialize, Deserialize)]
-struct Header {
-    step: u64,
-    optimizer_step: u64,
-    /// Values trained; the state holds them, both moments, and the average if there is one.
-    trained: usize,
-    average: usize,
-}
-
-/// The first line of a state of version 1.
-#[derive(Deserialize)]
-struct Header1 {
-    format: String,
-    /// Of the values alone.
-    checksum: u64,
-    #[serde(flatten)]
-    header: Header,
-}
-
-impl<'m> Policy<'m> {
-    /// Starts as a copy of `start`.
-    pub fn new(start: &'m Params, settings: &Training) -> Result<Self> {
-        let is_frozen = |name: &str| settings.frozen.iter().any(|start| name.starts_with(start.as_str()));
-        let weights = start.duplicate()?.trainable_where(|name| !is_frozen(name));
-        if !weights.is_any_trainable() {
+impl Policy {
+    /// Starts at `start`.
+    pub fn new(start: &Params, settings: &Training) -> Result<Self> {
+        let is_trained = |name: &str| !settings.frozen.iter().any(|start| name.starts_with(start.as_str()));
+        if !start.iter().any(|(name, _)| is_trained(name)) {
             return Err(Error::invalid("training.frozen: every weight is frozen, so there is nothing to train"));
         }
-        let additions = match settings.mode {
-            Mode::Full => None,
-            Mode::Lora => {
-                let lora = Lora::new(start.specs(), settings.lora_rank, settings.lora_alpha)?;
-                let factors = Params::init(lora.specs(), settings.seed, start.compute())?;
-                Some(Additions { lora, base: start, factors })
-            }
-        };
-        let trained = additions.as_ref().map_or(&weights, |a| &a.factors);
-        let settings_of = Settings { weight_decay: settings.weight_decay, ..Settings::default() };
-        let optimizer = AdamW::new(settings_of, trained.kernels(), trained.iter().map(|(_, t)| t))?;
-        let average = match settings.ema_decay {
-            0.0 => None,
-            decay => Some((weights.duplicate()?, decay)),
-        };
-        Ok(Self { weights, additions, average, optimizer })
+        let adamw = Settings { weight_decay: settings.weight_decay, ..Settings::default() };
+        let (ema_decay, averaged) = (settings.ema_decay, settings.ema_decay > 0.0);
+        if settings.mode == Mode::Full {
+            let weights = start.to_train(is_trained)?;
+            let optimizer = Optimizer::new(&weights, adamw, averaged)?;
+            return Ok(Self { weights, low_rank: None, optimizer, ema_decay });
+        }
+        let lora =
+            |wanted: &dyn Fn(&str) -> bool| Lora::new(start.specs(), settings.lora_rank, settings.lora_alpha, wanted);
+        let all = lora(&|_| true)?.specs().clone();
+        let lora = Arc::new(lora(&is_trained)?);
+        let weights = lora.working_copy(start)?;
+        let factors = Params::init(lora.specs(), settings.seed, start.compute())?.trainable(true);
+        let optimizer = Optimizer::new(&factors, adamw, averaged)?;
+        let low_rank = Some(LowRank { lora, start: start.clone(), all });
+        Ok(Self { weights, low_rank, optimizer, ema_decay })
     }
 
     /// π_θ as the optimizer left it.
@@ -83,141 +61,64 @@ impl<'m> Policy<'m> {
         &self.weights
     }
 
-    /// The moving average of π_θ, if there is one.
-    pub fn average(&self) -> Option<&Params> {
-        self.average.as_ref().map(|(params, _)| params)
+    /// Whether there is a moving average, which then is what is evaluated and kept.
+    pub fn is_averaged(&self) -> bool {
+        self.optimizer.average().is_some()
     }
 
-    /// What is sampled and evaluated: the average if there is one.
-    pub fn evaluated(&self) -> &Params {
-        self.average().unwrap_or(&self.weights)
+    /// What is sampled and evaluated: the average if there is one. It shares its memory with the policy, so that the next
+    /// step changes it.
+    pub fn evaluated(&self) -> Result<Params> {
+        match (self.optimizer.average(), self.addition(), &self.low_rank) {
+            (None, ..) => Ok(self.weights.clone()),
+            (Some(_), Some(layer), Some(LowRank { start, .. })) => layer.onto(start),
+            (Some(average), ..) => Ok(self.weights.with(self.optimizer.ids(), average)),
+        }
+    }
+
+    /// The factors that make what is evaluated out of the start, in LoRA mode.
+    pub fn addition(&self) -> Option<Layer> {
+        let factors = self.optimizer.average().unwrap_or(self.optimizer.weights()).clone();
+        self.low_rank.as_ref().map(|low_rank| Layer { lora: low_rank.lora.clone(), factors })
     }
 
     /// One optimizer step; returns the norm of the gradient before it was clipped to `clip` (0 does not clip). Nothing
     /// is changed where the norm is not finite.
     pub fn update(&mut self, gradients: Gradients, learning_rate: f64, clip: f64) -> Result<f64> {
-        let gradients = match &self.additions {
-            Some(a) => a.lora.project(&a.factors, &gradients)?,
-            None => gradients,
-        };
-        let norm = gradients.norm()?;
-        if !norm.is_finite() {
-            return Err(Error::Diverged(format!("the gradient's norm is {norm}")));
-        }
-        let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
-        match &mut self.additions {
-            Some(a) => {
-                self.optimizer.step(&mut a.factors, &gradients, learning_rate, scale)?;
-                a.lora.merge(a.base, &a.factors, &mut self.weights)?;
-            }
-            None => self.optimizer.step(&mut self.weights, &gradients, learning_rate, scale)?,
-        }
-        if let Some((average, decay)) = &mut self.average {
-            average.average_with(&self.weights, *decay)?;
-        }
+        let longest = if clip > 0.0 { clip } else { f64::INFINITY };
+        let pace = Pace { learning_rate, longest, decay: self.ema_decay };
+        let Some(LowRank { lora, start, .. }) = &self.low_rank else { return self.optimizer.step(&gradients, pace) };
+        let gradients = lora.project(self.optimizer.weights(), &gradients)?;
+        let norm = self.optimizer.step(&gradients, pace)?;
+        lora.merge(start, self.optimizer.weights(), &mut self.weights)?;
         Ok(norm)
     }
 
     /// Everything that resuming at `step` needs.
-    pub fn state(&self, step: u64) -> Result<Vec<u8>> {
-        let (optimizer_step, moments) = self.optimizer.state()?;
-        let trained = self.additions.as_ref().map_or(&self.weights, |a| &a.factors).to_flat()?;
-        let average = self.average().map(Params::to_flat).transpose()?.unwrap_or_default();
-        let parts = [trained.as_slice()]
-            .into_iter()
-            .chain(moments.iter().map(|[first, _]| first.as_slice()))
-            .chain(moments.iter().map(|[_, second]| second.as_slice()))
-            .chain([average.as_slice()]);
-        let header = Header { step, optimizer_step, trained: trained.len(), average: average.len() };
-        let mut bytes = serde_json::to_vec(&header).map_err(Error::invalid)?;
-        bytes.push(b'\n');
-        bytes.reserve(4 * (3 * trained.len() + average.len()));
-        parts.flatten().for_each(|v| bytes.extend(v.to_le_bytes()));
-        let first = format!("{FORMAT}{:016x}\n", checksum(&bytes));
-        bytes.splice(0..0, first.into_bytes());
-        Ok(bytes)
+    pub fn state(&self, step: u64) -> State<'_> {
+        let mut state = State::at(step);
+        self.optimizer.save(&mut state);
+        state
     }
 
-    /// Goes on from a saved state; returns its step. Errors: it is damaged, or belongs to other settings.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<u64> {
-        let (header, values) = read(bytes)?;
-        let averaged = if self.average.is_some() { self.weights.specs().value_count() } else { 0 };
-        let mut rest = values.as_slice();
-        let mut take = |n: usize| {
-            let (head, tail) = rest.split_at(n.min(rest.len()));
-            rest = tail;
-            head
-        };
-        let trained = self.additions.as_mut().map_or(&mut self.weights, |a| &mut a.factors);
-        let sizes: Vec<usize> = trained.iter().map(|(_, t)| t.elem_count()).collect();
-        if header.trained != sizes.iter().sum::<usize>() || header.average != averaged {
-            return Err(Error::invalid("the training state belongs to other settings (network, LoRA or EMA)"));
+    /// Goes on from a saved state; returns its step, and what was lost. Errors: it is damaged, or belongs to other settings.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(u64, Option<Lost>)> {
+        let averaged = self.weights.specs();
+        let trained = self.low_rank.as_ref().map_or(averaged, |low_rank| &low_rank.all);
+        let saved = Saved::of(bytes, OldLayout { trained, averaged })?;
+        let lost = self.optimizer.restore(&saved)?;
+        if let Some(LowRank { lora, start, .. }) = &self.low_rank {
+            lora.merge(start, self.optimizer.weights(), &mut self.weights)?;
         }
-        trained.set_flat(take(header.trained))?;
-        let first: Vec<Vec<f32>> = sizes.iter().map(|&n| take(n).to_vec()).collect();
-        let second: Vec<Vec<f32>> = sizes.iter().map(|&n| take(n).to_vec()).collect();
-        let moments = first.into_iter().zip(second).map(|(a, b)| [a, b]).collect();
-        self.optimizer.restore(header.optimizer_step, moments)?;
-        if let Some(a) = &self.additions {
-            a.lora.merge(a.base, &a.factors, &mut self.weights)?;
-        }
-        if let Some((average, _)) = &mut self.average {
-            average.set_flat(take(header.average))?;
-        }
-        Ok(header.step)
+        Ok((saved.number("step")?, lost))
     }
-}
-
-/// The step of a saved state that is whole.
-pub fn step_of_state(bytes: &[u8]) -> Result<u64> {
-    read(bytes).map(|(header, _)| header.step)
-}
-
-fn read(bytes: &[u8]) -> Result<(Header, Vec<f32>)> {
-    let damaged = || Error::invalid("not a whole training state");
-    let (first, rest) = split_line(bytes).ok_or_else(damaged)?;
-    let (header, values) = match first.strip_prefix(FORMAT.as_bytes()) {
-        Some(sum) if sum == format!("{:016x}", checksum(rest)).as_bytes() => {
-            let (header, values) = split_line(rest).ok_or_else(damaged)?;
-            (serde_json::from_slice::<Header>(header).map_err(|_| damaged())?, values)
-        }
-        Some(_) => return Err(damaged()),
-        None => {
-            let line: Header1 = serde_json::from_slice(first).map_err(|_| damaged())?;
-            if line.format != FORMAT_1 || checksum(rest) != line.checksum {
-                return Err(damaged());
-            }
-            (line.header, rest)
-        }
-    };
-    let count = header.trained.saturating_mul(3).saturating_add(header.average);
-    if values.len() != count.saturating_mul(4) {
-        return Err(damaged());
-    }
-    let values = values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Ok((header, values))
-}
-
-fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|&b| b == b'\n')?;
-    Some((&bytes[..end], &bytes[end + 1..]))
-}
-
-/// A fast sum that notices any changed word, and missing and stale blocks; no protection against malice.
-fn checksum(bytes: &[u8]) -> u64 {
-    let add = |sum: u64, word: u32| (sum ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01B3);
-    let words = bytes.chunks_exact(4);
-    let rest = words.remainder();
-    let sum = words.fold(0xCBF2_9CE4_8422_2325, |sum, b| add(sum, u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
-    rest.iter().fold(sum, |sum, &byte| add(sum, u32::from(byte)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nn::kernels::Compute;
-    use crate::nn::params::{Init, Specs};
-    use std::sync::Arc;
+    use crate::nn::params::Init;
 
     fn start() -> Params {
         let mut specs = Specs::default();
@@ -226,13 +127,19 @@ mod tests {
         Params::init(&Arc::new(specs), 1, &Compute::cpu()).unwrap()
     }
 
+    fn bytes_of(policy: &Policy, step: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        policy.state(step).write(&mut bytes).unwrap();
+        bytes
+    }
+
     #[test]
     fn no_byte_of_a_state_can_change_unnoticed() {
         let start = start();
         let settings = Training { ema_decay: 0.5, ..Training::default() };
-        let state = Policy::new(&start, &settings).unwrap().state(7).unwrap();
+        let state = bytes_of(&Policy::new(&start, &settings).unwrap(), 7);
         let mut policy = Policy::new(&start, &settings).unwrap();
-        assert_eq!(policy.restore(&state).unwrap(), 7);
+        assert_eq!(policy.restore(&state).unwrap(), (7, None));
         for at in 0..state.len() {
             for bit in [0, 4, 5] {
                 let mut changed = state.clone();
@@ -243,22 +150,97 @@ mod tests {
         }
     }
 
+    /// A state as earlier versions wrote it: values one after the other, 1, 2, 3 …
+    fn earlier(version: u32, trained: usize, average: usize) -> Vec<u8> {
+        let values: Vec<u8> = (1..=3 * trained + average).flat_map(|v| (v as f32).to_le_bytes()).collect();
+        let sum = |bytes: &[u8]| {
+            let add = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0000_0100_0000_01B3);
+            let words = bytes.chunks_exact(4);
+            let rest = words.remainder();
+            let word = |b: &[u8]| u64::from(u32::from_le_bytes(b.try_into().unwrap()));
+            let sum = words.fold(0xCBF2_9CE4_8422_2325, |sum, b| add(sum, word(b)));
+            rest.iter().fold(sum, |sum, &byte| add(sum, u64::from(byte)))
+        };
+        let header = serde_json::json!({"step": 12, "optimizer_step": 12, "trained": trained, "average": average});
+        if version == 1 {
+            let mut header = header;
+            header["format"] = "dp2o-studio training state 1".into();
+            header["checksum"] = sum(&values).into();
+            return [header.to_string().as_bytes(), b"\n", &values].concat();
+        }
+        let rest = [header.to_string().as_bytes(), b"\n", &values].concat();
+        [format!("dp2o-studio training state 2 {:016x}\n", sum(&rest)).as_bytes(), &rest].concat()
+    }
+
+    fn flat(range: std::ops::Range<u8>) -> Vec<f32> {
+        range.map(f32::from).collect()
+    }
+
     #[test]
-    fn a_state_of_the_version_before_is_read() {
+    fn states_of_earlier_versions_are_read() {
         let start = start();
-        let settings = Training { ema_decay: 0.0, ..Training::default() };
-        let values: Vec<u8> = (0..27u8).flat_map(|v| f32::from(v).to_le_bytes()).collect();
-        let line = serde_json::json!({
-            "format": "dp2o-studio training state 1", "step": 12, "optimizer_step": 12, "trained": 9, "average": 0,
-            "checksum": checksum(&values),
-        });
-        let state = [line.to_string().as_bytes(), b"\n", &values].concat();
+        for (version, ema_decay) in [(1, 0.0), (1, 0.5), (2, 0.0), (2, 0.5)] {
+            let average = if ema_decay > 0.0 { 9 } else { 0 };
+            let state = earlier(version, 9, average);
+            let policy = |settings: Training| Policy::new(&start, &Training { ema_decay, ..settings }).unwrap();
+            let mut all = policy(Training::default());
+            assert_eq!(all.restore(&state).unwrap(), (12, None));
+            assert_eq!(all.weights().to_flat().unwrap(), flat(1..10));
+            let (evaluated, averaged) = (all.evaluated().unwrap().to_flat().unwrap(), ema_decay > 0.0);
+            assert_eq!(evaluated, if averaged { flat(28..37) } else { flat(1..10) });
+            // They hold frozen weights too, whose values are not taken: they are the start's.
+            let mut some = policy(Training { frozen: vec!["a".into()], ..Training::default() });
+            some.restore(&state).unwrap();
+            let weights = some.weights().to_flat().unwrap();
+            assert_eq!((&weights[..6], &weights[6..]), (&start.to_flat().unwrap()[..6], &flat(7..10)[..]));
+            // What goes on from there is what would go on from a state of this version.
+            let mut again = policy(Training { frozen: vec!["a".into()], ..Training::default() });
+            again.restore(&bytes_of(&some, 12)).unwrap();
+            assert!(bytes_of(&again, 12) == bytes_of(&some, 12));
+
+            let mut changed = state.clone();
+            *changed.last_mut().unwrap() ^= 1;
+            for bytes in [&changed, &state[..state.len() - 4]] {
+                assert!(all.restore(bytes).unwrap_err().to_string().contains("not a whole training state"));
+            }
+            let other = Training { ema_decay: 0.5 - ema_decay, ..Training::default() };
+            let error = Policy::new(&start, &other).unwrap().restore(&state).unwrap_err().to_string();
+            assert!(error.contains("belongs to other settings"), "{error}");
+        }
+    }
+
+    /// Earlier versions averaged the merged weights, from which no average of factors follows.
+    #[test]
+    fn low_rank_training_of_an_earlier_version_goes_on_with_an_average_that_begins_anew() {
+        let start = start();
+        let settings = Training { mode: Mode::Lora, lora_rank: 1, ema_decay: 0.5, ..Training::default() };
         let mut policy = Policy::new(&start, &settings).unwrap();
-        assert_eq!(policy.restore(&state).unwrap(), 12);
-        assert_eq!(policy.weights().to_flat().unwrap(), (0..9u8).map(f32::from).collect::<Vec<_>>());
-        let mut changed = state;
-        let last = changed.len() - 1;
-        changed[last] ^= 1;
-        assert!(policy.restore(&changed).is_err());
+        assert_eq!(policy.restore(&earlier(2, 5, 9)).unwrap(), (12, Some(Lost::Average)));
+        assert_eq!(policy.addition().unwrap().factors.to_flat().unwrap(), flat(1..6));
+        assert!(policy.evaluated().unwrap().to_flat().unwrap() == policy.weights().to_flat().unwrap());
+        let mut again = Policy::new(&start, &settings).unwrap();
+        assert_eq!(again.restore(&bytes_of(&policy, 12)).unwrap(), (12, None));
+        let without = Training { ema_decay: 0.0, ..settings };
+        assert_eq!(Policy::new(&start, &without).unwrap().restore(&earlier(2, 5, 0)).unwrap(), (12, None));
+        assert!(Policy::new(&start, &without).unwrap().restore(&earlier(2, 5, 9)).is_err());
+    }
+
+    #[test]
+    fn what_is_frozen_is_the_start_itself_and_in_no_state() {
+        let start = start();
+        let settings = Training { frozen: vec!["a".into()], ema_decay: 0.5, ..Training::default() };
+        let policy = Policy::new(&start, &settings).unwrap();
+        let evaluated = policy.evaluated().unwrap();
+        for weights in [policy.weights(), &evaluated] {
+            let ids = start.clone().trainable(true).trained().0;
+            assert_eq!(ids.iter().map(|&id| weights.shares(id, &start)).collect::<Vec<_>>(), [true, false]);
+        }
+        let names = |policy: &Policy| policy.state(0).tensors.into_iter().map(|t| t.name).collect::<Vec<_>>();
+        assert_eq!(names(&policy), ["trained.b", "first.b", "second.b", "average.b"]);
+        let low_rank = Training { mode: Mode::Lora, frozen: vec!["b".into()], ..settings };
+        let policy = Policy::new(&start, &low_rank).unwrap();
+        let ids = start.clone().trainable(true).trained().0;
+        assert!(policy.weights().shares(ids[1], &start));
+        assert!(names(&policy).iter().all(|name| name.contains(".a.lora_")));
     }
 }

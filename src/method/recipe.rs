@@ -115,6 +115,8 @@ pub struct Training {
     pub eval_seeds: usize,
     pub early_stop_evaluations: usize,
     pub checkpoint_every: usize,
+    pub state_every_steps: usize,
+    pub state_every_secs: usize,
     pub rounds: usize,
     pub round_reference: RoundReference,
 }
@@ -201,6 +203,8 @@ impl Default for Training {
             eval_seeds: 16,
             early_stop_evaluations: 3,
             checkpoint_every: 15,
+            state_every_steps: 0,
+            state_every_secs: 120,
             rounds: 1,
             round_reference: RoundReference::Original,
         }

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::curation::{Curation, Group, Pair};
+use super::curation::Curation;
 use super::hpo;
+use super::pair::{Group, Pair};
 use super::reward::Rewards;
 
 /// Counts of values in equal bins from 0 to `max`.

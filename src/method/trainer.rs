@@ -13,7 +13,9 @@ use super::recipe::{Activations, Training};
 use crate::backbones::condition::Prompt;
 use crate::backbones::{Backbone, Query};
 use crate::imaging::Image;
+use crate::nn::optimizer::Lost;
 use crate::nn::params::Params;
+use crate::nn::state::State;
 use crate::nn::tape::{Gradients, Tape};
 use crate::{Error, Result};
 
@@ -66,7 +68,7 @@ pub struct Trainer<'m> {
     /// The scale that the network is told, where its guidance is embedded.
     told: Option<f32>,
     settings: Training,
-    policy: Policy<'m>,
+    policy: Policy,
     order: Order,
     step: u64,
 }
@@ -76,7 +78,7 @@ impl<'m> Trainer<'m> {
     pub fn new(
         backbone: &'m dyn Backbone,
         reference: &'m Params,
-        start: &'m Params,
+        start: &Params,
         settings: Training,
         pairs: usize,
     ) -> Result<Self> {
@@ -99,19 +101,21 @@ impl<'m> Trainer<'m> {
     }
 
     /// The weights and what trains them.
-    pub fn policy(&self) -> &Policy<'m> {
+    pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// Everything that resuming needs.
-    pub fn state(&self) -> Result<Vec<u8>> {
+    pub fn state(&self) -> State<'_> {
         self.policy.state(self.step)
     }
 
-    /// Goes on from what [`Trainer::state`] gave.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        self.step = self.policy.restore(bytes)?;
-        Ok(())
+    /// Goes on from the bytes of a [`Trainer::state`]; returns what was lost. Errors: they are damaged, or belong to other
+    /// settings.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Option<Lost>> {
+        let (step, lost) = self.policy.restore(bytes)?;
+        self.step = step;
+        Ok(lost)
     }
 
     /// Learning rate of a step: rises linearly over the warm-up, then constant.
@@ -120,14 +124,14 @@ impl<'m> Trainer<'m> {
         self.settings.learning_rate * if warmup > 0.0 { ((step + 1) as f64 / warmup).min(1.0) } else { 1.0 }
     }
 
-    /// Makes one optimizer step. `checkpoint` runs between batches; its error stops, and the step did not happen. Nor did
-    /// it where loss or gradient are not finite: [`Error::Diverged`].
-    pub fn step(&mut self, pairs: &mut dyn Pairs, checkpoint: &mut dyn FnMut() -> Result<()>) -> Result<StepLog> {
+    /// Makes one optimizer step. `checkpoint` runs between batches, with the trainer as it was after the step before; its
+    /// error stops, and the step did not happen. Nor did it where loss or gradient are not finite: [`Error::Diverged`].
+    pub fn step(&mut self, pairs: &mut dyn Pairs, checkpoint: &mut dyn FnMut(&Self) -> Result<()>) -> Result<StepLog> {
         let per_step = self.settings.pairs_per_step();
         let mut sums = LossSums::new(per_step)?;
         let mut gradients = Gradients::new(self.reference.kernels());
         for batch in 0..self.settings.accumulation {
-            checkpoint()?;
+            checkpoint(self)?;
             let first = self.step * per_step as u64 + (batch * self.settings.batch_pairs) as u64;
             let mut waiting: Vec<Item> = Vec::with_capacity(self.settings.batch_pairs);
             for position in first..first + self.settings.batch_pairs as u64 {
@@ -140,7 +144,7 @@ impl<'m> Trainer<'m> {
             }
             self.accumulate(&waiting, &mut sums, &mut gradients)?;
         }
-        checkpoint()?;
+        checkpoint(self)?;
         let learning_rate = self.learning_rate(self.step);
         let grad_norm = self.policy.update(gradients, learning_rate, self.settings.grad_clip)?;
         self.step += 1;

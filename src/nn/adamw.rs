@@ -8,8 +8,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::kernels::Kernels;
-use super::params::Params;
-use super::tape::Gradients;
+use super::tensors::Values;
 use crate::{Error, Result};
 
 /// Settings of the optimizer; the learning rate is given at each step.
@@ -75,18 +74,9 @@ impl AdamW {
         self.step
     }
 
-    /// One step on all weights of `params` that have a gradient; `scale` multiplies the gradients (1/accumulation,
-    /// clipping).
-    pub fn step(&mut self, params: &mut Params, gradients: &Gradients, learning_rate: f64, scale: f64) -> Result<()> {
-        let weights: Vec<Tensor> = params.iter().map(|(_, t)| t.clone()).collect();
-        let pairs = weights.iter().zip(gradients.params().iter().map(Option::as_ref));
-        self.step_tensors(pairs, learning_rate, scale)?;
-        params.touch();
-        Ok(())
-    }
-
-    /// [`AdamW::step`] on a plain list of weights, in the order given to [`AdamW::new`].
-    pub fn step_tensors<'t>(
+    /// One step on each weight that has a gradient, in the order given to [`AdamW::new`]; `scale` multiplies the gradients
+    /// (clipping).
+    pub fn step<'t>(
         &mut self,
         weights: impl IntoIterator<Item = (&'t Tensor, Option<&'t Tensor>)>,
         learning_rate: f64,
@@ -113,18 +103,15 @@ impl AdamW {
         Ok(())
     }
 
-    /// Both moments of every weight, flat, and the number of steps: what [`AdamW::restore`] takes.
-    pub fn state(&self) -> Result<(u64, Vec<[Vec<f32>; 2]>)> {
-        let flat = |m: &Moments| match m {
-            Moments::Values { first, second } => Ok([first.clone(), second.clone()]),
-            Moments::Tensors { first, second } => {
-                Ok([first.flatten_all()?.to_vec1()?, second.flatten_all()?.to_vec1()?])
-            }
-        };
-        Ok((self.step, self.moments.iter().map(flat).collect::<Result<_>>()?))
+    /// First and second moment of every weight.
+    pub fn moments(&self) -> impl Iterator<Item = [Values<'_>; 2]> {
+        self.moments.iter().map(|moments| match moments {
+            Moments::Values { first, second } => [Values::Slice(first), Values::Slice(second)],
+            Moments::Tensors { first, second } => [Values::Tensor(first), Values::Tensor(second)],
+        })
     }
 
-    /// Continues from a saved state of the same weights.
+    /// Goes on after so many steps with these moments, flat.
     pub fn restore(&mut self, step: u64, state: Vec<[Vec<f32>; 2]>) -> Result<()> {
         let count = |m: &Moments| match m {
             Moments::Values { first, .. } => first.len(),

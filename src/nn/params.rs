@@ -5,15 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{Device, Tensor};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 use super::kernels::{Compute, Kernels};
+use super::tensors::{self, About, MAX_HEADER_BYTES, Named, Tensors};
 use crate::random::Random;
 use crate::{Error, Result, input};
-
-/// The longest header of weights that is read, in bytes: names, shapes and remarks take a fraction of it.
-const MAX_HEADER_BYTES: u64 = 16 << 20;
 
 /// Names a weight within [`Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,17 +33,25 @@ struct Spec {
     name: String,
     shape: Vec<usize>,
     init: Init,
+    /// Its stream of random numbers.
+    stream: u32,
 }
 
 impl Specs {
     /// Declares a weight.
     pub fn add(&mut self, name: String, shape: &[usize], init: Init) -> ParamId {
-        self.0.push(Spec { name, shape: shape.to_vec(), init });
+        let stream = self.0.len() as u32;
+        self.add_on_stream(name, shape, init, stream)
+    }
+
+    /// [`Specs::add`] of a weight that starts the same whatever others there are.
+    pub(super) fn add_on_stream(&mut self, name: String, shape: &[usize], init: Init, stream: u32) -> ParamId {
+        self.0.push(Spec { name, shape: shape.to_vec(), init, stream });
         ParamId(self.0.len() - 1)
     }
 
     /// Name and shape of every weight, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> + Clone {
         self.0.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice()))
     }
 
@@ -128,55 +132,38 @@ impl Params {
 
     /// Fresh weights, a function of the seed alone.
     pub fn init(specs: &Arc<Specs>, seed: u64, compute: &Compute) -> Result<Self> {
-        let tensor = |(i, spec): (usize, &Spec)| {
+        let tensor = |spec: &Spec| {
             let len = spec.shape.iter().product();
             let values = match spec.init {
                 Init::Zeros => vec![0.0; len],
                 Init::Ones => vec![1.0; len],
                 Init::Normal(std) => {
-                    let mut values = Random::new(seed, i as u32).normal_image(1, 1, len);
+                    let mut values = Random::new(seed, spec.stream).normal_image(1, 1, len);
                     values.iter_mut().for_each(|v| *v *= std);
                     values
                 }
             };
             Ok(Tensor::from_vec(values, spec.shape.as_slice(), &compute.device)?)
         };
-        let tensors = specs.0.iter().enumerate().map(tensor).collect::<Result<_>>()?;
+        let tensors = specs.0.iter().map(tensor).collect::<Result<_>>()?;
         Ok(Self::from_tensors(specs.clone(), compute, tensors))
     }
 
     /// Reads f32 or f16 safetensors; `origin` names them in errors.
     pub fn from_safetensors(specs: &Arc<Specs>, bytes: &[u8], origin: &Path, compute: &Compute) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|e| Error::file(origin, format!("not a readable safetensors file: {e}")))?;
-        if let Some(other) = file.names().into_iter().find(|name| specs.0.iter().all(|spec| spec.name != **name)) {
-            return Err(Error::file(origin, format!("the weight {other:?} is not one of this network's")));
-        }
+        let file = Tensors::of(bytes, origin)?;
+        file.refuse_unknown(|name| specs.0.iter().any(|spec| spec.name == name))?;
+        Self::read(specs, compute, |name, shape| file.values(name, shape))
+    }
+
+    /// Weights of the values that `values` has for each name and shape.
+    pub(super) fn read(
+        specs: &Arc<Specs>,
+        compute: &Compute,
+        values: impl Fn(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
         let tensor = |spec: &Spec| {
-            let view = file
-                .tensor(&spec.name)
-                .map_err(|_| Error::file(origin, format!("the weight \"{}\" is missing", spec.name)))?;
-            if view.shape() != spec.shape {
-                let message =
-                    format!("the weight \"{}\" has shape {:?}, not {:?}", spec.name, view.shape(), spec.shape);
-                return Err(Error::file(origin, message));
-            }
-            let values: Vec<f32> = match view.dtype() {
-                Dtype::F32 => {
-                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-                }
-                Dtype::F16 => {
-                    view.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-                }
-                other => {
-                    let message = format!("the weight \"{}\" has type {other:?}; F32 or F16 is needed", spec.name);
-                    return Err(Error::file(origin, message));
-                }
-            };
-            if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
-                return Err(Error::file(origin, format!("the weight \"{}\" contains {bad}", spec.name)));
-            }
-            Ok(Tensor::from_vec(values, spec.shape.as_slice(), &compute.device)?)
+            Ok(Tensor::from_vec(values(&spec.name, &spec.shape)?, spec.shape.as_slice(), &compute.device)?)
         };
         let tensors = specs.0.iter().map(tensor).collect::<Result<_>>()?;
         Ok(Self::from_tensors(specs.clone(), compute, tensors))
@@ -192,26 +179,12 @@ impl Params {
         input::read(path, MAX_HEADER_BYTES + 4 * specs.value_count() as u64)
     }
 
-    /// Serialises as safetensors, f32 or (`half`) f16; `about` goes into the header.
-    pub fn to_safetensors(&self, half: bool, about: &[(&str, String)]) -> Result<Vec<u8>> {
-        let mut data = Vec::with_capacity(self.len());
-        for (_, tensor) in self.iter() {
-            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            data.push(match half {
-                true => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>(),
-                false => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            });
-        }
-        let dtype = if half { Dtype::F16 } else { Dtype::F32 };
-        let views = self.specs.0.iter().zip(&data).map(|(spec, data)| {
-            let view = TensorView::new(dtype, spec.shape.clone(), data).map_err(Error::invalid)?;
-            Ok((spec.name.as_str(), view))
-        });
-        let views = views.collect::<Result<Vec<_>>>()?;
-        // One entry: several would be written in random order, and equal weights would not be equal files.
-        let about: serde_json::Map<_, _> = about.iter().map(|(k, v)| ((*k).to_owned(), v.clone().into())).collect();
-        let metadata = [("dp2o-studio".to_owned(), serde_json::Value::Object(about).to_string())].into();
-        safetensors::serialize(views, Some(metadata)).map_err(Error::invalid)
+    /// As the bytes of a safetensors file, f32 or (`half`) f16; `about` goes into the header.
+    pub fn to_safetensors(&self, half: bool, about: &About) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let named = self.iter().map(|(name, tensor)| Named::of(name, tensor)).collect();
+        tensors::write(&mut bytes, about, named, half).map_err(Error::invalid)?;
+        Ok(bytes)
     }
 
     /// A deep copy: later updates of one do not touch the other.
@@ -230,6 +203,56 @@ impl Params {
     pub fn trainable_where(self, wanted: impl Fn(&str) -> bool) -> Self {
         let weights = self.iter().map(|(name, tensor)| Weight::new(tensor.clone(), wanted(name))).collect();
         Self { weights, ..self }
+    }
+
+    /// Weights to be trained: a copy of those whose name says so, gradients wanted, beside the others themselves.
+    pub fn to_train(&self, wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let of = |(name, weight): (&str, &Arc<Weight>)| match wanted(name) {
+            true => Ok(Weight::new(weight.tensor.copy()?, true)),
+            false => Ok(weight.clone()),
+        };
+        let weights = self.named().map(of).collect::<Result<_>>()?;
+        Ok(Self { weights, ..self.clone() })
+    }
+
+    /// The weights that a gradient is wanted for, alone: the same ones and not copies, with their places among all.
+    pub fn trained(&self) -> (Vec<ParamId>, Self) {
+        let all = self.specs.0.iter().zip(&self.weights).enumerate();
+        let (mut ids, mut specs, mut weights) = (Vec::new(), Specs::default(), Vec::new());
+        for (index, (spec, weight)) in all.filter(|(_, (_, weight))| weight.trainable) {
+            ids.push(ParamId(index));
+            specs.0.push(spec.clone());
+            weights.push(weight.clone());
+        }
+        (ids, Self { specs: Arc::new(specs), compute: self.compute.clone(), weights })
+    }
+
+    /// These weights with some replaced by `others`, which have their places in `ids`; nothing is copied.
+    pub fn with(&self, ids: &[ParamId], others: &Params) -> Self {
+        let mut weights = self.weights.clone();
+        for (id, other) in ids.iter().zip(&others.weights) {
+            weights[id.0] = other.clone();
+        }
+        Self { weights, ..self.clone() }
+    }
+
+    /// Values on the device of these weights.
+    pub(super) fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+        Ok(Tensor::from_vec(values, shape, self.device())?)
+    }
+
+    /// These weights with some replaced by tensors, which have their places in `ids`.
+    pub(super) fn with_tensors(&self, ids: &[ParamId], tensors: Vec<Tensor>) -> Self {
+        let mut weights = self.weights.clone();
+        for (id, tensor) in ids.iter().zip(tensors) {
+            weights[id.0] = Weight::new(tensor, false);
+        }
+        Self { weights, ..self.clone() }
+    }
+
+    /// Whether a weight is the very one that `other` has, and not a copy.
+    pub fn shares(&self, id: ParamId, other: &Params) -> bool {
+        other.weights.get(id.0).is_some_and(|weight| Arc::ptr_eq(weight, &self.weights[id.0]))
     }
 
     /// Whether a gradient is wanted for any weight.
@@ -272,6 +295,10 @@ impl Params {
         self.specs.0.iter().map(|s| s.name.as_str()).zip(self.weights.iter().map(|weight| &weight.tensor))
     }
 
+    fn named(&self) -> impl Iterator<Item = (&str, &Arc<Weight>)> {
+        self.specs.0.iter().map(|s| s.name.as_str()).zip(&self.weights)
+    }
+
     /// Number of weight tensors.
     pub fn len(&self) -> usize {
         self.weights.len()
@@ -285,6 +312,11 @@ impl Params {
     /// Must be called after the values of the weights were changed in place.
     pub fn touch(&mut self) {
         self.weights.iter().for_each(|weight| weight.forget_forms());
+    }
+
+    /// [`Params::touch`] of one weight.
+    pub(super) fn touch_one(&mut self, id: ParamId) {
+        self.weights[id.0].forget_forms();
     }
 
     /// Moves all weights a little towards `other`: `self = decay · self + (1 − decay) · other`.
@@ -311,10 +343,19 @@ impl Params {
             return Err(Error::invalid("the number of values does not fit the network"));
         }
         let mut rest = flat;
-        for (_, t) in self.iter() {
-            let (head, tail) = rest.split_at(t.elem_count());
-            t.slice_set(&Tensor::from_slice(head, t.shape(), self.device())?, 0, 0)?;
+        let cut = |(_, tensor): (&str, &Tensor)| {
+            let (head, tail) = rest.split_at(tensor.elem_count());
             rest = tail;
+            head.to_vec()
+        };
+        let values = self.iter().map(cut).collect();
+        self.set_values(values)
+    }
+
+    /// Sets the values of all weights, in their order.
+    pub(super) fn set_values(&mut self, values: Vec<Vec<f32>>) -> Result<()> {
+        for ((_, tensor), values) in self.iter().zip(values) {
+            tensor.slice_set(&Tensor::from_vec(values, tensor.shape(), self.device())?, 0, 0)?;
         }
         self.touch();
         Ok(())
@@ -324,6 +365,8 @@ impl Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
 
     #[test]
     fn a_file_that_is_not_these_weights_is_one_line_of_error() {

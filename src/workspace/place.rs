@@ -6,12 +6,13 @@
 //! process that exchanges directories at the same moment.
 
 use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::{self, LEDGER_FILE, RelPath};
 use super::ledger::RunRow;
 use super::{Workspace, lock};
-use crate::fs::atomic::{create_dir_durable, file_error, write_atomic, write_atomic_many, write_unflushed};
+use crate::fs::atomic::{create_dir_durable, file_error, write_atomic, write_atomic_many, write_atomic_with};
 use crate::{Error, Result};
 
 impl Workspace {
@@ -40,11 +41,15 @@ impl Workspace {
         write_atomic(self.place(path)?, bytes)
     }
 
-    /// Writes a file that is replaced every second: whole, but not flushed (see [`write_unflushed`]).
-    pub fn write_file_unflushed(&self, path: &RelPath, bytes: &[u8]) -> Result<()> {
+    /// Writes a file, whole and flushed, of what `write` puts into it.
+    pub fn write_file_with(&self, path: &RelPath, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         self.require_writable()?;
         self.create_dir_of(path)?;
-        write_unflushed(self.place(path)?, bytes)
+        write_atomic_with(self.place(path)?, |file| {
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            write(&mut out)?;
+            out.flush()
+        })
     }
 
     /// Writes files, each of them whole, and flushes each directory once.
@@ -58,7 +63,7 @@ impl Workspace {
     }
 
     /// Deletes a file; one that is not there is deleted already.
-    pub(super) fn delete_file(&self, path: &RelPath) -> Result<()> {
+    pub fn delete_file(&self, path: &RelPath) -> Result<()> {
         self.require_writable()?;
         let place = self.place(path)?;
         match fs::remove_file(&place) {

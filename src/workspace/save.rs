@@ -2,6 +2,7 @@
 //! replaces; never a row whose file is half written.
 
 use std::fs;
+use std::io::{self, Write};
 
 use super::ledger::{
     CandidateId, CheckpointId, ImageId, ImageRow, NewCandidate, NewCheckpoint, NewImage, NewRun, RunId, RunRow,
@@ -133,10 +134,15 @@ impl Workspace {
     /// Saves what resuming a run at a step needs besides the weights.
     ///
     /// It counts once a checkpoint is saved with the returned path as its [`state`](NewCheckpoint::state).
-    pub fn save_training_state(&self, run: RunId, step: u32, state: &[u8]) -> Result<RelPath> {
+    pub fn save_training_state(
+        &self,
+        run: RunId,
+        step: u32,
+        state: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<RelPath> {
         self.require_writable()?;
         let path = files::state_path(&self.ledger.run(run)?.dir, step)?;
-        self.write_file(&path, state)?;
+        self.write_file_with(&path, state)?;
         Ok(path)
     }
 

@@ -229,7 +229,7 @@ fn states_that_no_checkpoint_has_are_swept() {
     let ws = small_workspace(&root);
     let new = NewRun { name: "mine".into(), recipe: "()".into(), seed: 1, parent: None, round: 0 };
     let run = ws.begin_run(&new, b"pairs").unwrap();
-    let state = ws.save_training_state(run, 1, &content(1, 10)).unwrap();
+    let state = ws.save_training_state(run, 1, |out| out.write_all(&content(1, 10))).unwrap();
     let new = NewCheckpoint {
         run,
         step: 1,
@@ -240,7 +240,7 @@ fn states_that_no_checkpoint_has_are_swept() {
     };
     ws.save_checkpoint(&new, b"weights").unwrap();
     // Killed between state and row; and in the directory of what is no run of the ledger.
-    let cut_off = ws.save_training_state(run, 2, &content(2, 10)).unwrap();
+    let cut_off = ws.save_training_state(run, 2, |out| out.write_all(&content(2, 10))).unwrap();
     fs::create_dir_all(root.join("runs/other/states")).unwrap();
     fs::write(root.join("runs/other/states/step-000001.safetensors"), "other").unwrap();
     drop(ws);

@@ -80,7 +80,7 @@ fn train(ws: &Workspace) {
     ledger.rewind_run(run, start).unwrap();
     for step in start + 1..=20 {
         ledger.record_steps(run, &[logged(step)]).unwrap();
-        let state = ws.save_training_state(run, step, &content(u64::from(step), LENGTH)).unwrap();
+        let state = ws.save_training_state(run, step, |out| out.write_all(&content(u64::from(step), LENGTH))).unwrap();
         let new = NewCheckpoint {
             run,
             step,

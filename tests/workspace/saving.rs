@@ -132,7 +132,7 @@ fn checkpoints_and_states_are_saved_found_and_pruned() {
     let new = NewRun { name: "My-run".into(), recipe: "()".into(), seed: 7, parent: None, round: 0 };
     let run = ws.begin_run(&new, b"pairs").unwrap();
     for step in [100, 200, 300] {
-        let state = ws.save_training_state(run, step, b"state").unwrap();
+        let state = ws.save_training_state(run, step, |out| out.write_all(b"state")).unwrap();
         for kind in [CheckpointKind::Policy, CheckpointKind::Ema] {
             let new = NewCheckpoint {
                 run,

@@ -56,6 +56,7 @@ pub enum Kind {
     Run,
     Upscale,
     Export,
+    ExportWeights,
     ExportComparison,
     Repair,
 }
@@ -79,6 +80,7 @@ impl Kind {
             Job::Run { .. } => Kind::Run,
             Job::Upscale(_) => Kind::Upscale,
             Job::ExportPairs { .. } => Kind::Export,
+            Job::ExportWeights { .. } => Kind::ExportWeights,
             Job::ExportComparison { .. } => Kind::ExportComparison,
             Job::Repair { .. } => Kind::Repair,
             Job::AllowExternal { then } => then.as_deref().map_or(Kind::SetRecipe, Kind::of),
@@ -103,6 +105,7 @@ impl Kind {
             Kind::Run => "Whole loop",
             Kind::Upscale => "Upscale",
             Kind::Export => "Export pairs",
+            Kind::ExportWeights => "Export weights",
             Kind::ExportComparison => "Export comparison",
             Kind::Repair => "Repair workspace",
         }

@@ -12,11 +12,15 @@ use self::patches::{Batch, Photo};
 use super::condition::Shown;
 use super::mini::Mini;
 use super::{Backbone, Query};
-use crate::fs::atomic::write_atomic;
-use crate::nn::adamw::{AdamW, Settings};
+use crate::fs::atomic::{write_atomic, write_atomic_with};
+use crate::nn::adamw::Settings;
+use crate::nn::checkpoint::{self, Released};
 use crate::nn::kernels::Compute;
+use crate::nn::optimizer::{Optimizer, Pace};
 use crate::nn::params::Params;
+use crate::nn::state::{OldLayout, Saved, State};
 use crate::nn::tape::{Tape, Var};
+use crate::nn::tensors::MAX_HEADER_BYTES;
 use crate::{Error, Result, input};
 
 /// Steps over which the learning rate rises at the start.
@@ -72,16 +76,15 @@ pub struct Progress {
     pub held_out_loss: Option<f64>,
 }
 
-/// State to resume from, beside the weights: policy and optimizer in full precision.
-struct State {
+/// A training in progress. The state to resume from lies beside the weights, in full precision.
+struct Training {
     params: Params,
-    average: Params,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     progress: Progress,
 }
 
-impl State {
-    fn path(out: &Path) -> PathBuf {
+impl Training {
+    fn state_path(out: &Path) -> PathBuf {
         let mut name = out.as_os_str().to_owned();
         name.push(".state");
         name.into()
@@ -89,67 +92,53 @@ impl State {
 
     fn start(net: &Mini, options: &Options, compute: &Compute) -> Result<Self> {
         let params = match &options.init {
-            Some(weights) => Params::load(net.adapter(), weights, compute)?,
+            Some(weights) => initial(net, weights)?,
             None => Params::init(net.adapter(), options.seed, compute)?,
         };
         let params = params.trainable(true);
-        let optimizer = AdamW::new(
-            Settings { beta2: 0.99, weight_decay: 0.0, ..Settings::default() },
-            params.kernels(),
-            params.iter().map(|(_, t)| t),
-        )?;
-        Ok(Self { average: params.duplicate()?, params, optimizer, progress: Progress::default() })
+        let settings = Settings { beta2: 0.99, weight_decay: 0.0, ..Settings::default() };
+        Ok(Self { optimizer: Optimizer::new(&params, settings, true)?, params, progress: Progress::default() })
+    }
+
+    /// The moving average, which is what is judged and written.
+    fn average(&self) -> &Params {
+        self.optimizer.average().unwrap_or(&self.params)
     }
 
     fn save(&self, options: &Options) -> Result<()> {
-        let (step, moments) = self.optimizer.state()?;
-        let mut bytes = serde_json::to_vec(&(self.progress, step)).map_err(Error::invalid)?;
-        bytes.push(b'\n');
-        let mut put = |values: &[f32]| values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
-        put(&self.params.to_flat()?);
-        put(&self.average.to_flat()?);
-        moments.iter().for_each(|[first, _]| put(first));
-        moments.iter().for_each(|[_, second]| put(second));
-        write_atomic(Self::path(&options.out), &bytes)?;
+        let mut state = State::at(self.progress.step);
+        state.about.insert("progress".into(), serde_json::to_value(self.progress).map_err(Error::invalid)?);
+        self.optimizer.save(&mut state);
+        write_atomic_with(Self::state_path(&options.out), |file| state.write(file))?;
         let about = [
             ("backbone", "mini".to_owned()),
             ("steps", self.progress.step.to_string()),
             ("hours", format!("{:.2}", self.progress.seconds / 3600.0)),
         ];
-        write_atomic(&options.out, &self.average.to_safetensors(true, &about)?)
+        let about = about.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        write_atomic(&options.out, &self.average().to_safetensors(true, &about)?)
     }
 
     fn resume(net: &Mini, options: &Options, compute: &Compute) -> Result<Self> {
-        let path = Self::path(&options.out);
-        let mut state = Self::start(net, options, compute)?;
-        // A line of text, then weights, their average and two moments.
-        let bytes = input::read(&path, (1 << 20) + 16 * net.adapter().value_count() as u64)?;
-        let damaged = || Error::file(&path, "not the training state of this network; remove it to start afresh");
-        let line = bytes.iter().position(|&b| b == b'\n').ok_or_else(damaged)?;
-        let (progress, step): (Progress, u64) = serde_json::from_slice(&bytes[..line]).map_err(|_| damaged())?;
-        let values: Vec<f32> =
-            bytes[line + 1..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        let n = net.adapter().value_count();
-        if values.len() != 4 * n {
-            return Err(damaged());
-        }
-        let sizes: Vec<usize> = state.params.iter().map(|(_, t)| t.elem_count()).collect();
-        let split = |part: usize| {
-            let mut rest = &values[part * n..(part + 1) * n];
-            let cut = |&len: &usize| {
-                let (head, tail) = rest.split_at(len);
-                rest = tail;
-                head.to_vec()
-            };
-            sizes.iter().map(cut).collect::<Vec<_>>()
-        };
-        state.params.set_flat(&values[..n])?;
-        state.average.set_flat(&values[n..2 * n])?;
-        let moments = split(2).into_iter().zip(split(3)).map(|(a, b)| [a, b]).collect();
-        state.optimizer.restore(step, moments)?;
-        state.progress = progress;
-        Ok(state)
+        let path = Self::state_path(&options.out);
+        let mut training = Self::start(net, &Options { init: None, ..options.clone() }, compute)?;
+        let specs = net.adapter();
+        // Weights, their average and two moments.
+        let bytes = input::read(&path, MAX_HEADER_BYTES + 16 * specs.value_count() as u64)?;
+        let fault = |error: Error| Error::file(&path, format!("{error}; remove it to start afresh"));
+        let saved = Saved::of(&bytes, OldLayout { trained: specs, averaged: specs }).map_err(fault)?;
+        training.optimizer.restore(&saved).map_err(fault)?;
+        let progress = saved.about().get("progress").cloned().unwrap_or_default();
+        training.progress = serde_json::from_value(progress).map_err(|error| fault(Error::invalid(error)))?;
+        Ok(training)
     }
+}
+
+/// The weights of a checkpoint of `mini` to start from.
+fn initial(net: &Mini, path: &Path) -> Result<Params> {
+    let (weights, sha256) = (net.reference()?, net.weights_hash());
+    let released = Released { backbone: net.card().name, weights: &weights, sha256: &sha256 };
+    Ok(released.read(&checkpoint::read_file(net.adapter(), path)?, path)?.weights)
 }
 
 /// Trains until the time is used up, resuming from the state beside `out` if there is one. `report` is called after each
@@ -157,63 +146,67 @@ impl State {
 pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progress) -> bool) -> Result<Progress> {
     let photos = patches::photos(&options.data)?;
     let held_out = options.held_out.as_deref().map(patches::photos).transpose()?;
-    let net = Mini::new();
-    let mut state = match State::path(&options.out).exists() {
-        true => State::resume(&net, options, &Compute::on(device))?,
-        false => State::start(&net, options, &Compute::on(device))?,
+    let compute = Compute::on(device);
+    let net = Mini::on(&compute);
+    let mut training = match Training::state_path(&options.out).exists() {
+        true => Training::resume(&net, options, &compute)?,
+        false => Training::start(&net, options, &compute)?,
     };
     let judge = |average: &Params| held_out.as_deref().map(|p| held_out_loss(&net, average, p, device)).transpose();
-    state.progress.held_out_loss = judge(&state.average)?;
+    training.progress.held_out_loss = judge(training.average())?;
     if held_out.is_some() {
-        report(state.progress);
+        report(training.progress);
     }
     let (mut clock, mut saved) = (Instant::now(), Instant::now());
     let total = options.hours * 3600.0;
-    while state.progress.seconds < total {
-        let step = state.progress.step;
-        let loss = train_step(&net, &photos, options, &mut state, device)?;
-        if !loss.is_finite() {
-            return Err(Error::Diverged(format!("the loss is {loss} at step {step}")));
-        }
+    while training.progress.seconds < total {
+        let step = training.progress.step;
+        let loss = train_step(&net, &photos, options, &mut training, device)?;
         let weight = (1.0 / (step + 1) as f64).max(1.0 / 200.0);
-        state.progress.loss += weight * (loss - state.progress.loss);
-        state.progress.step += 1;
-        state.progress.seconds += clock.elapsed().as_secs_f64();
+        training.progress.loss += weight * (loss - training.progress.loss);
+        training.progress.step += 1;
+        training.progress.seconds += clock.elapsed().as_secs_f64();
         clock = Instant::now();
-        let go_on = report(state.progress);
-        if !go_on || saved.elapsed() > options.save_every || state.progress.seconds >= total {
-            state.progress.held_out_loss = judge(&state.average)?;
-            state.save(options)?;
+        let go_on = report(training.progress);
+        if !go_on || saved.elapsed() > options.save_every || training.progress.seconds >= total {
+            training.progress.held_out_loss = judge(training.average())?;
+            training.save(options)?;
             saved = Instant::now();
         }
         if !go_on {
             break;
         }
     }
-    Ok(state.progress)
+    Ok(training.progress)
 }
 
-fn train_step(net: &Mini, photos: &[Photo], options: &Options, state: &mut State, device: &Device) -> Result<f64> {
-    let step = state.progress.step;
+fn train_step(
+    net: &Mini,
+    photos: &[Photo],
+    options: &Options,
+    training: &mut Training,
+    device: &Device,
+) -> Result<f64> {
+    let step = training.progress.step;
     let batch = patches::batch(photos, options.batch, options.seed, step, device)?;
-    let tape = Tape::recording(state.params.kernels());
-    let (y, error) = prediction(net, &tape, &state.params, &batch)?;
+    let tape = Tape::recording(training.params.kernels());
+    let (y, error) = prediction(net, &tape, &training.params, &batch)?;
     let loss = mean_square(&error)?;
+    if !loss.is_finite() {
+        return Err(Error::Diverged(format!("the loss is {loss} at step {step}")));
+    }
     let count = error.elem_count() as f64;
     let gradients = tape.backward(&y, (error * (2.0 / count))?)?;
 
-    let norm = gradients.norm()?;
-    let elapsed = state.progress.seconds / (options.hours * 3600.0);
+    let elapsed = training.progress.seconds / (options.hours * 3600.0);
     let cooldown = ((1.0 - elapsed) / COOLDOWN).clamp(0.0, 1.0);
     let warmup = ((step + 1) as f64 / WARMUP as f64).min(1.0);
     let rate = options.learning_rate * warmup * cooldown;
-    let mean_norm = &mut state.progress.gradient_norm;
-    let bound = if step == 0 { norm } else { CLIP * *mean_norm };
-    let clipped = norm.min(bound);
-    *mean_norm = if step == 0 { norm } else { NORM_DECAY * *mean_norm + (1.0 - NORM_DECAY) * clipped };
-    state.optimizer.step(&mut state.params, &gradients, rate, clipped / norm.max(f64::MIN_POSITIVE))?;
+    let longest = if step == 0 { f64::INFINITY } else { CLIP * training.progress.gradient_norm };
     let decay = options.ema.min((1 + step) as f64 / (EMA_WARMUP + step) as f64);
-    state.average.average_with(&state.params, decay)?;
+    let norm = training.optimizer.step(&gradients, Pace { learning_rate: rate, longest, decay })?;
+    let mean_norm = &mut training.progress.gradient_norm;
+    *mean_norm = if step == 0 { norm } else { NORM_DECAY * *mean_norm + (1.0 - NORM_DECAY) * norm.min(longest) };
     Ok(loss)
 }
 
@@ -243,6 +236,7 @@ fn held_out_loss(net: &Mini, params: &Params, photos: &[Photo], device: &Device)
 mod tests {
     use super::*;
     use crate::example;
+    use crate::nn::state::Part;
 
     #[test]
     fn it_gets_better_on_photographs_not_trained_on_and_goes_on_from_what_it_wrote() {
@@ -277,13 +271,40 @@ mod tests {
         let after = first.held_out_loss.unwrap();
         assert!(after < 0.9 * before, "{before} → {after}");
 
+        // A state as earlier versions wrote it leads to the same weights.
+        let state = Training::state_path(&options.out);
+        let earlier = as_an_earlier_version(&std::fs::read(&state).unwrap());
+        let begun_earlier = Options { out: dir.path().join("b.safetensors"), ..options.clone() };
+        std::fs::write(Training::state_path(&begun_earlier.out), earlier).unwrap();
+
         let (_, resumed) = run(&options, 42);
         assert_eq!(resumed.step, 42);
         assert_ne!(resumed.held_out_loss, first.held_out_loss);
+        let unseen = Options { held_out: None, ..begun_earlier };
+        let resumed_earlier = pretrain(&unseen, &Device::Cpu, |p| p.step < 42).unwrap();
+        assert_eq!((resumed_earlier.step, resumed_earlier.loss), (resumed.step, resumed.loss));
+        let [weights, of_earlier] = [&options.out, &unseen.out]
+            .map(|path| Params::load(Mini::new().adapter(), path, &Compute::cpu()).unwrap().to_flat().unwrap());
+        assert!(weights == of_earlier);
 
         // f16 rounds the weights; nothing else may differ.
-        let (from_file, _) = run(&Options { init: Some(options.out.clone()), out: dir.path().join("b"), ..options }, 1);
+        let (from_file, _) = run(&Options { init: Some(options.out.clone()), out: dir.path().join("c"), ..options }, 1);
         let written = resumed.held_out_loss.unwrap();
         assert!((from_file / written - 1.0).abs() < 1e-3, "{written}, from the file {from_file}");
+    }
+
+    /// A line of JSON, then weights, their average and both moments as f32.
+    fn as_an_earlier_version(state: &[u8]) -> Vec<u8> {
+        let net = Mini::new();
+        let saved = Saved::of(state, OldLayout { trained: net.adapter(), averaged: net.adapter() }).unwrap();
+        let line = serde_json::json!([saved.about()["progress"], saved.number("optimizer_step").unwrap()]);
+        let mut bytes = format!("{line}\n").into_bytes();
+        for part in [Part::Trained, Part::Average, Part::First, Part::Second] {
+            for (name, shape) in net.adapter().iter() {
+                let values = saved.values(part, name, shape).unwrap();
+                values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+            }
+        }
+        bytes
     }
 }

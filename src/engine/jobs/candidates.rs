@@ -8,7 +8,7 @@ use super::scoring::{self, Group, Scored};
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::metrics::Open;
-use crate::engine::models::Model;
+use crate::engine::model::Model;
 use crate::engine::protocol::Change;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, NewScore};

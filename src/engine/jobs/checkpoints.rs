@@ -1,7 +1,8 @@
 //! Finding checkpoints by the names people type, and loading them.
 
 use crate::engine::context::Context;
-use crate::engine::models::{Model, Recorded};
+use crate::engine::model::Model;
+use crate::engine::models::Recorded;
 use crate::engine::protocol::Level;
 use crate::method::provenance::Chosen;
 use crate::workspace::{CheckpointId, CheckpointKind, CheckpointRow, RunId};

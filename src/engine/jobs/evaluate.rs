@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::candidates;
 use crate::engine::context::Context;
-use crate::engine::models::Model;
+use crate::engine::model::Model;
 use crate::engine::plan;
 use crate::engine::ranking::{Ranking, Scores};
 use crate::method::evaluation::Evaluation;

@@ -1,18 +1,19 @@
-//! The pairs for other tools: `w/` and `l/` folders, JSONL and CSV.
+//! For other tools: the pairs as `w/` and `l/` folders with JSONL and CSV, and the weights of a checkpoint.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::curate;
+use super::{checkpoints, curate};
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
+use crate::engine::model::Model;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::Outcome;
 use crate::imaging::output;
 use crate::report::csv::field;
-use crate::{Error, Result};
+use crate::{Error, Permit, Result};
 
 /// One pair in `pairs.jsonl` and `pairs.csv`.
 #[derive(Serialize)]
@@ -27,6 +28,22 @@ struct Row<'a> {
     w_intra: f64,
     w_inter: f64,
     weight: f32,
+}
+
+/// Writes all weights of a checkpoint's backbone as they are when it runs.
+pub fn weights(context: &mut Context, name: &str, path: &Path, overwrite: bool) -> Result<Outcome> {
+    output::check([path])?;
+    if path.is_file() && !overwrite {
+        let cause = format!("{}: is there already; choose another name", path.display());
+        return Err(Error::Refused { cause, permit: Permit::Overwrite });
+    }
+    let checkpoint = checkpoints::load(context, name)?;
+    checkpoint.say_choice(context);
+    let Model { backbone, params, .. } = &checkpoint.model;
+    let about = [("backbone", backbone.card().name), ("checkpoint", &checkpoint.name)];
+    let about = about.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    output::write(path, &params.to_safetensors(false, &about)?)?;
+    Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::default() })
 }
 
 /// Writes every pair of the recipe's curation; the same file name in `w/` and `l/` is a pair, `lr/` holds its input.

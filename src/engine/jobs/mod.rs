@@ -22,6 +22,7 @@ mod scoring;
 mod seen;
 mod sheet;
 mod splits;
+mod states;
 mod train;
 mod upscale;
 
@@ -68,6 +69,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Run { compare, allow_partial } => run::run(context, compare, allow_partial),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
         Job::ExportPairs { dir, allow_partial, overwrite } => export::pairs(context, &dir, allow_partial, overwrite),
+        Job::ExportWeights { checkpoint, path, overwrite } => export::weights(context, &checkpoint, &path, overwrite),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
         Job::AllowExternal { then } => {
             external::allow(&context.recipe.metrics.external)?;

@@ -37,7 +37,7 @@ pub fn of(workspace: &Workspace, ranking: &Ranking) -> Result<Vec<Line>> {
     let scores = &ranking.scores;
     let images = if scores.set.sampler.reads_prompts() { workspace.ledger().images()? } else { Vec::new() };
     let prompts: HashMap<ImageId, String> = images.into_iter().map(|image| (image.id, image.prompt_hash)).collect();
-    let line = |group: usize, pair: &crate::method::curation::Pair| Line {
+    let line = |group: usize, pair: &crate::method::pair::Pair| Line {
         prompt: prompts.get(&scores.train.images[group]).cloned().unwrap_or_default(),
         image: scores.train.images[group].0,
         winner: scores.seeds[usize::from(pair.winner)],

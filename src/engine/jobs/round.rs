@@ -1,18 +1,17 @@
 //! One round of a run: steps, checkpoints and evaluations until it is done, stopped, or collapses.
 //!
-//! After every step the training state replaces the one before, so that a killed process loses at most the step it was
-//! making; what is due after a step (checkpoint, evaluation) is done once, whether before or after a restart.
+//! What is due after a step (checkpoint, evaluation) is done once, whether before or after a restart; steps whose result a
+//! kill lost are made again.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::evaluate;
 use super::pairs::Loader;
+use super::states::States;
 use crate::engine::context::Context;
 use crate::engine::memory_plan;
-use crate::engine::models::Model;
+use crate::engine::model::{Model, Reference};
 use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Event, Level};
@@ -21,12 +20,9 @@ use crate::method::provenance::On;
 use crate::method::recipe::Training;
 use crate::method::trainer::{Pairs, StepLog, Trainer};
 use crate::workspace::{
-    CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RelPath, RunRow, RunState, StepRow, digest_of,
+    CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RunRow, RunState, StepRow, digest_of,
 };
 use crate::{Error, Result};
-
-/// The state after the last step, in a run's directory.
-const STATE_FILE: &str = "training.state";
 
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +37,8 @@ pub struct Round<'c> {
     pub context: &'c Context,
     pub run: &'c RunRow,
     pub round: u32,
+    /// What checkpoints add to.
+    pub released: &'c Reference,
     /// π_ref.
     pub reference: &'c Model,
     /// The weights π_θ starts from, and their checkpoint.
@@ -63,23 +61,29 @@ impl Round<'_> {
         {
             self.context.log(Level::Warning, doubt);
         }
-        self.restore(&mut trainer)?;
+        let states = States::new(self.context, self.run, &settings);
+        states.restore(&mut trainer)?;
         ledger.rewind_run(self.run.id, trainer.step_number() as u32)?;
         ledger.set_run_state(self.run.id, RunState::Running, None)?;
         self.context.changed(Change::Runs);
-        let result = self.steps(&mut trainer, &mut pairs, &settings);
+        let result = self.steps(&mut trainer, &mut pairs, &settings, &states);
         let steps = trainer.step_number() as u32;
         let (state, message) = match &result {
             Ok(state) => (*state, None),
             Err(Error::Diverged(cause)) => {
                 if steps > 0 {
-                    self.save_checkpoint(&trainer)?;
+                    self.save_checkpoint(&trainer, &states)?;
                 }
                 (RunState::Failed, Some(format!("{cause}; step {steps} is the last good one and is saved")))
             }
-            Err(Error::Cancelled) => (RunState::Paused, None),
-            Err(error) => (RunState::Paused, Some(error.to_string())),
+            Err(error) => {
+                states.try_to_write(&trainer);
+                (RunState::Paused, Some(error.to_string()).filter(|_| !matches!(error, Error::Cancelled)))
+            }
         };
+        if state.is_final() {
+            states.finish()?;
+        }
         let noted = ledger.set_run_state(self.run.id, state, message.as_deref());
         match (result, message) {
             (Err(Error::Diverged(_)), Some(message)) => Err(Error::Diverged(message)),
@@ -88,31 +92,37 @@ impl Round<'_> {
         }
     }
 
-    fn steps(&self, trainer: &mut Trainer, pairs: &mut Loader, settings: &Training) -> Result<RunState> {
+    fn steps(
+        &self,
+        trainer: &mut Trainer,
+        pairs: &mut Loader,
+        settings: &Training,
+        states: &States,
+    ) -> Result<RunState> {
         let (context, total) = (self.context, settings.steps);
         let mut meter = Meter::new("training", "steps", total);
         context.advance(&mut meter, trainer.step_number() as usize);
         loop {
-            if self.after_step(trainer, settings)? {
+            if self.after_step(trainer, settings, states)? {
                 return Ok(RunState::Collapsed);
             }
             if trainer.step_number() >= total as u64 {
                 return Ok(RunState::Done);
             }
+            states.write_when_due(trainer)?;
             meter.skip_time();
             let began = Instant::now();
-            let log = trainer.step(pairs, &mut || context.checkpoint())?;
+            let mut checkpoint = |trainer: &Trainer| context.checkpoint_after(|| states.try_to_write(trainer));
+            let log = trainer.step(pairs, &mut checkpoint)?;
             let row = step_row(&log, began.elapsed().as_secs_f64());
-            // The log first: a step without its state is made again, a state without its step would leave a gap.
             context.workspace()?.ledger().record_steps(self.run.id, std::slice::from_ref(&row))?;
-            self.write_state(&trainer.state()?)?;
             context.emit(Event::Step { run: self.run.id, row });
             context.advance(&mut meter, 1);
         }
     }
 
     /// Does what is due after the trainer's step and was not done before; true if the run has collapsed.
-    fn after_step(&self, trainer: &Trainer, settings: &Training) -> Result<bool> {
+    fn after_step(&self, trainer: &Trainer, settings: &Training, states: &States) -> Result<bool> {
         let ledger = self.context.workspace()?.ledger();
         let step = trainer.step_number();
         let last = step >= settings.steps as u64;
@@ -121,7 +131,7 @@ impl Round<'_> {
         let evaluate = !validation.is_empty() && (last || step == 0 || every(settings.eval_every));
         let checkpoint = match step {
             0 => self.start_id,
-            _ if evaluate || last || every(settings.checkpoint_every) => self.save_checkpoint(trainer)?,
+            _ if evaluate || last || every(settings.checkpoint_every) => self.save_checkpoint(trainer, states)?,
             _ => return Ok(false),
         };
         // Rewards on other images do not compare.
@@ -130,8 +140,9 @@ impl Round<'_> {
         known.retain(|e| e.on == On::Validation && e.images_digest == digest);
         if evaluate && known.iter().all(|e| u64::from(e.step) != step) {
             let began = Instant::now();
-            let params = Arc::new(trainer.policy().evaluated().duplicate()?.trainable(false));
-            let model = Model { backbone: self.reference.backbone.clone(), params };
+            // Weights of its own, so that the forms that kernels make of them go with it; the values are the policy's.
+            let params = Arc::new(trainer.policy().evaluated()?.trainable(false));
+            let model = Model { backbone: self.reference.backbone.clone(), params, layers: None };
             let stage = format!("evaluation at step {step}");
             let (context, seeds) = (self.context, settings.eval_seeds);
             let evaluation = evaluate::evaluate(context, checkpoint, &model, seeds, &stage, On::Validation)?;
@@ -155,23 +166,16 @@ impl Round<'_> {
     }
 
     /// The checkpoint of the trainer's step, saved now if it is not there.
-    fn save_checkpoint(&self, trainer: &Trainer) -> Result<CheckpointId> {
+    fn save_checkpoint(&self, trainer: &Trainer, states: &States) -> Result<CheckpointId> {
         let workspace = self.context.workspace()?;
         let step = trainer.step_number() as u32;
-        let kind = if trainer.policy().average().is_some() { CheckpointKind::Ema } else { CheckpointKind::Policy };
+        let kind = if trainer.policy().is_averaged() { CheckpointKind::Ema } else { CheckpointKind::Policy };
         if let Some(row) = workspace.ledger().checkpoint_at(self.run.id, step, kind)?
             && !row.file_missing
         {
             return Ok(row.id);
         }
-        let state = trainer.state()?;
-        let state = workspace.save_training_state(self.run.id, step, &state)?;
-        let about = [
-            ("backbone", self.reference.backbone.card().name.to_owned()),
-            ("run", self.run.name.clone()),
-            ("step", step.to_string()),
-        ];
-        let weights = trainer.policy().evaluated().to_safetensors(false, &about)?;
+        let state = states.write_for_checkpoint(trainer)?;
         let new = NewCheckpoint {
             run: self.run.id,
             step,
@@ -180,52 +184,21 @@ impl Round<'_> {
             state: Some(state),
             held_out_reward: None,
         };
-        let id = workspace.save_checkpoint(&new, &weights)?;
+        let id = workspace.save_checkpoint(&new, &self.checkpoint_file(trainer)?)?;
         workspace.prune_training_states(self.run.id, 1)?;
         self.context.changed(Change::Runs);
         Ok(id)
     }
 
-    fn state_path(&self) -> Result<RelPath> {
-        self.context.workspace()?.run_file(self.run, STATE_FILE)
-    }
-
-    /// Not flushed to the disk: a killed process loses nothing, and after a power failure the last checkpoint's state,
-    /// which was flushed, is there.
-    fn write_state(&self, state: &[u8]) -> Result<()> {
-        self.context.workspace()?.write_file_unflushed(&self.state_path()?, state)
-    }
-
-    /// Goes on from the last whole state there is, after the last step or at a checkpoint; where none is whole, from the
-    /// start. The steps made again are the same.
-    fn restore(&self, trainer: &mut Trainer) -> Result<()> {
-        let workspace = self.context.workspace()?;
-        let saved = workspace.ledger().resumable(self.run.id)?.into_iter().filter_map(|row| row.state_path);
-        let mut damaged = false;
-        for path in std::iter::once(self.state_path()?).chain(saved) {
-            let path = workspace.path(&path);
-            let restored = match fs::read(&path) {
-                Ok(bytes) => trainer.restore(&bytes),
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                Err(e) => return Err(Error::file(&path, e)),
-            };
-            match restored {
-                Ok(()) => return Ok(()),
-                Err(error) => self.warn(format!("{}: {error}; the state before is taken", path.display())),
-            }
-            damaged = true;
-        }
-        if damaged {
-            self.warn(format!(
-                "{}: no training state is whole: its steps are made again from the first",
-                self.run.name
-            ));
-        }
-        Ok(())
-    }
-
-    fn warn(&self, text: String) {
-        self.context.log(Level::Warning, text);
+    fn checkpoint_file(&self, trainer: &Trainer) -> Result<Vec<u8>> {
+        let about = [("run", self.run.name.clone()), ("step", trainer.step_number().to_string())];
+        let about = about.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let policy = trainer.policy();
+        let layers = match (&self.start.layers, policy.addition()) {
+            (Some(below), Some(layer)) => Some([below, &[layer][..]].concat()),
+            _ => None,
+        };
+        self.released.released().file_of(&policy.evaluated()?, layers.as_deref(), about)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::backbones::field::StateMemory;
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
-use crate::engine::models::Model;
+use crate::engine::model::Model;
 use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};

@@ -9,7 +9,7 @@ use super::round::{Ended, Round};
 use super::{candidates, checkpoints, curate, pairs, same_run};
 use crate::engine::context::Context;
 use crate::engine::damage;
-use crate::engine::models::Model;
+use crate::engine::model::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::engine::ranking::Ranking;
 use crate::method::provenance::On;
@@ -175,10 +175,12 @@ fn one(
         context.log(Level::Info, format!("{} is {} already{why}", run.name, run.state.as_str()));
         return Ok(Ended { steps, state: run.state });
     }
+    let released = context.models.reference(reference.backbone.card().name)?;
     let workspace = context.workspace()?;
     let lines = pairs::read(&workspace.path(&workspace.pairs_file(run)?))?;
     let ended = loop {
-        let round = Round { context, run, round, reference, start: start.0, start_id: start.1 };
+        let released = &released;
+        let round = Round { context, run, round, released, reference, start: start.0, start_id: start.1 };
         match pairs::Loader::new(workspace, set, lines.clone()).and_then(|loader| round.train(loader)) {
             Err(Error::File { .. } | Error::Invalid(_)) if made_again(context, set, start.0, &lines)? => continue,
             ended => break ended,

@@ -148,12 +148,15 @@ fn checkpoint_ui(ui: &mut Ui, cx: &mut Cx, run: &RunRow, row: &CheckpointRow, is
         });
     });
     let Some(path) = path else { return };
-    response.response.interact(Sense::click()).on_hover_text("Right click: copy the path of its file").context_menu(
-        |ui| {
-            if ui.button("Copy path").clicked() {
-                ui.ctx().copy_text(path.display().to_string());
-                ui.close();
-            }
-        },
-    );
+    let hint = "Right click: copy the path of its file, or export all weights for other programs";
+    response.response.interact(Sense::click()).on_hover_text(hint).context_menu(|ui| {
+        if ui.button("Copy path").clicked() {
+            ui.ctx().copy_text(path.display().to_string());
+            ui.close();
+        }
+        if ui.button("Export weights…").clicked() {
+            cx.act(Action::ExportWeights { checkpoint: format!("{}@{}", run.name, row.step) });
+            ui.close();
+        }
+    });
 }

@@ -11,7 +11,7 @@ use crate::backbones::field::StateMemory;
 use crate::engine::context::Context;
 use crate::engine::jobs::prompts::beside;
 use crate::engine::memory_plan::Plan;
-use crate::engine::models::Model;
+use crate::engine::model::Model;
 use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::fs::hash;

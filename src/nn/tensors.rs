@@ -1,0 +1,230 @@
+//! Files of named tensors: safetensors, read as f32, and written without a second copy of all values in memory.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use candle_core::Tensor;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value, json};
+
+use crate::{Error, Result};
+
+/// The longest header that is read, in bytes: names, shapes and remarks take a fraction of it.
+pub const MAX_HEADER_BYTES: u64 = 16 << 20;
+/// The one remark of a file: several would be written in random order, and equal tensors would not be equal files.
+const ABOUT: &str = "dp2o-studio";
+/// Headers are filled up to a multiple of this.
+const ALIGN_BYTES: usize = 8;
+
+/// What a file says of itself.
+pub type About = Map<String, Value>;
+
+/// A file that was read.
+pub struct Tensors<'b> {
+    file: SafeTensors<'b>,
+    about: About,
+    origin: &'b Path,
+}
+
+impl<'b> Tensors<'b> {
+    /// Reads the names and shapes in a file's bytes; `origin` names it in errors.
+    pub fn of(bytes: &'b [u8], origin: &'b Path) -> Result<Self> {
+        let unreadable =
+            |e: &dyn std::fmt::Display| Error::file(origin, format!("not a readable safetensors file: {e}"));
+        let file = SafeTensors::deserialize(bytes).map_err(|e| unreadable(&e))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unreadable(&e))?;
+        let about = header.metadata().as_ref().and_then(|remarks| parsed(remarks.get(ABOUT)?)).unwrap_or_default();
+        Ok(Self { file, about, origin })
+    }
+
+    /// What the file says of itself; empty for one of another program.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The names, in no order.
+    pub fn names(&self) -> Vec<&str> {
+        self.file.names()
+    }
+
+    /// The shape of a tensor, if there is one of this name.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.file.tensor(name).ok().map(|view| view.shape().to_vec())
+    }
+
+    /// Errors: there is a tensor that is not `known`.
+    pub fn refuse_unknown(&self, known: impl Fn(&str) -> bool) -> Result<()> {
+        match self.names().into_iter().find(|name| !known(name)) {
+            Some(other) => Err(self.fault(format!("the weight {other:?} is not one of this network's"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The values of a tensor of f32 or f16. Errors: it is missing, of another shape or type, or not finite.
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let values = self.any_values(name, shape)?;
+        match values.iter().find(|v| !v.is_finite()) {
+            Some(bad) => Err(self.fault(format!("the weight \"{name}\" contains {bad}"))),
+            None => Ok(values),
+        }
+    }
+
+    /// [`Tensors::values`] that need not be finite.
+    pub fn any_values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let view = self.file.tensor(name).map_err(|_| self.fault(format!("the weight \"{name}\" is missing")))?;
+        if view.shape() != shape {
+            return Err(self.fault(format!("the weight \"{name}\" has shape {:?}, not {shape:?}", view.shape())));
+        }
+        match view.dtype() {
+            Dtype::F32 => Ok(f32s(view.data())),
+            Dtype::F16 => {
+                let pairs = view.data().chunks_exact(2);
+                Ok(pairs.map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect())
+            }
+            other => Err(self.fault(format!("the weight \"{name}\" has type {other:?}; F32 or F16 is needed"))),
+        }
+    }
+
+    /// What is wrong with this file, as an error that names it.
+    pub fn fault(&self, cause: impl std::fmt::Display) -> Error {
+        Error::file(self.origin, cause)
+    }
+}
+
+/// What a file says of itself, by its header.
+pub(super) fn about_of(header: &Value) -> Option<About> {
+    parsed(header.get("__metadata__")?.get(ABOUT)?.as_str()?)
+}
+
+fn parsed(remark: &str) -> Option<About> {
+    serde_json::from_str(remark).ok()
+}
+
+/// Little-endian f32 values; a rest of fewer than 4 bytes is left out.
+pub(super) fn f32s(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// A tensor about to be written.
+pub struct Named<'t> {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Values<'t>,
+}
+
+/// Where the values of a tensor are.
+#[derive(Clone, Copy)]
+pub enum Values<'t> {
+    /// On any device.
+    Tensor(&'t Tensor),
+    /// In memory.
+    Slice(&'t [f32]),
+}
+
+impl<'t> Named<'t> {
+    /// A tensor under this name.
+    pub fn of(name: impl Into<String>, tensor: &'t Tensor) -> Self {
+        Self { name: name.into(), shape: tensor.dims().to_vec(), values: Values::Tensor(tensor) }
+    }
+
+    fn write(&self, out: &mut dyn Write, half: bool) -> io::Result<()> {
+        match self.values {
+            Values::Slice(values) => write_values(out, values, half),
+            Values::Tensor(tensor) => {
+                let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(io::Error::other)?;
+                write_values(out, &values, half)
+            }
+        }
+    }
+}
+
+fn write_values(out: &mut dyn Write, values: &[f32], half: bool) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4 << 12);
+    for values in values.chunks(1 << 12) {
+        bytes.clear();
+        match half {
+            true => values.iter().for_each(|&v| bytes.extend(half::f16::from_f32(v).to_le_bytes())),
+            false => values.iter().for_each(|v| bytes.extend(v.to_le_bytes())),
+        }
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes tensors as f32 or (`half`) f16, in the order of their names: the same tensors are the same bytes.
+pub fn write(out: &mut dyn Write, about: &About, tensors: Vec<Named>, half: bool) -> io::Result<()> {
+    write_with_trailer(out, about, tensors, half, None).map(drop)
+}
+
+/// Like [`write`], followed by a tensor of so many bytes, whose content the caller writes.
+pub(super) fn write_with_trailer(
+    out: &mut dyn Write,
+    about: &About,
+    mut tensors: Vec<Named>,
+    half: bool,
+    trailer: Option<(&str, usize)>,
+) -> io::Result<()> {
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let (dtype, width) = if half { ("F16", 2) } else { ("F32", 4) };
+    let remark = json!({ ABOUT: Value::Object(about.clone()).to_string() });
+    // By hand and not of a JSON object, which would be sorted by name: the remark comes first.
+    let mut header = format!("{{\"__metadata__\":{remark}");
+    let mut end = 0;
+    let mut put = |name: &str, dtype: &str, shape: &[usize], bytes: usize| {
+        let begin = end;
+        end += bytes;
+        let (name, shape) = (json!(name), json!(shape));
+        let entry = format!(",{name}:{{\"dtype\":\"{dtype}\",\"shape\":{shape},\"data_offsets\":[{begin},{end}]}}");
+        header.push_str(&entry);
+    };
+    for tensor in &tensors {
+        put(&tensor.name, dtype, &tensor.shape, width * tensor.shape.iter().product::<usize>());
+    }
+    if let Some((name, bytes)) = trailer {
+        put(name, "U8", &[bytes], bytes);
+    }
+    header.push('}');
+    let padding = header.len().next_multiple_of(ALIGN_BYTES) - header.len();
+    header.extend(std::iter::repeat_n(' ', padding));
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    tensors.iter().try_for_each(|tensor| tensor.write(out, half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use safetensors::tensor::TensorView;
+
+    /// Weights are known by the hash of their file: it must be the one that the safetensors crate makes.
+    #[test]
+    fn files_are_those_of_the_safetensors_crate() {
+        let tensors = [("b", vec![2, 3]), ("a\"\n", vec![1]), ("a", vec![]), ("none", vec![0, 4])]
+            .map(|(name, shape): (_, Vec<usize>)| (name, Tensor::rand(-2f32, 2.0, shape, &Device::Cpu).unwrap()));
+        let about = json!({"step": "3", "base": "é", "lora": [{"rank": 2, "alpha": 1.5}]});
+        for half in [false, true] {
+            let data: Vec<(_, Vec<u8>)> = tensors
+                .iter()
+                .map(|(name, tensor)| {
+                    let mut bytes = Vec::new();
+                    write_values(&mut bytes, &tensor.flatten_all().unwrap().to_vec1().unwrap(), half).unwrap();
+                    (*name, bytes)
+                })
+                .collect();
+            let dtype = if half { Dtype::F16 } else { Dtype::F32 };
+            let views = tensors.iter().zip(&data).map(|((name, tensor), (_, bytes))| {
+                (*name, TensorView::new(dtype, tensor.dims().to_vec(), bytes).unwrap())
+            });
+            let remark = [(ABOUT.to_owned(), about.to_string())].into();
+            let expected = safetensors::serialize(views, Some(remark)).unwrap();
+            let mut written = Vec::new();
+            let named = tensors.iter().map(|(name, tensor)| Named::of(*name, tensor)).collect();
+            write(&mut written, about.as_object().unwrap(), named, half).unwrap();
+            assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&expected));
+            assert!(written == expected);
+            let read = Tensors::of(&written, "a file".as_ref()).unwrap();
+            assert_eq!(read.about(), about.as_object().unwrap());
+        }
+    }
+}
