@@ -37,7 +37,9 @@ impl WeightsWindow {
             ui.heading("Published weights");
             let p = theme::palette(ui);
             let text = "What backbones and learned metrics are made of. The program brings none of it along and downloads \
-                        nothing: get a file, then add it with `dp2o-studio weights add FILE`, or start with --weights DIR.";
+                        nothing: get a file, then add it with `dp2o-studio weights add FILE`, or start with --weights DIR. \
+                        What is missing was looked for there, in DP2O_WEIGHTS, the workspace, the data directory and the \
+                        Hugging Face cache; Copy says where exactly.";
             ui.add(Label::new(RichText::new(text).color(p.text_weak)).wrap());
             ui.add_space(space::S);
             let Some(parts) = parts else {
@@ -46,6 +48,8 @@ impl WeightsWindow {
             };
             let height = ctx.content_rect().height() - 240.0;
             ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+                // Beside the bar, not under it.
+                ui.set_width(ui.available_width() - 8.0);
                 let shown = parts.iter().filter(|part| !self.only_missing || part.state != Standing::Here);
                 shown.for_each(|part| part_ui(ui, part));
             });
@@ -94,8 +98,8 @@ fn part_ui(ui: &mut Ui, part: &PartReport) {
         for file in &part.files {
             ui.add(small(format!("{} · {}", file.path.display(), file.mark())));
         }
-        if let Some(cause) = &part.cause {
-            ui.add(small(cause.clone()));
+        if let Some(brief) = &part.brief {
+            ui.add(small(brief.clone()));
         }
         ui.add(Label::new(RichText::new(format!("Licence: {}", part.licence)).small().color(p.text_faint)).wrap());
     });

@@ -10,6 +10,7 @@ use super::out::say;
 use super::workspace::write_json;
 use crate::imaging::output;
 use crate::weights::add::{self, How};
+use crate::weights::report::Standing;
 use crate::weights::{Part, PartReport, Source, State, Store, registry};
 use crate::{Error, Result};
 
@@ -129,13 +130,17 @@ fn list(arguments: &List) -> Result<()> {
         let state = if arguments.verify { store().verify(part)? } else { store().state(part) };
         let row = PartReport::of(part, &state);
         say!("{:<11} {:<18} {:>12}  {}", row.state.word(), row.id, row.size, row.title);
-        if let Some(cause) = &row.cause {
-            say!("{:11} {cause}", "");
+        if let Some(brief) = &row.brief {
+            say!("{:11} {brief}; {}", "", row.licence);
         }
         for file in &row.files {
             say!("{:11} {} ({}; {})", "", file.path.display(), file.mark(), row.licence);
         }
         rows.push(row);
+    }
+    if rows.iter().any(|row| row.state == Standing::Missing) {
+        let places: Vec<String> = store().places().iter().map(ToString::to_string).collect();
+        say!("Looked in {}. `weights add FILE` puts a file where it is found.", places.join(", "));
     }
     write_json(arguments.json.as_deref(), &rows)
 }

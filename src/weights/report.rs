@@ -21,6 +21,8 @@ pub struct PartReport {
     pub files: Vec<FileReport>,
     /// What is missing, where it was looked for and how to get it, or what is wrong; one line.
     pub cause: Option<String>,
+    /// The same without what is said elsewhere in a list: the part, the places, and how to add it.
+    pub brief: Option<String>,
 }
 
 /// How a part stands.
@@ -88,6 +90,10 @@ impl PartReport {
             size: part.size().to_string(),
             licence: part.licence,
             files: found.map_or_else(Vec::new, |found| found.files.iter().map(file).collect()),
+            brief: match state {
+                State::Missing(missing) => Some(missing.brief()),
+                other => other.why_not(),
+            },
             cause: state.why_not(),
         }
     }

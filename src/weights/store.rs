@@ -290,6 +290,12 @@ impl Missing {
         format!("{} ({}): {} ({})", self.part.title, self.part.id, names.join(", "), self.size)
     }
 
+    /// The files and where to get them, where it is said elsewhere what they are of and where they go.
+    pub fn brief(&self) -> String {
+        let names: Vec<&str> = self.files.iter().map(|file| file.path).collect();
+        format!("{}; get it {}", names.join(", "), self.part.get)
+    }
+
     /// How to get it, as what to do next.
     pub fn how(&self) -> String {
         let folder = self.part.forms.first().map_or("", |form| form.folder);
