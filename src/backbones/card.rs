@@ -4,7 +4,7 @@
 //! The recipe's check, the identity of candidates and the studio's controls all ask here.
 
 use super::process::Process;
-use super::sampler::Solver;
+use super::solver::Solver;
 use crate::Error;
 use crate::weights::Part;
 

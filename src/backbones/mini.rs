@@ -12,7 +12,7 @@ use candle_core::Tensor;
 use super::card::{Card, Guidance, Latent};
 use super::condition::{Condition, Prompt, Shown};
 use super::process::{Flow, Process, Shift, Time};
-use super::sampler::Solver;
+use super::solver::Solver;
 use super::{Backbone, Pass, Query};
 use crate::fs::hash;
 use crate::imaging::Image;

@@ -2,7 +2,7 @@
 //!
 //! * [`Backbone`]: what a model must offer. [`card`]: what is known of one without loading it. [`registry`]: those there are.
 //! * [`process`]: flow matching and diffusion: noise in, clean latent out. [`condition`]: what a picture is drawn under.
-//! * [`sampler`]: Euler, Heun, DDIM, DDPM over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
+//! * [`sampler`]: Euler, Heun, DDIM, DDPM ([`solver`]) over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
 //! * [`mini`]: the embedded one. [`pretrain`]: trains it from photographs.
 
@@ -16,6 +16,7 @@ pub mod process;
 pub mod registry;
 pub mod sampler;
 pub mod solve;
+pub mod solver;
 pub mod tiles;
 
 use std::cell::OnceCell;

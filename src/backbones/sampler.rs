@@ -10,31 +10,17 @@ use super::condition::Condition;
 use super::field::{Field, StateMemory, Window};
 use super::guidance::Guided;
 use super::process::{Diffusion, Flow, FlowStep, Process};
-use super::solve::{Solve, Solved};
+use super::solve::{Checkpoint, Solve, Solved};
+pub use super::solver::Solver;
 use super::tiles::{Grid, Tiling};
 use crate::imaging::{Image, SCALE};
 use crate::nn::params::Params;
-use crate::words::words;
 use crate::{Error, Result};
 
 /// Stream of [`Random`] the starting noise comes from.
 const START: u32 = 0;
 /// Stream of the noise that DDPM adds at its first step; each further step has the next one.
 const ANCESTRAL: u32 = 1 << 16;
-
-words! {
-    /// How the process is solved.
-    pub enum Solver {
-        /// First order, one evaluation a step (flow).
-        Euler = "euler",
-        /// Second order, two evaluations a step but one for the last (flow).
-        Heun = "heun",
-        /// Deterministic diffusion (Song et al., arXiv 2010.02502, η = 0).
-        Ddim = "ddim",
-        /// Ancestral diffusion (the same with η = 1; over all timesteps that of Ho et al., arXiv 2006.11239).
-        Ddpm = "ddpm",
-    }
-}
 
 /// Solver, number of steps, how large images are cut, and how far a prediction is led towards its prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,10 +31,6 @@ pub struct Sampler {
     /// The scale; backbones without guidance do not use it.
     pub guidance: f64,
 }
-
-/// Runs before the network sees a tile, with the number of tiles done and the total over all evaluations; its error stops
-/// the sampling.
-pub type Checkpoint<'c> = &'c mut dyn FnMut(usize, usize) -> Result<()>;
 
 impl Sampler {
     /// The SR images under a condition for some seeds, one batch, unclamped; sides are four times the LR image's. The image

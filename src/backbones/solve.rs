@@ -10,13 +10,16 @@ use super::Backbone;
 use super::condition::{Condition, Shown};
 use super::field::{Field, Window};
 use super::guidance::Guided;
-use super::sampler::Checkpoint;
 use super::tiles::{Blend, Grid};
 use crate::imaging::Image;
 use crate::imaging::rows::{Rows, bands};
 use crate::nn::params::Params;
 use crate::random::Random;
 use crate::{Error, Result};
+
+/// Runs before the network sees a tile, with the number of tiles done and the total over all evaluations; its error stops
+/// the sampling.
+pub type Checkpoint<'c> = &'c mut dyn FnMut(usize, usize) -> Result<()>;
 
 /// A picture being solved.
 pub(super) struct Solve<'a, 's> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::client::Client;
 use super::images;
 use super::out::say;
-use super::workspace::write_json;
+use super::out::write_json;
 use crate::Result;
 use crate::engine::protocol::{AddImages, Job, Outcome, Role};
 use crate::imaging::output;

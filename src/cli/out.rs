@@ -2,7 +2,9 @@
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
+use std::path::Path;
 
+use crate::imaging::output;
 use crate::{Error, Result};
 
 /// Prints a line of results. A reader that has gone is no reason to stop; any other failure (a full disk) ends the
@@ -26,6 +28,14 @@ pub fn note(line: Arguments) {
 pub fn json_text(value: &impl serde::Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(value).map_err(Error::invalid)?;
     Ok(text + "\n")
+}
+
+/// Writes a value as JSON where that was asked for.
+pub fn write_json(path: Option<&Path>, value: &impl serde::Serialize) -> Result<()> {
+    match path {
+        Some(path) => output::write(path, json_text(value)?.as_bytes()),
+        None => Ok(()),
+    }
 }
 
 /// [`result`] with the syntax of `println!`.

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::out::say;
-use super::workspace::write_json;
+use super::out::write_json;
 use crate::imaging::output;
 use crate::weights::add::{self, How};
 use crate::weights::report::Standing;

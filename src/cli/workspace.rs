@@ -1,11 +1,11 @@
 //! The verbs that work on a workspace.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::client::{Client, assign, setting};
-use super::out::{json_text, note, say};
+use super::out::{note, say, write_json};
 use super::weights::store;
 use crate::engine::parts;
 use crate::engine::protocol::{Job, Outcome, RunReport, Upscale};
@@ -396,12 +396,5 @@ impl<'a> RunJson<'a> {
         let timings_s = Timings { sample, score, train, compare };
         let comparison = report.compared.as_ref().map(|(compared, _)| &compared.report.comparison);
         Self { comparison, timings_s, pairs: report.pairs, steps: report.steps }
-    }
-}
-
-pub(super) fn write_json(path: Option<&Path>, value: &impl Serialize) -> Result<()> {
-    match path {
-        Some(path) => output::write(path, json_text(value)?.as_bytes()),
-        None => Ok(()),
     }
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Device;
 use crossbeam_channel::Sender;
 
-use super::Emitter;
 use super::control::Control;
+use super::emitter::Emitter;
 use super::metrics::{self, Open, Scorers};
 use super::model::Model;
 use super::models::Models;

@@ -17,6 +17,7 @@ mod context;
 pub mod control;
 mod damage;
 pub mod devices;
+mod emitter;
 mod external;
 pub mod failures;
 mod jobs;
@@ -45,6 +46,8 @@ use crate::weights::Store;
 use crate::{Error, Result};
 use context::Context;
 use control::Control;
+use emitter::Emitter;
+pub use emitter::Wake;
 use protocol::{Command, Event, Job, JobId, JobState, Query, QueryId};
 use queue::{Queue, Taken};
 
@@ -55,9 +58,6 @@ const WAITING: usize = 1024;
 /// Stack of the computing thread: recursion over a network's graph is deep.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Called after each event, from the engine's threads; must not block.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
 /// A running engine. Dropping it cancels what runs, and waits for the threads to end and for edits to be written.
 pub struct Engine {
     queue: Arc<Queue>,
@@ -67,21 +67,6 @@ pub struct Engine {
     emitter: Emitter,
     next_id: AtomicU64,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// Sends events to the client.
-#[derive(Clone)]
-struct Emitter {
-    sender: Sender<Event>,
-    wake: Wake,
-}
-
-impl Emitter {
-    fn send(&self, event: Event) {
-        // Fails only when the client is gone, and then nobody misses the event.
-        let _ = self.sender.send(event);
-        (self.wake)();
-    }
 }
 
 impl Engine {
@@ -99,7 +84,7 @@ impl Engine {
     pub fn start_on(device: fn() -> Device, wake: Wake, store: Store) -> Result<Self> {
         let (sender, events) = bounded(EVENTS);
         let (queries, asked) = bounded(WAITING);
-        let emitter = Emitter { sender, wake };
+        let emitter = Emitter::new(sender, wake);
         let (queue, control) = (Arc::new(Queue::default()), Control::default());
         let (opened, openings) = bounded(16);
         let suspects = suspects::Suspects::default();
@@ -149,8 +134,7 @@ impl Engine {
                 if self.queue.cancel(id, &self.control) == Taken::Waiting {
                     let event = Event::Job { id, state: JobState::Cancelled };
                     // Not the blocking way: this is the client's thread, which is the one that drains the channel.
-                    let _ = self.emitter.sender.try_send(event);
-                    (self.emitter.wake)();
+                    self.emitter.try_send(event);
                 }
             }
             Command::Pause => self.control.set_pause(true),

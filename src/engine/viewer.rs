@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use crossbeam_channel::{Receiver, select};
 
-use super::Emitter;
+use super::emitter::Emitter;
 use super::metrics::{self, MetricSet, Scorers};
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};

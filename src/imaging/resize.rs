@@ -5,24 +5,10 @@
 //! means in the field. PIL, and PyTorch with `antialias=True`, agree with it except near the edges, where they drop the
 //! outside part of the kernel. Cubic is the kernel of Keys with a = −½ (OpenCV and PyTorch without antialiasing: −¾).
 
-pub use super::resize_weights::cubic;
+pub use super::resize_weights::{Filter, cubic};
 use super::{Image, SCALE, resize_weights::Weights};
 use crate::{Error, Result};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-
-/// The kernel of a resize.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Filter {
-    /// The nearest input pixel.
-    Nearest,
-    /// Triangle of radius 1.
-    Bilinear,
-    /// Cubic convolution of radius 2, a = −½.
-    Bicubic,
-    /// The mean of what an output pixel covers, partly covered pixels in proportion.
-    Area,
-}
 
 /// Resizes to `width` × `height` pixels, without aliasing where it shrinks. Values are not clamped: bicubic overshoots
 /// beyond [0, 1]. Fails where a side would be 0.

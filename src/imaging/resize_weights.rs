@@ -1,7 +1,21 @@
 //! Which input samples make up one output sample of a resize along one axis, and with which weights.
 
+use serde::{Deserialize, Serialize};
+
 use super::border::symmetric;
-use super::resize::Filter;
+
+/// The kernel of a resize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Filter {
+    /// The nearest input pixel.
+    Nearest,
+    /// Triangle of radius 1.
+    Bilinear,
+    /// Cubic convolution of radius 2, a = −½.
+    Bicubic,
+    /// The mean of what an output pixel covers, partly covered pixels in proportion.
+    Area,
+}
 
 /// One axis of a resize: for each output sample, a run of input samples.
 pub(super) struct Weights {

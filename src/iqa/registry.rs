@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, LazyLock, RwLock};
 
-use super::{Metric, brisque, ms_ssim, niqe, piqe, psnr, ssim, stlpips};
+use super::metric::Metric;
+use super::{brisque, ms_ssim, niqe, piqe, psnr, ssim, stlpips};
 use crate::{Error, Result};
 
 /// Full-reference ones first, then what was added.

@@ -5,10 +5,9 @@
 use candle_core::{Device, Tensor};
 
 use super::recipe::{Augmentation, Training};
-use super::trainer::PairImages;
 use crate::Result;
 use crate::backbones::Backbone;
-use crate::backbones::condition::Shown;
+use crate::backbones::condition::{Prompt, Shown};
 use crate::imaging::{Image, SCALE, crop, turn};
 use crate::random::Random;
 
@@ -16,6 +15,19 @@ use crate::random::Random;
 mod stream {
     pub const TIME: u32 = 0x2000_0000;
     pub const NOISE: u32 = 0x2000_0001;
+}
+
+/// The pixels of a pair.
+#[derive(Clone, Debug)]
+pub struct PairImages {
+    /// The LR image.
+    pub lr: Image,
+    /// The better candidate; its sides are four times the LR image's.
+    pub winner: Image,
+    /// The worse candidate.
+    pub loser: Image,
+    /// What both were drawn under.
+    pub prompt: Prompt,
 }
 
 /// A pair ready for the network, `[1, C, h, w]` each, with its random numbers.

@@ -7,7 +7,7 @@
 use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use super::recipe::Recipe;
 use super::value::{Accepted, Setting, Value};
-use crate::backbones::sampler::Solver;
+use crate::backbones::solver::Solver;
 use crate::imaging::color_fix::ColorFix;
 use crate::{Error, Result};
 

@@ -9,7 +9,7 @@ use super::value::Value;
 use crate::Result;
 use crate::backbones::card::Card;
 use crate::backbones::registry;
-use crate::backbones::sampler::Solver;
+use crate::backbones::solver::Solver;
 
 impl Recipe {
     /// Why a setting does nothing under this recipe, as the end of a sentence; `None` where it counts. Of a backbone that is

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
-use crate::backbones::sampler::Solver;
+use crate::backbones::solver::Solver;
 use crate::imaging::color_fix::ColorFix;
 use crate::iqa::{External, Info, Kind};
 use crate::{Error, Result};

@@ -5,32 +5,18 @@
 
 use candle_core::Tensor;
 
+pub use super::batch::PairImages;
 use super::batch::{Batch, Item};
 use super::loss::{LossSums, PairErrors, StepLoss};
 use super::order::Order;
 use super::policy::Policy;
 use super::recipe::{Activations, Training};
-use crate::backbones::condition::Prompt;
 use crate::backbones::{Backbone, Query};
-use crate::imaging::Image;
 use crate::nn::optimizer::Lost;
 use crate::nn::params::Params;
 use crate::nn::state::State;
 use crate::nn::tape::{Gradients, Tape};
 use crate::{Error, Result};
-
-/// The pixels of a pair.
-#[derive(Clone, Debug)]
-pub struct PairImages {
-    /// The LR image.
-    pub lr: Image,
-    /// The better candidate; its sides are four times the LR image's.
-    pub winner: Image,
-    /// The worse candidate.
-    pub loser: Image,
-    /// What both were drawn under.
-    pub prompt: Prompt,
-}
 
 /// Where pairs come from.
 pub trait Pairs {

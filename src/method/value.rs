@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
-use crate::backbones::sampler::Solver;
+use crate::backbones::solver::Solver;
 use crate::imaging::color_fix::ColorFix;
 use crate::iqa::External;
 use crate::iqa::external;

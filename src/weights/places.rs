@@ -6,8 +6,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::part::{Form, Published};
-use super::store::VARIABLE;
 use crate::{fs, input};
+
+/// The environment variable that names folders of weights, separated as `PATH` is.
+pub const VARIABLE: &str = "DP2O_WEIGHTS";
 
 /// A place where weights may lie.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,6 @@ use super::trust::Trust;
 use crate::fs::hashes::Hashes;
 use crate::{Error, Result};
 
-/// The environment variable that names folders of weights, separated as `PATH` is.
-pub const VARIABLE: &str = "DP2O_WEIGHTS";
 /// The folder of weights in a workspace.
 pub const WORKSPACE_DIR: &str = "weights";
 
