@@ -1,12 +1,14 @@
-//! Files of named tensors: safetensors, read as f32, and written without a second copy of all values in memory.
+//! Files of named tensors: safetensors, read as f32 by the one parser of headers, and written without a second copy of all
+//! values in memory.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use candle_core::Tensor;
-use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
+use crate::weights::dtype::{Dtype, decode};
+use crate::weights::safetensors::Header;
 use crate::{Error, Result};
 
 /// The longest header that is read, in bytes: names, shapes and remarks take a fraction of it.
@@ -21,7 +23,8 @@ pub type About = Map<String, Value>;
 
 /// A file that was read.
 pub struct Tensors<'b> {
-    file: SafeTensors<'b>,
+    bytes: &'b [u8],
+    header: Header,
     about: About,
     origin: &'b Path,
 }
@@ -29,12 +32,9 @@ pub struct Tensors<'b> {
 impl<'b> Tensors<'b> {
     /// Reads the names and shapes in a file's bytes; `origin` names it in errors.
     pub fn of(bytes: &'b [u8], origin: &'b Path) -> Result<Self> {
-        let unreadable =
-            |e: &dyn std::fmt::Display| Error::file(origin, format!("not a readable safetensors file: {e}"));
-        let file = SafeTensors::deserialize(bytes).map_err(|e| unreadable(&e))?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unreadable(&e))?;
-        let about = header.metadata().as_ref().and_then(|remarks| parsed(remarks.get(ABOUT)?)).unwrap_or_default();
-        Ok(Self { file, about, origin })
+        let header = Header::of(bytes).map_err(|cause| Error::file(origin, cause))?;
+        let about = header.remarks.get(ABOUT).and_then(|remark| parsed(remark)).unwrap_or_default();
+        Ok(Self { bytes, header, about, origin })
     }
 
     /// What the file says of itself; empty for one of another program.
@@ -44,12 +44,12 @@ impl<'b> Tensors<'b> {
 
     /// The names, in no order.
     pub fn names(&self) -> Vec<&str> {
-        self.file.names()
+        self.header.tensors.keys().map(String::as_str).collect()
     }
 
     /// The shape of a tensor, if there is one of this name.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.file.tensor(name).ok().map(|view| view.shape().to_vec())
+        self.header.tensors.get(name).map(|placed| placed.shape.clone())
     }
 
     /// Errors: there is a tensor that is not `known`.
@@ -71,15 +71,18 @@ impl<'b> Tensors<'b> {
 
     /// [`Tensors::values`] that need not be finite.
     pub fn any_values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let view = self.file.tensor(name).map_err(|_| self.fault(format!("the weight \"{name}\" is missing")))?;
-        if view.shape() != shape {
-            return Err(self.fault(format!("the weight \"{name}\" has shape {:?}, not {shape:?}", view.shape())));
+        let placed = self.header.tensors.get(name);
+        let placed = placed.ok_or_else(|| self.fault(format!("the weight \"{name}\" is missing")))?;
+        if placed.shape != shape {
+            return Err(self.fault(format!("the weight \"{name}\" has shape {:?}, not {shape:?}", placed.shape)));
         }
-        match view.dtype() {
-            Dtype::F32 => Ok(f32s(view.data())),
-            Dtype::F16 => {
-                let pairs = view.data().chunks_exact(2);
-                Ok(pairs.map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect())
+        match placed.dtype {
+            Dtype::F32 | Dtype::F16 => {
+                let mut values = Vec::with_capacity(shape.iter().product());
+                // The header is true of these bytes.
+                let data = self.bytes.get(placed.begin as usize..placed.end as usize).unwrap_or_default();
+                decode(placed.dtype, false, data, &mut values);
+                Ok(values)
             }
             other => Err(self.fault(format!("the weight \"{name}\" has type {other:?}; F32 or F16 is needed"))),
         }
@@ -102,7 +105,9 @@ fn parsed(remark: &str) -> Option<About> {
 
 /// Little-endian f32 values; a rest of fewer than 4 bytes is left out.
 pub(super) fn f32s(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    let mut values = Vec::with_capacity(bytes.len() / 4);
+    decode(Dtype::F32, false, bytes, &mut values);
+    values
 }
 
 /// A tensor about to be written.
@@ -195,6 +200,7 @@ pub(super) fn write_with_trailer(
 mod tests {
     use super::*;
     use candle_core::Device;
+    use safetensors::Dtype;
     use safetensors::tensor::TensorView;
 
     /// Weights are known by the hash of their file: it must be the one that the safetensors crate makes.
