@@ -7,6 +7,7 @@
 //! * [`imaging`]: pixels in memory and on disk. [`degrade`]: how a low-resolution image comes about.
 //! * [`weights`]: weights of published networks: found, verified, read.
 //! * [`nn`]: the neural network operations, each with a forward and a backward.
+//! * [`networks`]: published networks, a file a paper, shared by backbones and metrics.
 //! * [`iqa`]: image quality metrics, full-reference and no-reference.
 //! * [`backbones`]: generative super-resolution models and their samplers.
 //! * [`method`]: DP²O itself: reward, curation, HPO weights, loss, training, evaluation.
@@ -28,6 +29,7 @@ pub mod input;
 pub mod iqa;
 pub mod memory;
 pub mod method;
+pub mod networks;
 pub mod nn;
 pub mod random;
 pub mod report;

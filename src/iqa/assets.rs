@@ -1,4 +1,5 @@
-//! The weights compiled into the program, and the hash that is stored with every score made with them.
+//! Models that are read from weights compiled into the program when they are first used, and the hash that is stored with every
+//! score made with them.
 
 use std::sync::OnceLock;
 
@@ -10,40 +11,25 @@ use crate::{Error, Result};
 pub struct Embedded<T> {
     name: &'static str,
     bytes: &'static [u8],
-    load: fn(&Weights) -> Result<T>,
+    load: fn(&Source) -> Result<T>,
     model: OnceLock<Result<T>>,
     hash: OnceLock<String>,
 }
 
 impl<T> Embedded<T> {
     /// `bytes` is a safetensors file; `name` is for error messages.
-    pub const fn new(name: &'static str, bytes: &'static [u8], load: fn(&Weights) -> Result<T>) -> Self {
+    pub const fn new(name: &'static str, bytes: &'static [u8], load: fn(&Source) -> Result<T>) -> Self {
         Self { name, bytes, load, model: OnceLock::new(), hash: OnceLock::new() }
     }
 
     /// The model.
     pub fn get(&self) -> Result<&T> {
-        let load = || (self.load)(&Weights(Source::embedded(self.name, self.bytes)?));
+        let load = || (self.load)(&Source::embedded(self.name, self.bytes)?);
         self.model.get_or_init(load).as_ref().map_err(Error::invalid)
     }
 
     /// The first 16 hexadecimal digits of the weights' SHA-256.
     pub fn hash(&self) -> &str {
         self.hash.get_or_init(|| format!("{:.16}", hash_bytes(self.bytes)))
-    }
-}
-
-/// Named tensors that are compiled in.
-pub struct Weights(Source);
-
-impl Weights {
-    /// A tensor of `len` values as f32.
-    pub fn f32s(&self, tensor: &str, len: usize) -> Result<Vec<f32>> {
-        self.0.flat(tensor, len)
-    }
-
-    /// A tensor of `len` values as f64.
-    pub fn f64s(&self, tensor: &str, len: usize) -> Result<Vec<f64>> {
-        self.0.flat(tensor, len)
     }
 }

@@ -3,7 +3,7 @@
 //! Mittal, Moorthy, Bovik, "No-reference image quality assessment in the spatial domain", IEEE TIP 21(12), 2012, with
 //! the support vector regression of the original release. 18 features at full and 18 at half scale.
 
-use super::assets::{Embedded, Weights};
+use super::assets::Embedded;
 use super::blocks;
 use super::ggd::{Aggd, Sums};
 use super::info::{Direction, Info, Kind, text};
@@ -15,6 +15,7 @@ use super::plane::{Plane, rounded_luma};
 use super::resize::half;
 use crate::Result;
 use crate::imaging::Image;
+use crate::weights::Source;
 use libm::tgamma;
 
 const FEATURES: usize = 36;
@@ -115,16 +116,16 @@ struct Regression {
 }
 
 impl Regression {
-    fn load(weights: &Weights) -> Result<Self> {
-        let by_vector = weights.f32s("sv", VECTORS * FEATURES)?;
+    fn load(weights: &Source) -> Result<Self> {
+        let by_vector = weights.floats::<f32>("sv", &[VECTORS, FEATURES])?;
         let transposed = (0..VECTORS * FEATURES).map(|i| by_vector[i % VECTORS * FEATURES + i / VECTORS]);
         Ok(Self {
             vectors: transposed.collect(),
-            feature_min: weights.f32s("feature_min", FEATURES)?,
-            feature_max: weights.f32s("feature_max", FEATURES)?,
-            coefficients: weights.f32s("coef", VECTORS)?,
-            rho: weights.f32s("rho", 1)?[0] as f64,
-            gamma: weights.f32s("gamma", 1)?[0],
+            feature_min: weights.floats("feature_min", &[FEATURES])?,
+            feature_max: weights.floats("feature_max", &[FEATURES])?,
+            coefficients: weights.floats("coef", &[VECTORS])?,
+            rho: weights.floats::<f32>("rho", &[1])?[0] as f64,
+            gamma: weights.floats::<f32>("gamma", &[1])?[0],
         })
     }
 

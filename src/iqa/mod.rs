@@ -26,6 +26,11 @@
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
 //!   [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
 //!
+//! A new metric is a file here and a line in [`registry`]: about pixels, it implements [`metric::FullReference`] or
+//! [`metric::NoReference`]; with a network, [`Metric`], [`Scorer`] and [`Bound`], as [`stlpips`] does, its architecture being a
+//! file of [`crate::networks`] and its weights [parts](crate::weights::Part) that it [`needs`](Metric::needs). No other room
+//! has to know (`tests/metrics.rs`).
+//!
 //! Large images are worked on by all threads of the current rayon pool, small ones by the caller's. Work is cut the same
 //! way whatever the number of threads, so that scores do not depend on it.
 

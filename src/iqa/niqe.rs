@@ -10,7 +10,7 @@
 
 use rayon::prelude::*;
 
-use super::assets::{Embedded, Weights};
+use super::assets::Embedded;
 use super::blocks;
 use super::ggd::Aggd;
 use super::info::{Direction, Info, Kind, text};
@@ -22,6 +22,7 @@ use super::parallel::is_large;
 use super::plane::{Plane, rounded_luma};
 use super::resize::half;
 use crate::imaging::Image;
+use crate::weights::Source;
 use crate::{Error, Result};
 
 /// Features of a block: 18 at each of two scales.
@@ -90,10 +91,10 @@ pub struct Pristine {
 }
 
 impl Pristine {
-    fn load(weights: &Weights) -> Result<Self> {
+    fn load(weights: &Source) -> Result<Self> {
         let mut mean = [0.0; FEATURES];
-        mean.copy_from_slice(&weights.f64s("mean", FEATURES)?);
-        Ok(Self { mean, covariance: weights.f64s("cov", FEATURES * FEATURES)? })
+        mean.copy_from_slice(&weights.floats::<f64>("mean", &[FEATURES])?);
+        Ok(Self { mean, covariance: weights.floats("cov", &[FEATURES, FEATURES])? })
     }
 }
 

@@ -1,21 +1,15 @@
 //! How the metrics use vector instructions and threads.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use rayon::prelude::*;
+
+pub use crate::nn::kernels::cpu::simd::vectorised;
 
 /// Rows worked on at once. Independent of the number of threads, so that sums are too.
 const STRIP_ROWS: usize = 64;
 /// Images below this many pixels stay on one thread: their candidates are scored in parallel instead.
 const PARALLEL_PX: usize = 200 * 200;
-
-/// Runs `f` compiled for the widest vector instructions the processor has. Only what is inlined into `f` gains.
-#[inline(always)]
-pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
-    ARCH.get_or_init(pulp::Arch::new).dispatch(f)
-}
 
 /// Whether an image of this size is worth several threads.
 pub fn is_large(width: usize, height: usize) -> bool {

@@ -13,7 +13,7 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(ssim::SSIM),
         Arc::new(ms_ssim::MS_SSIM),
         Arc::new(ms_ssim::MS_SSIM_S4),
-        Arc::new(stlpips::STLPIPS),
+        Arc::new(stlpips::StLpips),
         Arc::new(niqe::NIQE),
         Arc::new(niqe::NIQE_B32),
         Arc::new(brisque::BRISQUE),

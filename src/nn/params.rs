@@ -4,11 +4,12 @@ use std::any::Any;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::kernels::{Compute, Kernels};
 use super::tensors::{self, About, MAX_HEADER_BYTES, Named, Tensors};
 use crate::random::Random;
+use crate::weights::Source;
 use crate::{Error, Result, input};
 
 /// Names a weight within [`Params`].
@@ -66,7 +67,7 @@ impl Specs {
 pub struct Weight {
     tensor: Tensor,
     /// The weight brought into the forms that kernels read, by [`Form`]; dropped when its values change.
-    forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 2],
+    forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 3],
     /// Whether a gradient is wanted.
     trainable: bool,
 }
@@ -78,6 +79,8 @@ pub enum Form {
     Forward,
     /// The gradient of the input.
     Backward,
+    /// The forward pass together with a blur.
+    Blurred,
 }
 
 impl Weight {
@@ -111,7 +114,7 @@ impl Weight {
     }
 
     fn forget_forms(&self) {
-        [Form::Forward, Form::Backward].into_iter().for_each(|form| *self.slot(form) = None);
+        [Form::Forward, Form::Backward, Form::Blurred].into_iter().for_each(|form| *self.slot(form) = None);
     }
 }
 
@@ -167,6 +170,13 @@ impl Params {
         };
         let tensors = specs.0.iter().map(tensor).collect::<Result<_>>()?;
         Ok(Self::from_tensors(specs.clone(), compute, tensors))
+    }
+
+    /// From named tensors, which may be of any floating-point type. Errors: one is missing or has another shape; what else
+    /// there is is not looked at.
+    pub fn from_source(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Self> {
+        let tensor = |(name, shape): (&str, &[usize])| source.tensor(name, shape, DType::F32, &compute.device);
+        Ok(Self::from_tensors(specs.clone(), compute, specs.iter().map(tensor).collect::<Result<_>>()?))
     }
 
     /// Reads a safetensors file, of a size that these weights can have.

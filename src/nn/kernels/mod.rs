@@ -4,8 +4,10 @@
 //! * [`cpu`]: kernels of our own on f32 slices, channels-last: the fast way on a CPU.
 //! * [`composed`]: the same operations composed of candle's, on any device: what runs on CUDA, and what the tests hold the
 //!   first against.
-//! * [`shape`]: what an operation is told of its sizes. [`resample`]: how the outputs along an axis are made of its inputs.
+//! * [`shape`]: what an operation is told of its sizes. [`resample`]: how the outputs along an axis are made of its inputs,
+//!   [`antialias`]: one such way.
 
+pub mod antialias;
 pub mod composed;
 pub mod cpu;
 pub mod resample;
@@ -122,6 +124,22 @@ pub trait Kernels: Debug + Send + Sync {
     fn max_pool(&self, shape: PoolShape, x: &Tensor) -> Result<Tensor>;
     /// Each window's gradient, at its first largest value.
     fn max_pool_gradient(&self, shape: PoolShape, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
+
+    /// `max(0, conv(x) + bias)`.
+    fn conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+        self.activate(Activation::Relu, &self.conv2d(shape, weight, Some(bias), x, None)?)
+    }
+    /// `max(0, blur(conv(x) + bias))`: a convolution of stride 1 and the anti-aliased downsampling by 2 of [`antialias`].
+    fn blurred_conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let y = self.conv2d(shape, weight, Some(bias), x, None)?;
+        let (height, width) = shape.out_size();
+        self.activate(Activation::Relu, &self.resample(&y, &[height, width].map(antialias::blur))?)
+    }
+    /// The largest value of each 3×3 window, then the anti-aliased downsampling by 2 of [`antialias`].
+    fn max_blur_pool(&self, x: &Tensor) -> Result<Tensor> {
+        let (shape, axes) = antialias::pool(x)?;
+        self.resample(&self.max_pool(shape, x)?, &axes)
+    }
 
     /// Nearest upsampling by 2 of both sides.
     fn upsample2(&self, x: &Tensor) -> Result<Tensor>;

@@ -1,6 +1,8 @@
 //! Linear resampling along one axis: interpolation, pooling by averages and fixed filters are all the same two sparse matrices,
 //! one for the rows and one for the columns, and their gradients the transposed ones. Sampling positions are PyTorch's.
 
+use crate::imaging::border::reflect;
+
 /// How the outputs along an axis are made of its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
@@ -85,6 +87,16 @@ impl Axis {
             let skip = pad.saturating_sub(start).min(weights.len());
             let first = (start + skip).saturating_sub(pad).min(inputs - 1);
             Taps { first, weights: weights[skip..(end.saturating_sub(start)).max(skip)].to_vec() }
+        };
+        Self { inputs, outputs: (0..count).map(output).collect() }
+    }
+
+    /// `weights` slid over the axis in steps of `stride`, with `pad` inputs mirrored at both ends, the end itself once.
+    pub fn mirrored(inputs: usize, weights: &[f32], stride: usize, pad: usize) -> Self {
+        let count = (inputs + 2 * pad).saturating_sub(weights.len()) / stride + 1;
+        let output = |i: usize| {
+            let at = |k: usize| reflect((i * stride + k) as isize - pad as isize, inputs);
+            Taps::gathered(weights.iter().enumerate().map(|(k, &weight)| (at(k), f64::from(weight))).collect())
         };
         Self { inputs, outputs: (0..count).map(output).collect() }
     }

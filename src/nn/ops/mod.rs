@@ -8,11 +8,13 @@
 //! * [`activation`]: functions of single values, gated ones. [`arithmetic`]: sums, products, scales.
 //! * [`attention`]: softmax and attention with masks and biases. [`rope`]: rotary positions. [`embedding`]: rows of a table,
 //!   sines and cosines of a time.
-//! * [`layout`]: shapes, order of dimensions, parts and joins, padding. [`sampling`]: interpolation and pooling.
+//! * [`layout`]: shapes, order of dimensions, parts and joins, padding. [`sampling`]: interpolation and pooling,
+//!   [`antialias`]: in one with a blur.
 //!
 //! [`Kernels`]: super::kernels::Kernels
 
 pub mod activation;
+pub mod antialias;
 pub mod arithmetic;
 pub mod attention;
 pub mod conv;

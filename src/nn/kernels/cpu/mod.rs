@@ -2,6 +2,7 @@
 //! whatever the image size. This file brings tensors to them.
 
 mod activation;
+mod antialias;
 pub mod attention;
 pub mod conv;
 pub mod elementwise;
@@ -16,13 +17,15 @@ pub mod rows;
 mod scratch;
 pub mod simd;
 mod spread;
-mod values;
+pub mod values;
 mod winograd;
 
 use candle_core::{D, Device, Tensor};
 
+use self::antialias::BlurredConv;
 use self::norm::Stats;
 use self::values::{accumulated, build, values};
+use super::antialias::{blur, pool};
 use super::resample::Axis;
 use super::shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
 use super::{Kernels, NormGradients, Saved};
@@ -252,6 +255,33 @@ impl Kernels for Cpu {
     fn max_pool_gradient(&self, shape: PoolShape, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let (data, dy) = (values(x)?, values(dy)?);
         Ok(build(x.shape(), |dx| images::max_pool_gradient(shape, &data, &dy, dx))?)
+    }
+
+    fn conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let packed = weight.in_form(Form::Forward, || Ok(conv::Forward::new(&values(weight.tensor())?, shape)))?;
+        let (x, bias, (height, width)) = (values(x)?, values(bias)?, shape.out_size());
+        Ok(build((shape.batch, height, width, shape.c_out), |y| {
+            conv::forward(shape, &x, &packed, Some(&bias), None, y);
+            antialias::relu(y);
+        })?)
+    }
+
+    fn blurred_conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+        if !BlurredConv::takes(&shape) {
+            let y = self.conv2d(shape, weight, Some(bias), x, None)?;
+            let (height, width) = shape.out_size();
+            return self.activate(Activation::Relu, &self.resample(&y, &[height, width].map(blur))?);
+        }
+        let form = || Ok(BlurredConv::new(&values(weight.tensor())?, shape));
+        let packed = weight.in_form(Form::Blurred, form)?;
+        let (x, bias, [height, width]) = (values(x)?, values(bias)?, BlurredConv::out_size(&shape));
+        Ok(build((shape.batch, height, width, shape.c_out), |y| packed.forward(shape, &x, &bias, y))?)
+    }
+
+    fn max_blur_pool(&self, x: &Tensor) -> Result<Tensor> {
+        let (shape, [rows, columns]) = pool(x)?;
+        let (size, data) = ((shape.batch, rows.outputs().len(), columns.outputs().len(), shape.channels), values(x)?);
+        Ok(build(size, |y| antialias::max_blur_pool(shape, &data, y))?)
     }
 
     fn upsample2(&self, x: &Tensor) -> Result<Tensor> {

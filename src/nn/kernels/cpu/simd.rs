@@ -10,6 +10,13 @@ pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     ARCH.get_or_init(pulp::Arch::new).dispatch(op)
 }
 
+/// Runs `f` compiled for the widest vector instructions the processor has. Only what is inlined into `f` gains.
+#[inline(always)]
+pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
+    static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
+    ARCH.get_or_init(pulp::Arch::new).dispatch(f)
+}
+
 /// Loads one vector from `ptr`, unaligned.
 ///
 /// # Safety

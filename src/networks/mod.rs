@@ -1,0 +1,4 @@
+//! Published networks, a file a paper: its configuration, the layers with the weights' published names, and the forward pass.
+//! Backbones and metrics share them.
+
+pub mod alexnet;
