@@ -22,7 +22,8 @@ const RECIPE: &str = r#"(
     sampling: (m: 4, steps: 2),
     reward: (fr: {"stlpips": 1.0}, nr: {"brisque": 1.0}, held_out: ["psnr"]),
     curation: (ratio: 0.5),
-    training: (steps: 8, batch_pairs: 2, warmup_steps: 2, eval_every: 4, eval_seeds: 2, checkpoint_every: 2, ema_decay: 0.5),
+    training: (steps: 8, batch_pairs: 2, warmup_steps: 2, eval_every: 4, eval_seeds: 2, checkpoint_every: 2,
+        state_every_steps: 3, ema_decay: 0.5),
 )"#;
 
 /// A smaller one, of two rounds: most of its time is what it writes.
@@ -31,8 +32,8 @@ const TWO_ROUNDS: &str = r#"(
     sampling: (m: 4, steps: 1, solver: euler, memory_budget_mib: 64),
     reward: (fr: {"psnr": 1.0}, nr: {"brisque": 1.0}, held_out: ["ssim"]),
     curation: (ratio: 0.5),
-    training: (steps: 2, batch_pairs: 1, warmup_steps: 2, eval_every: 2, eval_seeds: 2, checkpoint_every: 1, ema_decay: 0.0,
-        mode: lora, lora_rank: 2, rounds: 2),
+    training: (steps: 2, batch_pairs: 1, warmup_steps: 2, eval_every: 2, eval_seeds: 2, checkpoint_every: 2, state_every_steps: 1,
+        ema_decay: 0.0, mode: lora, lora_rank: 2, rounds: 2),
 )"#;
 
 fn program() -> Command {
