@@ -87,7 +87,9 @@ impl Header {
         }
         match covered.cmp(&file_len) {
             std::cmp::Ordering::Equal => Ok(header),
-            std::cmp::Ordering::Greater => Err(format!("the file is truncated: {file_len} of {covered} bytes")),
+            std::cmp::Ordering::Greater => {
+                Err(unreadable(format_args!("the file is truncated: {file_len} of {covered} bytes")))
+            }
             std::cmp::Ordering::Less => Err(unreadable("there is more in it than its tensors")),
         }
     }
