@@ -1,0 +1,87 @@
+//! A prompt said in the library, of a backbone that reads them, and taken back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dp2o_studio::app::{Options, Studio};
+use dp2o_studio::engine::Engine;
+use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState};
+use dp2o_studio::imaging::{Image, encode};
+use dp2o_studio::method::recipe::Recipe;
+use dp2o_studio::random::Random;
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+
+/// Only registered here.
+#[allow(dead_code)]
+mod toy;
+
+const RECIPE: &str = r#"(
+    data: (crop_px: 64),
+    sampling: (backbone: "toy-noise", m: 2, steps: 1, solver: ddpm),
+    reward: (fr: {"psnr": 1.0}, nr: {}, held_out: []),
+)"#;
+
+/// A workspace with one image.
+fn workspace(home: &Path) -> std::path::PathBuf {
+    let root = home.join("ws");
+    let recipe = Recipe::from_ron(RECIPE, "toy.ron").unwrap();
+    let noise = Random::new(1, 0).normal_image(3, 64, 64);
+    let image = Image::new(64, 64, noise.iter().map(|n| (0.5 + 0.1 * n).clamp(0.0, 1.0)).collect()).unwrap();
+    encode::write_png(home.join("wall.png"), &image).unwrap();
+    let engine = Engine::start(Arc::new(|| ())).unwrap();
+    let add = AddImages { paths: vec![home.join("wall.png")], crops: 1, ..AddImages::default() };
+    for job in [Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: false }, Job::Add(add)] {
+        let id = engine.run(job).unwrap();
+        loop {
+            match engine.events().recv().unwrap() {
+                Event::Job { id: of, state: JobState::Done(_) } if of == id => break,
+                Event::Job { id: of, state: JobState::Failed(cause) } if of == id => panic!("{cause}"),
+                _ => {}
+            }
+        }
+    }
+    root
+}
+
+fn until(harness: &mut Harness<'_, Studio>, what: &str, is: impl Fn(&Studio) -> bool) {
+    let began = Instant::now();
+    while !is(harness.state()) {
+        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}");
+        harness.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    harness.run_steps(3);
+}
+
+fn prompt_of(studio: &Studio) -> Option<String> {
+    Some(studio.state.library.as_ref()?.images.first()?.prompt.clone())
+}
+
+#[test]
+fn a_prompt_is_typed_in_the_library_and_undone() {
+    toy::register();
+    let home = tempfile::tempdir().unwrap();
+    let root = workspace(home.path());
+    let options = Options { workspace: Some(root), ..Options::default() };
+    let mut harness = Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")));
+    until(&mut harness, "an image", |s| prompt_of(s).is_some());
+    harness.get_by_role_and_label(Role::ListItem, "wall").click_secondary();
+    harness.run_steps(4);
+    let field = harness.get_by_label("Prompt");
+    field.focus();
+    field.type_text("stone  wall");
+    harness.run_steps(3);
+    if let Ok(path) = std::env::var("DP2O_SHOT") {
+        harness.render().unwrap().save(path).unwrap();
+    }
+    harness.key_press_modifiers(Modifiers::NONE, Key::Enter);
+    until(&mut harness, "the prompt", |s| prompt_of(s).as_deref() == Some("stone wall"));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    until(&mut harness, "no prompt", |s| prompt_of(s).as_deref() == Some(""));
+}
