@@ -43,7 +43,7 @@ pub struct Arguments {
     /// Crops of each image.
     #[arg(long, value_name = "N", default_value_t = 1)]
     crops: usize,
-    /// Degradation that makes LR from HR: bicubic_x4, light_x4 or realesrgan_x4. The recipe's by default.
+    /// Degradation that makes LR from HR: bicubic_x4, light_x4, realesrgan_x4 or realesrgan_x4_420. The recipe's by default.
     #[arg(long, value_name = "PRESET")]
     degrade: Option<String>,
     /// Prompts for backbones that read them: CSV with the columns image,prompt. Else what a text file beside an image says

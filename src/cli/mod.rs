@@ -11,9 +11,12 @@ mod pretrain;
 mod weights;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{Error, Result};
 
 /// Turns the randomness of a generative super-resolution model into training signal (DP²O-SR).
 ///
@@ -23,6 +26,8 @@ use clap::{Parser, Subcommand};
 struct Arguments {
     #[command(flatten)]
     weights: weights::Options,
+    /// The workspace that the studio opens; its last one, else the example, where none is named.
+    workspace: Option<PathBuf>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -67,6 +72,8 @@ enum Verb {
     /// Published weights: what is here, what is missing, what a file is.
     #[command(subcommand)]
     Weights(weights::Verb),
+    /// Writes completions of the command line for a shell.
+    Completions { shell: clap_complete::Shell },
     /// Fits the pristine model of a NIQE with small blocks.
     #[command(hide = true)]
     FitNiqe(fit_niqe::Arguments),
@@ -74,7 +81,7 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let Arguments { weights, verb } = Arguments::parse();
+    let Arguments { weights, workspace, verb } = Arguments::parse();
     weights.keep();
     let result = match verb {
         Some(Verb::New(arguments)) => workspace::new(&arguments),
@@ -96,10 +103,8 @@ pub fn main() -> ExitCode {
         Some(Verb::Repair(arguments)) => workspace::repair(&arguments),
         Some(Verb::Weights(verb)) => self::weights::run(&verb),
         Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
-        None => {
-            let store = Some(self::weights::store().clone());
-            crate::app::run(crate::app::Options { store, ..crate::app::Options::default() })
-        }
+        Some(Verb::Completions { shell }) => completions(shell),
+        None => studio(workspace),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,4 +113,20 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Opens the window.
+fn studio(workspace: Option<PathBuf>) -> Result<()> {
+    if let Some(dir) = workspace.as_deref().filter(|dir| !dir.is_dir()) {
+        return Err(Error::file(dir, "neither a command nor a directory; `dp2o-studio --help` lists the commands"));
+    }
+    let store = Some(weights::store().clone());
+    crate::app::run(crate::app::Options { workspace, store, ..crate::app::Options::default() })
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "dp2o-studio", &mut text);
+    out::result(format_args!("{}", String::from_utf8_lossy(&text).trim_end()));
+    Ok(())
 }

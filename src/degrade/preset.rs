@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Names that [`Degradation::named`] knows.
-pub const PRESETS: [&str; 3] = ["bicubic_x4", "light_x4", "realesrgan_x4"];
+pub const PRESETS: [&str; 4] = ["bicubic_x4", "light_x4", "realesrgan_x4", "realesrgan_x4_420"];
 
 /// A recipe: stages in order, then the step to the LR size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Degradation {
     pub stages: Vec<Stage>,
     /// The step to the LR size.
     pub finish: Finish,
+    /// Whether JPEG keeps color at half the resolution (4:2:0).
+    #[serde(default)]
+    pub halves_chroma: bool,
 }
 
 /// One round of blur, resize, noise and compression.
@@ -135,6 +138,7 @@ impl Degradation {
             "bicubic_x4" => Ok(Self::bicubic_x4()),
             "light_x4" => Ok(Self::light_x4()),
             "realesrgan_x4" => Ok(Self::realesrgan_x4()),
+            "realesrgan_x4_420" => Ok(Self { halves_chroma: true, ..Self::realesrgan_x4() }),
             _ => Err(Error::invalid(format!(
                 "no degradation preset is called '{name}'; there are {}",
                 PRESETS.join(", ")
@@ -144,7 +148,7 @@ impl Degradation {
 
     /// MATLAB's bicubic ×¼ and nothing else.
     pub fn bicubic_x4() -> Self {
-        Self { stages: Vec::new(), finish: Finish::bicubic(None) }
+        Self { stages: Vec::new(), finish: Finish::bicubic(None), halves_chroma: false }
     }
 
     /// A good camera and a careful encoder: a small blur, little noise, JPEG 60 to 95.
@@ -176,12 +180,13 @@ impl Degradation {
             },
             jpeg: None,
         };
-        Self { stages: vec![stage], finish: Finish::bicubic(Some([60, 95])) }
+        Self { stages: vec![stage], finish: Finish::bicubic(Some([60, 95])), halves_chroma: false }
     }
 
     /// The ranges published with Real-ESRGAN for its ×4 model (`train_realesrgan_x4plus.yml`).
     ///
-    /// Known differences: JPEG compression keeps full chroma resolution and whole-numbered qualities, bicubic has
+    /// Known differences: JPEG compression keeps full chroma resolution (`realesrgan_x4_420` halves it, as the published code
+    /// does) and has whole-numbered qualities, bicubic has
     /// a = −½ instead of PyTorch's −¾, "area" weighs partly covered pixels in proportion. The sharpening of the HR image
     /// that goes with it in training is not part of the degradation.
     pub fn realesrgan_x4() -> Self {
@@ -236,7 +241,7 @@ impl Degradation {
             jpeg: Some([30, 95]),
             jpeg_last_probability: 0.5,
         };
-        Self { stages: vec![first, second], finish }
+        Self { stages: vec![first, second], finish, halves_chroma: false }
     }
 
     /// Refuses what cannot be drawn from or carried out, naming the field.

@@ -19,6 +19,11 @@ pub(super) fn draw(recipe: &Degradation, hr_px: [usize; 2], seed: u64) -> Applie
         steps.extend(jpeg(stage.jpeg, &mut draws));
     }
     finish(&recipe.finish, &mut steps, size, hr_px.map(|side| side / SCALE), &mut draws);
+    for step in &mut steps {
+        if let Step::Jpeg { halves_chroma, .. } = step {
+            *halves_chroma = recipe.halves_chroma;
+        }
+    }
     Applied { hr_px, seed, steps }
 }
 
@@ -120,5 +125,5 @@ fn noise(noise: &Noise, draws: &mut Draws) -> Option<Step> {
 
 fn jpeg(quality: Option<[u8; 2]>, draws: &mut Draws) -> Option<Step> {
     let [low, high] = quality?;
-    Some(Step::Jpeg { quality: low + draws.index(usize::from(high - low) + 1) as u8 })
+    Some(Step::Jpeg { quality: low + draws.index(usize::from(high - low) + 1) as u8, halves_chroma: false })
 }

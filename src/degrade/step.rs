@@ -21,7 +21,12 @@ pub enum Step {
     /// `scale` times Poisson noise.
     PoissonNoise { scale: f32, gray: bool },
     /// JPEG compression and back.
-    Jpeg { quality: u8 },
+    Jpeg {
+        quality: u8,
+        /// Color at half the resolution (4:2:0); records made before there was a choice have none.
+        #[serde(default)]
+        halves_chroma: bool,
+    },
 }
 
 impl Step {
@@ -34,7 +39,7 @@ impl Step {
             Self::Resize { width, height, filter, antialias: false } => resize_aliased(&image, width, height, filter),
             Self::GaussianNoise { sigma_255, gray } => noise::gaussian(image, sigma_255 / 255.0, gray, seed, index),
             Self::PoissonNoise { scale, gray } => noise::poisson(image, scale, gray, seed, index),
-            Self::Jpeg { quality } => jpeg::round_trip(&image, quality),
+            Self::Jpeg { quality, halves_chroma } => jpeg::round_trip(&image, quality, halves_chroma),
         }
     }
 
@@ -48,7 +53,7 @@ impl Step {
             }
             Self::GaussianNoise { sigma_255, .. } => ((0.0..=255.0).contains(&sigma_255), "noise beyond 0 to 255"),
             Self::PoissonNoise { scale, .. } => ((0.0..=100.0).contains(&scale), "a noise scale beyond 0 to 100"),
-            Self::Jpeg { quality } => ((1..=100).contains(&quality), "a JPEG quality beyond 1 to 100"),
+            Self::Jpeg { quality, .. } => ((1..=100).contains(&quality), "a JPEG quality beyond 1 to 100"),
         };
         if fits { Ok(()) } else { Err(Error::invalid(format!("the degradation record has {what}: {self:?}"))) }
     }
