@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use dp2o_studio::Result;
 use dp2o_studio::nn::kernels::resample::Interpolation;
 use dp2o_studio::nn::kernels::shape::Activation;
@@ -240,10 +240,9 @@ fn interpolation() {
 fn what_does_not_fit_is_an_error() {
     for compute in &computes() {
         let tape = Tape::inference(&compute.kernels);
-        let var =
-            |dims: &[usize]| Var::constant(Tensor::zeros(dims, candle_core::DType::F32, &compute.device).unwrap());
+        let var = |dims: &[usize]| Var::constant(Tensor::zeros(dims, DType::F32, &compute.device).unwrap());
         let (x, image) = (var(&[2, 3, 4]), var(&[1, 4, 4, 2]));
-        let bias = Tensor::zeros((2, 2, 3, 4), candle_core::DType::F32, &compute.device).unwrap();
+        let bias = Tensor::zeros((2, 2, 3, 4), DType::F32, &compute.device).unwrap();
         let window = Window { size: 5, stride: 1, pad: 0 };
         let scores = Scores { bias: Some(&bias), ..Scores::default() };
         let mut specs = Specs::default();
@@ -261,6 +260,38 @@ fn what_does_not_fit_is_an_error() {
         ] {
             let error = result.unwrap_err().to_string();
             assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}
+
+/// Frozen weights in 16 bits take half the memory, and give what the rounded weights give in f32: forward, and back to the input.
+#[test]
+fn frozen_weights_are_kept_in_16_bits() {
+    for compute in &computes() {
+        let mut specs = Specs::default();
+        let conv = Conv::new(&mut specs, "conv", (32, 48), 3, 1, 1.0);
+        let down = Conv::new(&mut specs, "down", (48, 40), 3, 2, 1.0);
+        let linear = Linear::new(&mut specs, "linear", (40, 24), 1.0);
+        let wide = Params::init(&Arc::new(specs), 3, compute).unwrap();
+        for dtype in [DType::BF16, DType::F16] {
+            let narrow = wide.narrowed(dtype).unwrap();
+            let vectors = 4 * (48 + 40 + 24);
+            assert_eq!(2 * (narrow.byte_count() - vectors), wide.byte_count() - vectors);
+            let mut rounded = wide.duplicate().unwrap();
+            let values: Vec<f32> = narrow.iter().flat_map(|(_, t)| flat(&t.to_dtype(DType::F32).unwrap())).collect();
+            rounded.set_flat(&values).unwrap();
+            let run = |params: &Params| {
+                let tape = Tape::recording(params.kernels());
+                let x = (0..2 * 8 * 6 * 32).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect::<Vec<f32>>();
+                let x = tape.leaf(Tensor::from_vec(x, (2, 8, 6, 32), &compute.device).unwrap());
+                let h = tape.conv2d(params, &conv, &x, None).unwrap();
+                let h = tape.conv2d(params, &down, &h, None).unwrap();
+                let y = tape.linear(params, &linear, &h).unwrap();
+                let ones = y.tensor().ones_like().unwrap();
+                let (result, mut gradients) = (flat(y.tensor()), tape.backward(&y, ones).unwrap());
+                (result, flat(&gradients.take(&x).unwrap()))
+            };
+            assert!(run(&narrow) == run(&rounded), "{compute:?} in {dtype:?}");
         }
     }
 }

@@ -98,8 +98,17 @@ impl Weight {
         self.trainable
     }
 
-    /// The weight in a form that its kernels read, made when first asked for.
+    /// The values in f32, whatever they are kept in.
+    pub fn wide(&self) -> Result<Tensor> {
+        Ok(self.tensor.to_dtype(DType::F32)?)
+    }
+
+    /// The weight in a form that its kernels read, made when first asked for. Of 16-bit weights it is made each time: kept, it
+    /// would take more than twice what the weight does.
     pub fn in_form<T: Any + Send + Sync>(&self, form: Form, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        if self.tensor.dtype() != DType::F32 {
+            return Ok(Arc::new(make()?));
+        }
         let mut slot = self.slot(form);
         if let Some(Ok(known)) = slot.clone().map(Arc::downcast) {
             return Ok(known);
@@ -263,6 +272,31 @@ impl Params {
     /// Whether a weight is the very one that `other` has, and not a copy.
     pub fn shares(&self, id: ParamId, other: &Params) -> bool {
         other.weights.get(id.0).is_some_and(|weight| Arc::ptr_eq(weight, &self.weights[id.0]))
+    }
+
+    /// The frozen matrices and kernels kept in 16 bits (`BF16` or `F16`) and widened layer by layer where they are computed
+    /// with; vectors, and what is trained, stay f32. Results are those of the rounded weights in f32. Errors: a weight does not fit
+    /// the type.
+    pub fn narrowed(&self, dtype: DType) -> Result<Self> {
+        let narrow = |(name, weight): (&Spec, &Arc<Weight>)| {
+            if weight.trainable || weight.tensor.rank() < 2 {
+                return Ok(weight.clone());
+            }
+            let tensor = weight.tensor.to_dtype(dtype)?;
+            let fits =
+                dtype != DType::F16 || weight.tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? <= 65504.0;
+            match fits {
+                true => Ok(Weight::new(tensor, false)),
+                false => Err(Error::invalid(format!("the weight {:?} is too large for {dtype:?}", name.name))),
+            }
+        };
+        let weights = self.specs.0.iter().zip(&self.weights).map(narrow).collect::<Result<_>>()?;
+        Ok(Self { weights, ..self.clone() })
+    }
+
+    /// Bytes that the weights take as they are kept.
+    pub fn byte_count(&self) -> usize {
+        self.iter().map(|(_, t)| t.elem_count() * t.dtype().size_in_bytes()).sum()
     }
 
     /// Whether a gradient is wanted for any weight.

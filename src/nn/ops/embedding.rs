@@ -1,6 +1,6 @@
 //! Rows of a table by number, and sines and cosines of a time.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::nn::layers::Embedding;
 use crate::nn::params::Params;
@@ -15,7 +15,7 @@ impl Tape {
         }
         let table = params.get(layer.weight);
         let ids = Tensor::from_slice(ids, ids.len(), table.device())?;
-        let y = table.index_select(&ids, 0)?;
+        let y = table.index_select(&ids, 0)?.to_dtype(DType::F32)?;
         Ok(self.push(y, self.trains(params, layer.weight), || {
             let (weight, table) = (layer.weight, table.clone());
             move |dy: &Tensor, sink: &mut Gradients| sink.add_param(weight, table.zeros_like()?.index_add(&ids, dy, 0)?)

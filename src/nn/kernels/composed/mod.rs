@@ -27,7 +27,7 @@ impl Kernels for Composed {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> crate::Result<Tensor> {
-        let mut y = conv::forward(shape, weight.tensor(), x)?;
+        let mut y = conv::forward(shape, &weight.wide()?, x)?;
         if let Some(bias) = bias {
             y = y.broadcast_add(bias)?;
         }
@@ -38,7 +38,7 @@ impl Kernels for Composed {
     }
 
     fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> crate::Result<Tensor> {
-        Ok(conv::input_gradient(shape, weight.tensor(), dy)?)
+        Ok(conv::input_gradient(shape, &weight.wide()?, dy)?)
     }
 
     fn conv2d_weight_gradient(

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
+use super::values::{Element, FromWeight};
 use super::{elementwise, im2col, winograd};
 
 /// Whether [`winograd`] takes a convolution.
@@ -30,14 +31,14 @@ enum Weights {
 }
 
 /// The weights of each group, OIHW.
-fn per_group(weight: &[f32], shape: ConvShape, make: impl Fn(&[f32], ConvShape) -> Weights) -> Vec<Weights> {
+fn per_group<T: Element>(weight: &[T], shape: ConvShape, make: impl Fn(&[T], ConvShape) -> Weights) -> Vec<Weights> {
     let one = shape.one_group();
     weight.chunks_exact(one.c_out * one.patch_len()).map(|weight| make(weight, one)).collect()
 }
 
 impl Forward {
     /// From OIHW weights.
-    pub fn new(weight: &[f32], shape: ConvShape) -> Self {
+    pub fn new<T: Element>(weight: &[T], shape: ConvShape) -> Self {
         Self(per_group(weight, shape, |weight, shape| match is_winograd(&shape) {
             true => Weights::Winograd(winograd::Weights::forward(weight, shape.c_out, shape.c_in)),
             false => Weights::Im2col(im2col::Weights::forward(weight, shape)),
@@ -47,11 +48,31 @@ impl Forward {
 
 impl Backward {
     /// From OIHW weights.
-    pub fn new(weight: &[f32], shape: ConvShape) -> Self {
+    pub fn new<T: Element>(weight: &[T], shape: ConvShape) -> Self {
         Self(per_group(weight, shape, |weight, shape| match is_winograd(&shape) {
             true => Weights::Winograd(winograd::Weights::backward(weight, shape.c_out, shape.c_in)),
             false => Weights::Im2col(im2col::Weights::backward(weight, shape)),
         }))
+    }
+}
+
+/// Makes the weights that a pass reads of what they are kept in.
+pub struct Make(pub ConvShape);
+
+impl FromWeight for Make {
+    type Output = Forward;
+    fn make<T: Element>(self, weight: &[T]) -> Forward {
+        Forward::new(weight, self.0)
+    }
+}
+
+/// [`Make`] for the gradient of the input.
+pub struct MakeBackward(pub ConvShape);
+
+impl FromWeight for MakeBackward {
+    type Output = Backward;
+    fn make<T: Element>(self, weight: &[T]) -> Backward {
+        Backward::new(weight, self.0)
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::shape::ConvShape;
 use super::product::{self, DEPTH, Left, Panels, Start, TILE, place, place_across, product};
 use super::scratch;
 use super::simd::SendPtr;
+use super::values::Element;
 
 /// Patch values that the weight gradient of small patches sums at once.
 const BLOCK_VALUES: usize = 128 << 10;
@@ -20,7 +21,7 @@ pub struct Weights(Panels);
 
 impl Weights {
     /// For the forward pass, from OIHW: row `(ky·columns + kx)·c_in + ci`, column `co`.
-    pub fn forward(weight: &[f32], shape: ConvShape) -> Self {
+    pub fn forward<T: Element>(weight: &[T], shape: ConvShape) -> Self {
         let (taps, depth) = (shape.taps(), shape.patch_len());
         Self(Panels::new(depth, shape.c_out, |columns, width, panel| {
             let weight = &weight[columns.start * depth..columns.end * depth];
@@ -29,21 +30,21 @@ impl Weights {
                 for (tap, ci) in (0..taps).flat_map(|tap| some.clone().map(move |ci| (tap, ci))) {
                     let row = &mut panel[(tap * shape.c_in + ci) * width..][..width];
                     let values = weight[ci * taps + tap..].iter().step_by(depth);
-                    row.iter_mut().zip(values).for_each(|(row, w)| *row = *w);
+                    row.iter_mut().zip(values).for_each(|(row, w)| *row = w.wide());
                 }
             }
         }))
     }
 
     /// For the input gradient, from OIHW: row `(ky·columns + kx)·c_out + co`, column `ci`.
-    pub fn backward(weight: &[f32], shape: ConvShape) -> Self {
+    pub fn backward<T: Element>(weight: &[T], shape: ConvShape) -> Self {
         let (taps, depth) = (shape.taps(), shape.patch_len());
         Self(Panels::new(taps * shape.c_out, shape.c_in, |columns, width, panel| {
             for (co, kernel) in weight.chunks_exact(depth).enumerate() {
                 let kernel = &kernel[columns.start * taps..columns.end * taps];
                 for tap in 0..taps {
                     let row = &mut panel[(tap * shape.c_out + co) * width..][..width];
-                    row.iter_mut().zip(kernel[tap..].iter().step_by(taps)).for_each(|(row, w)| *row = *w);
+                    row.iter_mut().zip(kernel[tap..].iter().step_by(taps)).for_each(|(row, w)| *row = w.wide());
                 }
             }
         }))

@@ -24,7 +24,7 @@ use candle_core::{D, Device, Tensor};
 
 use self::antialias::BlurredConv;
 use self::norm::Stats;
-use self::values::{accumulated, build, values};
+use self::values::{accumulated, build, of_weight, values};
 use super::antialias::{blur, pool};
 use super::resample::Axis;
 use super::shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
@@ -46,7 +46,7 @@ impl Kernels for Cpu {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let packed = weight.in_form(Form::Forward, || Ok(conv::Forward::new(&values(weight.tensor())?, shape)))?;
+        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), conv::Make(shape))?))?;
         let x = values(x)?;
         let (bias, residual) = (bias.map(values).transpose()?, residual.map(values).transpose()?);
         let (height, width) = shape.out_size();
@@ -57,7 +57,7 @@ impl Kernels for Cpu {
     }
 
     fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> Result<Tensor> {
-        let packed = weight.in_form(Form::Backward, || Ok(conv::Backward::new(&values(weight.tensor())?, shape)))?;
+        let packed = weight.in_form(Form::Backward, || Ok(of_weight(weight.tensor(), conv::MakeBackward(shape))?))?;
         let dy = values(dy)?;
         let ConvShape { batch, height, width, c_in, .. } = shape;
         Ok(build((batch, height, width, c_in), |dx| conv::input_gradient(shape, &dy, &packed, dx))?)
@@ -258,7 +258,7 @@ impl Kernels for Cpu {
     }
 
     fn conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
-        let packed = weight.in_form(Form::Forward, || Ok(conv::Forward::new(&values(weight.tensor())?, shape)))?;
+        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), conv::Make(shape))?))?;
         let (x, bias, (height, width)) = (values(x)?, values(bias)?, shape.out_size());
         Ok(build((shape.batch, height, width, shape.c_out), |y| {
             conv::forward(shape, &x, &packed, Some(&bias), None, y);

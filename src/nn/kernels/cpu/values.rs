@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 
-use candle_core::{Device, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, Device, Result, Shape, Storage, Tensor};
+use half::{bf16, f16};
 
 /// The f32 values of a contiguous CPU tensor, borrowed.
 struct Values<G> {
@@ -56,4 +57,49 @@ pub fn accumulated(shape: impl Into<Shape>, accumulate: impl FnOnce(&mut [f32]))
     let mut data = vec![0.0; shape.elem_count()];
     accumulate(&mut data);
     Tensor::from_vec(data, shape, &Device::Cpu)
+}
+
+/// What weights can be kept in.
+pub trait Element: Copy + Sync {
+    /// The value, exactly.
+    fn wide(self) -> f32;
+}
+
+impl Element for f32 {
+    fn wide(self) -> f32 {
+        self
+    }
+}
+
+impl Element for bf16 {
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+impl Element for f16 {
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+/// Something made of a weight, whatever it is kept in.
+pub trait FromWeight {
+    type Output;
+    fn make<T: Element>(self, values: &[T]) -> Self::Output;
+}
+
+/// Makes something of a contiguous weight in the type that it is kept in: 16-bit weights are widened while they are read, and
+/// never exist as a whole in 32 bits.
+pub fn of_weight<M: FromWeight>(weight: &Tensor, make: M) -> Result<M::Output> {
+    let (storage, layout) = weight.storage_and_layout();
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        candle_core::bail!("a contiguous weight is needed, not one of layout {layout:?}");
+    };
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(values)) => Ok(make.make(&values[start..end])),
+        Storage::Cpu(CpuStorage::BF16(values)) => Ok(make.make(&values[start..end])),
+        Storage::Cpu(CpuStorage::F16(values)) => Ok(make.make(&values[start..end])),
+        _ => candle_core::bail!("a weight of {:?} on the CPU cannot be computed with", weight.dtype()),
+    }
 }

@@ -12,6 +12,7 @@ use super::super::shape::ConvShape;
 use super::gemm::{self, Lhs, Out, Rhs};
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd, for_lanes};
+use super::values::Element;
 
 /// Values in a transformed tile, and so the number of matrix products.
 const FREQS: usize = 36;
@@ -37,22 +38,22 @@ pub struct Weights {
 
 impl Weights {
     /// For the forward pass, from OIHW weights: 36 matrices `c_in × c_out`.
-    pub fn forward(weight: &[f32], c_out: usize, c_in: usize) -> Self {
+    pub fn forward<T: Element>(weight: &[T], c_out: usize, c_in: usize) -> Self {
         Self::new(c_in, c_out, |ci, taps| {
             for (co, w) in weight.chunks_exact(c_in * 9).enumerate() {
                 for (tap, &w) in w[ci * 9..ci * 9 + 9].iter().enumerate() {
-                    taps[tap * c_out + co] = w;
+                    taps[tap * c_out + co] = w.wide();
                 }
             }
         })
     }
 
     /// For the input gradient, from OIHW weights: 36 matrices `c_out × c_in`, the kernel turned by 180°.
-    pub fn backward(weight: &[f32], c_out: usize, c_in: usize) -> Self {
+    pub fn backward<T: Element>(weight: &[T], c_out: usize, c_in: usize) -> Self {
         Self::new(c_out, c_in, |co, taps| {
             for (ci, w) in weight[co * c_in * 9..(co + 1) * c_in * 9].chunks_exact(9).enumerate() {
                 for (tap, &w) in w.iter().enumerate() {
-                    taps[(8 - tap) * c_in + ci] = w;
+                    taps[(8 - tap) * c_in + ci] = w.wide();
                 }
             }
         })
