@@ -93,7 +93,7 @@ fn workspace_ui(ui: &mut Ui, cx: &mut Cx) {
     ui.label(title).on_hover_text(format!("Workspace {}", opened.root.display()));
     if let Some(holder) = &opened.held_by {
         let hint = format!("{holder} writes this workspace. It opens for writing here as soon as that ends.");
-        widgets::badge(ui, "to look at", p.warning).on_hover_text(hint);
+        widgets::badge(ui, "read only", p.warning).on_hover_text(hint);
     }
     let weak = |text: String| RichText::new(text).color(p.text_weak);
     let checkpoint = checkpoint_in_use(cx.state);

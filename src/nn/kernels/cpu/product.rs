@@ -170,14 +170,15 @@ pub fn product<L: Left>(
     });
 }
 
-/// Rows and panels of one piece of work, of which there are a few for each thread. Where the right operand fits into L2 the rows
-/// are shared out first, so that none is packed twice; otherwise the panels, so that each is read by one thread.
+/// Rows and panels of one piece of work, of which there are a few for each thread. Where the right operand fits into L2, or what
+/// it has for a block of the depth is a small part of that, the rows are shared out first, so that none is packed twice;
+/// otherwise the panels, so that each is read by one thread.
 fn shares(rows: usize, right: &Panels) -> (usize, usize) {
     let wanted = match rayon::current_num_threads() {
         1 => 1,
         threads => 2 * threads,
     };
-    let rows_each = match right.data.len() <= RESIDENT {
+    let rows_each = match right.data.len() <= RESIDENT || right.columns * DEPTH <= RESIDENT / 2 {
         true => rows.div_ceil(wanted).next_multiple_of(TILE).clamp(4 * TILE, ROWS_PACKED),
         false => ROWS_PACKED,
     };
