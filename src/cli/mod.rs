@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// Turns the randomness of a generative super-resolution model into training signal (DP²O-SR).
 ///
@@ -27,6 +27,7 @@ struct Arguments {
     #[command(flatten)]
     weights: weights::Options,
     /// The workspace that the studio opens; its last one, else the example, where none is named.
+    #[arg(value_parser = directory)]
     workspace: Option<PathBuf>,
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -117,11 +118,14 @@ pub fn main() -> ExitCode {
 
 /// Opens the window.
 fn studio(workspace: Option<PathBuf>) -> Result<()> {
-    if let Some(dir) = workspace.as_deref().filter(|dir| !dir.is_dir()) {
-        return Err(Error::file(dir, "neither a command nor a directory; `dp2o-studio --help` lists the commands"));
-    }
     let store = Some(weights::store().clone());
     crate::app::run(crate::app::Options { workspace, store, ..crate::app::Options::default() })
+}
+
+/// A word that is no command is a directory, or a mistake.
+fn directory(text: &str) -> Result<PathBuf, &'static str> {
+    let dir = PathBuf::from(text);
+    if dir.is_dir() { Ok(dir) } else { Err("neither a command nor a directory") }
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<()> {
