@@ -1,10 +1,12 @@
 //! The operations of large networks against PyTorch's float64 values (`tests/fixtures/make_nn.py networks`): results and
 //! gradients to 1e-4 relative, by every implementation there is; and gradients against finite differences of our own results.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use dp2o_studio::Result;
+use dp2o_studio::nn::kernels::Precision;
 use dp2o_studio::nn::kernels::resample::Interpolation;
 use dp2o_studio::nn::kernels::shape::Activation;
 use dp2o_studio::nn::layers::{
@@ -15,6 +17,7 @@ use dp2o_studio::nn::ops::rope::Rope;
 use dp2o_studio::nn::ops::sampling::Window;
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
+use dp2o_studio::weights::Source;
 
 mod computes;
 mod pytorch;
@@ -272,9 +275,15 @@ fn frozen_weights_are_kept_in_16_bits() {
         let conv = Conv::new(&mut specs, "conv", (32, 48), 3, 1, 1.0);
         let down = Conv::new(&mut specs, "down", (48, 40), 3, 2, 1.0);
         let linear = Linear::new(&mut specs, "linear", (40, 24), 1.0);
-        let wide = Params::init(&Arc::new(specs), 3, compute).unwrap();
+        let specs = Arc::new(specs);
+        let wide = Params::init(&specs, 3, compute).unwrap();
+        let file = Source::of_vec(Path::new("wide"), wide.to_safetensors(false, &Default::default()).unwrap()).unwrap();
         for dtype in [DType::BF16, DType::F16] {
             let narrow = wide.narrowed(dtype).unwrap();
+            let on = compute.clone().in_precision(Precision { frozen: dtype });
+            let opened = Params::from_source(&specs, &file, &on).unwrap();
+            assert!(opened.iter().zip(narrow.iter()).all(|((_, a), (_, b))| a.dtype() == b.dtype()));
+            assert_eq!(opened.byte_count(), narrow.byte_count());
             let vectors = 4 * (48 + 40 + 24);
             assert_eq!(2 * (narrow.byte_count() - vectors), wide.byte_count() - vectors);
             let mut rounded = wide.duplicate().unwrap();

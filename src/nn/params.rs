@@ -181,11 +181,15 @@ impl Params {
         Ok(Self::from_tensors(specs.clone(), compute, tensors))
     }
 
-    /// From named tensors, which may be of any floating-point type. Errors: one is missing or has another shape; what else
-    /// there is is not looked at.
+    /// From named tensors, which may be of any floating-point type, for a network that is never trained: in the precision of such.
+    /// Errors: one is missing or has another shape; what else there is is not looked at.
     pub fn from_source(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Self> {
         let tensor = |(name, shape): (&str, &[usize])| source.tensor(name, shape, DType::F32, &compute.device);
-        Ok(Self::from_tensors(specs.clone(), compute, specs.iter().map(tensor).collect::<Result<_>>()?))
+        let params = Self::from_tensors(specs.clone(), compute, specs.iter().map(tensor).collect::<Result<_>>()?);
+        match compute.precision.frozen {
+            DType::F32 => Ok(params),
+            narrow => params.narrowed(narrow),
+        }
     }
 
     /// Reads a safetensors file, of a size that these weights can have.

@@ -16,7 +16,7 @@ pub mod shape;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::adamw::{Moments, Update};
 use super::params::Weight;
@@ -178,18 +178,32 @@ pub trait Kernels: Debug + Send + Sync {
     fn lerp(&self, a: &Tensor, b: &Tensor, fraction: f32) -> Result<()>;
 }
 
-/// Where tensors live and what computes on them.
+/// In what values are kept and computed. What is trained, gradients, norms and sums are f32 everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precision {
+    /// Matrices and kernels that are never trained: f32, or kept in bf16 or f16 and widened as they are computed with.
+    pub frozen: DType,
+}
+
+impl Default for Precision {
+    fn default() -> Self {
+        Self { frozen: DType::F32 }
+    }
+}
+
+/// Where tensors live, what computes on them, and how exactly.
 #[derive(Clone, Debug)]
 pub struct Compute {
     pub device: Device,
     pub kernels: Arc<dyn Kernels>,
+    pub precision: Precision,
 }
 
 impl Compute {
     /// The fastest there is on a device.
     pub fn on(device: &Device) -> Self {
         match device {
-            Device::Cpu => Self { device: Device::Cpu, kernels: Arc::new(cpu::Cpu) },
+            Device::Cpu => Self { device: Device::Cpu, kernels: Arc::new(cpu::Cpu), precision: Precision::default() },
             _ => Self::composed(device),
         }
     }
@@ -201,6 +215,11 @@ impl Compute {
 
     /// Operations composed of candle's, on any device.
     pub fn composed(device: &Device) -> Self {
-        Self { device: device.clone(), kernels: Arc::new(composed::Composed) }
+        Self { device: device.clone(), kernels: Arc::new(composed::Composed), precision: Precision::default() }
+    }
+
+    /// The same in another precision.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 }
