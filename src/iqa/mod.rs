@@ -42,6 +42,7 @@ pub mod features;
 mod gaussian;
 mod ggd;
 pub mod info;
+pub mod learned;
 mod linear;
 pub mod metric;
 pub mod ms_ssim;

@@ -2,3 +2,4 @@
 //! Backbones and metrics share them.
 
 pub mod alexnet;
+pub mod transformer;

@@ -184,8 +184,17 @@ impl Params {
     /// From named tensors, which may be of any floating-point type, for a network that is never trained: in the precision of such.
     /// Errors: one is missing or has another shape; what else there is is not looked at.
     pub fn from_source(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Self> {
-        let tensor = |(name, shape): (&str, &[usize])| source.tensor(name, shape, DType::F32, &compute.device);
-        let params = Self::from_tensors(specs.clone(), compute, specs.iter().map(tensor).collect::<Result<_>>()?);
+        Self::from_values(specs, compute, |name, shape| source.floats(name, shape))
+    }
+
+    /// As [`Params::from_source`], of the values that `values` makes of a name and a shape: where what is computed with is not what
+    /// is published, but follows from it.
+    pub fn from_values(
+        specs: &Arc<Specs>,
+        compute: &Compute,
+        values: impl Fn(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
+        let params = Self::read(specs, compute, values)?;
         match compute.precision.frozen {
             DType::F32 => Ok(params),
             narrow => params.narrowed(narrow),

@@ -75,7 +75,11 @@ impl Tape {
 
     /// `take` entries of a dimension from number `from` on.
     pub fn narrow(&self, x: &Var, dim: usize, from: usize, take: usize) -> Result<Var> {
-        let y = x.tensor().narrow(dim, from, take)?.contiguous()?;
+        let part = x.tensor().narrow(dim, from, take)?;
+        let y = match dim + 1 == x.tensor().rank() && x.tensor().is_contiguous() {
+            true => self.kernels().channels(x.tensor(), from, take)?,
+            false => part.contiguous()?,
+        };
         Ok(self.push(y, x.wants_gradient(), || {
             let x = x.clone();
             move |dy: &Tensor, sink: &mut Gradients| {
