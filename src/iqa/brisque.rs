@@ -6,7 +6,7 @@
 use super::assets::Embedded;
 use super::blocks;
 use super::ggd::{Aggd, Sums};
-use super::info::{Direction, Info, Kind, text};
+use super::info::{Direction, Info, text};
 use super::metric::{Map, NoReference, Nr};
 use super::mscn::{Border, coefficients};
 use super::nss::{self, BlockSums, Rect};
@@ -38,14 +38,14 @@ pub struct Brisque;
 static INFO: Info = Info {
     name: text("brisque"),
     title: text("BRISQUE"),
-    kind: Kind::NoReference,
     direction: Direction::Lower,
     range: (0.0, 150.0),
     min_size_px: 32,
     version: text("y 0-255 rounded, zero padding, original release's regression"),
-    crop_policy: text("none"),
     map: text("BRISQUE of the 64 px blocks around the pixel"),
     paper: text("Mittal et al., IEEE TIP 21(12), 2012"),
+    licence: text("University of Texas (any use, with notice)"),
+    ..Info::OF_PIXELS
 };
 
 impl NoReference for Brisque {

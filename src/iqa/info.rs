@@ -68,7 +68,37 @@ impl Kind {
     }
 }
 
+/// What stands behind the claim that a metric's scores are those of its paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Scores agree with those of an independent implementation on the very weights.
+    Compared,
+    /// Scores and features agree with those of an independent implementation on generated weights; with the published ones
+    /// nobody has compared them yet.
+    ComparedOnGenerated,
+    /// Defined by this program: there is nothing to compare with.
+    Own,
+    /// A command: whoever wrote it answers for it.
+    Command,
+}
+
+impl Status {
+    /// In words.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Status::Compared => "scores compared with an independent implementation",
+            Status::ComparedOnGenerated => {
+                "compared with an independent implementation on generated weights, not yet on the published ones"
+            }
+            Status::Own => "defined here",
+            Status::Command => "a command of your own",
+        }
+    }
+}
+
 /// What is worth knowing about a metric without running it.
+///
+/// A metric of this program fills in what differs from [`Info::LEARNED`]: `Info { name: …, ..Info::LEARNED }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Info {
     /// The name in code, files and commands; pyiqa's where pyiqa has the metric.
@@ -85,6 +115,15 @@ pub struct Info {
     pub version: Text,
     /// Which pixels the score covers, kept with every score.
     pub crop_policy: Text,
+    /// Pieces of the image that are looked at, each on its own; 1 where it is looked at whole.
+    pub crops: usize,
+    /// Billions of operations that a candidate of 512×512 pixels takes, a multiply-add being two, the reference's half of a
+    /// full-reference metric included; 0 where it is less than one. What it takes on a device follows from its speed.
+    pub gflop: f64,
+    /// Under which terms the weights compiled in are; empty where there are none. Those that are brought say it in their
+    /// [`Part`](crate::weights::Part).
+    pub licence: Text,
+    pub status: Status,
     /// What the values of the map are, larger being more distorted; empty where there is no map.
     pub map: Text,
     /// The paper.
@@ -92,6 +131,27 @@ pub struct Info {
 }
 
 impl Info {
+    /// What most metrics with published weights have in common.
+    pub const LEARNED: Self = Self {
+        name: Cow::Borrowed(""),
+        title: Cow::Borrowed(""),
+        kind: Kind::NoReference,
+        direction: Direction::Higher,
+        range: (0.0, 1.0),
+        min_size_px: 1,
+        version: Cow::Borrowed("1"),
+        crop_policy: Cow::Borrowed("none"),
+        crops: 1,
+        gflop: 0.0,
+        licence: Cow::Borrowed(""),
+        status: Status::ComparedOnGenerated,
+        map: Cow::Borrowed(""),
+        paper: Cow::Borrowed(""),
+    };
+
+    /// What most metrics about pixels have in common.
+    pub const OF_PIXELS: Self = Self { status: Status::Compared, ..Self::LEARNED };
+
     /// A metric of which no more than this is known: defined on every image, without a map.
     pub fn new(name: impl Into<Text>, kind: Kind, direction: Direction) -> Self {
         let name = name.into();
@@ -101,11 +161,8 @@ impl Info {
             kind,
             direction,
             range: (f64::NEG_INFINITY, f64::INFINITY),
-            min_size_px: 1,
-            version: text("1"),
-            crop_policy: text("none"),
-            map: text(""),
-            paper: text(""),
+            status: Status::Own,
+            ..Self::LEARNED
         }
     }
 
@@ -114,10 +171,35 @@ impl Info {
         self.kind == Kind::FullReference
     }
 
+    /// What a candidate of 512×512 pixels costs, in words; the seconds are those of two cores of an ordinary processor.
+    pub fn cost(&self) -> String {
+        /// Billions of operations a second.
+        const TWO_CORES: f64 = 150.0;
+        match self.gflop {
+            0.0 => "under 1 GFLOP".into(),
+            gflop => format!("{gflop:.0} GFLOP, about {} s", short(gflop / TWO_CORES)),
+        }
+    }
+
+    /// Which pixels are looked at, in words.
+    pub fn crop_phrase(&self) -> String {
+        match (self.crops, self.crop_policy.as_ref()) {
+            (1, "none") => "the whole image".into(),
+            (1, policy) => policy.into(),
+            (crops, policy) => format!("{crops} crops: {policy}"),
+        }
+    }
+
     /// Whether an image of this size in pixels is large enough.
     pub fn is_defined_on(&self, width: usize, height: usize) -> bool {
         width.min(height) >= self.min_size_px
     }
+}
+
+/// Two digits that mean something.
+fn short(seconds: f64) -> String {
+    let decimals = (1.0 - seconds.log10().floor()).clamp(0.0, 3.0);
+    format!("{seconds:.*}", decimals as usize)
 }
 
 /// A metric as it was computed, exactly enough to know whether a score would come out the same today: two scores compare

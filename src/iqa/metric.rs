@@ -86,6 +86,18 @@ impl dyn Bound + '_ {
 }
 
 impl dyn Metric + '_ {
+    /// The terms that its weights are under, each once; empty where there are none.
+    pub fn licences(&self) -> Vec<String> {
+        let compiled_in = Some(self.info().licence.as_ref()).filter(|licence| !licence.is_empty());
+        let mut licences: Vec<String> = Vec::new();
+        for licence in compiled_in.into_iter().chain(self.needs().iter().map(|part| part.licence)) {
+            if !licences.iter().any(|known| known == licence) {
+                licences.push(licence.to_owned());
+            }
+        }
+        licences
+    }
+
     /// The score of one image, on the CPU and with the weights of this machine; opening and binding pays off when one
     /// reference has many candidates.
     pub fn score(&self, image: &Image, reference: Option<&Image>) -> Result<f64> {

@@ -64,6 +64,6 @@ mod tests;
 
 pub use external::External;
 pub use features::Features;
-pub use info::{Direction, Info, Kind, MetricKey};
+pub use info::{Direction, Info, Kind, MetricKey, Status};
 pub use metric::{Bound, Map, Metric, Scorer};
 pub use registry::{all, by_name, register};

@@ -6,7 +6,7 @@
 //! The published five scales need 161 pixels. For smaller candidates `ms_ssim_s4` stops after four, whose published
 //! weights are scaled to sum to one: it is a metric of its own, on another scale than `ms_ssim`.
 
-use super::info::{Direction, Info, Kind, text};
+use super::info::{Info, Kind, text};
 use super::metric::{Fr, FullReference, Map};
 use super::parallel::strips_mut;
 use super::plane::{Plane, rounded_luma};
@@ -44,13 +44,12 @@ const fn info(name: &'static str, title: &'static str, scales: u32, version: &'s
         name: text(name),
         title: text(title),
         kind: Kind::FullReference,
-        direction: Direction::Higher,
-        range: (0.0, 1.0),
         min_size_px: min_size_px(scales),
         version: text(version),
         crop_policy: text("whole windows: centres at least 5 px from the edge at each scale"),
         map: text("1 - the product over scales of the windows around the pixel"),
         paper: text("Wang et al., Asilomar 2003"),
+        ..Info::OF_PIXELS
     }
 }
 

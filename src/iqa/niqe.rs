@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::assets::Embedded;
 use super::blocks;
 use super::ggd::Aggd;
-use super::info::{Direction, Info, Kind, text};
+use super::info::{Direction, Info, text};
 use super::linear::{mahalanobis_squared, mean_and_covariance};
 use super::metric::{Map, NoReference, Nr};
 use super::mscn::{Border, coefficients};
@@ -53,6 +53,7 @@ static INFO: Info = info(
     96,
     "y 0-255 rounded, 96 px blocks, original pristine model",
     "top left, multiples of 96 px",
+    "Apache-2.0",
 );
 
 static INFO_B32: Info = info(
@@ -60,6 +61,7 @@ static INFO_B32: Info = info(
     32,
     "y 0-255 rounded, 32 px blocks, pristine model fitted by examples/fit_niqe.rs",
     "top left, multiples of 32 px",
+    "",
 );
 
 const fn info(
@@ -67,11 +69,11 @@ const fn info(
     block_px: usize,
     version: &'static str,
     crop_policy: &'static str,
+    licence: &'static str,
 ) -> Info {
     Info {
         name: text(name),
         title: text(title),
-        kind: Kind::NoReference,
         direction: Direction::Lower,
         range: (0.0, 100.0),
         min_size_px: 2 * block_px,
@@ -79,6 +81,8 @@ const fn info(
         crop_policy: text(crop_policy),
         map: text("distance of the block around the pixel from the pristine model, by the pristine covariance"),
         paper: text("Mittal et al., IEEE SPL 20(3), 2013"),
+        licence: text(licence),
+        ..Info::OF_PIXELS
     }
 }
 

@@ -6,7 +6,7 @@
 //! "surround" of a block's two centre columns (8 and 9 of 1 to 16) is what is left without columns 8 and 10.
 
 use super::blocks;
-use super::info::{Direction, Info, Kind, text};
+use super::info::{Direction, Info, text};
 use super::metric::{Map, NoReference, Nr};
 use super::mscn::{Border, coefficients};
 use super::nss::Rect;
@@ -39,7 +39,6 @@ pub struct Piqe;
 static INFO: Info = Info {
     name: text("piqe"),
     title: text("PIQE"),
-    kind: Kind::NoReference,
     direction: Direction::Lower,
     range: (0.0, 100.0),
     min_size_px: BLOCK,
@@ -47,6 +46,7 @@ static INFO: Info = Info {
     crop_policy: text("mirrored by size mod 16, then whole 16 px blocks"),
     map: text("mean distortion of the 16 px blocks around the pixel"),
     paper: text("Venkatanath et al., NCC 2015"),
+    ..Info::OF_PIXELS
 };
 
 impl NoReference for Piqe {

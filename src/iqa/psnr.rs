@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::info::{Direction, Info, Kind, text};
+use super::info::{Info, Kind, text};
 use super::metric::{Fr, FullReference, Map};
 use super::parallel::{self, is_large, strips_mut, vectorised};
 use crate::Result;
@@ -27,13 +27,12 @@ static INFO: Info = Info {
     name: text("psnr"),
     title: text("PSNR"),
     kind: Kind::FullReference,
-    direction: Direction::Higher,
     range: (0.0, 80.0),
     min_size_px: 1,
     version: text("rgb, eps 1e-8"),
-    crop_policy: text("none"),
     map: text("root mean square error over RGB, in [0, 1]"),
     paper: text("ITU-T J.340"),
+    ..Info::OF_PIXELS
 };
 
 impl FullReference for Psnr {

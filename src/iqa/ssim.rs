@@ -7,7 +7,7 @@
 //! Moments are taken of luma minus 128, which leaves variances as they are and keeps them exact enough in f32.
 
 use super::gaussian::{local_means, weights};
-use super::info::{Direction, Info, Kind, text};
+use super::info::{Info, Kind, text};
 use super::metric::{Fr, FullReference, Map};
 use super::parallel::{strips, strips_mut, sum, vectorised};
 use super::plane::{Plane, rounded_luma};
@@ -34,13 +34,12 @@ static INFO: Info = Info {
     name: text("ssim"),
     title: text("SSIM"),
     kind: Kind::FullReference,
-    direction: Direction::Higher,
-    range: (0.0, 1.0),
     min_size_px: WINDOW,
     version: text("y 0-255 rounded, gaussian 11 sigma 1.5, no downsampling"),
     crop_policy: text("whole windows: centres at least 5 px from the edge"),
     map: text("1 - SSIM of the window around the pixel"),
     paper: text("Wang et al., IEEE TIP 13(4), 2004"),
+    ..Info::OF_PIXELS
 };
 
 impl FullReference for Ssim {

@@ -31,12 +31,13 @@ static INFO: Info = Info {
     title: text("ST-LPIPS (AlexNet)"),
     kind: Kind::FullReference,
     direction: Direction::Lower,
-    range: (0.0, 1.0),
     min_size_px: AlexNet::MIN_SIZE_PX,
     version: text("shift-tolerant alexnet vST0.0, filters of layers 2-5 in f16"),
-    crop_policy: text("none"),
     map: text("sum over layers of the distance at the pixel, bilinear"),
     paper: text("Ghildyal & Liu, ECCV 2022"),
+    licence: text("BSD-2-Clause"),
+    gflop: 78.0,
+    ..Info::OF_PIXELS
 };
 
 /// Written by `assets/convert_iqa.py`.

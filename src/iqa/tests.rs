@@ -71,6 +71,15 @@ fn names_are_unique_and_an_unknown_one_lists_them() {
         let info = metric.info();
         assert_eq!(by_name(&info.name).unwrap().info(), info);
         assert!(info.range.0 < info.range.1 && !info.version.is_empty() && !info.crop_policy.is_empty());
+        assert!(
+            info.crops > 0 && info.gflop >= 0.0 && !info.title.is_empty() && !info.paper.is_empty(),
+            "{}",
+            info.name
+        );
+        // Whoever has weights says under which terms they are.
+        let has_weights = metric.weights_hash() != "none" || !metric.needs().is_empty();
+        let is_fitted_here = info.name == "niqe_b32";
+        assert_eq!(has_weights && !is_fitted_here, !metric.licences().is_empty(), "{}", info.name);
     }
     let message = by_name("lpips").err().unwrap().to_string();
     assert!(all().iter().all(|m| message.contains(m.info().name.as_ref())), "{message}");

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::features::Features;
-use super::info::{Info, text};
+use super::info::{Info, Status};
 use super::metric::{self, Bound, Map, Metric, Scorer, Size};
 use super::registry;
 use crate::imaging::{Image, encode};
@@ -56,7 +56,7 @@ impl ExternalMetric {
             range: *range,
             min_size_px: (*min_size_px).max(1),
             version: command.template().into(),
-            paper: text("a command of your own"),
+            status: Status::Command,
             ..Info::new(name.clone(), *kind, *direction)
         };
         Self { command: command.clone(), info }

@@ -157,5 +157,7 @@ fn info_ui(ui: &mut Ui, info: &Info, share: Option<f64>) {
     if let Some(share) = share {
         ui.label(format!("{:.0} % of its half of the reward", share * 100.0));
     }
+    ui.label(format!("Looks at {}; {} at 512 px", info.crop_phrase(), info.cost()));
+    ui.add(egui::Label::new(RichText::new(info.status.phrase()).small().color(p.text_weak)).wrap());
     ui.add(egui::Label::new(RichText::new(info.paper.as_ref()).small().color(p.text_weak)).wrap());
 }
