@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use dp2o_studio::Result;
-use dp2o_studio::backbones::card::{Card, Guidance, Latent};
+use dp2o_studio::backbones::card::{Card, Guidance, Latent, Memory};
 use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
 use dp2o_studio::backbones::process::{Diffusion, Predicts, Process, Spacing};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
-use dp2o_studio::backbones::{Backbone, Pass, Query};
+use dp2o_studio::backbones::{Backbone, Query};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::recipe::{Augmentation, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer};
@@ -41,6 +41,8 @@ const fn card(name: &'static str, align: usize) -> Card {
         prompt: false,
         parts: &[],
         licence: "MIT",
+        keeps_latents: false,
+        memory: Memory { network: 0, around: 0, adapter: 0, picture: |px, _| 64 * px[0] * px[1] },
     }
 }
 
@@ -73,10 +75,6 @@ impl Backbone for Gaussian {
 
     fn condition<'l>(&self, lr: &'l Image, _: &Prompt) -> Result<Condition<'l>> {
         Ok(Condition::new(lr, GAUSSIAN.latent).with_enlarged())
-    }
-
-    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> usize {
-        64 * height * width
     }
 
     fn predict(&self, _: &Tape, _: &Params, query: &Query) -> Result<Var> {
@@ -206,10 +204,6 @@ impl Backbone for Small {
 
     fn condition<'l>(&self, lr: &'l Image, _: &Prompt) -> Result<Condition<'l>> {
         Ok(Condition::new(lr, SMALL.latent).with_enlarged())
-    }
-
-    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> usize {
-        64 * height * width
     }
 
     fn predict(&self, tape: &Tape, params: &Params, query: &Query) -> Result<Var> {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
 use dp2o_studio::Result;
-use dp2o_studio::backbones::card::{Card, Guidance, Latent};
+use dp2o_studio::backbones::card::{Card, Guidance, Latent, Memory};
 use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
 use dp2o_studio::backbones::process::{Diffusion, Flow, Predicts, Process, Shift, Spacing, Time};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
-use dp2o_studio::backbones::{Backbone, Pass, Query};
+use dp2o_studio::backbones::{Backbone, Query};
 use dp2o_studio::imaging::Image;
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::{Params, Specs};
@@ -42,6 +42,8 @@ impl Formula {
             prompt: false,
             parts: &[],
             licence: "MIT",
+            keeps_latents: false,
+            memory: Memory { network: 0, around: 0, adapter: 0, picture: |_, _| 0 },
         };
         Self { card: Box::leak(Box::new(card)), specs: Arc::default(), times: Mutex::default() }
     }
@@ -84,10 +86,6 @@ impl Backbone for Formula {
             Process::Diffusion(_) => query.x_t.affine(0.3, 0.2 * f64::from((0.01 * time).sin()))?,
         };
         Ok(Var::constant(y))
-    }
-
-    fn footprint(&self, _: [usize; 2], _: Pass) -> usize {
-        0
     }
 }
 

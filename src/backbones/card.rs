@@ -3,6 +3,7 @@
 //!
 //! The recipe's check, the identity of candidates and the studio's controls all ask here.
 
+use super::Pass;
 use super::process::Process;
 use super::solver::Solver;
 use crate::Error;
@@ -27,6 +28,23 @@ pub struct Card {
     pub parts: &'static [&'static Part],
     /// Under which its weights may be used.
     pub licence: &'static str,
+    /// Whether networks of its own make latents and what a picture is drawn under: then both are kept as pictures are sampled.
+    pub keeps_latents: bool,
+    /// What it takes of memory.
+    pub memory: Memory,
+}
+
+/// What a backbone takes of memory, as far as that is known before it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Values of the frozen network that predicts.
+    pub network: usize,
+    /// Values of the networks around it: encoders of pictures and text, decoder.
+    pub around: usize,
+    /// Values of its adapter.
+    pub adapter: usize,
+    /// Bytes that a picture of this height and width in pixels takes at its peak, beside the weights.
+    pub picture: fn([usize; 2], Pass) -> usize,
 }
 
 /// The space that a backbone works in, beside the pixels of its output.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::card::{Card, Guidance, Latent};
+use super::card::{Card, Guidance, Latent, Memory};
 use super::condition::{Condition, Prompt, Shown};
 use super::process::{Flow, Process, Shift, Time};
 use super::solver::Solver;
@@ -40,6 +40,9 @@ const EPS: f32 = 1e-5;
 /// Image sides must be multiples of this many pixels: the patch, halved twice.
 pub const ALIGN_PX: usize = PATCH * 4;
 
+/// Values of its weights.
+const ADAPTER_VALUES: usize = 7_612_768;
+
 /// What is known of it.
 pub static CARD: Card = Card {
     name: "mini",
@@ -50,6 +53,8 @@ pub static CARD: Card = Card {
     prompt: false,
     parts: &[],
     licence: "MIT OR Apache-2.0",
+    keeps_latents: false,
+    memory: Memory { network: 0, around: 0, adapter: ADAPTER_VALUES, picture: footprint },
 };
 
 /// The shipped weights: f16 safetensors, made by `dp2o-studio pretrain` as the README says.
@@ -189,16 +194,6 @@ impl Backbone for Mini {
         Ok((shown.map(0)? + (latents / DETAIL_GAIN as f64)?)?)
     }
 
-    /// As measured (`info --bench`).
-    fn footprint(&self, [height, width]: [usize; 2], pass: Pass) -> usize {
-        let per_px = match pass {
-            Pass::Sample => 160,
-            Pass::Keep => 940,
-            Pass::Recompute => 640,
-        };
-        per_px * height * width
-    }
-
     fn predict(&self, tape: &Tape, params: &Params, query: &Query) -> Result<Var> {
         let (x_t, times, condition) = (query.x_t, query.times, query.shown.map(0)?);
         let (batch, _, height, width) = x_t.dims4()?;
@@ -244,6 +239,16 @@ impl Backbone for Mini {
         let h = tape.group_norm(params, &self.norm, &h, None, true)?;
         tape.shuffle(&tape.conv2d(params, &self.output, &h, None)?, PATCH)
     }
+}
+
+/// As measured (`info --bench`).
+fn footprint([height, width]: [usize; 2], pass: Pass) -> usize {
+    let per_px = match pass {
+        Pass::Sample => 160,
+        Pass::Keep => 940,
+        Pass::Recompute => 640,
+    };
+    per_px * height * width
 }
 
 /// Sines and cosines of the times, `[B, 2·FREQUENCIES]`, as in "Attention Is All You Need" with times scaled by 1000.
@@ -341,6 +346,7 @@ mod tests {
     #[test]
     fn frozen_weights_cost_no_graph() {
         let net = Mini::new();
+        assert_eq!(net.adapter().value_count(), CARD.memory.adapter);
         let params = Params::init(net.adapter(), 5, &Compute::cpu()).unwrap();
         let tape = Tape::recording(params.kernels());
         let (x, cond) = (noise(0, (1, 3, 16, 16)), noise(1, (1, 3, 16, 16)));

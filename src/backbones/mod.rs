@@ -63,7 +63,14 @@ pub trait Backbone: Send + Sync {
     fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var>;
 
     /// Bytes that an image of this height and width in pixels takes at its peak, beside the weights.
-    fn footprint(&self, px: [usize; 2], pass: Pass) -> usize;
+    fn footprint(&self, px: [usize; 2], pass: Pass) -> usize {
+        (self.card().memory.picture)(px, pass)
+    }
+
+    /// What of a prompt is not read, in words; `None` where all of it is.
+    fn unread(&self, _: &Prompt) -> Result<Option<String>> {
+        Ok(None)
+    }
 }
 
 /// What the network is asked: its prediction at `x_t` for one time an item.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 use dp2o_studio::Result;
-use dp2o_studio::backbones::card::{Card, Guidance, Latent};
+use dp2o_studio::backbones::card::{Card, Guidance, Latent, Memory};
 use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
 use dp2o_studio::backbones::process::{Diffusion, Flow, Predicts, Process, Shift, Spacing, Time};
 use dp2o_studio::backbones::registry::{self, Entry};
 use dp2o_studio::backbones::sampler::Solver;
-use dp2o_studio::backbones::{Backbone, Pass, Query};
+use dp2o_studio::backbones::{Backbone, Query};
 use dp2o_studio::imaging::Image;
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::layers::{Conv, GroupNorm, Linear};
@@ -28,6 +28,10 @@ const WIDTH: usize = 16;
 const CONTROL: usize = 8;
 const TEXT: usize = 6;
 const WAVES: usize = 8;
+
+/// What it takes, roughly.
+const MEMORY: Memory =
+    Memory { network: 3_500, around: CHANNELS * PATCH, adapter: 2_712, picture: |px, _| 64 * px[0] * px[1] };
 
 const LATENT: Latent = Latent { channels: CHANNELS, factor: FACTOR, align: 16 };
 
@@ -46,6 +50,8 @@ const fn diffusion(name: &'static str, predicts: Predicts) -> Card {
         prompt: true,
         parts: &[],
         licence: "MIT",
+        keeps_latents: true,
+        memory: MEMORY,
     }
 }
 
@@ -66,6 +72,8 @@ pub static FLOW: Card = Card {
     prompt: true,
     parts: &[],
     licence: "MIT",
+    keeps_latents: true,
+    memory: MEMORY,
 };
 
 /// Makes the three part of the program.
@@ -218,9 +226,5 @@ impl Backbone for Toy {
         let h = tape.group_norm(&self.frozen, &self.norm, &h, Some(&said), true)?;
         let h = tape.silu(&tape.conv2d(&self.frozen, &self.middle, &h, None)?)?;
         tape.shuffle(&tape.conv2d(&self.frozen, &self.output, &h, None)?, 1)
-    }
-
-    fn footprint(&self, [height, width]: [usize; 2], _: Pass) -> usize {
-        64 * height * width
     }
 }
