@@ -68,7 +68,8 @@ fn scores_agree_with_the_reference_implementations() {
         }
     }
     assert!(failures.is_empty(), "too far from the reference:\n{}", failures.join("\n"));
-    for metric in iqa::all() {
+    // Those that need files of weights are compared in `tests/learned`.
+    for metric in iqa::all().into_iter().filter(|metric| metric.needs().is_empty()) {
         let count = compared.get(metric.info().name.as_ref()).copied().unwrap_or(0);
         assert!(count >= 6, "{} was compared on {count} images only", metric.info().name);
     }

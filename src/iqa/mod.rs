@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! * [`info`]: the facts of a metric. [`metric`]: what it does, and the checks every image passes first. [`features`]: what
+//! * [`generated`]: a pair of images to compare scores on. [`info`]: the facts of a metric. [`metric`]: what it does, and the checks every image passes first. [`features`]: what
 //!   several metrics compute of one image. [`registry`]: which metrics there are.
 //! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`niqe`], [`brisque`], [`piqe`]; [`external`]: commands.
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
@@ -40,6 +40,7 @@ pub mod brisque;
 pub mod external;
 pub mod features;
 mod gaussian;
+pub mod generated;
 mod ggd;
 pub mod info;
 pub mod learned;

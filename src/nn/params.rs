@@ -1,12 +1,14 @@
 //! Named weights of a network, apart from its structure: policy and reference share one structure.
 
 use std::any::Any;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{DType, Device, Tensor};
 
 use super::kernels::{Compute, Kernels};
+use super::tape::Var;
 use super::tensors::{self, About, MAX_HEADER_BYTES, Named, Tensors};
 use crate::random::Random;
 use crate::weights::Source;
@@ -335,6 +337,11 @@ impl Params {
     /// Their device and what computes on it.
     pub fn compute(&self) -> &Compute {
         &self.compute
+    }
+
+    /// [`Compute::tap`] of a feature.
+    pub fn tap(&self, name: impl Display, feature: &Var) {
+        self.compute.tap(name, feature.tensor());
     }
 
     /// One weight.

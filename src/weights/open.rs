@@ -44,6 +44,11 @@ impl Source {
         Ok(Self { origin: origin.to_owned(), tensors, trust: None })
     }
 
+    /// The same, known to be of this SHA-256 and not to be published.
+    pub fn unverified(self, sha256: String) -> Self {
+        self.with_trust(Some(Trust::Unverified { sha256 }))
+    }
+
     /// The tensors of several files together. Errors: a name is in two of them.
     pub fn joined(sources: Vec<Self>) -> Result<Self> {
         let mut all: Option<Self> = None;

@@ -25,6 +25,8 @@ pub struct Store {
     unverified: bool,
     /// The SHA-256s, or first digits of them, of files that a recipe accepts.
     accepted: Vec<String>,
+    /// Parts that are in memory.
+    held: Vec<(&'static Part, Source)>,
 }
 
 /// Whether a part can be used.
@@ -75,7 +77,7 @@ impl Store {
     pub fn of_machine(folders: &[PathBuf], unverified: bool) -> Self {
         let mut all: Vec<Place> = folders.iter().map(|dir| Place::folder(dir, "--weights")).collect();
         all.extend(places::of_environment());
-        Self { places: all, hashes: Arc::new(Hashes::of_machine()), unverified, accepted: Vec::new() }
+        Self { places: all, hashes: Arc::new(Hashes::of_machine()), unverified, ..Self::default() }
     }
 
     /// A store of these folders alone, which remembers nothing.
@@ -85,7 +87,7 @@ impl Store {
 
     /// A store of these places alone, which remembers nothing.
     pub fn of_places(places: Vec<Place>, unverified: bool) -> Self {
-        Self { places, hashes: Arc::new(Hashes::at(None)), unverified, accepted: Vec::new() }
+        Self { places, hashes: Arc::new(Hashes::at(None)), unverified, ..Self::default() }
     }
 
     /// The same, looking into the `weights` folder of a workspace as well, before the places of the machine.
@@ -99,6 +101,17 @@ impl Store {
     /// The same, accepting files of these SHA-256s (or at least 12 first digits) although they are not published ones.
     pub fn accepting(&self, hashes: &[String]) -> Self {
         Self { accepted: hashes.to_vec(), ..self.clone() }
+    }
+
+    /// The same with the tensors of a part, which is then looked for nowhere else.
+    pub fn holding(&self, part: &'static Part, source: Source) -> Self {
+        let mut store = self.clone();
+        store.held.push((part, source));
+        store
+    }
+
+    fn held(&self, part: &Part) -> Option<&Source> {
+        self.held.iter().find(|(known, _)| known.id == part.id).map(|(_, source)| source)
     }
 
     /// The places that are looked at, in this order.
@@ -134,6 +147,9 @@ impl Store {
     /// not known yet.
     pub fn mark(&self, parts: &[&'static Part]) -> String {
         let trusts = parts.iter().map(|part| {
+            if let Some(source) = self.held(part) {
+                return source.trust().cloned();
+            }
             let mut found = self.locate(part).ok()?;
             self.read_hashes(&mut found).ok()?;
             Trust::of_all(found.files.iter().filter_map(|file| file.trust.as_ref()))
@@ -147,6 +163,9 @@ impl Store {
     /// Errors, in one line: what is missing and how to get it; a file that is not the published one and not permitted; a file
     /// that cannot be read. Tensors are not looked at: [`Source::check`] does.
     pub fn open(&self, part: &'static Part) -> Result<Source> {
+        if let Some(source) = self.held(part) {
+            return Ok(source.clone());
+        }
         let found = self.files(part)?;
         // Of shards, the index names the rest.
         let index = found.files.iter().find(|file| file.published.path.ends_with(".index.json"));
@@ -222,6 +241,9 @@ impl Store {
 
     /// The files of the first form that is whole in one place.
     fn locate(&self, part: &'static Part) -> Result<Found, Missing> {
+        if self.held(part).is_some() {
+            return Ok(Found { part, files: Vec::new() });
+        }
         let mut closest: Option<(&Form, Vec<&'static Published>)> = None;
         let mut troubles = Vec::new();
         for form in part.forms {
