@@ -6,10 +6,11 @@ use candle_core::{Device, Tensor};
 
 use super::features::Features;
 use super::info::Info;
-use super::metric::{Bound, Map, Scorer, check, finite};
+use super::metric::{Bound, Map, Scorer, Size, check, checked_reference, finite};
 use crate::imaging::Image;
 use crate::nn::kernels::Compute;
 use crate::nn::tape::{Tape, Var};
+use crate::weights::Source;
 use crate::{Error, Result};
 
 /// Mean and deviation of each channel, as ImageNet's networks take them.
@@ -129,4 +130,58 @@ pub fn of_cells(values: Vec<f32>, [rows, columns]: [usize; 2], image: &Image) ->
     let how = crate::nn::kernels::resample::Interpolation::Bilinear;
     let map = tape.interpolate(&cells, [height, width], how, false)?;
     Ok(Map { width, height, data: map.tensor().flatten_all()?.to_vec1()? })
+}
+
+/// A network that compares images with a reference image: what is a full-reference metric's own.
+pub trait Compare: Send + Sync {
+    /// What depends on the reference image alone.
+    type Reference: Send + Sync;
+    fn info(&self) -> &Info;
+    /// Images of this size that go through the network at once.
+    fn batch(&self, px: [usize; 2]) -> usize;
+    /// The reference image's half of the work.
+    fn reference(&self, image: &Arc<Image>, features: &Features) -> Result<Self::Reference>;
+    /// The scores of sound images of the reference's size, not more than a batch.
+    fn compare(&self, reference: &Self::Reference, images: &[Arc<Image>], features: &Features) -> Result<Vec<f64>>;
+    /// Where in a sound image of the reference's size the distortion lies.
+    fn map(&self, reference: &Self::Reference, image: &Arc<Image>, features: &Features) -> Result<Option<Map>>;
+}
+
+/// A [`Compare`] with its checks.
+pub struct Compared<C>(pub C);
+
+struct Comparing<'c, C: Compare> {
+    network: &'c C,
+    reference: C::Reference,
+    size: Size,
+}
+
+impl<C: Compare> Scorer for Compared<C> {
+    fn batch(&self, px: [usize; 2]) -> usize {
+        self.0.batch(px)
+    }
+
+    fn bind(&self, reference: Option<&Arc<Image>>, features: &Features) -> Result<Box<dyn Bound + '_>> {
+        let (image, size) = checked_reference(self.0.info(), reference)?;
+        Ok(Box::new(Comparing { network: &self.0, reference: self.0.reference(image, features)?, size }))
+    }
+}
+
+impl<C: Compare> Bound for Comparing<'_, C> {
+    fn scores(&self, images: &[Arc<Image>], features: &Features) -> Vec<Result<f64>> {
+        let (network, info) = (self.network, self.network.info());
+        let sound = |image: &Image| self.size.check(info, image);
+        let batch = |px: [usize; 2]| network.batch(px);
+        in_batches(info, images, batch, sound, features, |images| network.compare(&self.reference, images, features))
+    }
+
+    fn map(&self, image: &Arc<Image>, features: &Features) -> Result<Option<Map>> {
+        self.size.check(self.network.info(), image)?;
+        self.network.map(&self.reference, image, features)
+    }
+}
+
+/// What a network's features are known by to other metrics: what it is, with which weights.
+pub fn shared_as(network: &str, source: &Source) -> String {
+    format!("{network} {}", source.trust().map_or("", |trust| trust.sha256()))
 }

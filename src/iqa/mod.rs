@@ -22,7 +22,8 @@
 //!
 //! * [`generated`]: a pair of images to compare scores on. [`info`]: the facts of a metric. [`metric`]: what it does, and the checks every image passes first. [`features`]: what
 //!   several metrics compute of one image. [`registry`]: which metrics there are.
-//! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`niqe`], [`brisque`], [`piqe`]; [`external`]: commands.
+//! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`niqe`],
+//!   [`brisque`], [`piqe`]; [`external`]: commands.
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
 //!   [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
 //!
@@ -37,6 +38,7 @@
 mod assets;
 mod blocks;
 pub mod brisque;
+pub mod dists;
 pub mod external;
 pub mod features;
 mod gaussian;
@@ -45,6 +47,7 @@ mod ggd;
 pub mod info;
 pub mod learned;
 mod linear;
+pub mod lpips;
 pub mod metric;
 pub mod ms_ssim;
 mod mscn;
@@ -52,6 +55,7 @@ pub mod niqe;
 pub mod niqe_fit;
 mod nss;
 mod parallel;
+mod perceptual;
 pub mod piqe;
 mod plane;
 pub mod psnr;

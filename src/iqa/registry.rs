@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock, RwLock};
 
 use super::metric::Metric;
-use super::{brisque, ms_ssim, niqe, piqe, psnr, ssim, stlpips};
+use super::{brisque, dists, lpips, ms_ssim, niqe, piqe, psnr, ssim, stlpips};
 use crate::{Error, Result};
 
 /// Full-reference ones first, then what was added.
@@ -14,6 +14,11 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(ms_ssim::MS_SSIM),
         Arc::new(ms_ssim::MS_SSIM_S4),
         Arc::new(stlpips::StLpips),
+        Arc::new(lpips::Lpips::ALEX),
+        Arc::new(lpips::Lpips::VGG),
+        Arc::new(lpips::Lpips::ALEX_PLUS),
+        Arc::new(lpips::Lpips::VGG_PLUS),
+        Arc::new(dists::Dists),
         Arc::new(niqe::NIQE),
         Arc::new(niqe::NIQE_B32),
         Arc::new(brisque::BRISQUE),

@@ -12,11 +12,10 @@ use rayon::prelude::*;
 use super::features::Features;
 use super::info::{Direction, Info, Kind, text};
 use super::metric::{Bound, Map, Metric, Scorer, Size, checked_reference, finite};
-use super::parallel::{LANES, strips, strips_mut, vectorised};
+use super::perceptual::{Distances, distances, normalized, spread};
 use crate::imaging::Image;
 use crate::networks::alexnet::{AlexNet, Config};
 use crate::nn::kernels::Compute;
-use crate::nn::kernels::cpu::values::values;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 use crate::weights::{Source, Store};
@@ -44,8 +43,6 @@ static INFO: Info = Info {
 const WEIGHTS: &[u8] = include_bytes!("../../assets/iqa/stlpips_alex.safetensors");
 /// What the features are known by to other metrics on the same network.
 const NETWORK: &str = "shift-tolerant alexnet vST0.0";
-/// Keeps the norm of features that are all zero from dividing by zero.
-const EPSILON: f32 = 1e-10;
 
 impl Metric for StLpips {
     fn info(&self) -> &Info {
@@ -156,8 +153,7 @@ impl Scorer for Opened {
 
 impl Bound for StLpipsBound<'_> {
     fn scores(&self, images: &[Arc<Image>], features: &Features) -> Vec<Result<f64>> {
-        let mean = |(_, d): (usize, Vec<f32>)| d.iter().map(|&v| v as f64).sum::<f64>() / d.len() as f64;
-        let score = |layers: &Layers| finite(&INFO, self.distances(layers)?.into_iter().map(mean).sum());
+        let score = |layers: &Layers| finite(&INFO, self.distances(layers)?.iter().map(Distances::mean).sum());
         let scores = |images: &[Arc<Image>]| -> Vec<Result<f64>> {
             // One that is not of the right size is in no batch.
             let faults: Vec<_> = images.iter().map(|image| self.size.check(&INFO, image).err()).collect();
@@ -185,102 +181,15 @@ impl Bound for StLpipsBound<'_> {
         self.size.check(&INFO, image)?;
         let layers = self.opened.shared(std::slice::from_ref(image), features)?;
         let layers = layers.first().ok_or_else(|| Error::invalid("there are no features"))?;
-        let mut data = vec![0.0; width * height];
-        for (layer_width, distances) in self.distances(layers)? {
-            let rows = taps(height, distances.len() / layer_width);
-            let columns = taps(width, layer_width);
-            strips_mut(&mut data, width, |strip, out| {
-                for (y, out) in strip.zip(out.chunks_exact_mut(width)) {
-                    let (top, bottom, t) = rows[y];
-                    let (top, bottom) = (&distances[top * layer_width..], &distances[bottom * layer_width..]);
-                    for (out, &(left, right, s)) in out.iter_mut().zip(&columns) {
-                        let upper = top[left] * (1.0 - s) + top[right] * s;
-                        let lower = bottom[left] * (1.0 - s) + bottom[right] * s;
-                        *out += upper * (1.0 - t) + lower * t;
-                    }
-                }
-            });
-        }
-        Ok(Some(Map { width, height, data }))
+        Ok(Some(spread([width, height], self.distances(layers)?)))
     }
 }
 
 impl StLpipsBound<'_> {
-    /// Width of each layer and its distances, row by row.
-    fn distances(&self, layers: &Layers) -> Result<Vec<(usize, Vec<f32>)>> {
+    fn distances(&self, layers: &Layers) -> Result<Vec<Distances>> {
         let compared = layers.iter().zip(&self.reference).zip(&self.opened.channel_weights);
-        compared
-            .map(|((layer, reference), weights)| Ok((layer.dim(1)?, distances(layer, reference, weights)?)))
-            .collect()
+        compared.map(|((layer, reference), weights)| distances(layer, reference, weights)).collect()
     }
-}
-
-/// The features of each position divided by their norm.
-fn normalized(layer: &Tensor) -> Result<Vec<f32>> {
-    let (_, width, channels) = layer.dims3()?;
-    let mut data = values(layer)?.to_vec();
-    strips_mut(&mut data, width * channels, |_, rows| {
-        vectorised(|| {
-            for position in rows.chunks_exact_mut(channels) {
-                let scale = inverse_norm(position);
-                position.iter_mut().for_each(|v| *v *= scale);
-            }
-        });
-    });
-    Ok(data)
-}
-
-/// The weighted squared distance at each position. The channel count is a multiple of [`LANES`].
-fn distances(layer: &Tensor, normalized: &[f32], weights: &[f32]) -> Result<Vec<f32>> {
-    let (height, width, channels) = layer.dims3()?;
-    let values = values(layer)?;
-    let values: &[f32] = &values;
-    let parts = strips(width, height, |rows| {
-        let range = rows.start * width * channels..rows.end * width * channels;
-        let (a, b) = (&values[range.clone()], &normalized[range]);
-        vectorised(|| {
-            let positions = a.chunks_exact(channels).zip(b.chunks_exact(channels));
-            positions.map(|(a, b)| distance(a, b, weights)).collect::<Vec<_>>()
-        })
-    });
-    Ok(parts.concat())
-}
-
-#[inline(always)]
-fn distance(features: &[f32], normalized: &[f32], weights: &[f32]) -> f32 {
-    let scale = inverse_norm(features);
-    let (a, b, w) =
-        (features.as_chunks::<LANES>().0, normalized.as_chunks::<LANES>().0, weights.as_chunks::<LANES>().0);
-    let mut sums = [0.0f32; LANES];
-    for ((a, b), w) in a.iter().zip(b).zip(w) {
-        for lane in 0..LANES {
-            let difference = a[lane] * scale - b[lane];
-            sums[lane] += w[lane] * (difference * difference);
-        }
-    }
-    sums.iter().sum()
-}
-
-#[inline(always)]
-fn inverse_norm(features: &[f32]) -> f32 {
-    let mut sums = [0.0f32; LANES];
-    for chunk in features.as_chunks::<LANES>().0 {
-        for lane in 0..LANES {
-            sums[lane] += chunk[lane] * chunk[lane];
-        }
-    }
-    1.0 / (sums.iter().sum::<f32>().sqrt() + EPSILON)
-}
-
-/// For each output position the two input positions to interpolate and the share of the second; corners not aligned.
-fn taps(out: usize, len: usize) -> Vec<(usize, usize, f32)> {
-    let scale = len as f32 / out as f32;
-    let tap = |i: usize| {
-        let at = ((i as f32 + 0.5) * scale - 0.5).max(0.0);
-        let first = (at as usize).min(len - 1);
-        (first, (first + 1).min(len - 1), at - first as f32)
-    };
-    (0..out).map(tap).collect()
 }
 
 #[cfg(test)]

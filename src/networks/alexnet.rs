@@ -1,12 +1,13 @@
 //! The convolutions of AlexNet (Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv 1404.5997),
 //! with the features after each, as perceptual distances read them.
 //!
-//! Here in its shift-tolerant form (Ghildyal & Liu, "Shift-tolerant perceptual similarity metric", ECCV 2022): the first
-//! convolution has stride 1, every downsampling is anti-aliased.
+//! As torchvision has it, and in its shift-tolerant form (Ghildyal & Liu, "Shift-tolerant perceptual similarity metric", ECCV
+//! 2022): the first convolution has stride 1, every downsampling is anti-aliased.
 
 use crate::Result;
 use crate::nn::kernels::antialias::{PAD, blurred_len};
 use crate::nn::layers::{Conv, Kernel};
+use crate::nn::ops::sampling::Window;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 
@@ -26,22 +27,40 @@ const LAYERS: [Layer; 5] = [
     Layer { channels: 256, kernel: 3, pad: 1 },
 ];
 
-/// What the convolutions are called.
+/// What the convolutions are called, and how images are made smaller.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     pub names: [&'static str; 5],
+    pub downsampling: Downsampling,
+}
+
+/// How images are made smaller between convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Downsampling {
+    /// By strides.
+    Strides,
+    /// By strides after a blur.
+    AntiAliased,
 }
 
 impl Config {
     /// As in the files of ST-LPIPS.
-    pub const ST_LPIPS: Self =
-        Self { names: ["net.slice1.0", "net.slice2.5", "net.slice3.9", "net.slice4.11", "net.slice5.13"] };
+    pub const ST_LPIPS: Self = Self {
+        names: ["net.slice1.0", "net.slice2.5", "net.slice3.9", "net.slice4.11", "net.slice5.13"],
+        downsampling: Downsampling::AntiAliased,
+    };
+    /// As in torchvision's file.
+    pub const TORCHVISION: Self = Self {
+        names: ["features.0", "features.3", "features.6", "features.8", "features.10"],
+        downsampling: Downsampling::Strides,
+    };
 }
 
 /// The structure.
 #[derive(Clone, Debug)]
 pub struct AlexNet {
     convs: [Conv; 5],
+    downsampling: Downsampling,
 }
 
 impl AlexNet {
@@ -49,28 +68,37 @@ impl AlexNet {
     pub const CHANNELS: [usize; 5] =
         [LAYERS[0].channels, LAYERS[1].channels, LAYERS[2].channels, LAYERS[3].channels, LAYERS[4].channels];
 
-    /// The smallest side of an image for which every downsampling has something to mirror, in pixels.
+    /// The smallest side of an image for which every anti-aliased downsampling has something to mirror, in pixels.
     pub const MIN_SIZE_PX: usize = min_size_px();
 
     /// Declares the weights.
     pub fn new(specs: &mut Specs, config: Config) -> Self {
         let mut c_in = 3;
+        let downsampling = config.downsampling;
         let convs = [0, 1, 2, 3, 4].map(|i| {
             let Layer { channels, kernel, pad } = LAYERS[i];
-            let kernel = Kernel { pad: [pad; 2], ..Kernel::square(kernel) };
+            let stride = if i == 0 && downsampling == Downsampling::Strides { 4 } else { 1 };
+            let kernel = Kernel { pad: [pad; 2], stride, ..Kernel::square(kernel) };
             let conv = Conv::with(specs, config.names[i], (c_in, channels), kernel, std::f32::consts::SQRT_2);
             c_in = channels;
             conv
         });
-        Self { convs }
+        Self { convs, downsampling }
     }
 
     /// The features after each convolution and its ReLU, `[batch, height, width, channels]`, of normalized images.
     pub fn forward(&self, tape: &Tape, params: &Params, x: &Var) -> Result<[Var; 5]> {
         let [first, second, third, fourth, fifth] = &self.convs;
-        let a = tape.blurred_conv2d_relu(params, first, x)?;
-        let b = tape.conv2d_relu(params, second, &tape.max_blur_pool(&a)?)?;
-        let c = tape.conv2d_relu(params, third, &tape.max_blur_pool(&b)?)?;
+        let a = match self.downsampling {
+            Downsampling::Strides => tape.conv2d_relu(params, first, x)?,
+            Downsampling::AntiAliased => tape.blurred_conv2d_relu(params, first, x)?,
+        };
+        let pool = |x: &Var| match self.downsampling {
+            Downsampling::Strides => tape.max_pool(x, Window { size: 3, stride: 2, pad: 0 }, false),
+            Downsampling::AntiAliased => tape.max_blur_pool(x),
+        };
+        let b = tape.conv2d_relu(params, second, &pool(&a)?)?;
+        let c = tape.conv2d_relu(params, third, &pool(&b)?)?;
         let d = tape.conv2d_relu(params, fourth, &c)?;
         let e = tape.conv2d_relu(params, fifth, &d)?;
         Ok([a, b, c, d, e])

@@ -3,3 +3,4 @@
 
 pub mod alexnet;
 pub mod transformer;
+pub mod vgg16;

@@ -64,7 +64,7 @@ const PYIQA_NC: &str = "non-commercial (CC-BY-NC-SA-4.0, as pyiqa's weights)";
 /// LPIPS 0.1, the linear layers over AlexNet.
 pub static LPIPS_ALEX: Part = Part {
     id: "lpips-alex",
-    title: "LPIPS 0.1, linear layers over AlexNet",
+    title: "LPIPS 0.1, linear layers over AlexNet (compiled in)",
     forms: &[Form::alone(
         PYIQA,
         &[Published::new(
@@ -80,7 +80,7 @@ pub static LPIPS_ALEX: Part = Part {
 /// LPIPS 0.1, the linear layers over VGG16.
 pub static LPIPS_VGG: Part = Part {
     id: "lpips-vgg",
-    title: "LPIPS 0.1, linear layers over VGG16",
+    title: "LPIPS 0.1, linear layers over VGG16 (compiled in)",
     forms: &[Form::alone(
         PYIQA,
         &[Published::new(
@@ -96,7 +96,7 @@ pub static LPIPS_VGG: Part = Part {
 /// DISTS, its α and β.
 pub static DISTS: Part = Part {
     id: "dists",
-    title: "DISTS, α and β over VGG16",
+    title: "DISTS, α and β over VGG16 (compiled in)",
     forms: &[Form::alone(
         PYIQA,
         &[Published::new(

@@ -110,6 +110,11 @@ impl Store {
         store
     }
 
+    /// The tensors of a part that is compiled into the program, unless this store [holds](Self::holding) others.
+    pub fn compiled_in(&self, part: &'static Part, bytes: &'static [u8]) -> Result<Source> {
+        self.held(part).map_or_else(|| Source::embedded(part.id, bytes), |source| Ok(source.clone()))
+    }
+
     fn held(&self, part: &Part) -> Option<&Source> {
         self.held.iter().find(|(known, _)| known.id == part.id).map(|(_, source)| source)
     }

@@ -11,7 +11,7 @@ use dp2o_studio::iqa::{Features, Metric, Scorer};
 use dp2o_studio::nn::kernels::Compute;
 use serde_json::Value;
 
-use super::taps::{Taps, closest};
+use super::taps::{Feature, Taps, closest, difference};
 use super::{Model, folder};
 
 /// How a metric is compared.
@@ -105,13 +105,27 @@ impl<'c> Comparison<'c> {
         })
     }
 
-    /// How far a score is from the recorded one, relative to it.
+    /// How far a score is from the recorded one: relative to it, or to what makes [`Comparison::absolute`] the tolerance.
     fn distance(&self, got: f64, want: &Value) -> f64 {
         let want = want.as_f64().unwrap();
+        let relative_to = want.abs().max(self.absolute / self.tolerance[0]);
         match (got - want).abs() {
-            far if far <= self.absolute => 0.0,
-            far => far / want.abs().max(1e-12),
+            0.0 => 0.0,
+            far => far / relative_to,
         }
+    }
+
+    /// Holds the map of the even run's distorted image against the recorded one.
+    pub fn check_map(&self, model: &Model) {
+        let run = &model.fixture["runs"]["even"];
+        let [reference, distorted] = images(run);
+        let (scorer, group) = (self.scorer(model, &Compute::cpu()), Features::default());
+        let bound = scorer.bind(Some(&reference), &group).unwrap();
+        let map = bound.map(&distorted, &group.within()).unwrap().unwrap();
+        let got = Feature { shape: vec![map.height, map.width], values: map.data };
+        let far = difference(&got, &run["outputs"]["map"]);
+        println!("map: {}: {far:.1e}", model.name);
+        assert!(far < self.tolerance[1], "{}: the map is {far:e} deviations off", model.name);
     }
 
     /// Holds it against the sizes of our own in `sizes.json`: the smallest allowed, a strip of 1:7 and another.

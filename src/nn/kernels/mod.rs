@@ -125,9 +125,16 @@ pub trait Kernels: Debug + Send + Sync {
     /// Each window's gradient, at its first largest value.
     fn max_pool_gradient(&self, shape: PoolShape, x: &Tensor, dy: &Tensor) -> Result<Tensor>;
 
-    /// `max(0, conv(x) + bias)`.
-    fn conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
-        self.activate(Activation::Relu, &self.conv2d(shape, weight, Some(bias), x, None)?)
+    /// `max(0, conv(x) + bias + residual)`.
+    fn conv2d_relu(
+        &self,
+        shape: ConvShape,
+        weight: &Weight,
+        bias: &Tensor,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        self.activate(Activation::Relu, &self.conv2d(shape, weight, Some(bias), x, residual)?)
     }
     /// `max(0, blur(conv(x) + bias))`: a convolution of stride 1 and the anti-aliased downsampling by 2 of [`antialias`].
     fn blurred_conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {

@@ -14,12 +14,17 @@ use crate::{Error, Result};
 impl Tape {
     /// `max(0, conv(x) + bias)`.
     pub fn conv2d_relu(&self, params: &Params, layer: &Conv, x: &Var) -> Result<Var> {
+        self.conv2d_sum_relu(params, layer, x, None)
+    }
+
+    /// `max(0, conv(x) + bias + residual)`.
+    pub fn conv2d_sum_relu(&self, params: &Params, layer: &Conv, x: &Var, residual: Option<&Var>) -> Result<Var> {
         match self.frozen(params, layer, x)? {
-            Some((shape, bias)) => {
-                let weight = params.weight(layer.weight);
-                Ok(Var::constant(self.kernels().conv2d_relu(shape, weight, bias, x.tensor())?))
+            Some((shape, bias)) if !residual.is_some_and(Var::wants_gradient) => {
+                let (weight, residual) = (params.weight(layer.weight), residual.map(Var::tensor));
+                Ok(Var::constant(self.kernels().conv2d_relu(shape, weight, bias, x.tensor(), residual)?))
             }
-            None => self.activate(Activation::Relu, &self.conv2d(params, layer, x, None)?),
+            _ => self.activate(Activation::Relu, &self.conv2d(params, layer, x, residual)?),
         }
     }
 

@@ -257,11 +257,19 @@ impl Kernels for Cpu {
         Ok(build(x.shape(), |dx| images::max_pool_gradient(shape, &data, &dy, dx))?)
     }
 
-    fn conv2d_relu(&self, shape: ConvShape, weight: &Weight, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+    fn conv2d_relu(
+        &self,
+        shape: ConvShape,
+        weight: &Weight,
+        bias: &Tensor,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), conv::Make(shape))?))?;
         let (x, bias, (height, width)) = (values(x)?, values(bias)?, shape.out_size());
+        let residual = residual.map(values).transpose()?;
         Ok(build((shape.batch, height, width, shape.c_out), |y| {
-            conv::forward(shape, &x, &packed, Some(&bias), None, y);
+            conv::forward(shape, &x, &packed, Some(&bias), residual.as_deref(), y);
             antialias::relu(y);
         })?)
     }
