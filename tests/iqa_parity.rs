@@ -42,7 +42,7 @@ fn load(name: &str) -> Image {
 /// The largest difference allowed from a reference score.
 fn tolerance(metric: &str, want: f64) -> f64 {
     match metric {
-        "psnr" | "ssim" | "ms_ssim" | "ms_ssim_s4" => 1e-4,
+        "psnr" | "psnry" | "ssim" | "ssimy" | "ms_ssim" | "ms_ssim_s4" => 1e-4,
         "stlpips" => 1e-3 * want.abs(),
         "niqe" | "niqe_b32" | "brisque" | "piqe" => 0.01 * want.abs(),
         other => panic!("no tolerance for {other}"),

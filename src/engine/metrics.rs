@@ -6,23 +6,26 @@ use std::sync::Arc;
 use super::external;
 use crate::Result;
 use crate::iqa::external::ExternalMetric;
-use crate::iqa::{self, External, Info, Kind, Metric, MetricKey, Scorer};
+use crate::iqa::{self, External, Info, Kind, Metric, MetricKey, Scorer, border};
 use crate::method::recipe::Recipe;
 use crate::nn::kernels::Compute;
 use crate::weights::Store;
 
 /// The metric that a recipe means by a name. Errors: there is none of that name.
 pub fn by_name(recipe: &Recipe, name: &str) -> Result<Arc<dyn Metric>> {
-    match recipe.metrics.external.iter().find(|command| command.name == name) {
-        Some(command) => Ok(Arc::new(ExternalMetric::new(command))),
-        None => iqa::by_name(name),
-    }
+    let metric = match recipe.metrics.external.iter().find(|command| command.name == name) {
+        Some(command) => Arc::new(ExternalMetric::new(command)),
+        None => iqa::by_name(name)?,
+    };
+    Ok(border::without(recipe.metrics.border_px, metric))
 }
 
 /// All metrics that a recipe may name, its commands last.
 pub fn all(recipe: &Recipe) -> Vec<Info> {
-    let commands = recipe.metrics.external.iter().map(|command| ExternalMetric::new(command).info().clone());
-    iqa::all().iter().map(|metric| metric.info().clone()).chain(commands).collect()
+    let commands =
+        recipe.metrics.external.iter().map(|command| Arc::new(ExternalMetric::new(command)) as Arc<dyn Metric>);
+    let all = iqa::all().into_iter().chain(commands);
+    all.map(|metric| border::without(recipe.metrics.border_px, metric).info().clone()).collect()
 }
 
 /// What is known of a metric; `None` where there is none of that name.

@@ -25,7 +25,7 @@
 //! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`niqe`],
 //!   [`brisque`], [`piqe`]; [`external`]: commands.
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
-//!   [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
+//!   [`border`] (left out of any metric), [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
 //!
 //! A new metric is a file here and a line in [`registry`]: about pixels, it implements [`metric::FullReference`] or
 //! [`metric::NoReference`]; with a network, [`Metric`], [`Scorer`] and [`Bound`], as [`stlpips`] does, its architecture being a
@@ -37,6 +37,7 @@
 
 mod assets;
 mod blocks;
+pub mod border;
 pub mod brisque;
 pub mod dists;
 pub mod external;

@@ -10,7 +10,9 @@ use crate::{Error, Result};
 static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
     RwLock::new(vec![
         Arc::new(psnr::PSNR),
+        Arc::new(psnr::PSNR_Y),
         Arc::new(ssim::SSIM),
+        Arc::new(ssim::SSIM_Y),
         Arc::new(ms_ssim::MS_SSIM),
         Arc::new(ms_ssim::MS_SSIM_S4),
         Arc::new(stlpips::StLpips),

@@ -10,7 +10,7 @@ use super::gaussian::{local_means, weights};
 use super::info::{Info, Kind, text};
 use super::metric::{Fr, FullReference, Map};
 use super::parallel::{strips, strips_mut, sum, vectorised};
-use super::plane::{Plane, rounded_luma};
+use super::plane::{Luma, Plane};
 use crate::Result;
 use crate::imaging::Image;
 
@@ -24,41 +24,52 @@ const C2: f32 = (0.03 * 255.0) * (0.03 * 255.0);
 const CENTRE: f32 = 128.0;
 
 /// Structural similarity.
-pub static SSIM: Fr<Ssim> = Fr(Ssim);
+pub static SSIM: Fr<Ssim> = Fr(Ssim { info: &INFO, luma: Luma::YIQ });
 
-/// See [`SSIM`].
+/// The same of YCbCr's luma, as papers on super-resolution report it: pyiqa's `ssim` with `color_space='ycbcr'`.
+pub static SSIM_Y: Fr<Ssim> = Fr(Ssim { info: &INFO_Y, luma: Luma::YCBCR });
+
+/// See [`SSIM`] and [`SSIM_Y`].
 #[derive(Clone, Copy)]
-pub struct Ssim;
+pub struct Ssim {
+    info: &'static Info,
+    luma: Luma,
+}
 
-static INFO: Info = Info {
-    name: text("ssim"),
-    title: text("SSIM"),
-    kind: Kind::FullReference,
-    min_size_px: WINDOW,
-    version: text("y 0-255 rounded, gaussian 11 sigma 1.5, no downsampling"),
-    crop_policy: text("whole windows: centres at least 5 px from the edge"),
-    map: text("1 - SSIM of the window around the pixel"),
-    paper: text("Wang et al., IEEE TIP 13(4), 2004"),
-    ..Info::OF_PIXELS
-};
+static INFO: Info = info("ssim", "SSIM", "y 0-255 rounded, gaussian 11 sigma 1.5, no downsampling");
+static INFO_Y: Info = info("ssimy", "SSIM, Y of YCbCr", "y of ycbcr rounded, gaussian 11 sigma 1.5, no downsampling");
+
+const fn info(name: &'static str, title: &'static str, version: &'static str) -> Info {
+    Info {
+        name: text(name),
+        title: text(title),
+        kind: Kind::FullReference,
+        min_size_px: WINDOW,
+        version: text(version),
+        crop_policy: text("whole windows: centres at least 5 px from the edge"),
+        map: text("1 - SSIM of the window around the pixel"),
+        paper: text("Wang et al., IEEE TIP 13(4), 2004"),
+        ..Info::OF_PIXELS
+    }
+}
 
 impl FullReference for Ssim {
     type Reference = Reference;
 
     fn info(&self) -> &Info {
-        &INFO
+        self.info
     }
 
     fn prepare(&self, reference: &Image) -> Result<Reference> {
-        Ok(Reference::new(rounded_luma(reference)))
+        Ok(Reference::new(self.luma.rounded(reference)))
     }
 
     fn score(&self, reference: &Reference, image: &Image) -> Result<f64> {
-        Ok(compare(reference, &rounded_luma(image)).ssim)
+        Ok(compare(reference, &self.luma.rounded(image)).ssim)
     }
 
     fn map(&self, reference: &Reference, image: &Image) -> Result<Map> {
-        let (ssim, _) = compare_locally(reference, &rounded_luma(image));
+        let (ssim, _) = compare_locally(reference, &self.luma.rounded(image));
         let (width, height, border) = (image.width(), image.height(), WINDOW / 2);
         let nearest = |at: usize, len: usize| at.saturating_sub(border).min(len - 1);
         let mut data = Vec::with_capacity(width * height);

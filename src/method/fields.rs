@@ -262,6 +262,9 @@ static FIELDS: &[Field] = &[
     field!(reward.held_out, Nothing, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
         "Scored and reported, never trained on: they show whether an improvement is real."),
 
+    field!(metrics.border_px, Run, ["border"], "Border left out", "px", count(0, 256), NONE,
+        "Pixels at each side that no metric sees. Papers on super-resolution often leave out as many as the scale, 4. Scores with \
+         another border are others."),
     field!(metrics.external, Run, ["external"], "Commands", "", Accepted::External, NONE,
         "Programs of your own that score images, under names that the reward and the held-out metrics may use. Each is started \
          with paths of PNG files and prints one number a line. A command is asked about before it runs on a machine."),

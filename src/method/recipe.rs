@@ -73,6 +73,7 @@ pub struct Reward {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
+    pub border_px: usize,
     pub external: Vec<External>,
 }
 
