@@ -185,3 +185,31 @@ impl<C: Compare> Bound for Comparing<'_, C> {
 pub fn shared_as(network: &str, source: &Source) -> String {
     format!("{network} {}", source.trust().map_or("", |trust| trust.sha256()))
 }
+
+/// The mean of what lies over an image in grids of several sizes, `[1, rows, columns, 1]` each, bilinear.
+pub fn mean_of_cells(grids: &[Tensor], image: &Image) -> Result<Map> {
+    let (width, height) = (image.width(), image.height());
+    let mut sum = vec![0.0; width * height];
+    for grid in grids {
+        let (_, rows, columns, _) = grid.dims4()?;
+        let map = of_cells(grid.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?, [rows, columns], image)?;
+        sum.iter_mut().zip(map.data).for_each(|(sum, value)| *sum += value / grids.len() as f32);
+    }
+    Ok(Map { width, height, data: sum })
+}
+
+/// The grade to expect, counted from 1, where a network gives the logarithm of each grade's share.
+pub fn expected_grade(logits: &[f32]) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let shares: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
+    let weighted = shares.iter().enumerate().map(|(i, share)| (i + 1) as f64 * share).sum::<f64>();
+    weighted / shares.iter().sum::<f64>()
+}
+
+/// Height and width once the shorter one is `side`.
+pub fn with_short_side([height, width]: [usize; 2], side: usize) -> [usize; 2] {
+    match height <= width {
+        true => [side, side * width / height],
+        false => [side * height / width, side],
+    }
+}

@@ -22,7 +22,7 @@
 //!
 //! * [`generated`]: a pair of images to compare scores on. [`info`]: the facts of a metric. [`metric`]: what it does, and the checks every image passes first. [`features`]: what
 //!   several metrics compute of one image. [`registry`]: which metrics there are.
-//! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`niqe`],
+//! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`topiq`], [`nima`], [`arniqa`], [`hyper_iqa`], [`dbcnn`], [`niqe`],
 //!   [`brisque`], [`piqe`]; [`external`]: commands.
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
 //!   [`border`] (left out of any metric), [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
@@ -35,16 +35,20 @@
 //! Large images are worked on by all threads of the current rayon pool, small ones by the caller's. Work is cut the same
 //! way whatever the number of threads, so that scores do not depend on it.
 
+pub mod arniqa;
 mod assets;
 mod blocks;
 pub mod border;
 pub mod brisque;
+pub mod dbcnn;
 pub mod dists;
 pub mod external;
 pub mod features;
 mod gaussian;
 pub mod generated;
 mod ggd;
+mod grid_crops;
+pub mod hyper_iqa;
 pub mod info;
 pub mod learned;
 mod linear;
@@ -52,6 +56,7 @@ pub mod lpips;
 pub mod metric;
 pub mod ms_ssim;
 mod mscn;
+pub mod nima;
 pub mod niqe;
 pub mod niqe_fit;
 mod nss;
@@ -64,6 +69,7 @@ pub mod registry;
 mod resize;
 pub mod ssim;
 pub mod stlpips;
+pub mod topiq;
 
 #[cfg(test)]
 mod tests;

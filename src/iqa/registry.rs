@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock, RwLock};
 
 use super::metric::Metric;
-use super::{brisque, dists, lpips, ms_ssim, niqe, piqe, psnr, ssim, stlpips};
+use super::{arniqa, brisque, dbcnn, dists, hyper_iqa, lpips, ms_ssim, nima, niqe, piqe, psnr, ssim, stlpips, topiq};
 use crate::{Error, Result};
 
 /// Full-reference ones first, then what was added.
@@ -21,10 +21,31 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(lpips::Lpips::ALEX_PLUS),
         Arc::new(lpips::Lpips::VGG_PLUS),
         Arc::new(dists::Dists),
+        Arc::new(topiq::Topiq::FR),
+        Arc::new(topiq::Topiq::FR_PIPAL),
         Arc::new(niqe::NIQE),
         Arc::new(niqe::NIQE_B32),
         Arc::new(brisque::BRISQUE),
         Arc::new(piqe::PIQE),
+        Arc::new(topiq::Topiq::NR),
+        Arc::new(topiq::Topiq::NR_SPAQ),
+        Arc::new(topiq::Topiq::NR_FLIVE),
+        Arc::new(topiq::Topiq::IAA),
+        Arc::new(topiq::Topiq::IAA_RES50),
+        Arc::new(nima::Nima::AVA),
+        Arc::new(nima::Nima::KONIQ),
+        Arc::new(nima::Nima::SPAQ),
+        Arc::new(nima::Nima::VGG),
+        Arc::new(arniqa::Arniqa::KONIQ),
+        Arc::new(arniqa::Arniqa::LIVE),
+        Arc::new(arniqa::Arniqa::CSIQ),
+        Arc::new(arniqa::Arniqa::TID),
+        Arc::new(arniqa::Arniqa::KADID),
+        Arc::new(arniqa::Arniqa::CLIVE),
+        Arc::new(arniqa::Arniqa::FLIVE),
+        Arc::new(arniqa::Arniqa::SPAQ),
+        Arc::new(hyper_iqa::HyperIqa),
+        Arc::new(dbcnn::Dbcnn),
     ])
 });
 

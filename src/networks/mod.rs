@@ -2,5 +2,13 @@
 //! Backbones and metrics share them.
 
 pub mod alexnet;
+pub mod cfanet;
+pub mod dbcnn;
+pub mod hyper_iqa;
+pub mod inception_resnet_v2;
+pub mod published;
+pub mod resnet50;
+pub mod swin;
+pub mod swin_base;
 pub mod transformer;
 pub mod vgg16;

@@ -16,6 +16,16 @@ pub enum Pooling {
     L2,
 }
 
+impl Pooling {
+    /// An image of half the size.
+    pub fn apply(self, tape: &Tape, x: &Var) -> Result<Var> {
+        match self {
+            Pooling::Max => tape.max_pool(x, Window { size: 2, stride: 2, pad: 0 }, false),
+            Pooling::L2 => tape.l2_pool(x, &HANN, EPSILON),
+        }
+    }
+}
+
 /// The blur of [`Pooling::L2`] along an axis: a Hann window.
 const HANN: [f32; 3] = [0.25, 0.5, 0.25];
 /// Keeps its root away from zero.
@@ -63,10 +73,7 @@ impl Vgg16 {
         let mut x = x.clone();
         for (stage, convs) in self.stages.iter().enumerate() {
             if stage > 0 {
-                x = match pooling {
-                    Pooling::Max => tape.max_pool(&x, Window { size: 2, stride: 2, pad: 0 }, false)?,
-                    Pooling::L2 => tape.l2_pool(&x, &HANN, EPSILON)?,
-                };
+                x = pooling.apply(tape, &x)?;
             }
             for conv in convs {
                 x = tape.conv2d_relu(params, conv, &x)?;

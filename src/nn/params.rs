@@ -339,6 +339,11 @@ impl Params {
         &self.compute
     }
 
+    /// [`Compute::is_watched`].
+    pub fn is_watched(&self) -> bool {
+        self.compute.is_watched()
+    }
+
     /// [`Compute::tap`] of a feature.
     pub fn tap(&self, name: impl Display, feature: &Var) {
         self.compute.tap(name, feature.tensor());

@@ -212,3 +212,15 @@ fn links_and_names_that_are_no_text_are_taken_as_they_are() {
     fs::write(&odd, b"").unwrap();
     one_line(missing(store(&data).state(&LPIPS_ALEX)));
 }
+
+#[test]
+fn a_part_in_memory_is_looked_for_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(published(), dir.path().join(LPIPS_FILE)).unwrap();
+    let source = super::Source::of_vec(Path::new("in memory"), fs::read(published()).unwrap()).unwrap();
+    let store = store(dir.path()).holding(&LPIPS_ALEX, source.unverified(hash_bytes(b"in memory")));
+    assert!(store.state(&LPIPS_ALEX).is_here() && is_unverified(&store.mark(&[&LPIPS_ALEX])));
+    assert_eq!(store.open(&LPIPS_ALEX).unwrap().origin(), Path::new("in memory"));
+    assert_eq!(store.compiled_in(&LPIPS_ALEX, b"").unwrap().origin(), Path::new("in memory"));
+    missing(store.state(&DISTS));
+}

@@ -3,4 +3,7 @@
 #[path = "../generated/mod.rs"]
 mod generated;
 
+mod nima;
+mod others;
 mod perceptual;
+mod topiq;

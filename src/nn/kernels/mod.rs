@@ -253,6 +253,11 @@ impl Compute {
         Self { watch: Watch(Some(Arc::new(look))), ..self }
     }
 
+    /// Whether anybody looks.
+    pub fn is_watched(&self) -> bool {
+        self.watch.0.is_some()
+    }
+
     /// A feature under its published name, for those who compare implementations. Costs nothing where nobody looks.
     pub fn tap(&self, name: impl Display, feature: &Tensor) {
         if let Watch(Some(look)) = &self.watch {

@@ -78,6 +78,30 @@ impl Axis {
         Self { inputs, outputs: (0..outputs).map(output).collect() }
     }
 
+    /// `outputs` pixels that lie `1 / factor` input pixels apart, bilinear: PyTorch's `interpolate` where it is given a factor, which need
+    /// not be that of the sizes.
+    pub fn enlarged(inputs: usize, outputs: usize, factor: f64) -> Self {
+        let output = |i: usize| {
+            let at = ((i as f64 + 0.5) / factor - 0.5).max(0.0);
+            let (below, last) = (at as usize, inputs.saturating_sub(1));
+            let share = at - below as f64;
+            Taps::gathered(vec![(below.min(last), 1.0 - share), ((below + 1).min(last), share)])
+        };
+        Self { inputs, outputs: (0..outputs).map(output).collect() }
+    }
+
+    /// `outputs` pixels between `inputs` pixels, bilinear, the outer ones of both on one another (`align_corners=True`).
+    pub fn between_corners(inputs: usize, outputs: usize) -> Self {
+        let scale = (inputs - 1) as f64 / (outputs.max(2) - 1) as f64;
+        let output = |i: usize| {
+            let at = (i as f64 * scale).min((inputs - 1) as f64);
+            let below = at as usize;
+            let share = at - below as f64;
+            Taps::gathered(vec![(below, 1.0 - share), ((below + 1).min(inputs - 1), share)])
+        };
+        Self { inputs, outputs: (0..outputs).map(output).collect() }
+    }
+
     /// `weights` slid over the axis in steps of `stride`, with `pad` zeros at both ends.
     pub fn windows(inputs: usize, weights: &[f32], stride: usize, pad: usize) -> Self {
         let count = (inputs + 2 * pad).saturating_sub(weights.len()) / stride + 1;
