@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use dp2o_studio::Result;
-use dp2o_studio::nn::kernels::Precision;
 use dp2o_studio::nn::kernels::resample::Interpolation;
 use dp2o_studio::nn::kernels::shape::Activation;
+use dp2o_studio::nn::kernels::{Compute, Precision};
 use dp2o_studio::nn::layers::{
     Attention, AttentionNames, Conv, Embedding, GroupNorm, Kernel, LayerNorm, Linear, RmsNorm,
 };
@@ -280,7 +280,7 @@ fn frozen_weights_are_kept_in_16_bits() {
         let file = Source::of_vec(Path::new("wide"), wide.to_safetensors(false, &Default::default()).unwrap()).unwrap();
         for dtype in [DType::BF16, DType::F16] {
             let narrow = wide.narrowed(dtype).unwrap();
-            let on = compute.clone().in_precision(Precision { frozen: dtype });
+            let on = compute.clone().in_precision(Precision { frozen: dtype, ..Precision::default() });
             let opened = Params::from_source(&specs, &file, &on).unwrap();
             assert!(opened.iter().zip(narrow.iter()).all(|((_, a), (_, b))| a.dtype() == b.dtype()));
             assert_eq!(opened.byte_count(), narrow.byte_count());
@@ -302,5 +302,53 @@ fn frozen_weights_are_kept_in_16_bits() {
             };
             assert!(run(&narrow) == run(&rounded), "{compute:?} in {dtype:?}");
         }
+    }
+}
+
+/// Products of bf16 are off by what rounding both operands costs, are the same in any batch, and are those of f32 where the
+/// processor has none, the weights are not bf16 or the channels make no whole tiles.
+#[test]
+fn products_of_bf16_are_chosen() {
+    let compute = Compute::cpu();
+    let halves = compute.clone().in_precision(Precision { frozen: DType::BF16, products: DType::BF16 });
+    for (c_in, c_out, kernel, stride, [height, width]) in [
+        (64, 96, 3, 1, [7, 9]),
+        (32, 40, 3, 2, [8, 11]),
+        (1600, 72, 1, 1, [5, 9]),
+        (96, 32, 5, 1, [6, 6]),
+        (64, 1280, 3, 1, [16, 17]),
+        (33, 47, 3, 1, [6, 5]),
+    ] {
+        let mut specs = Specs::default();
+        let conv = Conv::new(&mut specs, "conv", (c_in, c_out), kernel, stride, 1.0);
+        let wide = Params::init(&Arc::new(specs), 5, &compute).unwrap();
+        let file = Source::of_vec(Path::new("wide"), wide.to_safetensors(false, &Default::default()).unwrap()).unwrap();
+        let [exact, rounded] =
+            [compute.clone().in_precision(Precision { frozen: DType::BF16, ..Precision::default() }), halves.clone()]
+                .map(|on| Params::from_source(wide.specs(), &file, &on).unwrap());
+        let x: Vec<f32> = (0..2 * height * width * c_in).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
+        let run = |params: &Params, x: &[f32]| {
+            let tape = Tape::recording(params.kernels());
+            let x =
+                Tensor::from_vec(x.to_vec(), (x.len() / (height * width * c_in), height, width, c_in), &Device::Cpu);
+            let x = tape.leaf(x.unwrap());
+            let y = tape.conv2d(params, &conv, &x, None).unwrap();
+            let slope = y.tensor().affine(0.5, 0.25).unwrap();
+            let (result, mut gradients) = (flat(y.tensor()), tape.backward(&y, slope).unwrap());
+            (result, flat(&gradients.take(&x).unwrap()))
+        };
+        let (exact, both) = (run(&exact, &x), run(&rounded, &x));
+        // A value off by 2⁻⁹ in each operand, of sums whose terms have all signs.
+        let close = |a: &[f32], b: &[f32], most: f32| {
+            let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| v * v).sum::<f32>().sqrt();
+            let off = norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied());
+            assert!(off <= most, "{c_in} to {c_out}, {kernel}: {off}");
+            off
+        };
+        let off = close(&both.0, &exact.0, 4e-3).max(close(&both.1, &exact.1, 8e-3));
+        let takes = dp2o_studio::nn::kernels::cpu::multiplies_bf16() && c_in % 32 == 0;
+        assert_eq!(off > 1e-5, takes, "{c_in} to {c_out}, {kernel}: {off}");
+        let second = run(&rounded, &x[height * width * c_in..]);
+        assert!(second.0 == both.0[both.0.len() / 2..] && second.1 == both.1[both.1.len() / 2..]);
     }
 }

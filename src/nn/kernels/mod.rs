@@ -174,6 +174,9 @@ pub trait Kernels: Debug + Send + Sync {
     fn affine(&self, x: &Tensor, gain: f32, offset: f32) -> Result<Tensor>;
     /// The square root of every value.
     fn sqrt(&self, x: &Tensor) -> Result<Tensor>;
+    /// The same in another precision, where that changes what computes.
+    fn in_precision(self: Arc<Self>, precision: Precision) -> Arc<dyn Kernels>;
+
     /// Sum of the squares of all values.
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
 
@@ -190,11 +193,14 @@ pub trait Kernels: Debug + Send + Sync {
 pub struct Precision {
     /// Matrices and kernels that are never trained: f32, or kept in bf16 or f16 and widened as they are computed with.
     pub frozen: DType,
+    /// What products with frozen weights kept in bf16 are of: f32, or bf16 (both operands rounded, each off by at most 2⁻⁹ of
+    /// itself, sums in f32) where [`cpu::multiplies_bf16`]; elsewhere they stay f32.
+    pub products: DType,
 }
 
 impl Default for Precision {
     fn default() -> Self {
-        Self { frozen: DType::F32 }
+        Self { frozen: DType::F32, products: DType::F32 }
     }
 }
 
@@ -224,7 +230,7 @@ impl Compute {
     /// The fastest there is on a device.
     pub fn on(device: &Device) -> Self {
         match device {
-            Device::Cpu => Self::of(Device::Cpu, Arc::new(cpu::Cpu)),
+            Device::Cpu => Self::of(Device::Cpu, Arc::new(cpu::Cpu::new(Precision::default()))),
             _ => Self::composed(device),
         }
     }
@@ -245,7 +251,7 @@ impl Compute {
 
     /// The same in another precision.
     pub fn in_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+        Self { kernels: self.kernels.clone().in_precision(precision), precision, ..self }
     }
 
     /// The same, showing `look` every feature that a network [taps](Self::tap).

@@ -5,12 +5,14 @@ mod conv;
 mod images;
 mod tokens;
 
+use std::sync::Arc;
+
 use candle_core::{D, Result, Tensor, Var};
 
 use self::tokens::{attention_block, query_blocks, row_norm, softmax};
 use super::resample::Axis;
 use super::shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
-use super::{Kernels, NormGradients, Saved};
+use super::{Kernels, NormGradients, Precision, Saved};
 use crate::nn::adamw::{Moments, Update};
 use crate::nn::params::Weight;
 
@@ -252,6 +254,10 @@ impl Kernels for Composed {
 
     fn sqrt(&self, x: &Tensor) -> crate::Result<Tensor> {
         Ok(x.sqrt()?)
+    }
+
+    fn in_precision(self: Arc<Self>, _: Precision) -> Arc<dyn Kernels> {
+        self
     }
 
     fn sum_of_squares(&self, x: &Tensor) -> crate::Result<f64> {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
 use super::values::{Element, FromWeight};
-use super::{elementwise, im2col, winograd};
+use super::{bf16, elementwise, im2col, winograd};
 
 /// Whether [`winograd`] takes a convolution.
 fn is_winograd(shape: &ConvShape) -> bool {
@@ -28,6 +28,7 @@ pub struct Backward(Vec<Weights>);
 enum Weights {
     Winograd(winograd::Weights),
     Im2col(im2col::Weights),
+    Bf16(bf16::Weights),
 }
 
 /// The weights of each group, OIHW.
@@ -57,22 +58,34 @@ impl Backward {
 }
 
 /// Makes the weights that a pass reads of what they are kept in.
-pub struct Make(pub ConvShape);
+pub struct Make {
+    pub shape: ConvShape,
+    /// Whether products with weights kept in bf16 are of bf16, where the channels make whole tiles; only where the processor
+    /// has such.
+    pub half: bool,
+}
 
 impl FromWeight for Make {
     type Output = Forward;
     fn make<T: Element>(self, weight: &[T]) -> Forward {
-        Forward::new(weight, self.0)
+        match T::halves(weight).filter(|_| self.half && bf16::takes(&self.shape)) {
+            Some(weight) => Forward(vec![Weights::Bf16(bf16::Weights::forward(weight, self.shape))]),
+            None => Forward::new(weight, self.shape),
+        }
     }
 }
 
 /// [`Make`] for the gradient of the input.
-pub struct MakeBackward(pub ConvShape);
+pub struct MakeBackward(pub Make);
 
 impl FromWeight for MakeBackward {
     type Output = Backward;
     fn make<T: Element>(self, weight: &[T]) -> Backward {
-        Backward::new(weight, self.0)
+        let Make { shape, half } = self.0;
+        match T::halves(weight).filter(|_| half && bf16::takes_back(&shape)) {
+            Some(weight) => Backward(vec![Weights::Bf16(bf16::Weights::backward(weight, shape))]),
+            None => Backward::new(weight, shape),
+        }
     }
 }
 
@@ -94,6 +107,7 @@ pub fn forward(
         |weights: &Weights, x: &[f32], bias: Option<&[f32]>, residual: Option<&[f32]>, y: &mut [f32]| match weights {
             Weights::Winograd(w) => winograd::forward(one, x, w, bias, residual, y),
             Weights::Im2col(w) => im2col::forward(one, x, w, bias, residual, y),
+            Weights::Bf16(w) => bf16::forward(one, x, w, bias, residual, y),
         };
     if let [weights] = weights.0.as_slice() {
         return group(weights, x, bias, residual, y);
@@ -116,6 +130,7 @@ pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Backward, dx: &mut
     let group = |weights: &Weights, dy: &[f32], dx: &mut [f32]| match weights {
         Weights::Winograd(w) => winograd::forward(one.transposed(), dy, w, None, None, dx),
         Weights::Im2col(w) => im2col::input_gradient(one, dy, w, dx),
+        Weights::Bf16(w) => bf16::forward(one.transposed(), dy, w, None, None, dx),
     };
     if let [weights] = weights.0.as_slice() {
         return group(weights, dy, dx);

@@ -2,8 +2,10 @@
 //! whatever the image size. This file brings tensors to them.
 
 mod activation;
+mod amx;
 mod antialias;
 pub mod attention;
+mod bf16;
 pub mod conv;
 pub mod elementwise;
 mod gemm;
@@ -20,7 +22,9 @@ mod spread;
 pub mod values;
 mod winograd;
 
-use candle_core::{D, Device, Tensor};
+use std::sync::Arc;
+
+use candle_core::{D, DType, Device, Tensor};
 
 use self::antialias::BlurredConv;
 use self::norm::Stats;
@@ -28,14 +32,33 @@ use self::values::{accumulated, build, of_weight, values};
 use super::antialias::{blur, pool};
 use super::resample::Axis;
 use super::shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
-use super::{Kernels, NormGradients, Saved};
+use super::{Kernels, NormGradients, Precision, Saved};
 use crate::nn::adamw::{Moments, Update};
 use crate::nn::params::{Form, Weight};
 use crate::{Error, Result};
 
 /// [`Kernels`] on the CPU.
 #[derive(Clone, Copy, Debug)]
-pub struct Cpu;
+pub struct Cpu {
+    /// Whether products with frozen weights kept in bf16 are of bf16.
+    half: bool,
+}
+
+impl Cpu {
+    /// In f32, or as exact as `precision` wants products with frozen weights.
+    pub fn new(precision: Precision) -> Self {
+        Self { half: precision.products == DType::BF16 && multiplies_bf16() }
+    }
+
+    fn make(&self, shape: ConvShape) -> conv::Make {
+        conv::Make { shape, half: self.half }
+    }
+}
+
+/// Whether this processor multiplies matrices of bf16 faster than of f32: Intel's AMX.
+pub fn multiplies_bf16() -> bool {
+    amx::is_there()
+}
 
 impl Kernels for Cpu {
     fn conv2d(
@@ -46,7 +69,7 @@ impl Kernels for Cpu {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), conv::Make(shape))?))?;
+        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), self.make(shape))?))?;
         let x = values(x)?;
         let (bias, residual) = (bias.map(values).transpose()?, residual.map(values).transpose()?);
         let (height, width) = shape.out_size();
@@ -57,7 +80,8 @@ impl Kernels for Cpu {
     }
 
     fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> Result<Tensor> {
-        let packed = weight.in_form(Form::Backward, || Ok(of_weight(weight.tensor(), conv::MakeBackward(shape))?))?;
+        let packed =
+            weight.in_form(Form::Backward, || Ok(of_weight(weight.tensor(), conv::MakeBackward(self.make(shape)))?))?;
         let dy = values(dy)?;
         let ConvShape { batch, height, width, c_in, .. } = shape;
         Ok(build((batch, height, width, c_in), |dx| conv::input_gradient(shape, &dy, &packed, dx))?)
@@ -265,7 +289,7 @@ impl Kernels for Cpu {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), conv::Make(shape))?))?;
+        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), self.make(shape))?))?;
         let (x, bias, (height, width)) = (values(x)?, values(bias)?, shape.out_size());
         let residual = residual.map(values).transpose()?;
         Ok(build((shape.batch, height, width, shape.c_out), |y| {
@@ -357,6 +381,10 @@ impl Kernels for Cpu {
     fn sqrt(&self, x: &Tensor) -> Result<Tensor> {
         let data = values(x)?;
         Ok(build(x.shape(), |y| y.iter_mut().zip(&*data).for_each(|(y, x)| *y = x.sqrt()))?)
+    }
+
+    fn in_precision(self: Arc<Self>, precision: Precision) -> Arc<dyn Kernels> {
+        Arc::new(Self::new(precision))
     }
 
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64> {

@@ -63,6 +63,11 @@ pub fn accumulated(shape: impl Into<Shape>, accumulate: impl FnOnce(&mut [f32]))
 pub trait Element: Copy + Sync {
     /// The value, exactly.
     fn wide(self) -> f32;
+    /// The values themselves, if they are bf16.
+    fn halves(values: &[Self]) -> Option<&[bf16]> {
+        let _ = values;
+        None
+    }
 }
 
 impl Element for f32 {
@@ -74,6 +79,9 @@ impl Element for f32 {
 impl Element for bf16 {
     fn wide(self) -> f32 {
         self.to_f32()
+    }
+    fn halves(values: &[Self]) -> Option<&[bf16]> {
+        Some(values)
     }
 }
 
