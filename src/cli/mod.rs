@@ -8,6 +8,7 @@ mod info;
 mod iqa;
 mod out;
 mod pretrain;
+mod upscale;
 mod weights;
 mod workspace;
 
@@ -61,8 +62,10 @@ enum Verb {
     Export(workspace::Export),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),
-    /// Super-resolves pictures with the embedded or a fine-tuned model.
-    Upscale(workspace::UpscaleArguments),
+    /// Super-resolves pictures with the embedded model, another or a fine-tuned one.
+    Upscale(upscale::Arguments),
+    /// Writes the random numbers of a seed, so that another program can compute the same picture.
+    Noise(upscale::Noise),
     /// Trains the embedded backbone from a folder of photographs.
     Pretrain(pretrain::Arguments),
     /// Says what a workspace holds.
@@ -98,7 +101,8 @@ pub fn main() -> ExitCode {
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
         Some(Verb::Export(arguments)) => workspace::export(&arguments),
         Some(Verb::Iqa(arguments)) => iqa::run(&arguments),
-        Some(Verb::Upscale(arguments)) => workspace::upscale(&arguments),
+        Some(Verb::Upscale(arguments)) => upscale::run(&arguments),
+        Some(Verb::Noise(arguments)) => upscale::noise(&arguments),
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),
         Some(Verb::Info(arguments)) => info::run(&arguments),
         Some(Verb::Repair(arguments)) => workspace::repair(&arguments),

@@ -22,6 +22,7 @@ use crate::workspace::{
 
 use super::added::Added;
 use super::failures::Failures;
+use super::memory_need::MemoryNeed;
 use super::progress::Progress;
 use super::ranking::Ranking;
 
@@ -410,6 +411,8 @@ pub enum Query {
     Curves { run: RunId, since: u32 },
     /// How published weights stand; their files are not read.
     Weights,
+    /// What a recipe takes of memory.
+    Memory { recipe: Box<Recipe> },
 }
 
 impl Query {
@@ -419,6 +422,7 @@ impl Query {
             Query::Library => Some(0),
             Query::Ranking { set: None, .. } => Some(1),
             Query::Weights => Some(2),
+            Query::Memory { .. } => Some(3),
             _ => None,
         }
     }
@@ -460,6 +464,7 @@ pub enum Answer {
     Picture(Picture),
     Map(MapPicture),
     Weights(Arc<Vec<PartReport>>),
+    Memory(Box<MemoryNeed>),
     Curves {
         run: RunId,
         since: u32,

@@ -154,6 +154,7 @@ impl State {
         self.opening = None;
         self.opened = Some(opened);
         (self.wants.library, self.wants.ranking, self.wants.weights) = (true, true, true);
+        self.wants.memory = true;
     }
 
     /// Forgets what belongs to the workspace that was open.
@@ -233,6 +234,12 @@ impl State {
                 self.curves.entry(run).or_default().read(since, steps, evaluations);
             }
             (Asked::Weights, Ok(Answer::Weights(weights))) => self.weights = Some(weights),
+            (Asked::Memory, answer) => {
+                self.memory = match answer {
+                    Ok(Answer::Memory(need)) => Some(need),
+                    _ => None,
+                }
+            }
             (
                 Asked::Weights | Asked::Library | Asked::Group(_) | Asked::RankingOf(_) | Asked::Curves(_),
                 Err(cause),

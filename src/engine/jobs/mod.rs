@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod groups;
 mod images;
+mod latents;
 mod leaks;
 mod open;
 mod pairs;
