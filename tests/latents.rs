@@ -484,4 +484,64 @@ mod engine {
         assert!(error.contains("out of memory") && error.lines().count() == 1, "{error}");
         MOST_ITEMS.store(usize::MAX, Relaxed);
     }
+    #[test]
+    fn a_model_is_checked_by_names_decoder_predictions_and_reward() {
+        use dp2o_studio::engine::protocol::{CheckModel, Mark};
+        use dp2o_studio::nn::tensors::{Named, Width, write_as};
+
+        toy::register();
+        let home = tempfile::tempdir().unwrap();
+        let net = super::toy(&super::NOISE);
+        let released = dp2o_studio::backbones::Backbone::reference(&net).unwrap();
+        let write = |name: &str, tensors: Vec<Named>| {
+            let (path, mut bytes) = (home.path().join(name), Vec::new());
+            write_as(&mut bytes, &Default::default(), tensors, Width::F16).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let named = |prefix: &str| -> Vec<Named> {
+            released.iter().map(|(name, tensor)| Named::of(format!("{prefix}{name}"), tensor)).collect()
+        };
+        let (whole, prefixed) = (write("a.safetensors", named("")), write("b.safetensors", named("module.")));
+        let mut other = named("");
+        other.retain(|tensor| tensor.name != "merge.bias");
+        other.push(Named { name: "lora.up".into(), ..named("").remove(0) });
+        let other = write("other.safetensors", other);
+        let cut = home.path().join("cut.safetensors");
+        std::fs::write(&cut, &std::fs::read(&whole).unwrap()[..2000]).unwrap();
+        let photo = home.path().join("photo.png");
+        encode::write_png(&photo, &picture(3, 150, 100)).unwrap();
+
+        let client = Client(Engine::start(Arc::new(|| ())).unwrap());
+        let recipe = Recipe::from_ron(RECIPE, "toy.ron").unwrap();
+        let check = |adapters: Vec<std::path::PathBuf>| {
+            let (picture, recipe) = (Some(photo.clone()), Box::new(recipe.clone()));
+            let request = CheckModel { picture, adapters, prompt: "stone".into(), seeds: 2, recipe };
+            match client.done(Job::CheckModel(request)) {
+                Outcome::Checked(check) => check,
+                other => panic!("{other:?}"),
+            }
+        };
+        let found = check(vec![whole.clone(), prefixed]);
+        let of = |what: &str| found.findings.iter().filter(|finding| finding.what == what).collect::<Vec<_>>();
+        assert!(of("names").len() == 3 && of("names").iter().all(|finding| finding.mark == Mark::Good), "{found:?}");
+        // Four cosines of 64 values give little of noise back, and the weights were never trained.
+        assert!(of("round trip")[0].mark == Mark::Bad && of("round trip")[0].text.contains("128×64"), "{found:?}");
+        assert!(of("prediction").len() == 3 && of("prediction")[0].text.contains("at t = 500, without"), "{found:?}");
+        assert_eq!(
+            of("prediction")[1].text.split_once(": ").unwrap().1,
+            of("prediction")[2].text.split_once(": ").unwrap().1
+        );
+        // The same weights twice: the second is not rewarded more.
+        assert!(of("reward")[0].mark == Mark::Bad && !found.is_good(), "{found:?}");
+        assert!(of("memory, training").len() == 1);
+
+        let found = check(vec![other, cut]);
+        let bad: Vec<_> = found.findings.iter().filter(|f| f.what == "names" && f.mark == Mark::Bad).collect();
+        assert_eq!(bad.len(), 2, "{found:?}");
+        for part in ["other.safetensors", "1 missing: merge.bias", "1 not of this network: lora.up"] {
+            assert!(bad[0].text.contains(part), "{part}: {}", bad[0].text);
+        }
+        assert!(bad[1].text.contains("cut.safetensors") && bad[1].text.lines().count() == 1, "{}", bad[1].text);
+    }
 }

@@ -11,7 +11,6 @@ use crate::backbones::tiles::Tiling;
 use crate::engine::protocol::{Job, Outcome, Upscale};
 use crate::imaging::output;
 use crate::method::presets;
-use crate::method::recipe::Recipe;
 use crate::nn::tensors::{self, Named, Width};
 use crate::{Error, Result};
 
@@ -93,27 +92,9 @@ fn solver(text: &str) -> Result<Solver, String> {
     Solver::from_word(text).ok_or_else(|| format!("not one of {}", Solver::WORDS.join(", ")))
 }
 
-/// The recipe whose sampling the paper of a backbone has; where there is none, the solver that its card names last.
-fn recipe_of(backbone: &str) -> Result<Recipe> {
-    let mut recipe = presets::preset(presets::DEFAULT)?;
-    if backbone == recipe.sampling.backbone {
-        return Ok(recipe);
-    }
-    if let Ok(paper) = presets::preset(&format!("{backbone}-paper")) {
-        recipe.sampling = paper.sampling;
-        return Ok(recipe);
-    }
-    let card = registry::card_of(backbone)?;
-    recipe.sampling.backbone = backbone.into();
-    if let Some(solver) = card.solvers.last() {
-        recipe.sampling.solver = *solver;
-    }
-    Ok(recipe)
-}
-
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { seed, steps, guidance, negative, .. } = arguments;
-    let mut recipe = recipe_of(&arguments.backbone)?;
+    let mut recipe = presets::of_backbone(&arguments.backbone)?;
     let seeds = arguments.seeds.unwrap_or(if seed.is_some() { 1 } else { 4 });
     let given = [
         ("sampling.m", Some(seeds.max(2).to_string())),
@@ -153,7 +134,8 @@ pub fn noise(arguments: &Noise) -> Result<()> {
         return Err(Error::file(out, "is there already; choose another name, or --overwrite"));
     }
     let card = registry::card_of(backbone)?;
-    let solver = arguments.solver.map_or_else(|| recipe_of(backbone).map(|recipe| recipe.sampling.solver), Ok)?;
+    let solver =
+        arguments.solver.map_or_else(|| presets::of_backbone(backbone).map(|recipe| recipe.sampling.solver), Ok)?;
     let sampler = Sampler { solver, steps: *steps, tiling: Tiling::default(), guidance: 1.0 };
     let tensors = sampler.noise_of(card, *seed, *size)?;
     let about = [("backbone", backbone.clone()), ("seed", seed.to_string()), ("solver", solver.word().into())];

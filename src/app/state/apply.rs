@@ -10,7 +10,7 @@ use crate::app::format;
 use crate::engine::added::Added;
 use crate::engine::failures::Failures;
 use crate::engine::protocol::{
-    Answer, Change, Compared, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId,
+    Answer, Change, Compared, Event, JobId, JobState, Level, Library, Mark, Opened, Outcome, QueryId,
 };
 use crate::method::presets;
 use crate::method::recipe::Recipe;
@@ -90,6 +90,14 @@ impl State {
                 }
                 self.reports.push(report.clone());
                 Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
+            }
+            Outcome::Checked(check) => {
+                let bad = check.findings.iter().filter(|finding| finding.mark == Mark::Bad).count();
+                self.model_check = Some(check.clone());
+                Some(match bad {
+                    0 => "the model is as it should be".into(),
+                    bad => format!("{} not as it should be", format::counted(bad, "finding")),
+                })
             }
             Outcome::Repaired(lines) => Some(lines.join("; ")),
             Outcome::Written { files, .. } => {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::progress::Progress;
-use crate::engine::protocol::{Compared, Library, Opened, QueryId, RunReport, Source};
+use crate::engine::protocol::{Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
 use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::weights::PartReport;
@@ -149,6 +149,8 @@ pub struct State {
     pub weights: Option<Arc<Vec<PartReport>>>,
     /// What the edited recipe takes of memory; `None` where its backbone is not in this program, or before it was heard.
     pub memory: Option<Box<MemoryNeed>>,
+    /// What was found of a model's files last.
+    pub model_check: Option<Arc<ModelCheck>>,
     /// What was compared, last at the end.
     pub comparisons: Vec<Arc<Compared>>,
     pub reports: Vec<Arc<RunReport>>,
