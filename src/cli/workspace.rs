@@ -164,10 +164,8 @@ fn run_name(text: &str) -> Result<String> {
 pub fn new(arguments: &New) -> Result<()> {
     let mut recipe = presets::preset_or_file(&arguments.preset)?;
     let assigned = assign(&mut recipe, &arguments.set);
-    if assigned.is_err() {
-        // What a backbone that is not in this program yet will need is said with the refusal.
-        parts::lacking(store(), &recipe).iter().for_each(|line| note(format_args!("{line}")));
-    }
+    // What is missing is said now, not when it is needed; also of a backbone that is not in this program yet.
+    parts::lacking(store(), &recipe).iter().for_each(|line| note(format_args!("{line}")));
     assigned?;
     let job = Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
     if let Outcome::Added(added) = Client::start()?.run(job)? {

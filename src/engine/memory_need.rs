@@ -8,6 +8,7 @@ use crate::Result;
 use crate::backbones::Pass;
 use crate::backbones::card::{Card, Guidance};
 use crate::backbones::registry;
+use crate::backbones::stored::Keep;
 use crate::method::recipe::{Mode, Recipe};
 use crate::weights::{State, Store};
 
@@ -34,6 +35,8 @@ pub struct MemoryNeed {
     /// A pair in training, and how many the recipe takes at once.
     pub pair: u64,
     pub pairs: u64,
+    /// Bytes of the latent that is kept on disk beside each candidate; 0 where none is.
+    pub latent: u64,
     /// What is free where computing is done, as far as that can be told.
     pub free: Option<u64>,
 }
@@ -64,6 +67,7 @@ impl MemoryNeed {
             seed: items * picture(at_once, Pass::Sample),
             pair: 2 * picture(whole, memory_plan::pass_of(training)),
             pairs: training.batch_pairs as u64,
+            latent: latent_bytes(card, recipe.sampling.latents, whole),
             free: devices::free_on_best(),
         })
     }
@@ -129,6 +133,9 @@ impl MemoryNeed {
                 gigabytes(self.pair)
             ),
         ));
+        if self.latent > 0 {
+            lines.push(("on disk", format!("{} kB of latent beside each candidate", self.latent.div_ceil(1000))));
+        }
         if let Some(free) = self.free {
             lines.push(("free", gigabytes(free)));
         }
@@ -157,6 +164,17 @@ fn frozen_bytes(card: &Card, store: &Store) -> (u64, bool) {
         Some(files) if all > 0 => ((u128::from(files) * u128::from(frozen) / u128::from(all)) as u64, true),
         _ => (4 * frozen, frozen == 0),
     }
+}
+
+/// Bytes of a latent as it is kept.
+fn latent_bytes(card: &Card, keep: Keep, px: [usize; 2]) -> u64 {
+    let width = match keep {
+        Keep::None => 0,
+        Keep::Bf16 => 2,
+        Keep::F32 => 4,
+    };
+    let [height, across] = card.latent.size(px);
+    if card.keeps_latents { (width * card.latent.channels * height * across) as u64 } else { 0 }
 }
 
 /// Bytes in words.
