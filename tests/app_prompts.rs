@@ -86,7 +86,7 @@ fn a_model_is_checked_in_a_window_and_the_recipe_says_what_it_takes_of_memory() 
     let found = harness.state().state.model_check.clone().unwrap();
     assert!(found.findings.iter().any(|finding| finding.what == "round trip"), "{found:?}");
     // Each line is there to be read.
-    found.findings.iter().for_each(|finding| drop(harness.get_all_by_label(&finding.text).next().unwrap()));
+    assert!(found.findings.iter().all(|finding| harness.query_all_by_label(&finding.text).next().is_some()));
     harness.get_by_label("Close").click();
     harness.run_steps(4);
     assert!(harness.query_by_label("Close").is_none());

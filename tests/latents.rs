@@ -544,4 +544,44 @@ mod engine {
         }
         assert!(bad[1].text.contains("cut.safetensors") && bad[1].text.lines().count() == 1, "{}", bad[1].text);
     }
+    #[test]
+    fn a_picture_of_any_size_is_upscaled_and_what_of_its_prompt_is_not_read_is_said() {
+        use dp2o_studio::engine::protocol::Upscale;
+        use dp2o_studio::imaging::decode;
+
+        toy::register();
+        let home = tempfile::tempdir().unwrap();
+        let photo = home.path().join("photo.png");
+        encode::write_png(&photo, &picture(3, 50, 33)).unwrap();
+        let client = Client(Engine::start(Arc::new(|| ())).unwrap());
+        let mut recipe = Recipe::from_ron(RECIPE, "toy.ron").unwrap();
+        // In tiles of latents.
+        for setting in ["tile=96", "m=2"] {
+            recipe.set_assignment(setting).unwrap();
+        }
+        let upscaled = |prompt: &str, recipe: &Recipe| {
+            let out = home.path().join(format!("out-{}", prompt.len()));
+            let (images, prompt) = (vec![photo.clone()], Some(prompt.to_owned()));
+            let (checkpoint, best_of, overwrite, recipe) = (None, false, true, Box::new(recipe.clone()));
+            let upscale = Upscale { images, out, checkpoint, prompt, best_of, overwrite, recipe };
+            match client.logged(Job::Upscale(upscale)) {
+                (Outcome::Written { files, failed }, said) if failed.is_empty() => (files, said),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (files, said) = upscaled("stone", &recipe);
+        let image = decode::read(&files[0]).unwrap();
+        assert_eq!((files.len(), image.width(), image.height()), (2, 200, 132));
+        assert!(said.iter().all(|line| !line.contains("are read")), "{said:?}");
+        let (_, said) = upscaled("one two three four five six seven eight nine", &recipe);
+        assert_eq!(
+            said.iter().filter(|line| line.contains("photo.png: the prompt has 9 words, of which 8")).count(),
+            1
+        );
+        // Truncated, no value is higher.
+        recipe.set_assignment("sampling.rounding=truncate").unwrap();
+        let truncated = decode::read(&upscaled("stone", &recipe).0[0]).unwrap();
+        let off = image.data().iter().zip(truncated.data()).map(|(a, b)| ((a - b) * 255.0).round());
+        assert!(off.clone().all(|off| off == 0.0 || off == 1.0) && off.sum::<f32>() > 1000.0);
+    }
 }

@@ -29,6 +29,8 @@ const WIDTH: usize = 16;
 const CONTROL: usize = 8;
 const TEXT: usize = 6;
 const WAVES: usize = 8;
+/// Words of a prompt that it reads.
+const WORDS: usize = 8;
 
 /// What it takes, roughly.
 const MEMORY: Memory =
@@ -255,6 +257,11 @@ impl Backbone for Toy {
         let detail = latents.permute((0, 2, 3, 1))?.contiguous()?.broadcast_matmul(&self.codec)?;
         debug_assert_eq!(detail.dim(D::Minus1)?, PATCH);
         Ok((self.compute.kernels.shuffle(&detail.contiguous()?, FACTOR)? + shown.map(0)?)?)
+    }
+
+    fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
+        let words = prompt.text.split(' ').count();
+        Ok((words > WORDS).then(|| format!("the prompt has {words} words, of which {WORDS} are read")))
     }
 
     fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var> {
