@@ -23,9 +23,12 @@
 //! * [`generated`]: a pair of images to compare scores on. [`info`]: the facts of a metric. [`metric`]: what it does, and the checks every image passes first. [`features`]: what
 //!   several metrics compute of one image. [`registry`]: which metrics there are.
 //! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`topiq`], [`nima`], [`arniqa`], [`hyper_iqa`], [`dbcnn`], [`niqe`],
-//!   [`brisque`], [`piqe`]; [`external`]: commands.
+//!   [`brisque`], [`piqe`]; [`external`]: commands. On transformers and on CLIP: [`musiq`], [`maniqa`], [`clip_iqa`],
+//!   [`qualiclip`], [`afine`], [`liqe`], [`qalign`].
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
 //!   [`border`] (left out of any metric), [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
+//!   With a network: [`learned`] (images into it, batches), [`shared`] (open once), [`clip`] (image against texts),
+//!   [`grid_crops`], [`windows`] (maps of metrics that have none).
 //!
 //! A new metric is a file here and a line in [`registry`]: about pixels, it implements [`metric::FullReference`] or
 //! [`metric::NoReference`]; with a network, [`Metric`], [`Scorer`] and [`Bound`], as [`stlpips`] does, its architecture being a
@@ -35,11 +38,14 @@
 //! Large images are worked on by all threads of the current rayon pool, small ones by the caller's. Work is cut the same
 //! way whatever the number of threads, so that scores do not depend on it.
 
+pub mod afine;
 pub mod arniqa;
 mod assets;
 mod blocks;
 pub mod border;
 pub mod brisque;
+mod clip;
+pub mod clip_iqa;
 pub mod dbcnn;
 pub mod dists;
 pub mod external;
@@ -52,10 +58,13 @@ pub mod hyper_iqa;
 pub mod info;
 pub mod learned;
 mod linear;
+pub mod liqe;
 pub mod lpips;
+pub mod maniqa;
 pub mod metric;
 pub mod ms_ssim;
 mod mscn;
+pub mod musiq;
 pub mod nima;
 pub mod niqe;
 pub mod niqe_fit;
@@ -65,11 +74,15 @@ mod perceptual;
 pub mod piqe;
 mod plane;
 pub mod psnr;
+pub mod qalign;
+pub mod qualiclip;
 pub mod registry;
 mod resize;
+mod shared;
 pub mod ssim;
 pub mod stlpips;
 pub mod topiq;
+mod windows;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,10 @@
 use std::sync::{Arc, LazyLock, RwLock};
 
 use super::metric::Metric;
-use super::{arniqa, brisque, dbcnn, dists, hyper_iqa, lpips, ms_ssim, nima, niqe, piqe, psnr, ssim, stlpips, topiq};
+use super::{
+    afine, arniqa, brisque, clip_iqa, dbcnn, dists, hyper_iqa, liqe, lpips, maniqa, ms_ssim, musiq, nima, niqe, piqe,
+    psnr, qalign, qualiclip, ssim, stlpips, topiq,
+};
 use crate::{Error, Result};
 
 /// Full-reference ones first, then what was added.
@@ -23,6 +26,9 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(dists::Dists),
         Arc::new(topiq::Topiq::FR),
         Arc::new(topiq::Topiq::FR_PIPAL),
+        Arc::new(&afine::FIDELITY),
+        Arc::new(&afine::BOTH),
+        Arc::new(&afine::SCALED),
         Arc::new(niqe::NIQE),
         Arc::new(niqe::NIQE_B32),
         Arc::new(brisque::BRISQUE),
@@ -46,6 +52,25 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(arniqa::Arniqa::SPAQ),
         Arc::new(hyper_iqa::HyperIqa),
         Arc::new(dbcnn::Dbcnn),
+        Arc::new(&afine::NATURALNESS),
+        Arc::new(&musiq::MUSIQ),
+        Arc::new(&musiq::MUSIQ_AVA),
+        Arc::new(&musiq::MUSIQ_SPAQ),
+        Arc::new(&musiq::MUSIQ_PAQ2PIQ),
+        Arc::new(&maniqa::MANIQA_PIPAL),
+        Arc::new(&maniqa::MANIQA_PIPAL_4),
+        Arc::new(&maniqa::MANIQA),
+        Arc::new(&maniqa::MANIQA_KADID),
+        Arc::new(&clip_iqa::CLIP_IQA),
+        Arc::new(&clip_iqa::CLIP_IQA_PLUS),
+        Arc::new(&clip_iqa::CLIP_IQA_PLUS_512),
+        Arc::new(&clip_iqa::CLIP_IQA_PLUS_VIT_512),
+        Arc::new(&liqe::LIQE),
+        Arc::new(&liqe::LIQE_MIX),
+        Arc::new(&qalign::QUALITY),
+        Arc::new(&qalign::AESTHETIC),
+        Arc::new(&qualiclip::QUALICLIP),
+        Arc::new(&qualiclip::QUALICLIP_PLUS),
     ])
 });
 

@@ -1,14 +1,20 @@
 //! Published networks, a file a paper: its configuration, the layers with the weights' published names, and the forward pass.
 //! Backbones and metrics share them.
 
+pub mod afine;
 pub mod alexnet;
 pub mod cfanet;
+pub mod clip;
 pub mod dbcnn;
 pub mod hyper_iqa;
 pub mod inception_resnet_v2;
+pub mod maniqa;
+pub mod mplug_owl2;
+pub mod musiq;
 pub mod published;
 pub mod resnet50;
 pub mod swin;
 pub mod swin_base;
 pub mod transformer;
 pub mod vgg16;
+pub mod vit;

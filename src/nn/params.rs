@@ -196,11 +196,14 @@ impl Params {
         compute: &Compute,
         values: impl Fn(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Self> {
-        let params = Self::read(specs, compute, values)?;
-        match compute.precision.frozen {
-            DType::F32 => Ok(params),
-            narrow => params.narrowed(narrow),
-        }
+        // One by one, so that no more than one of them exists in 32 bits.
+        let tensor = |spec: &Spec| {
+            let values = values(&spec.name, &spec.shape)?;
+            let tensor = Tensor::from_vec(values, spec.shape.as_slice(), &compute.device)?;
+            narrow(&spec.name, tensor, compute.precision.frozen)
+        };
+        let tensors = specs.0.iter().map(tensor).collect::<Result<_>>()?;
+        Ok(Self::from_tensors(specs.clone(), compute, tensors))
     }
 
     /// Reads a safetensors file, of a size that these weights can have.
@@ -293,19 +296,11 @@ impl Params {
     /// with; vectors, and what is trained, stay f32. Results are those of the rounded weights in f32. Errors: a weight does not fit
     /// the type.
     pub fn narrowed(&self, dtype: DType) -> Result<Self> {
-        let narrow = |(name, weight): (&Spec, &Arc<Weight>)| {
-            if weight.trainable || weight.tensor.rank() < 2 {
-                return Ok(weight.clone());
-            }
-            let tensor = weight.tensor.to_dtype(dtype)?;
-            let fits =
-                dtype != DType::F16 || weight.tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? <= 65504.0;
-            match fits {
-                true => Ok(Weight::new(tensor, false)),
-                false => Err(Error::invalid(format!("the weight {:?} is too large for {dtype:?}", name.name))),
-            }
+        let narrow = |(name, weight): (&str, &Arc<Weight>)| match weight.trainable {
+            true => Ok(weight.clone()),
+            false => Ok(Weight::new(narrow(name, weight.tensor.clone(), dtype)?, false)),
         };
-        let weights = self.specs.0.iter().zip(&self.weights).map(narrow).collect::<Result<_>>()?;
+        let weights = self.named().map(narrow).collect::<Result<_>>()?;
         Ok(Self { weights, ..self.clone() })
     }
 
@@ -428,6 +423,18 @@ impl Params {
         }
         self.touch();
         Ok(())
+    }
+}
+
+/// A frozen weight as it is kept in `dtype`: vectors stay f32.
+fn narrow(name: &str, tensor: Tensor, dtype: DType) -> Result<Tensor> {
+    if dtype == DType::F32 || tensor.rank() < 2 {
+        return Ok(tensor);
+    }
+    let fits = dtype != DType::F16 || tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? <= 65504.0;
+    match fits {
+        true => Ok(tensor.to_dtype(dtype)?),
+        false => Err(Error::invalid(format!("the weight {name:?} is too large for {dtype:?}"))),
     }
 }
 

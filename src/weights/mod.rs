@@ -1,6 +1,6 @@
 //! Weights of published networks: what there is, where it is on this machine, and how to read it.
 //!
-//! * [`registry`] lists the [`Part`]s known here, with their published hashes; [`store`] finds one, or says what is missing,
+//! * [`registry`] lists the [`Part`]s known here, with their published hashes ([`of_metrics`]: more of them); [`store`] finds one, or says what is missing,
 //!   where it was looked for and how to get it: a state, known before anything is loaded. [`report`] has it as plain data.
 //! * [`open`] reads named tensors from whatever holds them: safetensors (one file or shards), `pth` (every form that PyTorch
 //!   writes, as data only), or bytes compiled into the program. [`names`] and [`bfl`] bring the names of one
@@ -12,6 +12,7 @@ pub mod bfl;
 mod bytes;
 pub mod dtype;
 pub mod names;
+pub mod of_metrics;
 pub mod open;
 pub mod part;
 pub mod places;

@@ -3,6 +3,7 @@
 //! A hash is the whole SHA-256 where it is published; torchvision publishes its first eight digits, in the file's name. A file
 //! without a published hash can be used, but as unverified.
 
+use super::of_metrics;
 use super::part::Size::{About, Bytes, Unknown};
 use super::part::{Form, Part, Published};
 use crate::{Error, Result};
@@ -25,8 +26,18 @@ pub static PARTS: &[&Part] = &[
     &MUSIQ_PAQ2PIQ,
     &CLIP_RN50,
     &CLIP_IQA_PLUS,
+    &of_metrics::CLIP_IQA_PLUS_RN50_512,
+    &of_metrics::CLIP_VIT_L_14,
+    &of_metrics::CLIP_IQA_PLUS_VIT_L_14_512,
+    &of_metrics::QUALICLIP,
+    &of_metrics::QUALICLIP_PLUS,
     &MANIQA_PIPAL,
+    &of_metrics::MANIQA_KONIQ,
+    &of_metrics::MANIQA_KADID,
     &AFINE,
+    &of_metrics::LIQE,
+    &of_metrics::LIQE_MIX,
+    &of_metrics::ONE_ALIGN,
     &TOPIQ_IAA,
     &TOPIQ_IAA_RES50,
     &NIMA,
@@ -72,8 +83,8 @@ pub fn by_id(id: &str) -> Result<&'static Part> {
     })
 }
 
-const PYIQA: &[&str] = &["chaofengc/IQA-PyTorch-Weights"];
-const FROM_PYIQA: &str = "from https://huggingface.co/chaofengc/IQA-PyTorch-Weights";
+pub(super) const PYIQA: &[&str] = &["chaofengc/IQA-PyTorch-Weights"];
+pub(super) const FROM_PYIQA: &str = "from https://huggingface.co/chaofengc/IQA-PyTorch-Weights";
 const PYIQA_NC: &str = "non-commercial (CC-BY-NC-SA-4.0, as pyiqa's weights)";
 
 /// LPIPS 0.1, the linear layers over AlexNet.

@@ -169,7 +169,7 @@ impl<'c> Comparison<'c> {
 }
 
 /// Reference and distorted image of a recorded run.
-fn images(run: &Value) -> [Arc<Image>; 2] {
+pub fn images(run: &Value) -> [Arc<Image>; 2] {
     let size = [0, 1].map(|axis| run["size"][axis].as_u64().unwrap() as usize);
     let images = pair(size).unwrap();
     for (image, name) in images.iter().zip(["sha256_reference_rgb8", "sha256_distorted_rgb8"]) {
