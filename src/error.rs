@@ -74,6 +74,13 @@ impl Error {
         matches!(self, Error::Cancelled | Error::Ledger(_) | Error::DiskFull { .. })
     }
 
+    /// Whether a device had no memory left: with fewer items at once the same may succeed.
+    pub fn is_out_of_memory(&self) -> bool {
+        let Error::Tensor(error) = self else { return false };
+        let text = error.to_string().to_lowercase();
+        ["out of memory", "out_of_memory", "alloc_failed"].iter().any(|sign| text.contains(sign))
+    }
+
     /// An error about a file, from any displayable cause.
     pub fn file(path: impl AsRef<Path>, cause: impl std::fmt::Display) -> Self {
         Error::File { path: path.as_ref().to_owned(), cause: cause.to_string() }

@@ -1,9 +1,11 @@
-//! A prompt said in the library, of a backbone that reads them, and taken back.
+//! The studio with a backbone of latents that reads prompts: a prompt said in the library and taken back, a model checked.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dp2o_studio::app::actions::Action;
+use dp2o_studio::app::commands::CommandId;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState};
@@ -61,15 +63,41 @@ fn prompt_of(studio: &Studio) -> Option<String> {
     Some(studio.state.library.as_ref()?.images.first()?.prompt.clone())
 }
 
+fn studio(root: std::path::PathBuf) -> Harness<'static, Studio> {
+    let options = Options { workspace: Some(root), ..Options::default() };
+    Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")))
+}
+
+#[test]
+fn a_model_is_checked_in_a_window_and_the_recipe_says_what_it_takes_of_memory() {
+    toy::register();
+    let home = tempfile::tempdir().unwrap();
+    let mut harness = studio(workspace(home.path()));
+    until(&mut harness, "the memory that it takes", |s| s.state.memory.is_some());
+    harness.state_mut().act(Action::Command(CommandId::CheckModel));
+    harness.run_steps(4);
+    harness.get_by_label("Check").click();
+    until(&mut harness, "what was found", |s| s.state.model_check.is_some());
+    if let Ok(path) = std::env::var("DP2O_SHOT_MODEL") {
+        harness.render().unwrap().save(path).unwrap();
+    }
+    let found = harness.state().state.model_check.clone().unwrap();
+    assert!(found.findings.iter().any(|finding| finding.what == "round trip"), "{found:?}");
+    // Each line is there to be read.
+    assert!(found.findings.iter().all(|finding| harness.query_all_by_label(&finding.text).next().is_some()));
+    harness.get_by_label("Close").click();
+    harness.run_steps(4);
+    assert!(harness.query_by_label("Close").is_none());
+}
+
 #[test]
 fn a_prompt_is_typed_in_the_library_and_undone() {
     toy::register();
     let home = tempfile::tempdir().unwrap();
     let root = workspace(home.path());
-    let options = Options { workspace: Some(root), ..Options::default() };
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")));
+    let mut harness = studio(root);
     until(&mut harness, "an image", |s| prompt_of(s).is_some());
     harness.get_by_role_and_label(Role::ListItem, "wall").click_secondary();
     harness.run_steps(4);

@@ -237,17 +237,30 @@ fn the_adapter_learns_to_prefer_winners_from_latents() {
     }
 }
 
+#[test]
+fn the_noise_of_a_seed_is_what_its_picture_is_drawn_with() {
+    let of = |card: &Card| sampler(card, Tiling::default(), 1.0).noise_of(card, 7, [72, 100]).unwrap();
+    let [ddpm, flow] = [&NOISE, &FLOW].map(of);
+    let names: Vec<&str> = ddpm.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["start", "step.000", "step.001", "step.002", "step.003", "step.004", "step.005"]);
+    assert_eq!((flow.len(), flow[0].1.dims()), (1, &[1, 4, 10, 14][..]));
+    assert_eq!(flat(&ddpm[0].1), Random::new(7, 0).normal_image(4, 10, 14));
+    assert_eq!(flat(&ddpm[3].1), Random::new(7, (1 << 16) + 2).normal_image(4, 10, 14));
+}
+
 /// The whole way of a backbone that reads prompts, through the engine: it was only added.
 mod engine {
     use std::path::Path;
     use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use dp2o_studio::engine::Engine;
     use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState, Outcome, Role};
     use dp2o_studio::imaging::encode;
     use dp2o_studio::method::recipe::Recipe;
-    use dp2o_studio::workspace::{RunState, SplitChoice, Workspace};
+    use dp2o_studio::workspace::{RunState, SplitChoice, StepRow, Workspace, files};
 
+    use super::toy::{COUNTS, MOST_ITEMS};
     use super::{picture, toy};
 
     const RECIPE: &str = r#"(
@@ -259,6 +272,29 @@ mod engine {
     )"#;
 
     struct Client(Engine);
+
+    impl Client {
+        /// The outcome of a job and what it logged.
+        fn logged(&self, job: Job) -> (Outcome, Vec<String>) {
+            let (id, mut said) = (self.0.run(job).unwrap(), Vec::new());
+            loop {
+                match self.0.events().recv().unwrap() {
+                    Event::Job { id: of, state: JobState::Done(outcome) } if of == id => return (outcome, said),
+                    Event::Job { id: of, state } if of == id && state.is_final() => panic!("{state:?}"),
+                    Event::Log { text, .. } => said.push(text),
+                    _ => {}
+                }
+            }
+        }
+
+        /// Trains a new run; returns its steps, and what was logged.
+        fn trained(&self, root: &Path, name: &str) -> (Vec<StepRow>, Vec<String>) {
+            let (_, said) = self.logged(Job::Train { run: Some(name.into()), allow_partial: false });
+            let workspace = Workspace::open_read_only(root).unwrap();
+            let run = workspace.ledger().run_by_name(name).unwrap().unwrap();
+            (workspace.ledger().steps_since(run.id, 0).unwrap(), said)
+        }
+    }
 
     impl Client {
         fn job(&self, job: Job) -> Result<Outcome, String> {
@@ -371,5 +407,181 @@ mod engine {
         assert_eq!(images().iter().filter(|image| image.prompt == "stone wall").count(), 1);
         client.done(Job::Open { dir: root.clone(), or_look: false });
         assert_eq!(client.sampled(), 0);
+    }
+    #[test]
+    fn training_takes_the_latents_that_were_kept_and_encodes_once_what_has_none() {
+        toy::register();
+        let home = tempfile::tempdir().unwrap();
+        let (root, folder) = (home.path().join("ws"), home.path().join("hr"));
+        std::fs::create_dir(&folder).unwrap();
+        for key in 0..2 {
+            encode::write_png(folder.join(format!("{key}.png")), &picture(key, 72, 64)).unwrap();
+        }
+        let mut recipe = Recipe::from_ron(RECIPE, "toy.ron").unwrap();
+        for setting in ["backbone=toy-counted", "augmentation=none", "data.crop_px=0", "latents=f32", "steps=3"] {
+            recipe.set_assignment(setting).unwrap();
+        }
+        let client = Client(Engine::start(Arc::new(|| ())).unwrap());
+        client.done(Job::Create { dir: root.clone(), recipe: Box::new(recipe.clone()), example: false });
+        add(&client, &folder, SplitChoice::Fixed(dp2o_studio::workspace::Split::Train), None);
+        client.done(Job::Generate { images: None });
+        assert_eq!(COUNTS.take()[0], 0);
+        let workspace = Workspace::open_read_only(&root).unwrap();
+        let (set, _) = workspace.ledger().candidate_sets().unwrap().remove(0);
+        let images = workspace.ledger().images().unwrap();
+        let candidates = images.iter().flat_map(|image| workspace.ledger().group(&set, image.id).unwrap());
+        let latents: Vec<_> = candidates.map(|row| workspace.path(&files::latent_path(&row.path).unwrap())).collect();
+        assert_eq!((latents.len(), latents.iter().filter(|file| file.is_file()).count()), (8, 8));
+        let summary = workspace.summary().unwrap();
+        // 4 channels of 9 × 8 places, padded to 10 × 8, and a header; the prompts' embeddings once an image.
+        assert!((8 * 4 * 4 * 80..8 * 4 * 4 * 80 + 10 * 400).contains(&(summary.latents_bytes as usize)), "{summary:?}");
+
+        // Neither encoder nor conditions; the trunk is shared by policy and reference.
+        let (sampled, said) = client.trained(&root, "sampled");
+        assert_eq!(COUNTS.take(), [0, 0, 3, 6]);
+        assert!(said.iter().all(|line| !line.contains("latent")), "{said:?}");
+
+        // What is gone is encoded once, what is damaged too; both are said.
+        std::fs::remove_file(&latents[0]).unwrap();
+        std::fs::remove_file(&latents[2]).unwrap();
+        let mut bytes = std::fs::read(&latents[1]).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&latents[1], bytes).unwrap();
+        client.set(&mut recipe, "beta=5001");
+        let (mended, said) = client.trained(&root, "mended");
+        assert_eq!(COUNTS.take()[0], 3);
+        for part in ["2 candidates have no latents", "damaged", "1 candidates have no latents"] {
+            assert!(said.iter().any(|line| line.contains(part)), "{part}: {said:?}");
+        }
+        client.set(&mut recipe, "beta=5002");
+        client.trained(&root, "again");
+        assert_eq!(COUNTS.take(), [0, 0, 3, 6]);
+
+        // Without them pictures are encoded at every step, and conditions still made once an image.
+        client.set(&mut recipe, "latents=none");
+        let (encoded, _) = client.trained(&root, "encoded");
+        assert_eq!(COUNTS.take(), [3 * 4, 2, 3, 6]);
+        // The latents were the right ones: encoding what they were decoded to gives nearly the same.
+        for (a, b) in sampled.iter().zip(&encoded).chain(sampled.iter().zip(&mended)) {
+            for (a, b) in [(a.reference_winner_error, b.reference_winner_error), (a.margin, b.margin)] {
+                assert!((a - b).abs() < 0.02 * (1.0 + a.abs()), "{a} {b}");
+            }
+        }
+
+        // A device whose memory holds two pairs' items, but not four: once it falls to fewer, and says so.
+        MOST_ITEMS.store(4, Relaxed);
+        client.set(&mut recipe, "sampling.first_seed=100");
+        let (outcome, said) = client.logged(Job::Generate { images: None });
+        assert!(matches!(outcome, Outcome::Generated { candidates: 8, failed, .. } if failed.is_empty()), "{said:?}");
+        let fell = |said: &[String], what: &str| said.iter().filter(|line| line.contains(what)).count();
+        assert_eq!(fell(&said, "no more than 2 seeds go through the network at once"), 1, "{said:?}");
+        MOST_ITEMS.store(2, Relaxed);
+        let (fallen, said) = client.trained(&root, "fallen");
+        assert_eq!((fallen.len(), fell(&said, "1 pairs go through the network at once")), (3, 1), "{said:?}");
+        MOST_ITEMS.store(1, Relaxed);
+        client.set(&mut recipe, "beta=5003");
+        let error = client.job(Job::Train { run: None, allow_partial: false }).unwrap_err();
+        assert!(error.contains("out of memory") && error.lines().count() == 1, "{error}");
+        MOST_ITEMS.store(usize::MAX, Relaxed);
+    }
+    #[test]
+    fn a_model_is_checked_by_names_decoder_predictions_and_reward() {
+        use dp2o_studio::engine::protocol::{CheckModel, Mark};
+        use dp2o_studio::nn::tensors::{Named, Width, write_as};
+
+        toy::register();
+        let home = tempfile::tempdir().unwrap();
+        let net = super::toy(&super::NOISE);
+        let released = dp2o_studio::backbones::Backbone::reference(&net).unwrap();
+        let write = |name: &str, tensors: Vec<Named>| {
+            let (path, mut bytes) = (home.path().join(name), Vec::new());
+            write_as(&mut bytes, &Default::default(), tensors, Width::F16).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let named = |prefix: &str| -> Vec<Named> {
+            released.iter().map(|(name, tensor)| Named::of(format!("{prefix}{name}"), tensor)).collect()
+        };
+        let (whole, prefixed) = (write("a.safetensors", named("")), write("b.safetensors", named("module.")));
+        let mut other = named("");
+        other.retain(|tensor| tensor.name != "merge.bias");
+        other.push(Named { name: "lora.up".into(), ..named("").remove(0) });
+        let other = write("other.safetensors", other);
+        let cut = home.path().join("cut.safetensors");
+        std::fs::write(&cut, &std::fs::read(&whole).unwrap()[..2000]).unwrap();
+        let photo = home.path().join("photo.png");
+        encode::write_png(&photo, &picture(3, 150, 100)).unwrap();
+
+        let client = Client(Engine::start(Arc::new(|| ())).unwrap());
+        let recipe = Recipe::from_ron(RECIPE, "toy.ron").unwrap();
+        let check = |adapters: Vec<std::path::PathBuf>| {
+            let (picture, recipe) = (Some(photo.clone()), Box::new(recipe.clone()));
+            let request = CheckModel { picture, adapters, prompt: "stone".into(), seeds: 2, recipe };
+            match client.done(Job::CheckModel(request)) {
+                Outcome::Checked(check) => check,
+                other => panic!("{other:?}"),
+            }
+        };
+        let found = check(vec![whole.clone(), prefixed]);
+        let of = |what: &str| found.findings.iter().filter(|finding| finding.what == what).collect::<Vec<_>>();
+        assert!(of("names").len() == 3 && of("names").iter().all(|finding| finding.mark == Mark::Good), "{found:?}");
+        // Four cosines of 64 values give little of noise back, and the weights were never trained.
+        assert!(of("round trip")[0].mark == Mark::Bad && of("round trip")[0].text.contains("128×64"), "{found:?}");
+        assert!(of("prediction").len() == 3 && of("prediction")[0].text.contains("at t = 500, without"), "{found:?}");
+        assert_eq!(
+            of("prediction")[1].text.split_once(": ").unwrap().1,
+            of("prediction")[2].text.split_once(": ").unwrap().1
+        );
+        // The same weights twice: the second is not rewarded more.
+        assert!(of("reward")[0].mark == Mark::Bad && !found.is_good(), "{found:?}");
+        assert!(of("memory, training").len() == 1);
+
+        let found = check(vec![other, cut]);
+        let bad: Vec<_> = found.findings.iter().filter(|f| f.what == "names" && f.mark == Mark::Bad).collect();
+        assert_eq!(bad.len(), 2, "{found:?}");
+        for part in ["other.safetensors", "1 missing: merge.bias", "1 not of this network: lora.up"] {
+            assert!(bad[0].text.contains(part), "{part}: {}", bad[0].text);
+        }
+        assert!(bad[1].text.contains("cut.safetensors") && bad[1].text.lines().count() == 1, "{}", bad[1].text);
+    }
+    #[test]
+    fn a_picture_of_any_size_is_upscaled_and_what_of_its_prompt_is_not_read_is_said() {
+        use dp2o_studio::engine::protocol::Upscale;
+        use dp2o_studio::imaging::decode;
+
+        toy::register();
+        let home = tempfile::tempdir().unwrap();
+        let photo = home.path().join("photo.png");
+        encode::write_png(&photo, &picture(3, 50, 33)).unwrap();
+        let client = Client(Engine::start(Arc::new(|| ())).unwrap());
+        let mut recipe = Recipe::from_ron(RECIPE, "toy.ron").unwrap();
+        // In tiles of latents.
+        for setting in ["tile=96", "m=2"] {
+            recipe.set_assignment(setting).unwrap();
+        }
+        let upscaled = |prompt: &str, recipe: &Recipe| {
+            let out = home.path().join(format!("out-{}", prompt.len()));
+            let (images, prompt) = (vec![photo.clone()], Some(prompt.to_owned()));
+            let (checkpoint, best_of, overwrite, recipe) = (None, false, true, Box::new(recipe.clone()));
+            let upscale = Upscale { images, out, checkpoint, prompt, best_of, overwrite, recipe };
+            match client.logged(Job::Upscale(upscale)) {
+                (Outcome::Written { files, failed }, said) if failed.is_empty() => (files, said),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (files, said) = upscaled("stone", &recipe);
+        let image = decode::read(&files[0]).unwrap();
+        assert_eq!((files.len(), image.width(), image.height()), (2, 200, 132));
+        assert!(said.iter().all(|line| !line.contains("are read")), "{said:?}");
+        let (_, said) = upscaled("one two three four five six seven eight nine", &recipe);
+        assert_eq!(
+            said.iter().filter(|line| line.contains("photo.png: the prompt has 9 words, of which 8")).count(),
+            1
+        );
+        // Truncated, no value is higher.
+        recipe.set_assignment("sampling.rounding=truncate").unwrap();
+        let truncated = decode::read(&upscaled("stone", &recipe).0[0]).unwrap();
+        let off = image.data().iter().zip(truncated.data()).map(|(a, b)| ((a - b) * 255.0).round());
+        assert!(off.clone().all(|off| off == 0.0 || off == 1.0) && off.sum::<f32>() > 1000.0);
     }
 }

@@ -243,9 +243,10 @@ fn presets_hold_what_the_paper_gives() {
             assert_eq!(recipe.get(key).unwrap(), *value, "{key} of {}", recipe.sampling.backbone);
         }
         assert_eq!(recipe.training.pairs_per_step(), 1024);
-        // The ControlNet alone is trained, whatever its weights are called.
-        assert!(!recipe.training.frozen.is_empty());
     }
+    // What is trained of C-SD2 is its ControlNet and all of that.
+    assert!(sd2.training.frozen.is_empty());
+    assert_eq!(sd2.get("sampling.rounding").unwrap(), "truncate");
     assert!(preset("nope").unwrap_err().to_string().contains("mini-demo"));
     assert!(preset_or_file("nope.ron").unwrap_err().to_string().starts_with("nope.ron: "));
     assert_eq!(preset_or_file("mini-demo").unwrap(), preset("mini-demo").unwrap());

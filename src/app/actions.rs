@@ -7,6 +7,7 @@ use std::sync::Arc;
 use egui::Ui;
 
 use super::commands::CommandId;
+use super::dialogs::Ask;
 use super::pane_kind::PaneKind;
 use super::state::State;
 use super::theme::Palette;
@@ -53,6 +54,13 @@ pub enum Action {
     Remove(Vec<ImageId>),
     /// Opens the window in which it is said what the files are.
     OfferToAdd(Vec<PathBuf>),
+    /// Opens a file dialog.
+    Ask(Ask),
+    /// A file for the window that checks a model: an adapter, or a photograph.
+    ModelFile {
+        path: PathBuf,
+        is_adapter: bool,
+    },
     Add(AddImages),
     OpenWorkspace(PathBuf),
     CreateWorkspace {

@@ -56,6 +56,8 @@ impl Studio {
                 self.start_job(Job::SetRemoved { images, removed: true });
             }
             Action::OfferToAdd(paths) => self.offer_to_add(paths),
+            Action::Ask(ask) => self.dialogs.open(ask),
+            Action::ModelFile { path, is_adapter } => self.model_window.chosen(path, is_adapter),
             Action::Add(request) => self.start_job(Job::Add(request)),
             Action::OpenWorkspace(dir) => self.open_workspace(&dir),
             Action::CreateWorkspace { dir, example } => self.create_workspace(&dir, example),

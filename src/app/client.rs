@@ -58,6 +58,10 @@ impl Client {
             self.query(state, Asked::Weights, Query::Weights);
         }
         state.opened.as_ref()?;
+        if std::mem::take(&mut state.wants.memory) {
+            let recipe = Box::new(state.recipe.edited.clone());
+            self.query(state, Asked::Memory, Query::Memory { recipe });
+        }
         let now = state.now_secs;
         let mut later: Option<f64> = None;
         let mut due = |asked: f64| {
@@ -128,6 +132,7 @@ impl Client {
             match asked {
                 Asked::Library => state.wants.library = true,
                 Asked::Weights => state.wants.weights = true,
+                Asked::Memory => state.wants.memory = true,
                 Asked::Ranking => state.wants.ranking = true,
                 Asked::RankingOf(set) => drop(state.wants.rankings.insert(set)),
                 Asked::Group(image) => drop(state.wants.groups.insert(image)),

@@ -22,6 +22,10 @@ pub enum Ask {
     Images,
     /// A folder of images to add.
     ImageFolder,
+    /// A file for the window that checks a model: an adapter, or a photograph.
+    ModelFile {
+        is_adapter: bool,
+    },
     OpenWorkspace,
     NewWorkspace,
     LoadRecipe,
@@ -69,6 +73,14 @@ impl Dialogs {
             Ask::ImageFolder => {
                 let folder = dialog.set_title("Add a folder of images").pick_folder();
                 self.wait(folder, |dir| vec![Action::OfferToAdd(vec![path(&dir)])]);
+            }
+            Ask::ModelFile { is_adapter } => {
+                let (title, name, ends): (_, _, &[&str]) = match is_adapter {
+                    true => ("A ControlNet", "Weights", &["safetensors", "pth", "json"]),
+                    false => ("A photograph", "Images", &decode::EXTENSIONS),
+                };
+                let file = dialog.set_title(title).add_filter(name, ends).pick_file();
+                self.wait(file, move |file| vec![Action::ModelFile { path: path(&file), is_adapter }]);
             }
             Ask::OpenWorkspace => {
                 let folder = dialog.set_title("Open a workspace").pick_folder();

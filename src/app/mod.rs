@@ -5,7 +5,7 @@
 //!   engine and back, never waiting.
 //! * [`actions`]: what a pane is and may ask for. [`commands`]: the one table behind menu, palette, shortcuts and `?`;
 //!   [`dispatch`] does what each says.
-//! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`weights_window`], [`dialogs`], [`toasts`]: what opens on
+//! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`weights_window`], [`model_window`], [`dialogs`], [`toasts`]: what opens on
 //!   top.
 //! * [`history`]: undo and redo. [`layout`]: the tiles. [`session`]: what is remembered from start to start.
 //! * [`theme`], [`widgets`], [`format`]: how things look, in one place each.
@@ -28,6 +28,7 @@ pub mod format;
 pub mod gpu;
 pub mod history;
 pub mod layout;
+pub mod model_window;
 pub mod pane_kind;
 pub mod panes;
 pub mod session;

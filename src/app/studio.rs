@@ -16,6 +16,7 @@ use super::command_palette::{self, CommandPalette};
 use super::commands::{self, CommandId};
 use super::dialogs::Dialogs;
 use super::history::History;
+use super::model_window::ModelWindow;
 use super::pane_kind::PaneKind;
 use super::panes::{Panes, Tiled};
 use super::session::{self, APP_ID, LastComparison, Session};
@@ -81,6 +82,7 @@ pub struct Studio {
     tried_secs: f64,
     add_window: AddWindow,
     weights_window: WeightsWindow,
+    pub(super) model_window: ModelWindow,
     gpu: Option<RenderState>,
     began: Instant,
     /// What to open once the first frame is on the screen.
@@ -134,6 +136,7 @@ impl Studio {
             tried_secs: 0.0,
             add_window: AddWindow::default(),
             weights_window: WeightsWindow::default(),
+            model_window: ModelWindow::default(),
             gpu: cc.wgpu_render_state.clone(),
             began: Instant::now(),
             start_with: (!options.is_idle).then_some(start_with),
@@ -326,6 +329,7 @@ impl Studio {
         }
         self.add_window.show(&ctx, &mut self.actions);
         self.weights_window.show(&ctx, &mut self.state);
+        self.model_window.show(&ctx, &self.state, &mut self.actions);
         toasts::show(&ctx, &mut self.state, &mut self.actions);
         drop_hint(&ctx);
     }
@@ -333,6 +337,11 @@ impl Studio {
     /// Opens the window of published weights.
     pub(super) fn show_weights(&mut self) {
         self.weights_window.open(&mut self.state);
+    }
+
+    /// Opens the window that checks a model.
+    pub(super) fn check_model(&mut self) {
+        self.model_window.open(&self.state);
     }
 
     /// Opens the window in which it is said what files are.

@@ -82,6 +82,7 @@ impl Card {
         let name = self.name;
         match (key, self.guidance) {
             ("sampling.guidance", Guidance::None) => Some(format!("{name} was not trained for guidance")),
+            ("sampling.latents", _) if !self.keeps_latents => Some(format!("the latents of {name} are its pictures")),
             ("sampling.negative_prompt", _) if !self.prompt => Some(format!("{name} reads no text")),
             ("sampling.negative_prompt", Guidance::None | Guidance::Embedded) => {
                 Some(format!("the guidance of {name} leads away from nothing"))

@@ -29,6 +29,31 @@ pub struct Condition<'l> {
     negative: Vec<Tensor>,
 }
 
+/// What of a condition is not the LR image itself, as it is kept: [`Condition::kept`], [`Condition::of_kept`].
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Maps in the order in which the backbone is shown them, each with its values for a latent's side; `None` is the LR image
+    /// enlarged.
+    pub maps: Vec<Option<(Tensor, usize)>>,
+    /// Texts, and those that guidance leads away from.
+    pub texts: Vec<[Tensor; 2]>,
+}
+
+impl Kept {
+    /// The same on a device.
+    pub fn on(self, device: &Device) -> Result<Self> {
+        let map = |map: Option<(Tensor, usize)>| map.map(|(map, per)| Ok((map.to_device(device)?, per))).transpose();
+        let text = |[text, away]: [Tensor; 2]| Ok([text.to_device(device)?, away.to_device(device)?]);
+        let maps = self.maps.into_iter().map(map).collect::<Result<_>>()?;
+        Ok(Self { maps, texts: self.texts.into_iter().map(text).collect::<Result<_>>()? })
+    }
+
+    /// Whether it is the LR image alone.
+    pub fn is_lr_alone(&self) -> bool {
+        self.texts.is_empty() && self.maps.iter().all(Option::is_none)
+    }
+}
+
 /// Values that have a place in the picture.
 enum Map<'l> {
     /// The LR image enlarged to the output's size, padded by mirroring, in [0, 1].
@@ -61,6 +86,34 @@ impl<'l> Condition<'l> {
         self.texts.push(text);
         self.negative.push(negative);
         self
+    }
+
+    /// What of it is not the LR image itself.
+    pub fn kept(&self) -> Kept {
+        let map = |map: &Map| match map {
+            Map::Enlarged(_) => None,
+            Map::Kept(map, per) => Some((map.clone(), *per)),
+        };
+        let texts = self.texts.iter().cloned().zip(self.negative.iter().cloned());
+        Kept { maps: self.maps.iter().map(map).collect(), texts: texts.map(<[Tensor; 2]>::from).collect() }
+    }
+
+    /// The condition of an LR image whose other parts were kept. Errors: a map is of another picture's size.
+    pub fn of_kept(lr: &'l Image, latent: Latent, kept: Kept) -> Result<Self> {
+        let mut condition = Self::new(lr, latent);
+        let [height, width] = condition.size();
+        for map in kept.maps {
+            condition = match map {
+                None => condition.with_enlarged(),
+                Some((map, per)) if map.dims().get(2..) == Some(&[height * per, width * per]) => {
+                    condition.with_map(map, per)
+                }
+                Some((map, _)) => {
+                    return Err(Error::invalid(format!("a map of {:?} values is not this picture's", map.dims())));
+                }
+            };
+        }
+        Ok(kept.texts.into_iter().fold(condition, |all, [text, negative]| all.with_text(text, negative)))
     }
 
     /// The LR image.
@@ -149,6 +202,12 @@ impl Shown {
     /// A tensor without a place by its number.
     pub fn text(&self, index: usize) -> Result<&Tensor> {
         self.texts.get(index).ok_or_else(|| Error::invalid("the backbone is not shown the text it needs"))
+    }
+
+    /// Bytes of all of it.
+    pub fn byte_count(&self) -> usize {
+        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        self.maps.iter().chain(&self.texts).map(bytes).sum()
     }
 
     /// Number of items.

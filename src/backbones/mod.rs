@@ -4,6 +4,7 @@
 //! * [`process`]: flow matching and diffusion: noise in, clean latent out. [`condition`]: what a picture is drawn under.
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM ([`solver`]) over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
+//! * [`stored`]: latents and conditions as files.
 //! * [`mini`]: the embedded one. [`pretrain`]: trains it from photographs.
 
 pub mod card;
@@ -17,6 +18,7 @@ pub mod registry;
 pub mod sampler;
 pub mod solve;
 pub mod solver;
+pub mod stored;
 pub mod tiles;
 
 use std::cell::OnceCell;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::Backbone;
 use super::card::Card;
@@ -10,7 +10,7 @@ use super::condition::Condition;
 use super::field::{Field, StateMemory, Window};
 use super::guidance::Guided;
 use super::process::{Diffusion, Flow, FlowStep, Process};
-use super::solve::{Checkpoint, Solve, Solved};
+use super::solve::{Checkpoint, Solve, Solved, Source};
 pub use super::solver::Solver;
 use super::tiles::{Grid, Tiling};
 use crate::imaging::{Image, SCALE};
@@ -102,6 +102,26 @@ impl Sampler {
         // Heun has to remember its first slope.
         let fields = if self.solver == Solver::Heun { 2 } else { 1 };
         [fields, count, 4 * grid.latent.channels, grid.size[0], grid.size[1]].into_iter().fold(1, usize::saturating_mul)
+    }
+
+    /// The noise that it draws for a seed and a picture of this height and width in pixels, by name, `[1, C, h, w]` each: `start`,
+    /// and what an ancestral solver adds at each step, `step.000` and so on; the last of those counts for nothing.
+    pub fn noise_of(&self, card: &Card, seed: u64, px: [usize; 2]) -> Result<Vec<(String, Tensor)>> {
+        if let Some(refusal) = card.why_unsolved_by(self.solver) {
+            return Err(refusal);
+        }
+        let [height, width] = card.latent.size(px);
+        let drawn = |stream: u32| -> Result<Tensor> {
+            let source = Source { seeds: &[seed], channels: card.latent.channels, width };
+            source.rows(stream, &(0..height), &Device::Cpu)
+        };
+        let mut all = vec![("start".to_owned(), drawn(START)?)];
+        if self.solver == Solver::Ddpm {
+            for i in 0..self.evaluations(&card.process) {
+                all.push((format!("step.{i:03}"), drawn(ANCESTRAL + i as u32)?));
+            }
+        }
+        Ok(all)
     }
 
     fn flow(&self, solve: &mut Solve, flow: &Flow) -> Result<Field> {

@@ -152,9 +152,9 @@ impl<'a, 's> Solve<'a, 's> {
 /// The noise of some seeds.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'s> {
-    seeds: &'s [u64],
-    channels: usize,
-    width: usize,
+    pub seeds: &'s [u64],
+    pub channels: usize,
+    pub width: usize,
 }
 
 impl Source<'_> {
@@ -188,6 +188,13 @@ impl<'a> Solved<'a> {
         let rows = 0..self.condition.px()[0];
         let shown = self.shown(&rows)?;
         (0..self.count).map(|index| self.rows(index, &rows, &shown)).collect()
+    }
+
+    /// The latent of a picture with its padding, `[1, C, h, w]` in the main memory.
+    pub fn latent(&self, index: usize) -> Result<Tensor> {
+        let [height, width] = self.condition.size();
+        let window = Window { items: index..index + 1, rows: 0..height, columns: 0..width };
+        Ok(self.x.window(&window)?.to_device(&Device::Cpu)?)
     }
 
     /// A picture each, that decodes its rows when it is asked for them. They share the state, which goes with the last.

@@ -120,6 +120,13 @@ fn ramp(len: usize, overlap: usize) -> Vec<f32> {
     (0..len).map(|i| ((i.min(len - 1 - i) + 1) as f32 / (overlap + 1) as f32).min(1.0)).collect()
 }
 
+/// The same for latents: a normal curve around the middle whose deviation is a tenth of the side, as StableSR blends its tiles
+/// (Wang et al., arXiv 2305.07015).
+fn bell(len: usize) -> Vec<f32> {
+    let (middle, deviation) = ((len as f32 - 1.0) / 2.0, len as f32 / 10.0);
+    (0..len).map(|i| (-((i as f32 - middle) / deviation).powi(2) / 2.0).exp()).collect()
+}
+
 /// The weighted sum of the tiles' predictions, as far down as a row of tiles reaches.
 pub(super) struct Blend {
     channels: usize,
@@ -140,7 +147,8 @@ impl Blend {
         let planes = channels * count;
         let size = [grid.tile[0], grid.size[1]];
         let area = size[0] * size[1];
-        let ramps = grid.tile.map(|side| ramp(side, grid.overlap));
+        let of_pixels = grid.latent.factor == 1;
+        let ramps = grid.tile.map(|side| if of_pixels { ramp(side, grid.overlap) } else { bell(side) });
         Self { channels, planes, size, ramps, top: 0, sums: vec![0.0; planes * area], weights: vec![0.0; area] }
     }
 
@@ -200,6 +208,11 @@ mod tests {
             assert!(starts.windows(2).all(|w| w[1] <= w[0] + tile - overlap), "{starts:?}");
         }
         assert!(ramp(64, 16).iter().all(|&w| w > 0.0 && w <= 1.0));
+        let bell = bell(96);
+        assert!(bell.iter().all(|&w| w > 0.0 && w <= 1.0) && bell[0] == bell[95]);
+        // The density of the scripts, up to a factor: exp(−(i − m)² / (2 · 0.01 · n²)).
+        let at = |i: f64| (-(i - 47.5).powi(2) / (2.0 * 0.01 * 96.0 * 96.0)).exp();
+        assert!((f64::from(bell[10] / bell[40]) - at(10.0) / at(40.0)).abs() < 1e-6);
     }
 
     #[test]
@@ -214,8 +227,14 @@ mod tests {
 
     #[test]
     fn every_row_becomes_final_once_and_a_constant_stays_itself() {
-        let latent = Latent { channels: 3, factor: 1, align: 16 };
-        let grid = Tiling { tile_px: 32, overlap_px: 8 }.grid([80, 96], &latent);
+        for (factor, tile_px) in [(1, 32), (8, 256)] {
+            finished(factor, tile_px);
+        }
+    }
+
+    fn finished(factor: usize, tile_px: usize) {
+        let latent = Latent { channels: 3, factor, align: 16 * factor };
+        let grid = Tiling { tile_px, overlap_px: 8 * factor }.grid([80, 96], &latent);
         assert_eq!(grid.count(), 4 * 5);
         let mut blend = Blend::new(&grid, 1);
         let mut next = 0;

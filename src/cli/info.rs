@@ -7,6 +7,7 @@ use super::out::say;
 use super::weights::store;
 use crate::engine::bench::{self, Bench};
 use crate::engine::devices;
+use crate::engine::memory_need::MemoryNeed;
 use crate::engine::parts;
 use crate::method::provenance::Chosen;
 use crate::method::recipe::Recipe;
@@ -67,7 +68,7 @@ fn print_bench(recipe: &Recipe, bench: &Bench) {
 
 fn print_contents(workspace: &Workspace) -> Result<()> {
     let recipe: Recipe = workspace.recipe()?;
-    let Summary { counts, ledger_bytes, images_bytes, candidates_bytes, runs_bytes, exports_bytes } =
+    let Summary { counts, ledger_bytes, images_bytes, candidates_bytes, latents_bytes, runs_bytes, exports_bytes } =
         workspace.summary()?;
     say!("{}", workspace.root().display());
     say!(
@@ -97,10 +98,11 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
     }
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
     say!(
-        "on disk      ledger {:.1} MiB, images {:.1} MiB, candidates {:.1} MiB, runs {:.1} MiB, exports {:.1} MiB",
+        "on disk      ledger {:.1} MiB, images {:.1} MiB, candidates {:.1} MiB, latents {:.1} MiB, runs {:.1} MiB, exports {:.1} MiB",
         mib(ledger_bytes),
         mib(images_bytes),
         mib(candidates_bytes),
+        mib(latents_bytes),
         mib(runs_bytes),
         mib(exports_bytes)
     );
@@ -109,6 +111,9 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
         [] if parts::of(&recipe).is_empty() => say!("weights      compiled in"),
         [] => say!("weights      all there"),
         lacking => lacking.iter().for_each(|line| say!("weights      {line}")),
+    }
+    if let Ok(need) = MemoryNeed::of(&recipe, &store) {
+        need.lines().iter().for_each(|(what, how)| say!("memory       {what}: {how}"));
     }
     for finding in workspace.check()? {
         say!("finding      {finding}");

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done, 2 bad usage, 1 anything else, with one line of cause on standard error.
 
 mod add;
+mod check_model;
 mod client;
 mod fit_niqe;
 mod images;
@@ -8,6 +9,7 @@ mod info;
 mod iqa;
 mod out;
 mod pretrain;
+mod upscale;
 mod weights;
 mod workspace;
 
@@ -61,8 +63,12 @@ enum Verb {
     Export(workspace::Export),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),
-    /// Super-resolves pictures with the embedded or a fine-tuned model.
-    Upscale(workspace::UpscaleArguments),
+    /// Super-resolves pictures with the embedded model, another or a fine-tuned one.
+    Upscale(upscale::Arguments),
+    /// Writes the random numbers of a seed, so that another program can compute the same picture.
+    Noise(upscale::Noise),
+    /// Looks whether a backbone's files do what they should: names, decoder, predictions, reward.
+    CheckModel(check_model::Arguments),
     /// Trains the embedded backbone from a folder of photographs.
     Pretrain(pretrain::Arguments),
     /// Says what a workspace holds.
@@ -98,7 +104,9 @@ pub fn main() -> ExitCode {
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
         Some(Verb::Export(arguments)) => workspace::export(&arguments),
         Some(Verb::Iqa(arguments)) => iqa::run(&arguments),
-        Some(Verb::Upscale(arguments)) => workspace::upscale(&arguments),
+        Some(Verb::Upscale(arguments)) => upscale::run(&arguments),
+        Some(Verb::CheckModel(arguments)) => check_model::run(&arguments),
+        Some(Verb::Noise(arguments)) => upscale::noise(&arguments),
         Some(Verb::Pretrain(arguments)) => pretrain::run(&arguments),
         Some(Verb::Info(arguments)) => info::run(&arguments),
         Some(Verb::Repair(arguments)) => workspace::repair(&arguments),

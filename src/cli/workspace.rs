@@ -7,17 +7,16 @@ use serde::Serialize;
 use super::client::{Client, assign, setting};
 use super::out::{note, say, write_json};
 use super::weights::store;
+use crate::Result;
 use crate::engine::parts;
-use crate::engine::protocol::{Job, Outcome, RunReport, Upscale};
+use crate::engine::protocol::{Job, Outcome, RunReport};
 use crate::imaging::output;
 use crate::method::evaluation::Comparison;
 use crate::method::presets;
 use crate::method::provenance::On;
-use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
 use crate::report::Format;
 use crate::workspace::{Workspace, files};
-use crate::{Error, Result};
 
 #[derive(clap::Args)]
 pub struct New {
@@ -158,34 +157,6 @@ pub struct Run {
     allow_external: bool,
 }
 
-#[derive(clap::Args)]
-pub struct UpscaleArguments {
-    /// Low-resolution pictures.
-    #[arg(required = true)]
-    images: Vec<PathBuf>,
-    /// Folder for the results.
-    #[arg(long)]
-    out: PathBuf,
-    /// A checkpoint of a run (safetensors); the embedded model by default.
-    #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
-    /// Outputs of each picture.
-    #[arg(long, default_value_t = 4)]
-    seeds: usize,
-    /// What is to be seen, for backbones that read it; by default what a text file beside each picture says.
-    #[arg(long, value_name = "TEXT")]
-    prompt: Option<String>,
-    /// Keeps only the output with the best no-reference reward.
-    #[arg(long)]
-    best_of: bool,
-    /// Replaces outputs that were made with other settings, or from another picture; those made the same way stay.
-    #[arg(long)]
-    overwrite: bool,
-    /// Changes a setting of sampling or reward.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
-    set: Vec<String>,
-}
-
 fn run_name(text: &str) -> Result<String> {
     files::check_run_name(text).map(|()| text.to_owned())
 }
@@ -193,10 +164,8 @@ fn run_name(text: &str) -> Result<String> {
 pub fn new(arguments: &New) -> Result<()> {
     let mut recipe = presets::preset_or_file(&arguments.preset)?;
     let assigned = assign(&mut recipe, &arguments.set);
-    if assigned.is_err() {
-        // What a backbone that is not in this program yet will need is said with the refusal.
-        parts::lacking(store(), &recipe).iter().for_each(|line| note(format_args!("{line}")));
-    }
+    // What is missing is said now, not when it is needed; also of a backbone that is not in this program yet.
+    parts::lacking(store(), &recipe).iter().for_each(|line| note(format_args!("{line}")));
     assigned?;
     let job = Job::Create { dir: arguments.workspace.clone(), recipe: Box::new(recipe), example: arguments.example };
     if let Outcome::Added(added) = Client::start()?.run(job)? {
@@ -345,31 +314,6 @@ pub fn export(arguments: &Export) -> Result<()> {
 /// The settings given, and `--rounds` as the setting it stands for.
 fn with_rounds(set: &[String], rounds: Option<u16>) -> Vec<String> {
     set.iter().cloned().chain(rounds.map(|rounds| format!("training.rounds={rounds}"))).collect()
-}
-
-pub fn upscale(arguments: &UpscaleArguments) -> Result<()> {
-    let mut recipe: Recipe = presets::preset(presets::DEFAULT)?;
-    recipe.set("sampling.m", &arguments.seeds.max(2).to_string())?;
-    assign(&mut recipe, &arguments.set)?;
-    recipe.sampling.m = arguments.seeds;
-    if arguments.seeds == 0 {
-        return Err(Error::invalid("--seeds must be at least 1"));
-    }
-    let job = Job::Upscale(Upscale {
-        images: arguments.images.clone(),
-        out: arguments.out.clone(),
-        checkpoint: arguments.checkpoint.clone(),
-        prompt: arguments.prompt.clone(),
-        best_of: arguments.best_of,
-        overwrite: arguments.overwrite,
-        recipe: Box::new(recipe),
-    });
-    Client::start()?.finish(job, |outcome| {
-        if let Outcome::Written { files, .. } = outcome {
-            files.iter().for_each(|file| say!("{}", file.display()));
-        }
-        Ok(())
-    })
 }
 
 /// `run --json`: the comparison and what it took.

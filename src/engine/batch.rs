@@ -20,11 +20,19 @@ const SIDE_PX: usize = 128;
 const MOST: usize = 256;
 /// A batch twice as large must be this much faster per image to be worth its memory.
 const WORTH: f64 = 0.98;
+/// Values of a network from which on nothing is measured.
+const LARGE: usize = 100_000_000;
+/// Pixels at once of such a network on a device of its own: eight pictures of 512×512.
+const LARGE_PIXELS: usize = 8 * 512 * 512;
 /// What is taken where nothing can be measured.
 const FALLBACK: usize = 4;
 
 /// Pixels at once that are fastest for `model` on the device of this name. Found in the cache, or measured and put there.
 pub fn fastest_pixels(model: &Model, device: &str) -> usize {
+    if model.backbone.card().memory.network >= LARGE {
+        // Whatever the batch, all its layers are at work; and to find out would take minutes.
+        return if model.params.device().is_cpu() { 0 } else { LARGE_PIXELS };
+    }
     let key = format!("{} on {device}", model.backbone.card().name);
     let path = places::cache_dir().map(|dir| dir.join("batch.json"));
     let mut known: BTreeMap<String, usize> = path

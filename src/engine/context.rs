@@ -21,6 +21,8 @@ use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
 use super::suspects::Suspects;
 use super::viewer::Opening;
 use super::{parts, plan};
+use crate::backbones::Backbone;
+use crate::backbones::condition::Prompt;
 use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;
 use crate::weights::Store;
@@ -207,6 +209,14 @@ impl Context {
         let decoded = decode::read_noted(path)?;
         decoded.notes.iter().for_each(|note| self.log(Level::Info, format!("note: {}: {note}", path.display())));
         Ok(decoded.image)
+    }
+
+    /// Says what of a prompt a backbone does not read; `name` is the picture's.
+    pub fn say_unread(&self, backbone: &dyn Backbone, name: &dyn std::fmt::Display, prompt: &Prompt) -> Result<()> {
+        if let Some(unread) = backbone.unread(prompt)? {
+            self.log(Level::Warning, format!("{name}: {unread}"));
+        }
+        Ok(())
     }
 
     /// Reports progress if there is any to report.

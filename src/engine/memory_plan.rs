@@ -5,10 +5,12 @@
 //! picture, goes to disk where it is too large. None of this changes a pixel; the size of the tiles does, so that it comes
 //! from the recipe alone and never from what a machine has free at the moment.
 
+use candle_core::Device;
+
+use super::devices;
 use crate::backbones::sampler::Sampler;
 use crate::backbones::tiles::{Grid, Tiling};
 use crate::backbones::{Backbone, Pass};
-use crate::memory;
 use crate::method::recipe::{Activations, Sampling, Training};
 use crate::{Error, Result};
 
@@ -68,11 +70,11 @@ enum Source {
 }
 
 impl Budget {
-    /// The recipe's budget; without one what is free, where the system tells and computing is done in the main memory.
-    pub fn of(sampling: &Sampling, on_cpu: bool) -> Self {
+    /// The recipe's budget; without one what is free on the device, where the system tells.
+    pub fn of(sampling: &Sampling, device: &Device) -> Self {
         match sampling.memory_budget_mib {
             0 => {
-                let free = memory::available_bytes().filter(|_| on_cpu);
+                let free = devices::free_bytes(device);
                 let bytes = free.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
                 Self { bytes, source: Source::Machine }
             }
@@ -118,25 +120,44 @@ impl Budget {
     }
 }
 
-/// Why a training step may not fit into the memory of this machine, by the largest of its pairs; `None` where it does, or where
-/// that cannot be told.
-pub fn doubt_of_step(settings: &Training, backbone: &dyn Backbone, [height, width]: [usize; 2]) -> Option<String> {
-    let pass = match settings.activations {
+/// A step that does not fit, and what fits.
+#[derive(Debug, PartialEq)]
+pub struct Doubt {
+    /// Pairs that fit through the network at once; at least one, though that may not.
+    pub at_once: usize,
+    pub text: String,
+}
+
+/// Why a training step may not fit into the memory that is free on a device, by the largest of its pairs; `None` where it does,
+/// or where that cannot be told.
+pub fn doubt_of_step(
+    settings: &Training,
+    backbone: &dyn Backbone,
+    device: &Device,
+    [height, width]: [usize; 2],
+) -> Option<Doubt> {
+    let pass = pass_of(settings);
+    let free = usize::try_from(devices::free_bytes(device)?).ok()?;
+    let pair = backbone.footprint([height, width], pass).saturating_mul(2);
+    let (need, pairs) = (pair.saturating_mul(settings.batch_pairs), settings.batch_pairs);
+    let other = if pass == Pass::Keep { "; training.activations = recompute takes less" } else { "" };
+    (need > free).then(|| {
+        let at_once = (free / pair.max(1)).clamp(1, pairs);
+        let [need, free] = [need.div_ceil(MIB), free / MIB];
+        let text = format!(
+            "a step of {pairs} pairs of {width}×{height} px takes about {need} MiB, {free} MiB are free: {at_once} go through \
+             the network at once{other}"
+        );
+        Doubt { at_once, text }
+    })
+}
+
+/// What training does with activations.
+pub fn pass_of(settings: &Training) -> Pass {
+    match settings.activations {
         Activations::Keep => Pass::Keep,
         Activations::Recompute => Pass::Recompute,
-    };
-    let free = usize::try_from(memory::available_bytes()?).ok()?;
-    let need = backbone.footprint([height, width], pass).saturating_mul(2 * settings.batch_pairs);
-    let other = if pass == Pass::Keep { " or training.activations = recompute" } else { "" };
-    (need > free).then(|| {
-        format!(
-            "a step of {} pairs of {width}×{height} px takes about {} MiB, {} MiB are free; smaller batches with more \
-             accumulation{other} take less",
-            settings.batch_pairs,
-            need.div_ceil(MIB),
-            free / MIB
-        )
-    })
+    }
 }
 
 /// Bytes that `count` pictures take at their peak, with so many items each in the network, without the state where there are
@@ -162,7 +183,11 @@ mod tests {
 
     fn plan(settings: &Sampling, lr_size: (usize, usize)) -> Result<Plan> {
         let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: tiling(settings), guidance: 1.0 };
-        Budget::of(settings, false).plan(&sampler, &Mini::new(), lr_size, || 1 << 20)
+        Budget {
+            bytes: if settings.memory_budget_mib == 0 { usize::MAX } else { settings.memory_budget_mib * MIB },
+            source: Source::Recipe,
+        }
+        .plan(&sampler, &Mini::new(), lr_size, || 1 << 20)
     }
 
     #[test]
@@ -190,12 +215,14 @@ mod tests {
     fn a_step_beyond_memory_is_said_and_what_takes_less() {
         let doubt = |activations, batch_pairs| {
             let settings = Training { activations, batch_pairs, ..Training::default() };
-            doubt_of_step(&settings, &Mini::new(), [192, 128])
+            doubt_of_step(&settings, &Mini::new(), &Device::Cpu, [192, 128])
         };
         assert_eq!(doubt(Activations::Keep, 1), None);
         let said = [Activations::Keep, Activations::Recompute].map(|activations| doubt(activations, 60_000).unwrap());
-        assert!(said[0].contains("60000 pairs of 128×192 px") && said[0].contains("recompute"), "{}", said[0]);
-        assert!(!said[1].contains("recompute"), "{}", said[1]);
+        assert!(said[0].text.contains("60000 pairs of 128×192 px") && said[0].text.contains("recompute"), "{said:?}");
+        assert!(!said[1].text.contains("recompute"), "{said:?}");
+        // What is recomputed lets more through.
+        assert!(said[0].at_once >= 1 && said[0].at_once < said[1].at_once && said[1].at_once < 60_000, "{said:?}");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use super::{batch, devices};
 use crate::backbones::registry;
 use crate::fs::hash::{self, Stamp};
 use crate::nn::checkpoint;
-use crate::nn::kernels::Compute;
-use crate::weights::Store;
+use crate::nn::kernels::{Compute, Precision};
+use crate::nn::params::{Params, Specs};
+use crate::weights::{Source, Store};
 use crate::{Error, Result};
 
 /// A checkpoint's weights, and by what they are known.
@@ -123,6 +124,11 @@ impl Models {
     }
 }
 
+/// An adapter in tensors of any floating-point type, as it is trained and sampled: f32.
+pub(super) fn read_adapter(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Params> {
+    Params::from_source(specs, source, &compute.clone().in_precision(Precision::default()))
+}
+
 fn verify(path: &Path, found: &str, recorded: Option<Recorded>) -> Result<()> {
     match recorded {
         Some(Recorded { name, weights_hash }) if weights_hash != found => Err(Error::file(
@@ -139,7 +145,6 @@ fn verify(path: &Path, found: &str, recorded: Option<Recorded>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::params::Params;
     use std::fs::File;
     use std::time::{Duration, SystemTime};
 

@@ -11,12 +11,16 @@ use crate::backbones::condition::{Condition, Prompt};
 use crate::backbones::field::StateMemory;
 use crate::backbones::registry;
 use crate::backbones::sampler::Sampler;
+use crate::backbones::solve::Solved;
+use crate::backbones::stored::{self, Origin};
 use crate::backbones::tiles::Tiling;
 use crate::fs::hash;
 use crate::imaging::Image;
 use crate::imaging::color_fix::{ColorFix, Fixed};
+use crate::imaging::quantize::{Rounding, Truncated};
 use crate::imaging::rows::Rows;
 use crate::method::recipe::{self, Recipe};
+use crate::nn::tensors::Width;
 use crate::workspace::{CandidateSet, CheckpointId, NewReference, SamplerKey, Workspace};
 
 /// How candidates are made, and the key that tells them from others: the solver, what leads it, and what is done to its
@@ -56,7 +60,7 @@ impl Sampling {
     /// How the picture of an LR image of this size is drawn: at the batch size that is `fastest` on the device (pixels at
     /// once), within the recipe's memory budget or what is free. Errors: not even one tile fits.
     pub fn plan(&self, model: &Model, lr_size: (usize, usize), fastest: impl FnOnce() -> usize) -> Result<Plan> {
-        let budget = Budget::of(&self.settings, model.params.device().is_cpu());
+        let budget = Budget::of(&self.settings, model.params.device());
         budget.plan(&self.sampler, model.backbone.as_ref(), lr_size, fastest)
     }
 
@@ -69,15 +73,57 @@ impl Sampling {
         memory: StateMemory,
         checkpoint: &mut dyn FnMut(usize, usize) -> Result<()>,
     ) -> Result<Vec<Drawn<'m>>> {
-        let solved =
-            self.sampler.solve(model.backbone.as_ref(), &model.params, condition, seeds, memory, checkpoint)?;
+        self.pictures(self.solve(model, condition, seeds, memory, checkpoint)?, condition)
+    }
+
+    /// [`Sampling::draw`], and the files of their latents, where these are kept.
+    pub fn draw_and_keep<'m>(
+        &self,
+        model: &'m Model,
+        condition: &'m Condition<'m>,
+        seeds: &[u64],
+        memory: StateMemory,
+        checkpoint: &mut dyn FnMut(usize, usize) -> Result<()>,
+    ) -> Result<(Vec<Drawn<'m>>, Vec<Vec<u8>>)> {
+        let solved = self.solve(model, condition, seeds, memory, checkpoint)?;
+        let file = |index: usize, width| stored::latent_file(&solved.latent(index)?, width, Origin::Sampled);
+        let files = self.kept_width().map(|width| (0..seeds.len()).map(|index| file(index, width)).collect());
+        let files = files.transpose()?.unwrap_or_default();
+        Ok((self.pictures(solved, condition)?, files))
+    }
+
+    fn solve<'m>(
+        &self,
+        model: &'m Model,
+        condition: &'m Condition<'m>,
+        seeds: &[u64],
+        memory: StateMemory,
+        checkpoint: &mut dyn FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Solved<'m>> {
+        self.sampler.solve(model.backbone.as_ref(), &model.params, condition, seeds, memory, checkpoint)
+    }
+
+    /// The pictures that were solved, as they are saved.
+    fn pictures<'m>(&self, solved: Solved<'m>, condition: &'m Condition<'m>) -> Result<Vec<Drawn<'m>>> {
         let lr = condition.lr();
         if solved.is_whole() {
-            let fix = |image: Image| Ok(Box::new(self.color_fix.apply(&image, lr)?) as Drawn);
+            let fix = |image: Image| Ok(self.rounded(self.color_fix.apply(&image, lr)?));
             return solved.images()?.into_par_iter().map(fix).collect();
         }
-        let fix = |picture| Ok(Box::new(Fixed::new(self.color_fix, picture, lr)?) as Drawn);
+        let fix = |picture| Ok(self.rounded(Fixed::new(self.color_fix, picture, lr)?));
         solved.pictures().into_iter().map(fix).collect()
+    }
+
+    fn rounded<'m>(&self, picture: impl Rows + 'm) -> Drawn<'m> {
+        match self.settings.rounding {
+            Rounding::Nearest => Box::new(picture),
+            Rounding::Truncate => Box::new(Truncated(picture)),
+        }
+    }
+
+    /// As what latents are kept; `None` where they are not, or are the pictures themselves.
+    pub fn kept_width(&self) -> Option<Width> {
+        self.settings.latents.width().filter(|_| self.card.keeps_latents)
     }
 }
 
@@ -88,6 +134,9 @@ fn key_of(card: &Card, s: &recipe::Sampling, tiling: Tiling) -> Result<SamplerKe
     let mut key = format!("{}/{}", s.solver.word(), s.steps);
     if s.color_fix != ColorFix::Off {
         key.push_str(&format!("+{}", s.color_fix.word()));
+    }
+    if s.rounding == Rounding::Truncate {
+        key.push_str("+trunc");
     }
     if s.tile_px > 0 || tiling != Tiling::default() {
         key.push_str(&format!("+tile{}.{}", tiling.tile_px, tiling.overlap_px));
@@ -154,7 +203,7 @@ mod tests {
         // The set of candidates names the weights, and each candidate its seed.
         let named_elsewhere = ["sampling.backbone", "sampling.m", "sampling.first_seed"];
         // Proven below.
-        let changes_no_pixel = ["sampling.memory_budget_mib"];
+        let changes_no_pixel = ["sampling.memory_budget_mib", "sampling.latents"];
         let base = with(&[("tile", "128")]);
         for field in fields::fields().iter().filter(|field| field.topic() == "sampling") {
             let mut other = base.clone();

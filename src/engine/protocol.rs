@@ -22,6 +22,7 @@ use crate::workspace::{
 
 use super::added::Added;
 use super::failures::Failures;
+use super::memory_need::MemoryNeed;
 use super::progress::Progress;
 use super::ranking::Ranking;
 
@@ -93,6 +94,8 @@ pub enum Job {
     Run { compare: bool, allow_partial: bool },
     /// Super-resolves pictures outside of the workspace.
     Upscale(Upscale),
+    /// Looks whether a backbone's files do what they should. Needs no workspace.
+    CheckModel(CheckModel),
     /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV. Refused where the folder has files already, unless
     /// `overwrite`.
     ExportPairs { dir: PathBuf, allow_partial: bool, overwrite: bool },
@@ -205,6 +208,63 @@ pub struct Upscale {
     pub recipe: Box<Recipe>,
 }
 
+/// Files to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckModel {
+    /// A photograph; `None` is one of those that come with the program.
+    pub picture: Option<PathBuf>,
+    /// Adapters to compare with the network's names, and of two which is rewarded more.
+    pub adapters: Vec<PathBuf>,
+    /// What is said of the photograph.
+    pub prompt: String,
+    /// Outputs of each adapter that are rewarded, no more than the recipe has seeds.
+    pub seeds: usize,
+    /// Its backbone is looked at, as it samples.
+    pub recipe: Box<Recipe>,
+}
+
+/// What was found of a backbone's files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelCheck {
+    pub findings: Vec<Finding>,
+}
+
+impl ModelCheck {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.findings.iter().all(|finding| finding.mark != Mark::Bad)
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    pub mark: Mark,
+    /// What was looked at, in a word or two.
+    pub what: String,
+    pub text: String,
+}
+
+/// How something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Good,
+    Bad,
+    /// Neither good nor bad.
+    Said,
+}
+
+impl Mark {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mark::Good => "good",
+            Mark::Bad => "bad",
+            Mark::Said => "",
+        }
+    }
+}
+
 /// What the engine tells its clients.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -287,6 +347,8 @@ pub enum Outcome {
     },
     /// What was repaired, a line each.
     Repaired(Vec<String>),
+    /// What was found of a backbone's files.
+    Checked(Arc<ModelCheck>),
 }
 
 impl Outcome {
@@ -301,6 +363,7 @@ impl Outcome {
             Outcome::Ran(report) => &report.failed,
             Outcome::None
             | Outcome::Repaired(_)
+            | Outcome::Checked(_)
             | Outcome::Curated(_)
             | Outcome::Trained { .. }
             | Outcome::Compared(_) => return None,
@@ -410,6 +473,8 @@ pub enum Query {
     Curves { run: RunId, since: u32 },
     /// How published weights stand; their files are not read.
     Weights,
+    /// What a recipe takes of memory.
+    Memory { recipe: Box<Recipe> },
 }
 
 impl Query {
@@ -419,6 +484,7 @@ impl Query {
             Query::Library => Some(0),
             Query::Ranking { set: None, .. } => Some(1),
             Query::Weights => Some(2),
+            Query::Memory { .. } => Some(3),
             _ => None,
         }
     }
@@ -460,6 +526,7 @@ pub enum Answer {
     Picture(Picture),
     Map(MapPicture),
     Weights(Arc<Vec<PartReport>>),
+    Memory(Box<MemoryNeed>),
     Curves {
         run: RunId,
         since: u32,

@@ -8,6 +8,7 @@ use candle_core::Device;
 use crossbeam_channel::{Receiver, select};
 
 use super::emitter::Emitter;
+use super::memory_need::MemoryNeed;
 use super::metrics::{self, MetricSet, Scorers};
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
@@ -132,6 +133,7 @@ impl Viewer {
                 Answer::Ranking(Arc::new(ranking))
             }
             Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), &parts::known()))),
+            Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store())?)),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
             Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
             Query::Curves { run, since } => {

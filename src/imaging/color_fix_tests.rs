@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::imaging::fixture::{image, largest_difference, picture};
+use crate::imaging::quantize::{Truncated, to_u8};
 
 /// The script's `style`.
 fn style() -> Image {
@@ -17,6 +18,21 @@ fn both_fixes_agree_with_pytorch() {
     let wavelet = ColorFix::Wavelet.apply(&content, &style()).unwrap();
     assert!(largest_difference(&wavelet, &image("wavelet"), 0) < 1e-5);
     assert_eq!(ColorFix::Off.apply(&content, &style()).unwrap(), content);
+}
+
+/// `make_color_fix.py`: as the official script leaves pictures, f32 and truncated.
+#[test]
+fn truncated_both_fixes_give_the_bytes_of_the_official_script() {
+    let text = std::fs::read_to_string(crate::imaging::fixture::path("color_fix.json")).unwrap();
+    let expected: std::collections::BTreeMap<String, Vec<u8>> = serde_json::from_str(&text).unwrap();
+    let (content, style) = (picture(24, 20, 0), picture(24, 20, 77));
+    for fix in [ColorFix::AdaIn, ColorFix::Wavelet] {
+        let fixed = Truncated(fix.apply(&content, &style).unwrap()).whole().unwrap();
+        let bytes: Vec<u8> = fixed.data().iter().map(|&v| to_u8(v)).collect();
+        let off = bytes.iter().zip(&expected[fix.word()]).map(|(a, b)| a.abs_diff(*b));
+        // A value that is whole but for the last bit of f32 may fall on either side.
+        assert!(off.clone().all(|off| off <= 1) && off.filter(|off| *off == 1).count() <= 3, "{fix:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Crops: where a large photograph is cut into the pieces that are sampled and trained on.
 
+use super::border::symmetric;
 use super::draw::{Draws, Purpose};
 use super::{Image, SCALE, color::luma};
 use crate::{Error, Result};
@@ -27,6 +28,20 @@ impl Crop {
     pub fn of_lr(&self) -> Crop {
         Crop { x: self.x / SCALE, y: self.y / SCALE, size_px: self.size_px / SCALE }
     }
+}
+
+/// The image continued to the right and below by mirroring until its sides are multiples of `multiple`.
+pub fn padded(image: &Image, multiple: usize) -> Result<Image> {
+    let [width, height] = [image.width(), image.height()].map(|side| side.next_multiple_of(multiple));
+    let mut data = Vec::with_capacity(3 * width * height);
+    for channel in 0..3 {
+        let plane = image.plane(channel);
+        for y in 0..height {
+            let row = &plane[symmetric(y as isize, image.height()) * image.width()..][..image.width()];
+            data.extend((0..width).map(|x| row[symmetric(x as isize, image.width())]));
+        }
+    }
+    Image::new(width, height, data)
 }
 
 /// Cuts out the rectangle at (`x`, `y`); fails where it is empty or not inside the image.

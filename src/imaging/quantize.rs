@@ -2,9 +2,40 @@
 //!
 //! A candidate is scored and shown as it is stored: round first, then measure.
 
+use std::ops::Range;
+
 use super::Image;
+use super::rows::Rows;
+use crate::words::words;
 use crate::{Error, Result};
 use rayon::prelude::*;
+
+words! {
+    /// How values become whole ones.
+    pub enum Rounding {
+        Nearest = "nearest",
+        /// Towards zero, as tensors become pictures in torchvision.
+        Truncate = "truncate",
+    }
+}
+
+/// A picture whose values are the 8 bits that truncating leaves, given by rows: rounding them changes nothing more.
+pub struct Truncated<R>(pub R);
+
+impl<R: Rows> Rows for Truncated<R> {
+    fn width(&self) -> usize {
+        self.0.width()
+    }
+
+    fn height(&self) -> usize {
+        self.0.height()
+    }
+
+    fn rows(&self, rows: Range<usize>) -> Result<Image> {
+        let image = self.0.rows(rows)?;
+        Ok(image.with_data(image.data().iter().map(|v| from_u8((v * 255.0) as u8)).collect()))
+    }
+}
 
 /// The 8-bit value of one component: clamped to [0, 1], rounded to the nearest (halves up); NaN becomes 0.
 pub fn to_u8(value: f32) -> u8 {
@@ -86,6 +117,16 @@ mod tests {
             [-1.0, 0.4 / 255.0, 0.6 / 255.0, 1.0, 9.0, f32::NAN, f32::INFINITY].map(to_u8),
             [0, 0, 1, 255, 255, 0, 255]
         );
+    }
+
+    #[test]
+    fn truncating_takes_what_is_begun_for_nothing() {
+        let values = [-1.0, 0.0, 0.999 / 255.0, 1.0 / 255.0, 254.999 / 255.0, 1.0, 9.0, f32::NAN, 0.5];
+        let image = Image::new(3, 1, values.to_vec()).unwrap();
+        let whole = Truncated(&image).whole().unwrap();
+        let bytes: Vec<u8> = whole.data().iter().map(|&v| to_u8(v)).collect();
+        assert_eq!(bytes, [0, 0, 0, 1, 254, 255, 255, 0, 127]);
+        assert_eq!(quantized(&whole), whole);
     }
 
     #[test]

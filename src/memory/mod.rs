@@ -1,9 +1,10 @@
 //! The program's allocator, which counts what is in use: a tensor's memory is its buffer, so this is also how much a
 //! training step takes on the CPU. Where there is no more, it says so and what was being done ([`doing`]);
-//! [`available_bytes`] says how much there is to take before that.
+//! [`available_bytes`] says how much there is to take before that. [`lru`]: what is kept in it because it is dear to make.
 
 mod available;
 mod failure;
+pub mod lru;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};

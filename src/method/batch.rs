@@ -5,10 +5,12 @@
 use candle_core::{Device, Tensor};
 
 use super::recipe::{Augmentation, Training};
+use super::trainer::Pairs;
 use crate::Result;
 use crate::backbones::Backbone;
-use crate::backbones::condition::{Prompt, Shown};
+use crate::backbones::condition::{Condition, Kept, Prompt, Shown};
 use crate::imaging::{Image, SCALE, crop, turn};
+use crate::memory::lru::Lru;
 use crate::random::Random;
 
 /// Streams of [`Random`], apart from those that candidates are sampled with.
@@ -30,6 +32,29 @@ pub struct PairImages {
     pub prompt: Prompt,
 }
 
+/// What both pictures of a pair were drawn under.
+#[derive(Clone, Debug)]
+pub struct Under {
+    /// The LR image.
+    pub lr: Image,
+    pub prompt: Prompt,
+    /// What the backbone made of them then, where that was kept.
+    pub kept: Option<Kept>,
+}
+
+/// Bytes of what networks are shown beside pictures that are kept in memory.
+const SHOWN_BYTES: usize = 512 << 20;
+
+/// Makes items of pairs. What an image's pairs have in common, all that the network is shown, is made once and kept.
+pub(super) struct Items<'m> {
+    backbone: &'m dyn Backbone,
+    augmentation: Augmentation,
+    seed: u64,
+    device: Device,
+    /// By image, and the way it was turned before the backbone saw it; `None` where it was not trimmed either.
+    shown: Lru<(u64, Option<usize>), Shown>,
+}
+
 /// A pair ready for the network, `[1, C, h, w]` each, with its random numbers.
 pub(super) struct Item {
     winner: Tensor,
@@ -42,47 +67,90 @@ pub(super) struct Item {
     pub u: f32,
 }
 
-impl Item {
+impl<'m> Items<'m> {
+    pub fn new(backbone: &'m dyn Backbone, settings: &Training, device: &Device) -> Self {
+        let (augmentation, seed, device) = (settings.augmentation, settings.seed, device.clone());
+        Self { backbone, augmentation, seed, device, shown: Lru::of(SHOWN_BYTES) }
+    }
+
     /// What a pair at a position of the run gives.
-    pub fn new(
-        backbone: &dyn Backbone,
-        settings: &Training,
-        pair: PairImages,
-        weight: f64,
-        position: u64,
-        device: &Device,
-    ) -> Result<Self> {
-        let key = settings.seed.wrapping_add((position + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    pub fn of(&mut self, pairs: &mut dyn Pairs, pair: usize, position: u64) -> Result<Item> {
+        let key = self.seed.wrapping_add((position + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let ([z, ..], [u, way, ..]) = {
             let random = Random::new(key, stream::TIME);
             (random.normals([0, 0, 0]), random.uniforms([1, 0, 0]))
         };
-        let way = match settings.augmentation {
+        let way = match self.augmentation {
             Augmentation::None => 0,
             Augmentation::Turns => ((way * turn::WAYS as f32) as usize).min(turn::WAYS - 1),
         };
-        let latent = backbone.card().latent;
-        let PairImages { lr, winner, loser, prompt } = pair;
+        // Of an encoder nothing is known but that it may be shown a turned picture: its latents are not turned.
+        let latents = if self.augmentation == Augmentation::None { pairs.latents(pair)? } else { None };
+        let (winner, loser, shown) = match latents {
+            Some([winner, loser]) => {
+                (winner.to_device(&self.device)?, loser.to_device(&self.device)?, self.shown_whole(pairs, pair)?)
+            }
+            None => self.encoded(pairs, pair, way)?,
+        };
+        Ok(Item { winner, loser, shown, weight: pairs.weight(pair), key, z, u })
+    }
+
+    /// All that the network was shown as the pictures of a pair were drawn.
+    fn shown_whole(&mut self, pairs: &mut dyn Pairs, pair: usize) -> Result<Shown> {
+        let (backbone, device) = (self.backbone, &self.device);
+        let key = pairs.image(pair).map(|image| (image, None));
+        let make = || {
+            let Under { lr, prompt, kept } = pairs.under(pair)?;
+            let condition = match kept {
+                Some(kept) => Condition::of_kept(&lr, backbone.card().latent, kept.on(device)?)?,
+                None => backbone.condition(&lr, &prompt)?,
+            };
+            condition.whole(1, device)
+        };
+        kept(&mut self.shown, key, make)
+    }
+
+    /// Winner and loser by their pixels, turned in a way, and what the network is shown beside them.
+    fn encoded(&mut self, pairs: &mut dyn Pairs, pair: usize, way: usize) -> Result<(Tensor, Tensor, Shown)> {
+        let (backbone, device, latent) = (self.backbone, &self.device, self.backbone.card().latent);
+        let image = pairs.image(pair);
+        let PairImages { lr, winner, loser, prompt } = pairs.load(pair)?;
         let [winner, loser] =
             [winner, loser].map(|image| -> Result<Image> { Ok(turn::turned(&crop::trim(&image, latent.align)?, way)) });
         let (winner, loser) = (winner?, loser?);
-        // Pixels are turned as they are shown; of an encoder nothing is known but that it may be shown a turned image.
-        let (lr, after) = if latent.factor == 1 {
-            (lr, way)
-        } else {
-            (turn::turned(&crop::trim(&lr, latent.align / SCALE)?, way), 0)
-        };
+        // Pixels are turned as they are shown; an encoder is shown a turned image.
+        let (before, after) = if latent.factor == 1 { (0, way) } else { (way, 0) };
         let [height, width] = [winner.height(), winner.width()].map(|side| side / latent.factor);
         let [height, width] = if after & 4 != 0 { [width, height] } else { [height, width] };
-        let condition = backbone.condition(&lr, &prompt)?;
-        let shown = condition.window(&(0..height), &(0..width), 1, device)?.turned(after)?;
+        let make = || {
+            let lr =
+                if latent.factor == 1 { lr } else { turn::turned(&crop::trim(&lr, latent.align / SCALE)?, before) };
+            backbone.condition(&lr, &prompt)?.window(&(0..height), &(0..width), 1, device)
+        };
+        let shown = kept(&mut self.shown, image.map(|image| (image, Some(before))), make)?.turned(after)?;
         let encode = |image: &Image| {
             let image = Tensor::from_slice(image.data(), (1, 3, image.height(), image.width()), device)?;
             backbone.encode(&image, &shown)
         };
-        Ok(Self { winner: encode(&winner)?, loser: encode(&loser)?, shown, weight, key, z, u })
+        Ok((encode(&winner)?, encode(&loser)?, shown))
     }
+}
 
+/// What is shown under a key; made where it is not kept, or has none.
+fn kept(
+    all: &mut Lru<(u64, Option<usize>), Shown>,
+    key: Option<(u64, Option<usize>)>,
+    make: impl FnOnce() -> Result<Shown>,
+) -> Result<Shown> {
+    let Some(key) = key else { return make() };
+    all.get_or(&key, || {
+        let shown = make()?;
+        let bytes = shown.byte_count();
+        Ok((shown, bytes))
+    })
+}
+
+impl Item {
     /// Shape of its latents: items of one shape go through the network together.
     pub fn shape(&self) -> &[usize] {
         self.winner.dims()

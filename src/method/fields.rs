@@ -8,7 +8,9 @@ use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use super::recipe::Recipe;
 use super::value::{Accepted, Setting, Value};
 use crate::backbones::solver::Solver;
+use crate::backbones::stored::Keep;
 use crate::imaging::color_fix::ColorFix;
+use crate::imaging::quantize::Rounding;
 use crate::{Error, Result};
 
 /// What a changed setting makes of a run that was begun; [`super::resume`] compares by it.
@@ -243,6 +245,12 @@ static FIELDS: &[Field] = &[
         "What guidance leads away from, for backbones with a text encoder."),
     field!(sampling.color_fix, Run, ["sampling.colour_fix"], "Colour fix", "", Accepted::Choice(ColorFix::WORDS), NONE,
         "Aligns the output's colour to the LR image."),
+    field!(sampling.rounding, Run, [], "8 bits by", "", Accepted::Choice(Rounding::WORDS), NONE,
+        "How values become the 8 bits of a file: to the nearest, or truncated as the official scripts do after their colour fix, \
+         half a level darker on average."),
+    field!(sampling.latents, Run, ["latents"], "Latents kept", "", Accepted::Choice(Keep::WORDS), NONE,
+        "Each candidate's latent and what its image is drawn under are kept beside the picture, so that training needs neither \
+         encoder nor decoder: as bf16, f32 (twice the size) or not at all, and then pictures are encoded at every step."),
     field!(sampling.tile_px, Run, ["tile"], "Tile", "px of output", count(0, 16_384), NONE,
         "Side of the tiles an image is sampled in. 0 takes 512, less where the memory budget cannot hold that."),
     field!(sampling.tile_overlap_px, Run, [], "Tile overlap", "px of output", count(0, 4096), NONE,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::recipe::Recipe;
+use crate::backbones::registry;
 use crate::{Error, Result};
 
 /// The preset a workspace starts with.
@@ -31,6 +32,25 @@ pub fn preset(name: &str) -> Result<Recipe> {
             preset_names().collect::<Vec<_>>().join(", ")
         ))),
     }
+}
+
+/// The defaults with the sampling that a backbone's paper has; where there is none, with the solver that its card names last.
+/// Errors: it is not in this program.
+pub fn of_backbone(name: &str) -> Result<Recipe> {
+    let mut recipe = preset(DEFAULT)?;
+    if name == recipe.sampling.backbone {
+        return Ok(recipe);
+    }
+    if let Ok(paper) = preset(&format!("{name}-paper")) {
+        recipe.sampling = paper.sampling;
+        return Ok(recipe);
+    }
+    let card = registry::card_of(name)?;
+    recipe.sampling.backbone = name.into();
+    if let Some(solver) = card.solvers.last() {
+        recipe.sampling.solver = *solver;
+    }
+    Ok(recipe)
 }
 
 /// What `--preset` names: a preset of the product, or else a RON file.

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 pub use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use crate::backbones::solver::Solver;
+use crate::backbones::stored::Keep;
 use crate::imaging::color_fix::ColorFix;
+use crate::imaging::quantize::Rounding;
 use crate::iqa::{External, Info, Kind};
 use crate::{Error, Result};
 
@@ -53,6 +55,8 @@ pub struct Sampling {
     /// Recipes written before had it as `colour_fix`.
     #[serde(alias = "colour_fix")]
     pub color_fix: ColorFix,
+    pub rounding: Rounding,
+    pub latents: Keep,
     pub tile_px: usize,
     pub tile_overlap_px: usize,
     pub memory_budget_mib: usize,
@@ -147,6 +151,8 @@ impl Default for Sampling {
             guidance: 1.0,
             negative_prompt: String::new(),
             color_fix: ColorFix::Off,
+            rounding: Rounding::Nearest,
+            latents: Keep::Bf16,
             tile_px: 0,
             tile_overlap_px: 32,
             memory_budget_mib: 0,

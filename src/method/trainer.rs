@@ -5,8 +5,8 @@
 
 use candle_core::Tensor;
 
-pub use super::batch::PairImages;
-use super::batch::{Batch, Item};
+use super::batch::{Batch, Item, Items};
+pub use super::batch::{PairImages, Under};
 use super::loss::{LossSums, PairErrors, StepLoss};
 use super::order::Order;
 use super::policy::Policy;
@@ -33,6 +33,23 @@ pub trait Pairs {
 
     /// The pixels of a pair.
     fn load(&mut self, pair: usize) -> Result<PairImages>;
+
+    /// By what the LR image of a pair and its prompt are known: what follows from them is made once. `None` where nothing is
+    /// known of that.
+    fn image(&self, _pair: usize) -> Option<u64> {
+        None
+    }
+
+    /// The latents that winner and loser were decoded from, `[1, C, h, w]` each with the padding; `None` where they have to be
+    /// encoded.
+    fn latents(&mut self, _pair: usize) -> Result<Option<[Tensor; 2]>> {
+        Ok(None)
+    }
+
+    /// What both were drawn under.
+    fn under(&mut self, pair: usize) -> Result<Under> {
+        self.load(pair).map(|PairImages { lr, prompt, .. }| Under { lr, prompt, kept: None })
+    }
 }
 
 /// What is logged of a step.
@@ -54,9 +71,12 @@ pub struct Trainer<'m> {
     /// The scale that the network is told, where its guidance is embedded.
     told: Option<f32>,
     settings: Training,
+    items: Items<'m>,
     policy: Policy,
     order: Order,
     step: u64,
+    /// Pairs that go through the network together.
+    at_once: usize,
 }
 
 impl<'m> Trainer<'m> {
@@ -73,12 +93,27 @@ impl<'m> Trainer<'m> {
         }
         let policy = Policy::new(start, &settings)?;
         let order = Order::new(settings.seed, pairs);
-        Ok(Self { backbone, reference, told: None, settings, policy, order, step: 0 })
+        let items = Items::new(backbone, &settings, reference.device());
+        let at_once = settings.batch_pairs;
+        Ok(Self { backbone, reference, told: None, settings, items, policy, order, step: 0, at_once })
     }
 
     /// With a scale that the network is told. Guidance outside of it has no part in training.
     pub fn told(self, told: Option<f32>) -> Self {
         Self { told, ..self }
+    }
+
+    /// With no more pairs through the network together, whatever the batch: what a step comes to differs by no more than
+    /// rounding.
+    pub fn at_once(self, most: usize) -> Self {
+        Self { at_once: self.at_once.min(most).max(1), ..self }
+    }
+
+    /// From now on half as many pairs go through the network together; says how many, `None` where it is one already.
+    pub fn halve(&mut self) -> Option<usize> {
+        let half = (self.at_once > 1).then_some(self.at_once / 2)?;
+        self.at_once = half;
+        Some(half)
     }
 
     /// Steps made.
@@ -123,7 +158,7 @@ impl<'m> Trainer<'m> {
             for position in first..first + self.settings.batch_pairs as u64 {
                 let item = self.item(pairs, position)?;
                 // Pairs of another size cannot go through the network together.
-                if waiting.first().is_some_and(|other| other.shape() != item.shape()) {
+                if waiting.len() == self.at_once || waiting.first().is_some_and(|other| other.shape() != item.shape()) {
                     self.accumulate(&std::mem::take(&mut waiting), &mut sums, &mut gradients)?;
                 }
                 waiting.push(item);
@@ -139,9 +174,7 @@ impl<'m> Trainer<'m> {
     }
 
     fn item(&mut self, pairs: &mut dyn Pairs, position: u64) -> Result<Item> {
-        let pair = self.order.at(position);
-        let (images, weight) = (pairs.load(pair)?, pairs.weight(pair));
-        Item::new(self.backbone, &self.settings, images, weight, position, self.reference.device())
+        self.items.of(pairs, self.order.at(position), position)
     }
 
     /// Adds the gradient of a batch of pairs of one shape.

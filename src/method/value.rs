@@ -5,7 +5,9 @@ use std::fmt;
 
 use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
 use crate::backbones::solver::Solver;
+use crate::backbones::stored::Keep;
 use crate::imaging::color_fix::ColorFix;
+use crate::imaging::quantize::Rounding;
 use crate::iqa::External;
 use crate::iqa::external;
 
@@ -206,4 +208,4 @@ macro_rules! choices {
         }
     )+};
 }
-choices!(Solver, ColorFix, Scope, Mode, Activations, Augmentation, RoundReference);
+choices!(Solver, ColorFix, Rounding, Keep, Scope, Mode, Activations, Augmentation, RoundReference);

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::params::Specs;
 use super::state_old::{self, Old};
-use super::tensors::{self, About, MAX_HEADER_BYTES, Named, Tensors};
+use super::tensors::{self, About, MAX_HEADER_BYTES, Named, Tensors, Width};
 use crate::{Error, Result};
 
 /// What a state says it is.
@@ -63,7 +63,7 @@ impl State<'_> {
     pub fn write(self, out: &mut dyn Write) -> io::Result<()> {
         let mut summed = Summed { out, sum: Checksum::default() };
         let trailer = Some((CHECKSUM, CHECKSUM_BYTES));
-        tensors::write_with_trailer(&mut summed, &self.about, self.tensors, false, trailer)?;
+        tensors::write_with_trailer(&mut summed, &self.about, self.tensors, Width::F32, trailer)?;
         let sum = summed.sum.0;
         summed.out.write_all(&sum.to_le_bytes())
     }

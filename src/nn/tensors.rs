@@ -60,7 +60,7 @@ impl<'b> Tensors<'b> {
         }
     }
 
-    /// The values of a tensor of f32 or f16. Errors: it is missing, of another shape or type, or not finite.
+    /// The values of a tensor of f32, f16 or bf16. Errors: it is missing, of another shape or type, or not finite.
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let values = self.any_values(name, shape)?;
         match values.iter().find(|v| !v.is_finite()) {
@@ -77,14 +77,14 @@ impl<'b> Tensors<'b> {
             return Err(self.fault(format!("the weight \"{name}\" has shape {:?}, not {shape:?}", placed.shape)));
         }
         match placed.dtype {
-            Dtype::F32 | Dtype::F16 => {
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
                 let mut values = Vec::with_capacity(shape.iter().product());
                 // The header is true of these bytes.
                 let data = self.bytes.get(placed.begin as usize..placed.end as usize).unwrap_or_default();
                 decode(placed.dtype, false, data, &mut values);
                 Ok(values)
             }
-            other => Err(self.fault(format!("the weight \"{name}\" has type {other:?}; F32 or F16 is needed"))),
+            other => Err(self.fault(format!("the weight \"{name}\" has type {other:?}; F32, F16 or BF16 is needed"))),
         }
     }
 
@@ -132,24 +132,44 @@ impl<'t> Named<'t> {
         Self { name: name.into(), shape: tensor.dims().to_vec(), values: Values::Tensor(tensor) }
     }
 
-    fn write(&self, out: &mut dyn Write, half: bool) -> io::Result<()> {
+    fn write(&self, out: &mut dyn Write, width: Width) -> io::Result<()> {
         match self.values {
-            Values::Slice(values) => write_values(out, values, half),
+            Values::Slice(values) => write_values(out, values, width),
             Values::Tensor(tensor) => {
                 let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(io::Error::other)?;
-                write_values(out, &values, half)
+                write_values(out, &values, width)
             }
         }
     }
 }
 
-fn write_values(out: &mut dyn Write, values: &[f32], half: bool) -> io::Result<()> {
+/// As what values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Width {
+    /// The name of the type in a header, and the bytes of a value.
+    fn in_header(self) -> (&'static str, usize) {
+        match self {
+            Width::F32 => ("F32", 4),
+            Width::F16 => ("F16", 2),
+            Width::Bf16 => ("BF16", 2),
+        }
+    }
+}
+
+fn write_values(out: &mut dyn Write, values: &[f32], width: Width) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(4 << 12);
     for values in values.chunks(1 << 12) {
         bytes.clear();
-        match half {
-            true => values.iter().for_each(|&v| bytes.extend(half::f16::from_f32(v).to_le_bytes())),
-            false => values.iter().for_each(|v| bytes.extend(v.to_le_bytes())),
+        match width {
+            Width::F32 => values.iter().for_each(|v| bytes.extend(v.to_le_bytes())),
+            Width::F16 => values.iter().for_each(|&v| bytes.extend(half::f16::from_f32(v).to_le_bytes())),
+            Width::Bf16 => values.iter().for_each(|&v| bytes.extend(half::bf16::from_f32(v).to_le_bytes())),
         }
         out.write_all(&bytes)?;
     }
@@ -158,7 +178,12 @@ fn write_values(out: &mut dyn Write, values: &[f32], half: bool) -> io::Result<(
 
 /// Writes tensors as f32 or (`half`) f16, in the order of their names: the same tensors are the same bytes.
 pub fn write(out: &mut dyn Write, about: &About, tensors: Vec<Named>, half: bool) -> io::Result<()> {
-    write_with_trailer(out, about, tensors, half, None).map(drop)
+    write_as(out, about, tensors, if half { Width::F16 } else { Width::F32 })
+}
+
+/// Like [`write`], as values of any width.
+pub fn write_as(out: &mut dyn Write, about: &About, tensors: Vec<Named>, width: Width) -> io::Result<()> {
+    write_with_trailer(out, about, tensors, width, None)
 }
 
 /// Like [`write`], followed by a tensor of so many bytes, whose content the caller writes.
@@ -166,11 +191,11 @@ pub(super) fn write_with_trailer(
     out: &mut dyn Write,
     about: &About,
     mut tensors: Vec<Named>,
-    half: bool,
+    width: Width,
     trailer: Option<(&str, usize)>,
 ) -> io::Result<()> {
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    let (dtype, width) = if half { ("F16", 2) } else { ("F32", 4) };
+    let (dtype, bytes) = width.in_header();
     let remark = json!({ ABOUT: Value::Object(about.clone()).to_string() });
     // By hand and not of a JSON object, which would be sorted by name: the remark comes first.
     let mut header = format!("{{\"__metadata__\":{remark}");
@@ -183,7 +208,7 @@ pub(super) fn write_with_trailer(
         header.push_str(&entry);
     };
     for tensor in &tensors {
-        put(&tensor.name, dtype, &tensor.shape, width * tensor.shape.iter().product::<usize>());
+        put(&tensor.name, dtype, &tensor.shape, bytes * tensor.shape.iter().product::<usize>());
     }
     if let Some((name, bytes)) = trailer {
         put(name, "U8", &[bytes], bytes);
@@ -193,7 +218,7 @@ pub(super) fn write_with_trailer(
     header.extend(std::iter::repeat_n(' ', padding));
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(header.as_bytes())?;
-    tensors.iter().try_for_each(|tensor| tensor.write(out, half))
+    tensors.iter().try_for_each(|tensor| tensor.write(out, width))
 }
 
 #[cfg(test)]
@@ -209,16 +234,15 @@ mod tests {
         let tensors = [("b", vec![2, 3]), ("a\"\n", vec![1]), ("a", vec![]), ("none", vec![0, 4])]
             .map(|(name, shape): (_, Vec<usize>)| (name, Tensor::rand(-2f32, 2.0, shape, &Device::Cpu).unwrap()));
         let about = json!({"step": "3", "base": "é", "lora": [{"rank": 2, "alpha": 1.5}]});
-        for half in [false, true] {
+        for (width, dtype) in [(Width::F32, Dtype::F32), (Width::F16, Dtype::F16), (Width::Bf16, Dtype::BF16)] {
             let data: Vec<(_, Vec<u8>)> = tensors
                 .iter()
                 .map(|(name, tensor)| {
                     let mut bytes = Vec::new();
-                    write_values(&mut bytes, &tensor.flatten_all().unwrap().to_vec1().unwrap(), half).unwrap();
+                    write_values(&mut bytes, &tensor.flatten_all().unwrap().to_vec1().unwrap(), width).unwrap();
                     (*name, bytes)
                 })
                 .collect();
-            let dtype = if half { Dtype::F16 } else { Dtype::F32 };
             let views = tensors.iter().zip(&data).map(|((name, tensor), (_, bytes))| {
                 (*name, TensorView::new(dtype, tensor.dims().to_vec(), bytes).unwrap())
             });
@@ -226,7 +250,7 @@ mod tests {
             let expected = safetensors::serialize(views, Some(remark)).unwrap();
             let mut written = Vec::new();
             let named = tensors.iter().map(|(name, tensor)| Named::of(*name, tensor)).collect();
-            write(&mut written, about.as_object().unwrap(), named, half).unwrap();
+            write_as(&mut written, about.as_object().unwrap(), named, width).unwrap();
             assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&expected));
             assert!(written == expected);
             let read = Tensors::of(&written, "a file".as_ref()).unwrap();

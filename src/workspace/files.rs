@@ -5,6 +5,7 @@
 //! ledger.sqlite                                        everything that is not a file of its own
 //! images/<image>/lr.png, hr.png, prompt.txt
 //! candidates/<image>/<checkpoint>/<sampler>/<seed>.png
+//!     <seed>.latent.safetensors, condition.safetensors   what they were decoded from and drawn under, where that is kept
 //! runs/<run>/checkpoints/step-000100.safetensors, step-000100-ema.safetensors
 //! runs/<run>/states/step-000100.safetensors            optimizer moments, sampler position: what resuming needs
 //! exports/                                             what the user asked to have written out
@@ -29,6 +30,10 @@ pub const LEDGER_FILE: &str = "ledger.sqlite";
 pub const IMAGES_DIR: &str = "images";
 /// Directory of the sampled candidates.
 pub const CANDIDATES_DIR: &str = "candidates";
+/// How the files of latents end.
+const LATENT_END: &str = ".latent.safetensors";
+/// What candidates of one image, sampler and prompt were drawn under.
+const CONDITION_FILE: &str = "condition.safetensors";
 /// Directory of the training runs.
 pub const RUNS_DIR: &str = "runs";
 /// Directory of the training states of a run, in the run's.
@@ -216,6 +221,22 @@ pub(super) fn prompt_path(image_dir: &str) -> Result<RelPath> {
 pub(super) fn candidate_path(image_dir: &str, checkpoint: &str, sampler: &SamplerKey, seed: u64) -> Result<RelPath> {
     let sampler = sampler.dir();
     RelPath::new(format!("{CANDIDATES_DIR}/{image_dir}/{checkpoint}/{sampler}/{seed}.png"))
+}
+
+/// `candidates/<image>/<checkpoint>/<sampler>/<seed>.latent.safetensors`, beside the candidate's file.
+pub fn latent_path(candidate: &RelPath) -> Result<RelPath> {
+    let path = candidate.as_str();
+    RelPath::new(format!("{}{LATENT_END}", path.strip_suffix(".png").unwrap_or(path)))
+}
+
+/// What the candidates of a file's directory were drawn under.
+pub fn condition_path(candidate: &RelPath) -> Result<RelPath> {
+    RelPath::new(format!("{}/{CONDITION_FILE}", candidate.dir()))
+}
+
+/// Whether a file among the candidates is kept for training on them.
+pub fn is_kept_for_training(name: &str) -> bool {
+    name.ends_with(LATENT_END) || name.ends_with(CONDITION_FILE)
 }
 
 /// `runs/<run>/checkpoints/step-000100.safetensors`; `suffix` is empty or such as `-ema`.

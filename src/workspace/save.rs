@@ -104,8 +104,23 @@ impl Workspace {
     /// Saves candidates with their encoded PNG files, for instance those of one batch of seeds: either all of them are
     /// recorded or none. A candidate that was there before is replaced, and its scores are forgotten.
     pub fn save_candidates<B: AsRef<[u8]>>(&self, new: &[(NewCandidate, B)]) -> Result<Vec<CandidateId>> {
+        self.save_candidates_with(new, &[], None)
+    }
+
+    /// [`save_candidates`](Self::save_candidates) with the files of their latents, in their order, and of what all of them were
+    /// drawn under; these are in place first.
+    pub fn save_candidates_with<B: AsRef<[u8]>>(
+        &self,
+        new: &[(NewCandidate, B)],
+        latents: &[Vec<u8>],
+        condition: Option<&[u8]>,
+    ) -> Result<Vec<CandidateId>> {
         self.require_writable()?;
         let paths = new.iter().map(|(candidate, _)| self.candidate_path(candidate)).collect::<Result<Vec<_>>>()?;
+        let kept = paths.iter().zip(latents).map(|(path, file)| Ok((files::latent_path(path)?, file.as_slice())));
+        let condition = paths.first().zip(condition).map(|(path, file)| Ok((files::condition_path(path)?, file)));
+        let kept = kept.chain(condition).collect::<Result<Vec<_>>>()?;
+        self.write_files(&kept.iter().map(|(path, file)| (path, *file)).collect::<Vec<_>>())?;
         let content: Vec<_> = paths.iter().zip(new).map(|(path, (_, png))| (path, png)).collect();
         self.write_files(&content)?;
         let candidates = new.iter().map(|(candidate, _)| candidate);

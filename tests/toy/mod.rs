@@ -3,6 +3,7 @@
 
 use std::f32::consts::PI;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use candle_core::{D, Tensor};
 use dp2o_studio::Result;
@@ -28,6 +29,8 @@ const WIDTH: usize = 16;
 const CONTROL: usize = 8;
 const TEXT: usize = 6;
 const WAVES: usize = 8;
+/// Words of a prompt that it reads.
+const WORDS: usize = 8;
 
 /// What it takes, roughly.
 const MEMORY: Memory =
@@ -76,9 +79,40 @@ pub static FLOW: Card = Card {
     memory: MEMORY,
 };
 
-/// Makes the three part of the program.
+/// [`NOISE`] that counts what it is asked for.
+pub static COUNTED: Card = diffusion("toy-counted", Predicts::Noise);
+
+/// How often the network was asked for what need not be asked for twice.
+#[derive(Default)]
+pub struct Counts {
+    pub encoded: AtomicUsize,
+    pub conditions: AtomicUsize,
+    pub trunks: AtomicUsize,
+    pub predictions: AtomicUsize,
+}
+
+/// More items at once than this are more than the memory of [`COUNTED`] holds.
+pub static MOST_ITEMS: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Of [`COUNTED`].
+pub static COUNTS: Counts = Counts {
+    encoded: AtomicUsize::new(0),
+    conditions: AtomicUsize::new(0),
+    trunks: AtomicUsize::new(0),
+    predictions: AtomicUsize::new(0),
+};
+
+impl Counts {
+    /// Of images encoded, conditions, trunks and predictions, since the last time.
+    pub fn take(&self) -> [usize; 4] {
+        [&self.encoded, &self.conditions, &self.trunks, &self.predictions].map(|count| count.swap(0, Relaxed))
+    }
+}
+
+/// Makes the four part of the program.
 pub fn register() {
-    static ENTRIES: [Entry; 3] = [
+    static ENTRIES: [Entry; 4] = [
+        Entry { card: &COUNTED, open: |on, _| Ok(Arc::new(Toy::on(&COUNTED, on)?)) },
         Entry { card: &NOISE, open: |on, _| Ok(Arc::new(Toy::on(&NOISE, on)?)) },
         Entry { card: &VELOCITY, open: |on, _| Ok(Arc::new(Toy::on(&VELOCITY, on)?)) },
         Entry { card: &FLOW, open: |on, _| Ok(Arc::new(Toy::on(&FLOW, on)?)) },
@@ -143,6 +177,12 @@ impl Toy {
         self.frozen.specs().value_count() + CHANNELS * PATCH
     }
 
+    fn count(&self, count: &AtomicUsize, by: usize) {
+        if std::ptr::eq(self.card, &COUNTED) {
+            count.fetch_add(by, Relaxed);
+        }
+    }
+
     /// A prompt as numbers: the mean of its words', each a function of its letters.
     fn embedded(&self, prompt: &str) -> Result<Tensor> {
         let mut sum = [0.0f32; TEXT];
@@ -156,6 +196,7 @@ impl Toy {
 
     /// What the frozen part makes of `x_t`, and its scales and shifts.
     fn trunk(&self, query: &Query) -> Result<Vec<Tensor>> {
+        self.count(&COUNTS.trunks, 1);
         let (tape, device, count) = (Tape::inference(&self.compute.kernels), &self.compute.device, query.times.len());
         let h =
             tape.conv2d(&self.frozen, &self.input, &Var::constant(tape.kernels().unshuffle(query.x_t, 1)?), None)?;
@@ -201,11 +242,13 @@ impl Backbone for Toy {
     }
 
     fn condition<'l>(&self, lr: &'l Image, prompt: &Prompt) -> Result<Condition<'l>> {
+        self.count(&COUNTS.conditions, 1);
         let (text, negative) = (self.embedded(&prompt.text)?, self.embedded(&prompt.negative)?);
         Ok(Condition::new(lr, LATENT).with_enlarged().with_text(text, negative))
     }
 
     fn encode(&self, images: &Tensor, shown: &Shown) -> Result<Tensor> {
+        self.count(&COUNTS.encoded, images.dim(0)?);
         let detail = self.compute.kernels.unshuffle(&(images - shown.map(0)?)?.contiguous()?, FACTOR)?;
         Ok(detail.broadcast_matmul(&self.codec.t()?)?.permute((0, 3, 1, 2))?.contiguous()?)
     }
@@ -216,7 +259,18 @@ impl Backbone for Toy {
         Ok((self.compute.kernels.shuffle(&detail.contiguous()?, FACTOR)? + shown.map(0)?)?)
     }
 
+    fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
+        let words = prompt.text.split(' ').count();
+        Ok((words > WORDS).then(|| format!("the prompt has {words} words, of which {WORDS} are read")))
+    }
+
     fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var> {
+        self.count(&COUNTS.predictions, 1);
+        if std::ptr::eq(self.card, &COUNTED) && query.times.len() > MOST_ITEMS.load(Relaxed) {
+            return Err(
+                candle_core::Error::Msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into()).into()
+            );
+        }
         let known = query.shared(|| self.trunk(query))?;
         let (h, said) = (Var::constant(known[0].clone()), Var::constant(known[1].clone()));
         let control = query.shown.map(0)?.affine(2.0, -1.0)?;

@@ -10,7 +10,7 @@ use crate::app::format;
 use crate::engine::added::Added;
 use crate::engine::failures::Failures;
 use crate::engine::protocol::{
-    Answer, Change, Compared, Event, JobId, JobState, Level, Library, Opened, Outcome, QueryId,
+    Answer, Change, Compared, Event, JobId, JobState, Level, Library, Mark, Opened, Outcome, QueryId,
 };
 use crate::method::presets;
 use crate::method::recipe::Recipe;
@@ -91,6 +91,14 @@ impl State {
                 self.reports.push(report.clone());
                 Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
             }
+            Outcome::Checked(check) => {
+                let bad = check.findings.iter().filter(|finding| finding.mark == Mark::Bad).count();
+                self.model_check = Some(check.clone());
+                Some(match bad {
+                    0 => "the model is as it should be".into(),
+                    bad => format!("{} not as it should be", format::counted(bad, "finding")),
+                })
+            }
             Outcome::Repaired(lines) => Some(lines.join("; ")),
             Outcome::Written { files, .. } => {
                 let dir = files.first().and_then(|f| f.parent()).map(|d| d.display().to_string());
@@ -154,6 +162,7 @@ impl State {
         self.opening = None;
         self.opened = Some(opened);
         (self.wants.library, self.wants.ranking, self.wants.weights) = (true, true, true);
+        self.wants.memory = true;
     }
 
     /// Forgets what belongs to the workspace that was open.
@@ -233,6 +242,12 @@ impl State {
                 self.curves.entry(run).or_default().read(since, steps, evaluations);
             }
             (Asked::Weights, Ok(Answer::Weights(weights))) => self.weights = Some(weights),
+            (Asked::Memory, answer) => {
+                self.memory = match answer {
+                    Ok(Answer::Memory(need)) => Some(need),
+                    _ => None,
+                }
+            }
             (
                 Asked::Weights | Asked::Library | Asked::Group(_) | Asked::RankingOf(_) | Asked::Curves(_),
                 Err(cause),

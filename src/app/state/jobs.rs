@@ -59,6 +59,7 @@ pub enum Kind {
     ExportWeights,
     ExportComparison,
     Repair,
+    CheckModel,
 }
 
 impl Kind {
@@ -83,6 +84,7 @@ impl Kind {
             Job::ExportWeights { .. } => Kind::ExportWeights,
             Job::ExportComparison { .. } => Kind::ExportComparison,
             Job::Repair { .. } => Kind::Repair,
+            Job::CheckModel(_) => Kind::CheckModel,
             Job::AllowExternal { then } => then.as_deref().map_or(Kind::SetRecipe, Kind::of),
         }
     }
@@ -108,6 +110,7 @@ impl Kind {
             Kind::ExportWeights => "Export weights",
             Kind::ExportComparison => "Export comparison",
             Kind::Repair => "Repair workspace",
+            Kind::CheckModel => "Check model",
         }
     }
 

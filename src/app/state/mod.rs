@@ -16,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::engine::memory_need::MemoryNeed;
 use crate::engine::progress::Progress;
-use crate::engine::protocol::{Compared, Library, Opened, QueryId, RunReport, Source};
+use crate::engine::protocol::{Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
 use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::weights::PartReport;
@@ -43,6 +44,8 @@ pub enum Asked {
     Map(Source, String),
     Curves(RunId),
     Weights,
+    /// What the recipe being edited takes of memory.
+    Memory,
 }
 
 /// What is to be asked as soon as possible.
@@ -57,6 +60,8 @@ pub struct Wants {
     pub curves: BTreeSet<RunId>,
     /// How published weights stand.
     pub weights: bool,
+    /// What the recipe takes of memory.
+    pub memory: bool,
 }
 
 /// What is selected, across all panes.
@@ -142,6 +147,10 @@ pub struct State {
     pub log: Log,
     /// How published weights stand, as it was last heard of.
     pub weights: Option<Arc<Vec<PartReport>>>,
+    /// What the edited recipe takes of memory; `None` where its backbone is not in this program, or before it was heard.
+    pub memory: Option<Box<MemoryNeed>>,
+    /// What was found of a model's files last.
+    pub model_check: Option<Arc<ModelCheck>>,
     /// What was compared, last at the end.
     pub comparisons: Vec<Arc<Compared>>,
     pub reports: Vec<Arc<RunReport>>,
@@ -174,6 +183,7 @@ impl State {
         self.wants.library |= sampler(&recipe) != sampler(&self.recipe.edited);
         self.recipe.fault = fault_of(&recipe);
         self.recipe.edited = recipe;
+        self.wants.memory = true;
         self.note_restart();
         if self.recipe.fault.is_none() {
             (self.wants.ranking, self.wants.ranking_now) = (true, true);

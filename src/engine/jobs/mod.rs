@@ -2,6 +2,7 @@
 
 mod add;
 mod candidates;
+mod check_model;
 mod checkpoints;
 mod compare;
 mod curate;
@@ -9,6 +10,7 @@ mod evaluate;
 mod export;
 mod groups;
 mod images;
+mod latents;
 mod leaks;
 mod open;
 mod pairs;
@@ -67,6 +69,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Train { run, allow_partial } => train::train(context, run.as_deref(), allow_partial),
         Job::Compare { a, b, seeds, on } => compare::compare(context, [&a, &b], seeds, on),
         Job::Run { compare, allow_partial } => run::run(context, compare, allow_partial),
+        Job::CheckModel(request) => check_model::check_model(context, &request),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
         Job::ExportPairs { dir, allow_partial, overwrite } => export::pairs(context, &dir, allow_partial, overwrite),
         Job::ExportWeights { checkpoint, path, overwrite } => export::weights(context, &checkpoint, &path, overwrite),

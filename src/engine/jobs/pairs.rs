@@ -4,17 +4,23 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbones::card::Latent;
 use crate::backbones::condition::Prompt;
+use crate::backbones::stored;
 use crate::engine::ranking::Ranking;
 use crate::imaging::{Image, SCALE, decode};
-use crate::method::trainer::{PairImages, Pairs};
-use crate::workspace::{CandidateSet, ImageId, Workspace};
+use crate::memory::lru::Lru;
+use crate::method::trainer::{PairImages, Pairs, Under};
+use crate::workspace::{CandidateSet, ImageId, Workspace, files};
 use crate::{Error, Result, input};
 
-/// Decoded pictures kept in memory.
+/// Decoded pictures kept in memory, and as many of latents.
 const CACHE_BYTES: usize = 512 << 20;
+/// More than any latent or condition takes.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// A pair as a line of `pairs.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,10 +82,21 @@ pub struct Loader {
     lr: HashMap<i64, PathBuf>,
     prompts: HashMap<i64, String>,
     candidates: HashMap<(i64, u64), PathBuf>,
+    /// Where latents are and what they are of, where they are kept.
+    latents: Option<Latents>,
     /// Height and width of the largest LR image.
     largest: [usize; 2],
-    cache: HashMap<PathBuf, Arc<Image>>,
-    cached_bytes: usize,
+    images: Lru<PathBuf, Arc<Image>>,
+}
+
+/// The files that are kept for training.
+struct Latents {
+    latent: Latent,
+    /// Of each candidate, the size of its picture in latents.
+    files: HashMap<(i64, u64), (PathBuf, [usize; 2])>,
+    /// What each image was drawn under, as far as it was kept.
+    conditions: HashMap<i64, PathBuf>,
+    read: Lru<PathBuf, Tensor>,
 }
 
 impl Loader {
@@ -117,7 +134,25 @@ impl Loader {
                 }
             }
         }
-        Ok(Self { lines, lr, prompts, candidates, largest, cache: HashMap::new(), cached_bytes: 0 })
+        let images = Lru::of(CACHE_BYTES);
+        Ok(Self { lines, lr, prompts, candidates, latents: None, largest, images })
+    }
+
+    /// The same from the latents of the candidates, each of which has its file. Errors: a candidate's place is none.
+    pub fn from_latents(mut self, workspace: &Workspace, set: &CandidateSet, latent: Latent) -> Result<Self> {
+        let (mut all, mut conditions) = (HashMap::new(), HashMap::new());
+        for &image in self.lr.keys() {
+            let row = workspace.ledger().image(ImageId(image))?;
+            let px = [row.lr_height_px as usize, row.lr_width_px as usize].map(|side| side * SCALE);
+            for candidate in workspace.ledger().group(set, row.id)? {
+                let file = workspace.path(&files::latent_path(&candidate.path)?);
+                all.insert((image, candidate.seed), (file, latent.size(px)));
+                conditions.insert(image, workspace.path(&files::condition_path(&candidate.path)?));
+            }
+        }
+        conditions.retain(|_, file| file.is_file());
+        self.latents = Some(Latents { latent, files: all, conditions, read: Lru::of(CACHE_BYTES) });
+        Ok(self)
     }
 
     /// Height and width of the largest pair.
@@ -126,18 +161,11 @@ impl Loader {
     }
 
     fn image(&mut self, path: PathBuf) -> Result<Arc<Image>> {
-        if let Some(image) = self.cache.get(&path) {
-            return Ok(image.clone());
-        }
-        let image = Arc::new(decode::read(&path)?);
-        let bytes = size_of_val(image.data());
-        if self.cached_bytes + bytes > CACHE_BYTES {
-            self.cache.clear();
-            self.cached_bytes = 0;
-        }
-        self.cached_bytes += bytes;
-        self.cache.insert(path, image.clone());
-        Ok(image)
+        self.images.get_or(&path, || {
+            let image = Arc::new(decode::read(&path)?);
+            let bytes = size_of_val(image.data());
+            Ok((image, bytes))
+        })
     }
 
     fn candidate(&mut self, image: i64, seed: u64) -> Result<Image> {
@@ -158,14 +186,49 @@ impl Pairs for Loader {
 
     fn load(&mut self, pair: usize) -> Result<PairImages> {
         let Line { image, winner, loser, .. } = self.lines[pair];
+        let Under { lr, prompt, .. } = self.drawn_under(image)?;
+        Ok(PairImages { prompt, lr, winner: self.candidate(image, winner)?, loser: self.candidate(image, loser)? })
+    }
+
+    fn image(&self, pair: usize) -> Option<u64> {
+        Some(self.lines[pair].image as u64)
+    }
+
+    fn latents(&mut self, pair: usize) -> Result<Option<[Tensor; 2]>> {
+        let Line { image, winner, loser, .. } = self.lines[pair];
+        let Some(latents) = &mut self.latents else { return Ok(None) };
+        Ok(Some([latents.of(image, winner)?, latents.of(image, loser)?]))
+    }
+
+    fn under(&mut self, pair: usize) -> Result<Under> {
+        let image = self.lines[pair].image;
+        let file = self.latents.as_ref().and_then(|latents| latents.conditions.get(&image));
+        let read = |file: &PathBuf| stored::condition_of(&input::read(file, MAX_BYTES)?, file, &Device::Cpu);
+        let kept = file.map(read).transpose()?;
+        Ok(Under { kept, ..self.drawn_under(image)? })
+    }
+}
+
+impl Loader {
+    fn drawn_under(&mut self, image: i64) -> Result<Under> {
         let lr = self.lr.get(&image).cloned();
         let lr = lr.ok_or_else(|| Error::invalid(format!("there is no image {image}")))?;
-        let prompt = self.prompts.get(&image).cloned().unwrap_or_default();
-        Ok(PairImages {
-            prompt: Prompt { text: prompt, negative: String::new() },
-            lr: (*self.image(lr)?).clone(),
-            winner: self.candidate(image, winner)?,
-            loser: self.candidate(image, loser)?,
+        let text = self.prompts.get(&image).cloned().unwrap_or_default();
+        let prompt = Prompt { text, negative: String::new() };
+        Ok(Under { lr: (*self.image(lr)?).clone(), prompt, kept: None })
+    }
+}
+
+impl Latents {
+    fn of(&mut self, image: i64, seed: u64) -> Result<Tensor> {
+        let file = self.files.get(&(image, seed));
+        let (file, [height, width]) =
+            file.ok_or_else(|| Error::invalid(format!("seed {seed} of image {image} is not sampled")))?;
+        let shape = [1, self.latent.channels, *height, *width];
+        self.read.get_or(file, || {
+            let (latent, _) = stored::latent_of(&input::read(file, MAX_BYTES)?, file, shape, &Device::Cpu)?;
+            let bytes = 4 * latent.elem_count();
+            Ok((latent, bytes))
         })
     }
 }

@@ -10,7 +10,7 @@ use super::evaluate;
 use super::pairs::Loader;
 use super::states::States;
 use crate::engine::context::Context;
-use crate::engine::memory_plan;
+use crate::engine::memory_plan::{self, Doubt};
 use crate::engine::model::{Model, Reference};
 use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
@@ -52,14 +52,15 @@ impl Round<'_> {
         let ledger = self.context.workspace()?.ledger();
         let mut settings = self.context.recipe.training.clone();
         settings.seed = settings.seed.wrapping_add(u64::from(self.round) << 32);
-        let backbone = self.reference.backbone.as_ref();
+        let (backbone, device) = (self.reference.backbone.as_ref(), self.reference.params.device());
         let mut trainer =
             Trainer::new(backbone, &self.reference.params, &self.start.params, settings.clone(), pairs.len())?
                 .told(Sampling::of(&self.context.recipe)?.told());
-        if self.reference.params.device().is_cpu()
-            && let Some(doubt) = memory_plan::doubt_of_step(&settings, backbone, pairs.largest_px())
+        if let Some(Doubt { at_once, text }) =
+            memory_plan::doubt_of_step(&settings, backbone, device, pairs.largest_px())
         {
-            self.context.log(Level::Warning, doubt);
+            self.context.log(Level::Warning, text);
+            trainer = trainer.at_once(at_once);
         }
         let states = States::new(self.context, self.run, &settings);
         states.restore(&mut trainer)?;
@@ -99,7 +100,7 @@ impl Round<'_> {
         settings: &Training,
         states: &States,
     ) -> Result<RunState> {
-        let (context, total) = (self.context, settings.steps);
+        let (context, total, mut has_fallen) = (self.context, settings.steps, false);
         let mut meter = Meter::new("training", "steps", total);
         context.advance(&mut meter, trainer.step_number() as usize);
         loop {
@@ -113,7 +114,17 @@ impl Round<'_> {
             meter.skip_time();
             let began = Instant::now();
             let mut checkpoint = |trainer: &Trainer| context.checkpoint_after(|| states.try_to_write(trainer));
-            let log = trainer.step(pairs, &mut checkpoint)?;
+            let log = match trainer.step(pairs, &mut checkpoint) {
+                // Once: what does not fit then will not fit later either.
+                Err(error) if error.is_out_of_memory() && !has_fallen => {
+                    let Some(at_once) = trainer.halve() else { return Err(error) };
+                    has_fallen = true;
+                    let text = format!("{error}; from here on {at_once} pairs go through the network at once");
+                    context.log(Level::Warning, text);
+                    continue;
+                }
+                made => made?,
+            };
             let row = step_row(&log, began.elapsed().as_secs_f64());
             context.workspace()?.ledger().record_steps(self.run.id, std::slice::from_ref(&row))?;
             context.emit(Event::Step { run: self.run.id, row });

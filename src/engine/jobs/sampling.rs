@@ -5,6 +5,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::backbones::field::StateMemory;
+use crate::backbones::stored;
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
@@ -61,11 +62,11 @@ pub fn fill(
     let sampling = Sampling::of(recipe)?;
     let mut meter = Meter::new(stage, "candidates", total);
     context.report(Some(meter.now()));
-    let (mut made, mut failed) = (0, Failures::of(images.len()));
+    let (mut made, mut failed, mut batches) = (0, Failures::of(images.len()), Batches::default());
     for MissingSeeds { image, seeds } in missing {
         let Some(row) = images.iter().find(|row| row.id == image) else { continue };
         let mut fresh = done.is_some().then(Vec::new);
-        match group(context, set, model, &sampling, row, &seeds, &mut meter, fresh.as_mut()) {
+        match group(context, set, model, &sampling, row, &seeds, (&mut meter, &mut batches), fresh.as_mut()) {
             Ok(count) => {
                 made += count;
                 if let Some(done) = &mut done {
@@ -96,7 +97,7 @@ fn group(
     sampling: &Sampling,
     row: &ImageRow,
     seeds: &[u64],
-    meter: &mut Meter,
+    (meter, batches): (&mut Meter, &mut Batches),
     mut fresh: Option<&mut Vec<Fresh>>,
 ) -> Result<usize> {
     let mut room = KEPT_BYTES;
@@ -105,17 +106,25 @@ fn group(
     decode::check_x4(lr.width(), lr.height())?;
     let plan = sampling.plan(model, (lr.width(), lr.height()), || context.models.fastest_pixels(model))?;
     let memory = StateMemory { bytes: plan.state_bytes, scratch: workspace.root() };
-    let condition = model.backbone.condition(&lr, &sampling.prompt(&row.prompt))?;
-    for batch in seeds.chunks(plan.at_once) {
+    let prompt = sampling.prompt(&row.prompt);
+    context.say_unread(model.backbone.as_ref(), &row.name, &prompt)?;
+    let condition = model.backbone.condition(&lr, &prompt)?;
+    let kept = sampling.kept_width().map(|width| (width, condition.kept())).filter(|(_, kept)| !kept.is_lr_alone());
+    let mut kept = kept.map(|(width, kept)| stored::condition_file(&kept, width)).transpose()?;
+    let mut rest = seeds;
+    while !rest.is_empty() {
+        let batch = batches.first_of(rest, plan.at_once);
         let began = Instant::now();
-        let pictures = sampling.draw(model, &condition, batch, memory, &mut |_, _| context.checkpoint())?;
+        let drawn = sampling.draw_and_keep(model, &condition, batch, memory, &mut |_, _| context.checkpoint());
+        let Some((pictures, latents)) = batches.unless_out_of_memory(context, drawn)? else { continue };
         let encoded = pictures.par_iter().map(|picture| encode::png_and_pixels(picture.as_ref()));
         let (encoded, pixels): (Vec<_>, Vec<_>) = encoded.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let seconds = began.elapsed().as_secs_f64() / batch.len() as f64;
         // An edit may say something else of the image meanwhile.
         let candidate = |&seed: &u64| NewCandidate { set: set.of_prompt(row), image: row.id, seed, seconds };
         let new: Vec<_> = batch.iter().map(candidate).zip(encoded).collect();
-        let ids = workspace.save_candidates(&new)?;
+        // Once is enough: all seeds are drawn under the same.
+        let ids = workspace.save_candidates_with(&new, &latents, kept.take().as_deref())?;
         if let Some(fresh) = fresh.as_deref_mut() {
             let fits = |(_, pixels): &Fresh| {
                 let rest = room.checked_sub(pixels.bytes.len());
@@ -126,6 +135,38 @@ fn group(
         }
         context.advance(meter, batch.len());
         context.changed(Change::Candidates(row.id));
+        rest = &rest[batch.len()..];
     }
     Ok(seeds.len())
+}
+
+/// How many seeds go through the network at once: half as many, once, where a device turns out to have no memory for them.
+#[derive(Default)]
+pub struct Batches {
+    /// No more than this, once it was found out.
+    most: Option<usize>,
+    /// How many were tried last.
+    tried: usize,
+}
+
+impl Batches {
+    /// Those of some seeds to draw first, where so many are planned at once.
+    pub fn first_of<'s, S>(&mut self, seeds: &'s [S], planned: usize) -> &'s [S] {
+        self.tried = planned.min(self.most.unwrap_or(planned)).clamp(1, seeds.len().max(1));
+        &seeds[..self.tried.min(seeds.len())]
+    }
+
+    /// What was made; `None` where the same is to be tried again with fewer, which is said.
+    pub fn unless_out_of_memory<T>(&mut self, context: &Context, made: Result<T>) -> Result<Option<T>> {
+        match made {
+            Err(error) if error.is_out_of_memory() && self.tried > 1 && self.most.is_none() => {
+                let most = self.tried / 2;
+                self.most = Some(most);
+                let text = format!("{error}; from here on no more than {most} seeds go through the network at once");
+                context.log(Level::Warning, text);
+                Ok(None)
+            }
+            made => made.map(Some),
+        }
+    }
 }

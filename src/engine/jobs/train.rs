@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::round::{Ended, Round};
-use super::{candidates, checkpoints, curate, pairs, same_run};
+use super::{candidates, checkpoints, curate, latents, pairs, same_run};
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::model::Model;
@@ -181,7 +181,8 @@ fn one(
     let ended = loop {
         let released = &released;
         let round = Round { context, run, round, released, reference, start: start.0, start_id: start.1 };
-        match pairs::Loader::new(workspace, set, lines.clone()).and_then(|loader| round.train(loader)) {
+        match latents::loader(context, set, reference, &lines).and_then(|loader| round.train(loader)) {
+            Err(error) if latents::discard_damaged(context, &error)? => continue,
             Err(Error::File { .. } | Error::Invalid(_)) if made_again(context, set, start.0, &lines)? => continue,
             ended => break ended,
         }

@@ -30,13 +30,15 @@ const SECTIONS: [(&str, &str, bool); 7] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 19] = [
+const RARE: [&str; 21] = [
     "data.unverified_weights",
     "sampling.first_seed",
     "sampling.solver",
     "sampling.guidance",
     "sampling.negative_prompt",
     "sampling.color_fix",
+    "sampling.rounding",
+    "sampling.latents",
     "sampling.tile_px",
     "sampling.tile_overlap_px",
     "sampling.memory_budget_mib",
@@ -192,7 +194,13 @@ impl RecipePane {
             if topic == "training" {
                 let pairs = recipe.training.pairs_per_step();
                 let text = format!("{} a step", format::counted(pairs, "pair"));
-                ui.label(RichText::new(text).small().color(cx.palette.text_faint));
+                ui.horizontal(|ui| {
+                    ui.label(RichText::new(text).small().color(cx.palette.text_faint));
+                    memory_ui(ui, cx);
+                });
+                if let Some(doubt) = cx.state.memory.as_ref().and_then(|need| need.doubt()) {
+                    ui.add(egui::Label::new(RichText::new(doubt).small().color(cx.palette.warning)).wrap());
+                }
                 if let Some(text) = &cx.state.restart {
                     ui.add(egui::Label::new(RichText::new(text).small().color(cx.palette.warning)).wrap());
                 }
@@ -210,6 +218,19 @@ impl RecipePane {
         // A rare setting that was turned is never hidden.
         self.shows_all || !RARE.contains(&field.key) || field.value(recipe) != field.value(preset)
     }
+}
+
+/// What sampling and training take of memory, and more where the pointer rests.
+fn memory_ui(ui: &mut Ui, cx: &Cx) {
+    let Some(need) = &cx.state.memory else { return };
+    let text = RichText::new(format!("memory: {need}")).small().color(cx.palette.text_faint);
+    ui.add(egui::Label::new(text).truncate()).on_hover_ui(|ui| {
+        ui.set_max_width(420.0);
+        ui.label(RichText::new("What it takes of memory, about").font(theme::strong(13.5)));
+        for (what, how) in need.lines() {
+            ui.add(egui::Label::new(format!("{what}: {how}")).wrap());
+        }
+    });
 }
 
 /// What is said about a setting when the pointer rests on it.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
+use crate::engine::parts;
 use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Level, Outcome, Upscale};
@@ -22,6 +23,9 @@ use task::{Output, Shared, State, Task};
 pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
     let recipe = request.recipe.as_ref();
     let backbone = &recipe.sampling.backbone;
+    if let Some(lacking) = context.store().lacking(parts::of_backbone(backbone)).first() {
+        return Err(Error::invalid(lacking));
+    }
     let (model, weights, weights_name) = match &request.checkpoint {
         Some(path) => {
             // Nothing records what it should be: its name in papers and logs is its hash.
@@ -31,7 +35,7 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
         }
         None => {
             let reference = context.models.reference(backbone)?;
-            (reference.model, reference.weights_hash, format!("the embedded {backbone}"))
+            (reference.model, reference.weights_hash, format!("the released {backbone}"))
         }
     };
     let sampling = Sampling::of(recipe)?;

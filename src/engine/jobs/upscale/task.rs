@@ -10,6 +10,7 @@ use crate::backbones::condition::Condition;
 use crate::backbones::field::StateMemory;
 use crate::engine::context::Context;
 use crate::engine::jobs::prompts::beside;
+use crate::engine::jobs::sampling::Batches;
 use crate::engine::memory_plan::Plan;
 use crate::engine::model::Model;
 use crate::engine::plan::Sampling;
@@ -159,8 +160,11 @@ impl Task {
         if (lr.width(), lr.height()) != self.size {
             return Err(Error::file(&self.picture, "was changed while it was worked on"));
         }
-        let condition = shared.model.backbone.condition(&lr, &shared.sampling.prompt(&self.prompt))?;
-        let mut drawing = Drawing { context, shared, condition: &condition, meter, plan: self.plan };
+        let prompt = shared.sampling.prompt(&self.prompt);
+        context.say_unread(shared.model.backbone.as_ref(), &self.picture.display(), &prompt)?;
+        let condition = shared.model.backbone.condition(&lr, &prompt)?;
+        let batches = Batches::default();
+        let mut drawing = Drawing { context, shared, condition: &condition, meter, plan: self.plan, batches };
         if shared.best_of {
             return self.missing().try_for_each(|output| {
                 let best = drawing.best(&output.seeds)?;
@@ -168,15 +172,13 @@ impl Task {
             });
         }
         let missing: Vec<&Output> = self.missing().collect();
-        for batch in missing.chunks(self.plan.at_once) {
-            let seeds: Vec<u64> = batch.iter().flat_map(|output| output.seeds.iter().copied()).collect();
-            let mut outputs = batch.iter();
-            drawing.each(&seeds, &mut |picture| match outputs.next() {
-                Some(output) => encode::write_png_with_text(&output.file, picture, KEYWORD, &output.made),
-                None => Ok(()),
-            })?;
-        }
-        Ok(())
+        // Where not the best is taken, each output has one seed.
+        let seeds: Vec<u64> = missing.iter().flat_map(|output| output.seeds.iter().copied()).collect();
+        let mut outputs = missing.iter();
+        drawing.all(&seeds, &mut |picture| match outputs.next() {
+            Some(output) => encode::write_png_with_text(&output.file, picture, KEYWORD, &output.made),
+            None => Ok(()),
+        })
     }
 }
 
@@ -187,9 +189,23 @@ struct Drawing<'a> {
     condition: &'a Condition<'a>,
     meter: &'a mut Meter,
     plan: Plan,
+    batches: Batches,
 }
 
 impl Drawing<'_> {
+    /// Draws seeds, as many at once as fit, and gives each picture to `take`.
+    fn all(&mut self, seeds: &[u64], take: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
+        let mut rest = seeds;
+        while !rest.is_empty() {
+            let batch = self.batches.first_of(rest, self.plan.at_once);
+            let drawn = self.each(batch, take);
+            if self.batches.unless_out_of_memory(self.context, drawn)?.is_some() {
+                rest = &rest[batch.len()..];
+            }
+        }
+        Ok(())
+    }
+
     /// Draws a batch of seeds, and gives each picture to `take`.
     fn each(&mut self, seeds: &[u64], take: &mut dyn FnMut(&dyn Rows) -> Result<()>) -> Result<()> {
         let memory = StateMemory { bytes: self.plan.state_bytes, scratch: self.shared.out };
@@ -211,17 +227,15 @@ impl Drawing<'_> {
         let mut best = Best::of(self.context, self.shared.recipe, lr.width().min(lr.height()) * SCALE)?;
         let mut kept: Option<(usize, Arc<Image>)> = None;
         let mut index = 0;
-        for batch in seeds.chunks(self.plan.at_once) {
-            self.each(batch, &mut |picture| {
-                let image = Arc::new(picture.whole()?);
-                best.add(&image)?;
-                if best.index()? == index {
-                    kept = Some((index, image));
-                }
-                index += 1;
-                Ok(())
-            })?;
-        }
+        self.all(seeds, &mut |picture| {
+            let image = Arc::new(picture.whole()?);
+            best.add(&image)?;
+            if best.index()? == index {
+                kept = Some((index, image));
+            }
+            index += 1;
+            Ok(())
+        })?;
         let winner = best.index()?;
         match kept {
             Some((index, image)) if index == winner => Ok(image),

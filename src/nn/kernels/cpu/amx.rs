@@ -75,7 +75,9 @@ pub unsafe fn round(from: *const f32, to: *mut bf16) {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles {
     use std::arch::asm;
-    use std::arch::x86_64::{__cpuid_count, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_storeu_si512};
+    use std::arch::x86_64::{
+        __cpuid_count, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_storeu_si512,
+    };
 
     use half::bf16;
 
@@ -192,7 +194,7 @@ mod tiles {
         unsafe fn rounded(from: *const f32, to: *mut bf16) {
             unsafe {
                 let both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from.add(SIDE)), _mm512_loadu_ps(from));
-                _mm512_storeu_si512(to.cast(), std::mem::transmute(both));
+                _mm512_storeu_si512(to.cast(), std::mem::transmute::<__m512bh, __m512i>(both));
             }
         }
         unsafe { rounded(from, to) }

@@ -1,0 +1,333 @@
+//! Whether a backbone's files do what they should: their names, the decoder on a photograph, the predictions with and without
+//! the adapter, and of two adapters which is rewarded more.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::sampling::Batches;
+use crate::backbones::condition::Shown;
+use crate::backbones::field::StateMemory;
+use crate::backbones::process::Process;
+use crate::backbones::{Backbone, Query};
+use crate::engine::context::Context;
+use crate::engine::memory_need::MemoryNeed;
+use crate::engine::model::{Model, Reference};
+use crate::engine::models::read_adapter;
+use crate::engine::parts;
+use crate::engine::plan::Sampling;
+use crate::engine::progress::Meter;
+use crate::engine::protocol::{CheckModel, Finding, Mark, ModelCheck, Outcome};
+use crate::example;
+use crate::imaging::{Image, SCALE, crop, decode, quantize, resize};
+use crate::iqa::Features;
+use crate::method::bounds::Bounds;
+use crate::method::recipe::{Recipe, Scope};
+use crate::method::reward::{RewardPlan, Rewards};
+use crate::method::scores::ScoreTable;
+use crate::nn::params::Params;
+use crate::nn::tape::Tape;
+use crate::random::Random;
+use crate::weights::{Source, names};
+use crate::{Error, Result};
+
+/// Longest side of what is looked at, in pixels.
+const SIDE_PX: usize = 512;
+/// A decoder that knows a photograph's latents gives it back better than this, in dB.
+const GOOD_DB: f64 = 30.0;
+/// A network that predicts noise errs by less than this of its variance in the middle of the way.
+const GOOD_ERROR: f64 = 0.8;
+/// Noises over which errors are averaged.
+const NOISES: u64 = 4;
+/// Stream of [`Random`] that they come from.
+const STREAM: u32 = 0x4000_0000;
+/// Names that a line lists.
+const LISTED: usize = 5;
+
+/// Looks at everything; what cannot be looked at for what was found before is left out, and that is said.
+pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcome> {
+    let recipe = request.recipe.as_ref();
+    let backbone = &recipe.sampling.backbone;
+    let need = MemoryNeed::of(recipe, &context.store())?;
+    let mut found = Found::default();
+    need.lines().into_iter().for_each(|(what, how)| found.add(Mark::Said, format!("memory, {what}"), how));
+    let lacking = context.store().lacking(parts::of_backbone(backbone));
+    if !lacking.is_empty() {
+        lacking.into_iter().for_each(|line| found.add(Mark::Bad, "files", line));
+        return Ok(found.outcome());
+    }
+    let reference = match context.models.reference(backbone) {
+        Ok(reference) => reference,
+        Err(error) => {
+            found.add(Mark::Bad, "files", error.to_string());
+            return Ok(found.outcome());
+        }
+    };
+    let (photograph, lr) = pictures(context, request.picture.as_deref())?;
+    let adapters = found.adapters(&reference, &request.adapters)?;
+    let model = &reference.model;
+    let condition = model.backbone.condition(&lr, &Sampling::of(recipe)?.prompt(&request.prompt))?;
+    let shown = condition.whole(1, model.params.device())?;
+
+    let steps = 1 + NOISES as usize * (2 + adapters.len());
+    let mut meter = Meter::new("checking", "passes", steps);
+    context.report(Some(meter.now()));
+    let latent = found.round_trip(model, &photograph, &shown)?;
+    context.advance(&mut meter, 1);
+    found.errors(context, model, (&latent, &shown), &adapters, &mut meter)?;
+    if let [(_, a), (_, b)] = adapters.as_slice() {
+        let models = [a, b].map(|params| Model { params: params.clone(), layers: None, ..model.clone() });
+        let rewards = rewards(context, recipe, request, models, (&photograph, &lr))?;
+        found.rewards(adapters.iter().map(|(name, _)| name.as_str()).collect(), rewards);
+    } else {
+        found.add(Mark::Said, "reward", "two adapters are set side by side where two are given");
+    }
+    Ok(found.outcome())
+}
+
+/// A photograph cut to sides that the backbone takes, and its LR image.
+fn pictures(context: &Context, path: Option<&Path>) -> Result<(Arc<Image>, Image)> {
+    let shipped = || decode::decode_bytes(example::photos().first().map_or(&[], |photo| photo.bytes));
+    let image = path.map_or_else(shipped, |path| context.read_picture(path))?;
+    // Whatever multiples a backbone wants of its pictures, these are.
+    let side = |side: usize| side.min(SIDE_PX) / 64 * 64;
+    let (width, height) = (side(image.width()), side(image.height()));
+    if width == 0 || height == 0 {
+        return Err(Error::file(
+            path.unwrap_or(Path::new("the photograph")),
+            "is smaller than 64×64 px; take a larger photograph",
+        ));
+    }
+    let cut = crop::cut(&image, (image.width() - width) / 2, (image.height() - height) / 2, width, height)?;
+    let lr = quantize::quantized(&resize::shrink_x4(&cut)?);
+    Ok((Arc::new(cut), lr))
+}
+
+/// Adapters by what they are called.
+type Adapters = Vec<(String, Arc<Params>)>;
+
+#[derive(Default)]
+struct Found(Vec<Finding>);
+
+impl Found {
+    fn add(&mut self, mark: Mark, what: impl Into<String>, text: impl Into<String>) {
+        self.0.push(Finding { mark, what: what.into(), text: text.into() });
+    }
+
+    fn outcome(self) -> Outcome {
+        Outcome::Checked(Arc::new(ModelCheck { findings: self.0 }))
+    }
+
+    /// Compares the names and shapes in files of adapters with those of the network; returns those that are right.
+    fn adapters(&mut self, reference: &Reference, files: &[PathBuf]) -> Result<Adapters> {
+        let model = &reference.model;
+        let specs = model.params.specs();
+        let (count, frozen) = (specs.iter().count(), model.backbone.card().memory.network > 0);
+        let trained = if frozen { "adapter" } else { "network" };
+        self.add(Mark::Good, "names", format!("{trained}: all {count} tensors; nothing is missing of the other files"));
+        let mut right = Vec::new();
+        for file in files {
+            let name = file.display().to_string();
+            match Source::open(file).and_then(names::plain) {
+                Err(error) => self.add(Mark::Bad, "names", error.to_string()),
+                Ok(source) => match differences(&source, specs.iter()) {
+                    None => {
+                        self.add(Mark::Good, "names", format!("{name}: all {count} tensors, and no other"));
+                        right.push((name, Arc::new(read_adapter(specs, &source, model.params.compute())?)));
+                    }
+                    Some(text) => self.add(Mark::Bad, "names", format!("{name}: {text}")),
+                },
+            }
+        }
+        if right.len() < 2 && files.len() >= 2 {
+            right.clear();
+        }
+        Ok(right)
+    }
+
+    /// The latent of a photograph, and how well that is decoded.
+    fn round_trip(&mut self, model: &Model, photograph: &Image, shown: &Shown) -> Result<Tensor> {
+        let (width, height) = (photograph.width(), photograph.height());
+        let image = Tensor::from_slice(photograph.data(), (1, 3, height, width), model.params.device())?;
+        let latent = model.backbone.encode(&image, shown)?;
+        if !model.backbone.card().keeps_latents {
+            let text = format!("not looked at: the latents of {} are its pictures", model.backbone.card().name);
+            self.add(Mark::Said, "round trip", text);
+            return Ok(latent);
+        }
+        let decoded = model.backbone.decode(&latent, shown)?.clamp(0f32, 1f32)?;
+        let error = f64::from((decoded - image)?.sqr()?.mean_all()?.to_scalar::<f32>()?);
+        let db = -10.0 * error.max(1e-12).log10();
+        let (mark, end) = if db > GOOD_DB {
+            (Mark::Good, String::new())
+        } else {
+            (Mark::Bad, format!("; a whole autoencoder gives more than {GOOD_DB} dB: its file may be another model's"))
+        };
+        self.add(
+            mark,
+            "round trip",
+            format!("PSNR {db:.1} dB of a {width}×{height} photograph, encoded and decoded{end}"),
+        );
+        Ok(latent)
+    }
+
+    /// The errors of predictions in the middle of the way, without the adapter and with each.
+    fn errors(
+        &mut self,
+        context: &Context,
+        model: &Model,
+        (latent, shown): (&Tensor, &Shown),
+        adapters: &Adapters,
+        meter: &mut Meter,
+    ) -> Result<()> {
+        let backbone = model.backbone.as_ref();
+        let mut error_of = |params: &Params| -> Result<f64> {
+            let mut sum = 0.0;
+            for key in 0..NOISES {
+                context.checkpoint()?;
+                sum += error(backbone, params, latent, shown, key)? / NOISES as f64;
+                context.advance(meter, 1);
+            }
+            Ok(sum)
+        };
+        let at = match &backbone.card().process {
+            Process::Diffusion(diffusion) => format!("t = {}", diffusion.timesteps / 2),
+            Process::Flow(_) => "t = 0.5".into(),
+        };
+        let with = error_of(&model.params)?;
+        if backbone.card().memory.network == 0 {
+            let mark = if with < GOOD_ERROR { Mark::Good } else { Mark::Bad };
+            self.add(mark, "prediction", format!("error {with:.4} at {at}"));
+            return Ok(());
+        }
+        // What is added to the network by an adapter of zeros is nothing.
+        let without = error_of(&zeros(&model.params)?)?;
+        let mut line = |name: &str, with: f64| {
+            let good = with < without && with < GOOD_ERROR;
+            let end = match (with < without, with < GOOD_ERROR) {
+                (true, true) => "",
+                (false, _) => "; it should be less with it",
+                (true, false) => "; that of whole files is well below 1",
+            };
+            let text = format!("{name}: error {with:.4} at {at}, without {without:.4}{end}");
+            self.add(if good { Mark::Good } else { Mark::Bad }, "prediction", text);
+        };
+        line("released", with);
+        for (name, params) in adapters {
+            line(name, error_of(params)?);
+        }
+        Ok(())
+    }
+
+    fn rewards(&mut self, names: Vec<&str>, rewards: [f64; 2]) {
+        let higher = usize::from(rewards[1] > rewards[0]);
+        let text = format!(
+            "{} {:.4}, {} {:.4}: the {} is rewarded more",
+            names[0],
+            rewards[0],
+            names[1],
+            rewards[1],
+            ["first", "second"][higher]
+        );
+        self.add(if rewards[1] > rewards[0] { Mark::Good } else { Mark::Bad }, "reward", text);
+    }
+}
+
+/// What is wrong with the tensors of a file, by name; `None` where they are exactly the wanted ones.
+fn differences<'w>(source: &Source, wanted: impl Iterator<Item = (&'w str, &'w [usize])>) -> Option<String> {
+    let wanted: Vec<_> = wanted.collect();
+    let missing = wanted.iter().filter(|(name, _)| source.shape(name).is_none()).map(|(name, _)| name.to_string());
+    let shaped = wanted.iter().filter_map(|(name, shape)| {
+        let other = source.shape(name).filter(|other| other != shape)?;
+        Some(format!("{name} is {other:?} and not {shape:?}"))
+    });
+    let unknown = source.iter().map(|(name, ..)| name).filter(|name| !wanted.iter().any(|(known, _)| known == name));
+    let typed = source.iter().filter(|(_, dtype, _)| !dtype.is_float());
+    let typed = typed.map(|(name, dtype, _)| format!("{name} is {dtype:?}, no floating-point type"));
+    let parts = [
+        listed("missing", missing.collect()),
+        listed("of another shape", shaped.collect()),
+        listed("not of this network", unknown.map(str::to_owned).collect()),
+        listed("of another type", typed.collect()),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn listed(what: &str, names: Vec<String>) -> Option<String> {
+    let (count, shown) = (names.len(), names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", "));
+    let more = if count > LISTED { format!(" and {} more", count - LISTED) } else { String::new() };
+    (count > 0).then(|| format!("{count} {what}: {shown}{more}"))
+}
+
+fn zeros(params: &Params) -> Result<Params> {
+    let mut zeros = params.duplicate()?;
+    let count = zeros.specs().value_count();
+    zeros.set_flat(&vec![0.0; count])?;
+    Ok(zeros)
+}
+
+/// The mean square of what the network errs by in the middle of the way, as a share of what it should predict.
+fn error(backbone: &dyn Backbone, params: &Params, latent: &Tensor, shown: &Shown, key: u64) -> Result<f64> {
+    let (_, channels, height, width) = latent.dims4()?;
+    let noise = Random::new(key, STREAM).normal_image(channels, height, width);
+    let noise = Tensor::from_vec(noise, latent.shape(), latent.device())?;
+    let process = &backbone.card().process;
+    let times = [match process {
+        Process::Diffusion(diffusion) => (diffusion.timesteps / 2) as f32,
+        Process::Flow(_) => 0.5,
+    }];
+    let (x_t, target) = (process.corrupt(latent, &noise, &times)?, process.target(latent, &noise, &times)?);
+    let query = Query::new(&x_t, &times, shown);
+    let y = backbone.predict(&Tape::inference(params.kernels()), params, &query)?.tensor().clone();
+    let mean = |tensor: Tensor| -> Result<f64> { Ok(f64::from(tensor.sqr()?.mean_all()?.to_scalar::<f32>()?)) };
+    Ok(mean((y - &target)?)? / mean(target)?.max(1e-12))
+}
+
+/// The mean reward of the same seeds with each of two models, within the group of all of them.
+fn rewards(
+    context: &Context,
+    recipe: &Recipe,
+    request: &CheckModel,
+    models: [Model; 2],
+    (photograph, lr): (&Arc<Image>, &Image),
+) -> Result<[f64; 2]> {
+    let (sampling, seeds) = (Sampling::of(recipe)?, &recipe.seeds()[..request.seeds.clamp(1, recipe.sampling.m)]);
+    let mut judged = recipe.clone();
+    // Crops are what is judged, and bounds are those of the group.
+    judged.data.crop_px = photograph.width().min(photograph.height());
+    (judged.reward.scope, judged.reward.held_out) = (Scope::PerGroup, Vec::new());
+    let metrics = context.open_metrics(&judged)?;
+    let mut table = ScoreTable::new(vec![true], 2 * seeds.len(), metrics.set.columns.clone())?;
+    let mut meter = Meter::new("sampling", "candidates", 2 * seeds.len());
+    let scratch = std::env::temp_dir();
+    for (index, model) in models.iter().enumerate() {
+        let condition = model.backbone.condition(lr, &sampling.prompt(&request.prompt))?;
+        let plan = sampling.plan(model, (lr.width(), lr.height()), || context.models.fastest_pixels(model))?;
+        let memory = StateMemory { bytes: plan.state_bytes, scratch: &scratch };
+        let (mut rest, mut batches) = (seeds, Batches::default());
+        while !rest.is_empty() {
+            let batch = batches.first_of(rest, plan.at_once);
+            let drawn = sampling.draw(model, &condition, batch, memory, &mut |_, _| context.checkpoint());
+            let Some(drawn) = batches.unless_out_of_memory(context, drawn)? else { continue };
+            for (at, picture) in drawn.iter().enumerate() {
+                let image = Arc::new(quantize::quantized(&picture.whole()?));
+                let features = Features::default();
+                let place = index * seeds.len() + (seeds.len() - rest.len()) + at;
+                for (column, scorer) in metrics.scorers.iter().enumerate() {
+                    let bound = scorer.bind(Some(photograph), &features)?;
+                    table.set(0, place, column, bound.score(&image, &features)?)?;
+                }
+            }
+            context.advance(&mut meter, batch.len());
+            rest = &rest[batch.len()..];
+        }
+    }
+    let mut rewards = Rewards::default();
+    rewards.compute(&table, &RewardPlan::new(&table, &judged.reward, &Bounds::default())?);
+    let mean = |half: &[f64]| half.iter().sum::<f64>() / half.len() as f64;
+    let (a, b) = rewards.group(0).split_at(seeds.len());
+    debug_assert_eq!(lr.width() * SCALE, photograph.width());
+    Ok([mean(a), mean(b)])
+}

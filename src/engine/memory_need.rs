@@ -1,0 +1,229 @@
+//! What a recipe takes of memory, known before anything is loaded: weights, what training adds to them, and what each picture in
+//! the network takes. Of files that are here by their sizes; the rest by what a backbone's card says.
+
+use std::fmt;
+
+use super::{devices, memory_plan, parts};
+use crate::Result;
+use crate::backbones::Pass;
+use crate::backbones::card::{Card, Guidance};
+use crate::backbones::registry;
+use crate::backbones::stored::Keep;
+use crate::method::recipe::{Mode, Recipe};
+use crate::weights::{State, Store};
+
+/// Side of a picture where the recipe takes them as they are.
+const SIDE_PX: usize = 512;
+/// Values of a side of the matrices that low-rank factors are added to, about: what is trained of an adapter of large ones.
+const MATRIX_SIDE: usize = 1000;
+
+/// What a recipe takes, in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryNeed {
+    /// Networks that are not trained, in the type of their files.
+    pub weights: u64,
+    /// Whether the files are here; otherwise they are taken for f32.
+    pub by_files: bool,
+    /// The adapter as released, f32.
+    pub adapter: u64,
+    /// What training adds: weights, gradients, moments, average.
+    pub trained: [u64; 4],
+    /// Height and width in pixels of what is in the network at once: a picture of the recipe, or a tile.
+    pub px: [usize; 2],
+    /// A seed being drawn, both predictions where guidance needs two.
+    pub seed: u64,
+    /// A pair in training, and how many the recipe takes at once.
+    pub pair: u64,
+    pub pairs: u64,
+    /// Bytes of the latent that is kept on disk beside each candidate; 0 where none is.
+    pub latent: u64,
+    /// What is free where computing is done, as far as that can be told.
+    pub free: Option<u64>,
+}
+
+impl MemoryNeed {
+    /// What the recipe takes. Errors: its backbone is not in this program.
+    pub fn of(recipe: &Recipe, store: &Store) -> Result<Self> {
+        let card = registry::card_of(&recipe.sampling.backbone)?;
+        let (weights, by_files) = frozen_bytes(card, store);
+        let side = if recipe.data.crop_px > 0 { recipe.data.crop_px } else { SIDE_PX };
+        let tile = memory_plan::tiling(&recipe.sampling).tile_px;
+        let (whole, at_once) = ([side; 2], [side.min(tile); 2]);
+        let picture = |px, pass| (card.memory.picture)(px, pass) as u64;
+        let items = if card.guidance == Guidance::ClassifierFree && recipe.sampling.guidance != 1.0 { 2 } else { 1 };
+        let training = &recipe.training;
+        let values = match training.mode {
+            Mode::Full => card.memory.adapter,
+            Mode::Lora => (2 * training.lora_rank * card.memory.adapter / MATRIX_SIDE).min(card.memory.adapter),
+        } as u64;
+        let average = if training.ema_decay > 0.0 { 4 * values } else { 0 };
+        Ok(Self {
+            weights,
+            by_files,
+            adapter: 4 * card.memory.adapter as u64,
+            // What low-rank factors are merged into is as large as what is trained whole; so are its gradients.
+            trained: [4 * card.memory.adapter as u64, 4 * card.memory.adapter as u64, 8 * values, average],
+            px: at_once,
+            seed: items * picture(at_once, Pass::Sample),
+            pair: 2 * picture(whole, memory_plan::pass_of(training)),
+            pairs: training.batch_pairs as u64,
+            latent: latent_bytes(card, recipe.sampling.latents, whole),
+            free: devices::free_on_best(),
+        })
+    }
+
+    /// With one seed at a time.
+    pub fn sampling(&self) -> u64 {
+        self.weights + self.adapter + self.seed
+    }
+
+    /// With `pairs` through the network at once.
+    pub fn training(&self, pairs: u64) -> u64 {
+        self.weights + self.adapter + self.trained.iter().sum::<u64>() + pairs * self.pair
+    }
+
+    /// Pairs of the recipe's batch that fit at once; `None` where not one does, or what is free is not known.
+    pub fn fitting_pairs(&self) -> Option<u64> {
+        let rest = self.free?.checked_sub(self.training(0))?;
+        let fitting = (rest / self.pair.max(1)).min(self.pairs);
+        (fitting > 0).then_some(fitting)
+    }
+
+    /// What does not fit, in one line; `None` where all does, or what is free is not known.
+    pub fn doubt(&self) -> Option<String> {
+        let free = self.free?;
+        let is_free = format!("{} are free", gigabytes(free));
+        if self.sampling() > free {
+            return Some(format!("sampling takes about {}, {is_free}", gigabytes(self.sampling())));
+        }
+        match self.fitting_pairs() {
+            None => {
+                Some(format!("training takes about {} with one pair at once, {is_free}", gigabytes(self.training(1))))
+            }
+            Some(fitting) if fitting < self.pairs => {
+                Some(format!("{fitting} of {} pairs fit at once, {is_free}: a step goes in parts", self.pairs))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Lines for people: what, and how much.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let [height, width] = self.px;
+        let how = if self.by_files { "as in the files" } else { "as f32; the files are not here" };
+        let [weights, gradients, moments, average] = self.trained.map(gigabytes);
+        let averaged = if self.trained[3] > 0 { format!(", average {average}") } else { String::new() };
+        let mut lines = Vec::new();
+        if self.weights > 0 {
+            lines.push(("weights", format!("{} {how}, adapter {}", gigabytes(self.weights), gigabytes(self.adapter))));
+        } else {
+            lines.push(("weights", gigabytes(self.adapter)));
+        }
+        let seed = gigabytes(self.seed);
+        lines.push((
+            "sampling",
+            format!("{} with one seed of {width}×{height} px, {seed} each more", gigabytes(self.sampling())),
+        ));
+        lines.push((
+            "training",
+            format!(
+                "{} with the recipe's {} pairs at once, {} a pair; weights {weights}, gradients {gradients}, moments {moments}{averaged}",
+                gigabytes(self.training(self.pairs)),
+                self.pairs,
+                gigabytes(self.pair)
+            ),
+        ));
+        if self.latent > 0 {
+            lines.push(("on disk", format!("{} kB of latent beside each candidate", self.latent.div_ceil(1000))));
+        }
+        if let Some(free) = self.free {
+            lines.push(("free", gigabytes(free)));
+        }
+        lines.extend(self.doubt().map(|doubt| ("does not fit", doubt)));
+        lines
+    }
+}
+
+impl fmt::Display for MemoryNeed {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "sampling about {}, training {}", gigabytes(self.sampling()), gigabytes(self.training(self.pairs)))
+    }
+}
+
+/// Bytes of the networks that are not trained, and whether their files are here. What a file takes, its values take in memory.
+fn frozen_bytes(card: &Card, store: &Store) -> (u64, bool) {
+    let frozen = (card.memory.network + card.memory.around) as u64;
+    let bytes_of = |part| match store.state(part) {
+        State::Here(found) | State::Doubtful(found, _) => Some(found.files.iter().map(|file| file.bytes).sum::<u64>()),
+        State::Missing(_) => None,
+    };
+    let files: Option<u64> = parts::of_backbone(card.name).iter().map(|part| bytes_of(*part)).sum();
+    let all = frozen + card.memory.adapter as u64;
+    match files {
+        // The adapter's file is one of them, of the same type more often than not.
+        Some(files) if all > 0 => ((u128::from(files) * u128::from(frozen) / u128::from(all)) as u64, true),
+        _ => (4 * frozen, frozen == 0),
+    }
+}
+
+/// Bytes of a latent as it is kept.
+fn latent_bytes(card: &Card, keep: Keep, px: [usize; 2]) -> u64 {
+    let width = match keep {
+        Keep::None => 0,
+        Keep::Bf16 => 2,
+        Keep::F32 => 4,
+    };
+    let [height, across] = card.latent.size(px);
+    if card.keeps_latents { (width * card.latent.channels * height * across) as u64 } else { 0 }
+}
+
+/// Bytes in words.
+pub fn gigabytes(bytes: u64) -> String {
+    if bytes < 100_000_000 {
+        format!("{} MB", bytes.div_ceil(1_000_000))
+    } else {
+        format!("{:.1} GB", bytes as f64 / 1e9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(settings: &[&str]) -> MemoryNeed {
+        let mut recipe = Recipe::default();
+        settings.iter().for_each(|setting| recipe.set_assignment(setting).unwrap());
+        MemoryNeed { free: Some(4_000_000_000), ..MemoryNeed::of(&recipe, &Store::default()).unwrap() }
+    }
+
+    #[test]
+    fn what_is_trained_takes_its_weights_four_to_five_times_and_a_batch_its_pairs() {
+        let mini = need(&[]);
+        let values = 7_612_768;
+        assert_eq!((mini.weights, mini.adapter, mini.by_files), (0, 4 * values, true));
+        assert_eq!(mini.trained, [4 * values, 4 * values, 8 * values, 4 * values]);
+        assert_eq!(mini.training(16) - mini.training(15), 2 * 940 * 192 * 192);
+        assert_eq!(mini.px, [192, 192]);
+        assert!(need(&["activations=recompute"]).pair < mini.pair);
+        let light = need(&["mode=lora", "ema=0", "batch=1"]);
+        assert!(
+            light.training(1) < mini.training(1) && light.trained[3] == 0 && light.trained[2] < mini.trained[2] / 10
+        );
+        assert_eq!(need(&["crop=512", "tile=256"]).px, [256, 256]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_how_much_would() {
+        assert_eq!(need(&[]).doubt(), None);
+        let part = need(&["batch=500"]);
+        let fitting = part.fitting_pairs().unwrap();
+        assert!((1..500).contains(&fitting) && part.training(fitting) <= 4_000_000_000);
+        assert!(part.training(fitting + 1) > 4_000_000_000);
+        assert!(part.doubt().unwrap().contains(&format!("{fitting} of 500 pairs")));
+        let little = MemoryNeed { free: Some(50_000_000), ..need(&[]) };
+        assert!(little.doubt().unwrap().starts_with("training takes about"), "{:?}", little.doubt());
+        assert!(MemoryNeed { free: Some(1), ..need(&[]) }.doubt().unwrap().starts_with("sampling takes about"));
+        assert_eq!(MemoryNeed { free: None, ..need(&["batch=500"]) }.doubt(), None);
+        assert!(need(&["batch=500"]).lines().iter().any(|(what, _)| *what == "does not fit"));
+    }
+}
