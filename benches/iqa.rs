@@ -1,4 +1,4 @@
-//! Every metric on photographs of 512×512 and 192×192: the score of a candidate (`score`), which includes opening the metric
+//! Every metric without published weights (`benches/learned.rs` has the others) on photographs of 512×512 and 192×192: the score of a candidate (`score`), which includes opening the metric
 //! and the reference, and for a reference already bound that of one more candidate (`bound`) and of 16 (`bound16`), as the
 //! engine scores them. `benches/iqa_pyiqa.py` times pyiqa on the same images.
 //!

@@ -230,3 +230,75 @@ fn json_to_standard_output_goes_there() {
     let text = fs::read_to_string(bench.path("both.txt")).unwrap();
     assert!(text.starts_with("brisque\t") && text.contains("\"metric\": \"brisque\""), "{text}");
 }
+
+#[test]
+fn scores_of_folders_go_on_where_they_ended_and_bad_files_are_named() {
+    let bench = Bench::new();
+    for name in ["hr/a.png", "hr/b.png", "hr/c.png"] {
+        bench.picture(name, 64);
+    }
+    fs::create_dir(bench.path("sr")).unwrap();
+    for (from, to) in [("hr/b.png", "sr/ax4.png"), ("hr/a.png", "sr/b_SR.png"), ("hr/b.png", "sr/d.png")] {
+        fs::copy(bench.path(from), bench.path(to)).unwrap();
+    }
+    fs::write(bench.path("sr/c.png"), "no image").unwrap();
+    let command = "iqa --metric psnr,brisque sr --ref hr --out table.csv";
+    let said = bench.fails(command, &["2 of 4 failed, first: "]);
+    assert!(said.contains("sr/c.png") && said.contains("sr/d.png: has no reference image"), "{said}");
+    let rows =
+        || fs::read_to_string(bench.path("table.csv")).unwrap().lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    // One image has no reference, which only one of the metrics needs.
+    assert_eq!(rows().len(), 5, "{:?}", rows());
+    let of = |metric: &str, file: &str| {
+        rows().iter().find(|row| row.starts_with(file) && row.contains(&format!(",{metric},"))).cloned()
+    };
+    assert!(of("psnr", "sr/ax4.png").unwrap().contains("hr/a.png"));
+    assert!(of("psnr", "sr/b_SR.png").unwrap().contains("hr/b.png"));
+
+    // The bad file was made good, one changed: only they are scored, and what it was stays.
+    fs::copy(bench.path("hr/b.png"), bench.path("sr/c.png")).unwrap();
+    fs::copy(bench.path("hr/c.png"), bench.path("sr/ax4.png")).unwrap();
+    fs::remove_file(bench.path("sr/d.png")).unwrap();
+    let said = bench.done(command);
+    assert!(said.contains("2 scores were in the table already") && !said.contains("b_SR"), "{said}");
+    assert_eq!(rows().len(), 9);
+    // Another border is another definition.
+    bench.done("iqa --metric psnr sr --ref hr --out table.csv --border 4");
+    assert_eq!(rows().len(), 12);
+    assert_eq!(rows().iter().filter(|row| row.ends_with("without 4 px at each side")).count(), 3);
+    bench.fails("iqa --metric psnr sr --ref nowhere --out table.csv", &["nowhere"]);
+    bench.fails("iqa --metric brisque no*.png", &["nothing fits"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn cancelled_scoring_keeps_what_is_done() {
+    let bench = Bench::new();
+    (0..12).for_each(|i| bench.picture(&format!("p/{i}.png"), 32));
+    let slow =
+        r#"(name: "slow", program: ["/bin/sh", "-c", "sleep 0.2; echo 1", "{image}"], direction: higher, kind: nr)"#;
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+        command.args(["iqa", "--external", slow, "--metric", "slow", "p", "--out", "t.jsonl"]);
+        command.current_dir(bench.dir.path()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+        command
+    };
+    let rows = || fs::read_to_string(bench.path("t.jsonl")).unwrap_or_default().lines().count();
+    let child = command().spawn().unwrap();
+    let began = std::time::Instant::now();
+    while rows() < 2 && began.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // SAFETY: a signal to a process that this test started and has not waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let done = rows();
+    assert!((2..12).contains(&done), "{done}");
+    assert!(said.contains(&format!("cancelled: {done} of 12 images")) && said.contains("goes on from there"), "{said}");
+    let output = command().output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("{done} scores were in the table")));
+    assert_eq!(rows(), 12);
+}

@@ -94,10 +94,10 @@ impl CommandPalette {
 fn search(query: &str) -> Vec<&'static Command> {
     let query = query.trim().to_lowercase();
     let words: Vec<&str> = query.split_whitespace().collect();
-    let text = |c: &Command| format!("{} {} {}", c.title, c.menu.title(), c.hint).to_lowercase();
+    let text = |c: &Command| format!("{} {} {}", c.title, c.menu.title(), c.hint);
     let mut found: Vec<&Command> = commands::all()
         .iter()
-        .filter(|c| c.id != CommandId::CommandPalette && words.iter().all(|word| text(c).contains(word)))
+        .filter(|c| c.id != CommandId::CommandPalette && format::holds_words(&text(c), &query))
         .collect();
     let rank = |c: &Command| {
         let title = c.title.to_lowercase();

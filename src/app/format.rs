@@ -99,6 +99,12 @@ pub fn counted(n: usize, unit: &str) -> String {
     format!("{} {unit}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// Whether a text holds every word of a query, whatever the case.
+pub fn holds_words(text: &str, query: &str) -> bool {
+    let text = text.to_lowercase();
+    query.to_lowercase().split_whitespace().all(|word| text.contains(word))
+}
+
 /// The text, or its first letters and "…".
 pub fn short(text: &str, max_chars: usize) -> String {
     if text.chars().count() <= max_chars {

@@ -1,5 +1,6 @@
 //! What is remembered from one start to the next: the workspace, how things look, edits that no job has saved yet.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use eframe::Storage;
@@ -34,6 +35,8 @@ pub struct Session {
     pub cell_points: f32,
     /// What was compared last, to be compared again at the next start: by then all of it is in the workspace.
     pub compared: Option<LastComparison>,
+    /// Terms of published weights that were confirmed on this machine.
+    pub licences: BTreeSet<String>,
 }
 
 /// A comparison that was on the screen.
@@ -63,6 +66,7 @@ impl Default for Session {
             unsaved_recipe: None,
             cell_points: 0.0,
             compared: None,
+            licences: BTreeSet::new(),
         }
     }
 }

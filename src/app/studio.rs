@@ -121,7 +121,7 @@ impl Studio {
         let mut panes = Panes::default();
         panes.seeds.restore_cell_points(session.cell_points);
         Ok(Self {
-            state: State::new(),
+            state: State { licences: session.licences.clone(), ..State::new() },
             dialogs: Dialogs::new(ctx),
             command_palette: CommandPalette::default(),
             shows_shortcuts: false,
@@ -403,6 +403,7 @@ impl eframe::App for Studio {
     fn save(&mut self, storage: &mut dyn Storage) {
         let unsaved = self.has_unsaved_recipe().then(|| self.state.recipe.edited.to_ron().ok()).flatten();
         self.session.unsaved_recipe = unsaved;
+        self.session.licences = self.state.licences.clone();
         self.session.cell_points = self.panes.seeds.chosen_cell_points();
         // One that is still to be brought back is not forgotten by a save in between.
         self.session.compared = self.last_comparison().or(self.session.compared.take());

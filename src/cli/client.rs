@@ -150,14 +150,14 @@ pub fn assign(recipe: &mut Recipe, set: &[String]) -> Result<()> {
 }
 
 /// A bar on a terminal, a line now and then elsewhere; both on standard error.
-struct Bar {
+pub struct Bar {
     bar: Option<ProgressBar>,
     note: String,
     shown: Option<(String, Instant)>,
 }
 
 impl Bar {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{prefix} [{bar:28}] {pos}/{len} {msg}");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
@@ -165,7 +165,7 @@ impl Bar {
         Self { bar, note: String::new(), shown: None }
     }
 
-    fn show(&mut self, p: &Progress) {
+    pub fn show(&mut self, p: &Progress) {
         let eta = p.eta_secs.map_or(String::new(), |secs| format!(", {} left", duration(secs)));
         let rate = format!("{:.2} {}/s{eta}", p.rate, p.unit);
         if let Some(bar) = &self.bar {
@@ -190,14 +190,22 @@ impl Bar {
         self.note = note;
     }
 
-    fn line(&self, text: &str) {
+    /// Prints with the bar out of the way.
+    pub fn around(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| out::note(format_args!("{text}"))),
             None => out::note(format_args!("{text}")),
         }
     }
 
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.note.clear();
         self.shown = None;
         if let Some(bar) = &self.bar {

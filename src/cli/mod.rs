@@ -6,6 +6,7 @@ mod client;
 mod fit_niqe;
 mod images;
 mod info;
+mod interrupt;
 mod iqa;
 mod out;
 mod pretrain;

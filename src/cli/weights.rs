@@ -1,7 +1,7 @@
 //! `weights`: the published weights that this program can use: what is here, what is missing, what a file is.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -9,6 +9,8 @@ use serde::Serialize;
 use super::out::say;
 use super::out::write_json;
 use crate::imaging::output;
+use crate::iqa::{self, Features, Metric, generated};
+use crate::nn::kernels::Compute;
 use crate::weights::add::{self, How};
 use crate::weights::report::Standing;
 use crate::weights::{Part, PartReport, Source, State, Store, registry};
@@ -73,6 +75,10 @@ pub struct Check {
     /// Lists every tensor.
     #[arg(long)]
     tensors: bool,
+    /// Leaves out the scores that metrics with these weights give the generated pair of images, which
+    /// benches/pyiqa_scores.py has pyiqa's of: the larger networks take a minute.
+    #[arg(long)]
+    no_scores: bool,
     /// Writes what was found to this JSON file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -153,13 +159,15 @@ struct Checked {
     tensors: usize,
     values: usize,
     formats: Vec<String>,
+    /// Of the metrics that these weights complete, on the generated pair of images.
+    scores: Vec<PairScores>,
 }
 
 fn check(arguments: &Check) -> Result<()> {
     output::check(arguments.json.as_deref())?;
     let (mut rows, mut failed) = (Vec::new(), None);
     for file in &arguments.files {
-        match checked(file, arguments.tensors) {
+        match checked(file, arguments) {
             Ok(row) => rows.push(row),
             Err(error) => {
                 super::out::note(format_args!("warning: {error}"));
@@ -179,7 +187,7 @@ fn check(arguments: &Check) -> Result<()> {
     }
 }
 
-fn checked(file: &Path, lists: bool) -> Result<Checked> {
+fn checked(file: &Path, arguments: &Check) -> Result<Checked> {
     let sha256 = store().hash(file)?;
     let published: Vec<&'static str> = add::published(&sha256).map(|(part, _)| part.id).collect();
     let source = Source::open(file)?;
@@ -197,10 +205,50 @@ fn checked(file: &Path, lists: bool) -> Result<Checked> {
         source.len(),
         formats.join(" ")
     );
-    if lists {
+    if arguments.tensors {
         source.iter().for_each(|(name, dtype, shape)| say!("  {name:?} {dtype:?} {shape:?}"));
     }
-    Ok(Checked { file: file.into(), sha256, published, tensors: source.len(), values, formats })
+    let scores = if arguments.no_scores { Vec::new() } else { pair_scores(file, &sha256)? };
+    Ok(Checked { file: file.into(), sha256, published, tensors: source.len(), values, formats, scores })
+}
+
+/// What a metric says of the generated pair of images, [`generated::SIZE_PX`].
+#[derive(Serialize)]
+struct PairScores {
+    metric: String,
+    /// Of the distorted image, compared with the reference where the metric compares.
+    distorted: f64,
+    /// Of the reference itself.
+    reference: f64,
+}
+
+/// The scores of the metrics that a file of weights completes. Errors: a network that its weights do not fit.
+fn pair_scores(file: &Path, sha256: &str) -> Result<Vec<PairScores>> {
+    let store = store().looking_first_into(file.parent().unwrap_or(Path::new("")));
+    let by_hash: Vec<_> = add::published(sha256).collect();
+    let meant = if by_hash.is_empty() { add::named(file).collect() } else { by_hash };
+    let is_completed = |metric: &Arc<dyn Metric>| {
+        metric.needs().iter().any(|part| meant.iter().any(|(known, _)| std::ptr::eq(*known, *part)))
+    };
+    let [reference, distorted] = generated::pair(generated::SIZE_PX)?.map(Arc::new);
+    let features = Features::default();
+    let mut scores = Vec::new();
+    for metric in iqa::all().into_iter().filter(is_completed) {
+        let name = &metric.info().name;
+        let lacking = store.lacking(metric.needs());
+        if let Some(first) = lacking.first() {
+            say!("  {name}: not scored, {first}");
+            continue;
+        }
+        let opened =
+            metric.open(&store, &Compute::cpu()).map_err(|error| Error::file(file, format!("{name}: {error}")))?;
+        let bound = opened.bind(Some(&reference), &features)?;
+        let [distorted, reference] = [&distorted, &reference].map(|image| bound.score(image, &features.within()));
+        let (distorted, reference) = (distorted?, reference?);
+        say!("  {name}: {distorted:.6} for the generated pair's distorted image, {reference:.6} for its reference");
+        scores.push(PairScores { metric: name.to_string(), distorted, reference });
+    }
+    Ok(scores)
 }
 
 fn find(arguments: &Where) -> Result<()> {

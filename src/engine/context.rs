@@ -50,7 +50,7 @@ pub(super) struct Context {
     workspace: Option<Workspace>,
     emitter: Emitter,
     control: Control,
-    openings: Sender<Opening>,
+    openings: [Sender<Opening>; 2],
     /// Where edits are written; `None` for those themselves.
     edits: Option<Arc<Mutex<Context>>>,
 }
@@ -59,7 +59,7 @@ impl Context {
     pub fn new(
         emitter: Emitter,
         control: Control,
-        openings: Sender<Opening>,
+        openings: [Sender<Opening>; 2],
         suspects: Suspects,
         store: Store,
         device: fn() -> Device,
@@ -148,7 +148,14 @@ impl Context {
     pub fn close_workspace(&mut self) {
         self.for_edits(|edits| edits.workspace = None);
         self.workspace = None;
-        let _ = self.openings.send(Opening::Closed);
+        self.tell(&Opening::Closed);
+    }
+
+    /// Tells those who look.
+    fn tell(&self, opening: &Opening) {
+        for lane in &self.openings {
+            let _ = lane.send(opening.clone());
+        }
     }
 
     /// Makes a workspace the open one instead of that which was, and tells the client; `held_by` names who writes it where
@@ -163,7 +170,7 @@ impl Context {
             device: self.models.device_name(),
             held_by,
         };
-        let _ = self.openings.send(Opening::Opened { root: opened.root.clone(), recipe: Box::new(recipe.clone()) });
+        self.tell(&Opening::Opened { root: opened.root.clone(), recipe: Box::new(recipe.clone()) });
         self.recipe = recipe;
         self.workspace = Some(workspace);
         self.emit(Event::Opened(Arc::new(opened)));
@@ -176,7 +183,7 @@ impl Context {
         let workspace = self.workspace()?;
         workspace.set_recipe_text(&recipe.to_ron()?)?;
         let root: PathBuf = workspace.root().to_owned();
-        let _ = self.openings.send(Opening::Opened { root, recipe: Box::new(recipe.clone()) });
+        self.tell(&Opening::Opened { root, recipe: Box::new(recipe.clone()) });
         self.recipe = recipe;
         Ok(())
     }

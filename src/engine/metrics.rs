@@ -33,6 +33,14 @@ pub fn info(recipe: &Recipe, name: &str) -> Option<Info> {
     Some(by_name(recipe, name).ok()?.info().clone())
 }
 
+/// The metrics of a recipe that this program does not have, a line each.
+pub fn unknown(recipe: &Recipe) -> Vec<String> {
+    let names = recipe.scored_metrics().into_iter().filter(|name| by_name(recipe, name).is_err());
+    names
+        .map(|name| format!("not in this program: the metric {name}; take it out, or bring a command of your own"))
+        .collect()
+}
+
 /// Whether a recipe can be worked with: its settings, its backbone and its metrics.
 pub fn check(recipe: &Recipe) -> Result<()> {
     recipe.check_backbone()?;

@@ -32,16 +32,17 @@ pub mod progress;
 pub mod protocol;
 mod queue;
 pub mod ranking;
+pub mod references;
 mod suspects;
 mod thread;
 mod viewer;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use candle_core::Device;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::weights::Store;
 use crate::{Error, Result};
@@ -64,6 +65,9 @@ pub struct Engine {
     queue: Arc<Queue>,
     control: Control,
     queries: Sender<(QueryId, Query)>,
+    maps: Sender<(QueryId, Query)>,
+    /// Ends the map that is computed.
+    stop_maps: Arc<AtomicBool>,
     events: Receiver<Event>,
     emitter: Emitter,
     next_id: AtomicU64,
@@ -85,9 +89,13 @@ impl Engine {
     pub fn start_on(device: fn() -> Device, wake: Wake, store: Store) -> Result<Self> {
         let (sender, events) = bounded(EVENTS);
         let (queries, asked) = bounded(WAITING);
+        let (maps, asked_maps) = bounded(WAITING);
+        let stop_maps = Arc::new(AtomicBool::new(false));
         let emitter = Emitter::new(sender, wake);
         let (queue, control) = (Arc::new(Queue::default()), Control::default());
         let (opened, openings) = bounded(16);
+        // A map may take a minute; who opens workspaces does not wait for it.
+        let (opened_maps, openings_maps) = unbounded();
         let suspects = suspects::Suspects::default();
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES);
@@ -95,7 +103,8 @@ impl Engine {
         };
         let compute = {
             let (emitter, suspects) = (emitter.clone(), suspects.clone());
-            let context = Context::new(emitter, control.clone(), opened, suspects, store.clone(), device);
+            let context =
+                Context::new(emitter, control.clone(), [opened, opened_maps], suspects, store.clone(), device);
             let queue = queue.clone();
             let editor = Arc::new(Mutex::new(context.of_edits()));
             let edits = spawn("edits", {
@@ -106,11 +115,16 @@ impl Engine {
             [spawn("engine", Box::new(move || thread::run(&queue, &control, context)))?, edits]
         };
         let viewer = {
-            let emitter = emitter.clone();
+            let (emitter, suspects, store) = (emitter.clone(), suspects.clone(), store.clone());
             spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects, store, device)))?
         };
-        let threads = compute.into_iter().chain([viewer]).collect();
-        Ok(Self { queue, control, queries, events, emitter, next_id: AtomicU64::new(1), threads })
+        let mapper = {
+            let (emitter, stop) = (emitter.clone(), stop_maps.clone());
+            let run = move || viewer::run_maps(&asked_maps, &openings_maps, &emitter, suspects, store, device, stop);
+            spawn("maps", Box::new(run))?
+        };
+        let threads = compute.into_iter().chain([viewer, mapper]).collect();
+        Ok(Self { queue, control, queries, maps, stop_maps, events, emitter, next_id: AtomicU64::new(1), threads })
     }
 
     /// An id that was not used before in this engine.
@@ -141,7 +155,8 @@ impl Engine {
             Command::Pause => self.control.set_pause(true),
             Command::Resume => self.control.set_pause(false),
             Command::Ask { id, query } => {
-                self.queries.try_send((id, query)).map_err(|_| Error::invalid("the engine takes no more queries"))?
+                let lane = if matches!(query, Query::Map { .. }) { &self.maps } else { &self.queries };
+                lane.try_send((id, query)).map_err(|_| Error::invalid("the engine takes no more queries"))?
             }
             Command::Close => self.close(),
         }
@@ -170,9 +185,12 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
-        // The viewer ends when nobody can ask any more; events are drained so that no thread waits for room.
-        let (nobody, _) = bounded(0);
-        drop(std::mem::replace(&mut self.queries, nobody));
+        // Those who look end when nobody can ask any more; events are drained so that no thread waits for room.
+        self.stop_maps.store(true, Ordering::Relaxed);
+        for lane in [&mut self.queries, &mut self.maps] {
+            let (nobody, _) = bounded(0);
+            drop(std::mem::replace(lane, nobody));
+        }
         for thread in self.threads.drain(..) {
             while !thread.is_finished() {
                 while self.events.try_recv().is_ok() {}

@@ -1,5 +1,6 @@
 //! The published weights that a recipe needs: said before a job begins, not when it is half done.
 
+use super::metrics;
 use crate::backbones;
 use crate::iqa;
 use crate::method::recipe::Recipe;
@@ -43,9 +44,10 @@ fn without_repeats(all: impl Iterator<Item = &'static Part>) -> Vec<&'static Par
     parts
 }
 
-/// What of a recipe's parts cannot be used, a line each, as far as is known without reading files.
+/// What of a recipe is not on this machine, a line each, as far as is known without reading files: metrics that this program does
+/// not have, and parts that cannot be used.
 pub fn lacking(store: &Store, recipe: &Recipe) -> Vec<String> {
-    store.lacking(&of(recipe))
+    metrics::unknown(recipe).into_iter().chain(store.lacking(&of(recipe))).collect()
 }
 
 /// Errors: the first part that cannot be used, and how many more there are.

@@ -1,8 +1,9 @@
 //! Answers queries from a reader of its own, so that looking never waits for a job.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use crossbeam_channel::{Receiver, select};
@@ -25,7 +26,8 @@ use crate::weights::{PartReport, Store};
 use crate::workspace::{CandidateSet, Workspace};
 use crate::{Error, Result};
 
-/// What the computing thread tells the viewer.
+/// What the computing thread tells those who look.
+#[derive(Clone)]
 pub(super) enum Opening {
     Opened { root: PathBuf, recipe: Box<Recipe> },
     Closed,
@@ -62,6 +64,48 @@ pub(super) fn run(
     }
 }
 
+/// Computes maps until nobody can ask any more, on a thread of its own: one may take a minute, and whoever moves a slider must not
+/// wait for it. What was asked last is what is looked at, and comes first. `stop` ends the one at work too.
+pub(super) fn run_maps(
+    asked: &Receiver<(QueryId, Query)>,
+    openings: &Receiver<Opening>,
+    emitter: &Emitter,
+    suspects: Suspects,
+    store: Store,
+    device: fn() -> Device,
+    stop: Arc<AtomicBool>,
+) {
+    let mut viewer = Viewer { suspects, store, device: Some(device), stop, ..Viewer::default() };
+    let mut waiting: VecDeque<(QueryId, Query)> = VecDeque::new();
+    loop {
+        if waiting.is_empty() {
+            select! {
+                recv(openings) -> opening => match opening {
+                    Ok(opening) => viewer.open(opening),
+                    Err(_) => return,
+                },
+                recv(asked) -> first => match first {
+                    Ok(first) => waiting.push_back(first),
+                    Err(_) => return,
+                },
+            }
+        }
+        let new: Vec<_> = asked.try_iter().collect();
+        new.into_iter().rev().for_each(|query| waiting.push_front(query));
+        // Whoever asks has heard of the opening, which was sent before.
+        for opening in openings.try_iter() {
+            viewer.open(opening);
+        }
+        if let Some((id, query)) = waiting.pop_front() {
+            let answer = viewer.answer(query).map_err(|e| e.to_string());
+            emitter.send(Event::Answer { id, answer });
+        }
+        if viewer.stop.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
 /// Drops queries that a later one of the same topic replaces.
 fn latest(waiting: Vec<(QueryId, Query)>) -> Vec<(QueryId, Query)> {
     let last: HashMap<u64, QueryId> = waiting.iter().filter_map(|(id, q)| Some((q.topic()?, *id))).collect();
@@ -84,6 +128,10 @@ struct Viewer {
     store: Store,
     /// Opens the device that maps are computed on.
     device: Option<fn() -> Device>,
+    /// The HR image that maps were asked of last, with what networks made of it.
+    hr: Option<(Source, Arc<Image>, Features<'static>)>,
+    /// Set once nobody waits for maps any more.
+    stop: Arc<AtomicBool>,
 }
 
 #[derive(PartialEq)]
@@ -96,7 +144,7 @@ struct ScoresKey {
 
 impl Viewer {
     fn open(&mut self, opening: Opening) {
-        (self.scores, self.base) = (None, None);
+        (self.scores, self.base, self.hr) = (None, None, None);
         match opening {
             Opening::Opened { root, recipe } => {
                 self.workspace = Workspace::open_read_only(root).ok();
@@ -233,26 +281,43 @@ impl Viewer {
         Ok(Picture { source, width: image.width(), height: image.height(), rgb8, full_size })
     }
 
-    fn map(&self, source: Source, metric: String) -> Result<MapPicture> {
+    fn map(&mut self, source: Source, metric: String) -> Result<MapPicture> {
         let known = metrics::by_name(&self.recipe, &metric)?;
         if known.info().map.is_empty() {
             return Err(Error::invalid(format!("{metric} has no map")));
         }
-        let hr = match (known.info().kind, &source) {
-            (Kind::NoReference, _) | (_, Source::Lr(_)) => None,
-            (Kind::FullReference, of) => Some(Arc::new(self.read(&Source::Hr(of.image()))?)),
-        };
+        let compares = known.info().kind == Kind::FullReference && !matches!(source, Source::Lr(_));
+        if compares {
+            self.keep_hr(Source::Hr(source.image()))?;
+        }
         let image = Arc::new(self.read(&source)?);
         let device = self.device.map_or(Device::Cpu, |open| open());
         let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&device))?;
-        let features = Features::default();
-        let bound = scorer.bind(hr.as_ref(), &features)?;
+        let alone = Features::until(self.stop.clone());
+        let (hr, features) = match &self.hr {
+            Some((_, hr, features)) if compares => (Some(hr), features),
+            _ => (None, &alone),
+        };
+        let bound = scorer.bind(hr, features)?;
+        let features = features.within();
         let map = bound.map(&image, &features)?.ok_or_else(|| Error::invalid(format!("{metric} has no map")))?;
         let score = bound.score(&image, &features)?;
         let (width, height) = (map.width, map.height);
         let finite = map.data.iter().copied().filter(|value| value.is_finite());
         let range = finite.fold([f32::INFINITY, f32::NEG_INFINITY], |[min, max], v| [min.min(v), max.max(v)]);
         Ok(MapPicture { source, metric, width, height, values: map.data.into(), range, score })
+    }
+}
+
+impl Viewer {
+    /// Reads the HR image, unless it is the last one: what networks make of it serves all candidates.
+    fn keep_hr(&mut self, hr: Source) -> Result<()> {
+        if self.hr.as_ref().is_none_or(|(known, ..)| *known != hr) {
+            self.hr = None;
+            let image = Arc::new(self.read(&hr)?);
+            self.hr = Some((hr, image, Features::until(self.stop.clone())));
+        }
+        Ok(())
     }
 }
 

@@ -34,6 +34,13 @@ pub fn published(sha256: &str) -> impl Iterator<Item = (&'static Part, &'static 
     every_file().filter(move |(_, _, file)| file.is(sha256)).map(|(part, _, file)| (part, file))
 }
 
+/// The published files that a file is called like, each with its part.
+pub fn named(file: &Path) -> impl Iterator<Item = (&'static Part, &'static Published)> {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_named = move |published: &Published| published.name() == name || published.aliases.contains(&name.as_str());
+    every_file().filter(move |(_, _, file)| is_named(file)).map(|(part, _, file)| (part, file))
+}
+
 /// Adds a file: to `part`, else to the one whose published file it is by its SHA-256 or by its name.
 ///
 /// Errors: it is not known what it is; it is not the published file, and the store does not permit it; it cannot be written.

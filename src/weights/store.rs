@@ -98,6 +98,13 @@ impl Store {
         store
     }
 
+    /// The same, looking into a folder before all places.
+    pub fn looking_first_into(&self, dir: &Path) -> Self {
+        let mut store = self.clone();
+        store.places.insert(0, Place::folder(dir, "the folder of the file"));
+        store
+    }
+
     /// The same, accepting files of these SHA-256s (or at least 12 first digits) although they are not published ones.
     pub fn accepting(&self, hashes: &[String]) -> Self {
         Self { accepted: hashes.to_vec(), ..self.clone() }

@@ -20,6 +20,33 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+/// The networks whose fixtures are here, each with the metric that it is.
+pub const NETWORKS: &[(&str, &str)] = &[
+    ("lpips_alex", "lpips"),
+    ("lpips_vgg", "lpips-vgg"),
+    ("lpips_alex_plus", "lpips+"),
+    ("lpips_vgg_plus", "lpips-vgg+"),
+    ("dists", "dists"),
+    ("topiq_fr", "topiq_fr"),
+    ("topiq_nr", "topiq_nr"),
+    ("musiq_koniq", "musiq"),
+    ("musiq_ava", "musiq-ava"),
+    ("clipiqa", "clipiqa"),
+    ("clipiqa_plus", "clipiqa+"),
+    ("qualiclip", "qualiclip"),
+    ("afine", "afine_all"),
+    ("liqe", "liqe"),
+    ("liqe_mix", "liqe_mix"),
+    ("maniqa_pipal_2crops", "maniqa-pipal"),
+    ("nima", "nima"),
+    ("nima_vgg16", "nima-vgg16-ava"),
+    ("topiq_iaa", "topiq_iaa"),
+    ("topiq_iaa_res50", "topiq_iaa_res50"),
+    ("arniqa", "arniqa"),
+    ("hyperiqa", "hyperiqa"),
+    ("dbcnn", "dbcnn"),
+];
+
 /// A network with its published files.
 pub struct Model {
     pub name: &'static str,

@@ -151,6 +151,8 @@ pub struct State {
     pub memory: Option<Box<MemoryNeed>>,
     /// What was found of a model's files last.
     pub model_check: Option<Arc<ModelCheck>>,
+    /// Terms of published weights that were confirmed on this machine.
+    pub licences: BTreeSet<String>,
     /// What was compared, last at the end.
     pub comparisons: Vec<Arc<Compared>>,
     pub reports: Vec<Arc<RunReport>>,

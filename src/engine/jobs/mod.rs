@@ -28,6 +28,8 @@ mod states;
 mod train;
 mod upscale;
 
+pub(super) use add::{Collected, Place};
+
 use super::context::Context;
 use super::external;
 use super::protocol::{Job, Outcome};

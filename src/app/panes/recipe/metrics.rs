@@ -3,11 +3,11 @@
 use egui::accesskit::Role;
 use egui::{Align, DragValue, Layout, RichText, Slider, Ui};
 
+use super::chooser::{self, Chooser, Purpose};
 use super::control::LABEL_WIDTH;
 use super::label_ui;
-use crate::app::weights_window::{Known, lacking};
 use crate::app::{theme, widgets};
-use crate::engine::{metrics, parts};
+use crate::engine::metrics;
 use crate::iqa::{Info, Kind};
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
@@ -17,25 +17,20 @@ use crate::method::value::Value;
 const MAX_WEIGHT: f64 = 2.0;
 
 /// The weights of one half of the reward; true if one was changed.
-pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, known: Known) -> bool {
+pub fn weights_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, chooser: &mut Chooser) -> bool {
     let kind = if field.key == "reward.fr" { Kind::FullReference } else { Kind::NoReference };
     let Value::Weights(mut weights) = field.value(recipe) else { return false };
     let mut changed = false;
-    let mut added = None;
     ui.horizontal(|ui| {
         changed |= label_ui(ui, field, recipe, preset, LABEL_WIDTH);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.menu_button("+ metric", |ui| added = choose(ui, kind, recipe, known));
+            if let Some(purpose) = chooser::button(ui, Purpose::Reward(kind)) {
+                chooser.open(purpose);
+            }
         });
     });
     if changed {
         return true;
-    }
-    if let Some(name) = added {
-        // A metric that is trained on is not held out any more.
-        recipe.reward.held_out.retain(|held_out| *held_out != name);
-        weights.insert(name, 1.0);
-        return field.assign(recipe, Value::Weights(weights)).is_ok();
     }
     let total: f64 = weights.values().sum();
     let mut removed = None;
@@ -89,66 +84,51 @@ fn weight_ui(ui: &mut Ui, name: &str, info: Option<&Info>, weight: &mut f64, tot
     removed
 }
 
-/// A menu of the metrics of a kind that are not listed yet; the chosen one.
-fn choose(ui: &mut Ui, kind: Kind, recipe: &Recipe, known: Known) -> Option<String> {
-    let reward = &recipe.reward;
-    let mut chosen = None;
-    let is_listed = |name: &str| reward.fr.contains_key(name) || reward.nr.contains_key(name);
-    let mut any = false;
-    for info in metrics::all(recipe).iter().filter(|info| info.kind == kind && !is_listed(&info.name)) {
-        any = true;
-        let crop_px = recipe.data.crop_px;
-        let fits = crop_px == 0 || crop_px >= info.min_size_px;
-        let text = format!("{} {}", info.title, info.direction.arrow());
-        let lacking = lacking(known, &parts::of_metric(&info.name)).join("\n");
-        let is_usable = fits && lacking.is_empty();
-        let response = ui.add_enabled(is_usable, egui::Button::new(text)).on_hover_ui(|ui| info_ui(ui, info, None));
-        let response = response.on_disabled_hover_text(match lacking.is_empty() {
-            true => format!("Needs {} px, crops have {crop_px}", info.min_size_px),
-            false => lacking,
+/// The held-out metrics, each with a button that takes it out, and one that adds another; true if one was changed.
+pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, chooser: &mut Chooser) -> bool {
+    let mut changed = false;
+    ui.horizontal(|ui| {
+        changed |= label_ui(ui, field, recipe, preset, LABEL_WIDTH);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if let Some(purpose) = chooser::button(ui, Purpose::HeldOut) {
+                chooser.open(purpose);
+            }
         });
-        if response.clicked() {
-            chosen = Some(info.name.to_string());
-        }
-    }
-    if !any {
-        ui.weak("All metrics of this kind are listed");
-    }
-    chosen
-}
-
-/// The held-out metrics as check boxes; true if one was changed.
-pub fn held_out_ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe, known: Known) -> bool {
-    let mut changed = label_ui(ui, field, recipe, preset, ui.available_width());
-    let trained: Vec<String> = recipe.trained_metrics().into_iter().map(str::to_owned).collect();
+    });
     let p = theme::palette(ui);
     let indented = egui::Frame::new().inner_margin(egui::Margin { left: 12, ..egui::Margin::ZERO });
+    let mut removed = None;
     let chips = |ui: &mut Ui| {
         ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
         let all = metrics::all(recipe);
-        for info in all.iter().filter(|info| !trained.iter().any(|t| *t == info.name)) {
-            let at = recipe.reward.held_out.iter().position(|name| *name == info.name);
-            let fits = recipe.data.crop_px == 0 || recipe.data.crop_px >= info.min_size_px;
-            let color = if at.is_some() { p.held_out } else { p.text_faint };
-            let text = RichText::new(format!("{} {}", info.name, info.direction.arrow())).small().color(color);
-            let lacking = lacking(known, &parts::of_metric(&info.name)).join("\n");
-            let is_usable = fits && lacking.is_empty();
-            let response = ui.add_enabled(is_usable || at.is_some(), egui::Button::selectable(at.is_some(), text));
-            let response = if lacking.is_empty() { response } else { response.on_disabled_hover_text(lacking) };
-            if response.on_hover_ui(|ui| info_ui(ui, info, None)).clicked() {
-                match at {
-                    Some(at) => drop(recipe.reward.held_out.remove(at)),
-                    None => recipe.reward.held_out.push(info.name.to_string()),
-                }
-                changed = true;
+        for name in &recipe.reward.held_out {
+            let info = all.iter().find(|info| info.name == *name);
+            let arrow = info.map_or("", |info| info.direction.arrow());
+            let text = RichText::new(format!("{name} {arrow} ×")).small().color(p.held_out);
+            let response = ui.add(egui::Button::selectable(true, text));
+            widgets::name(&response, Role::Button, &format!("Hold {name} out no more"));
+            let response = response.on_hover_ui(|ui| match info {
+                Some(info) => info_ui(ui, info, None),
+                None => drop(ui.label("This metric is not part of this version")),
+            });
+            if response.clicked() {
+                removed = Some(name.clone());
             }
+        }
+        if recipe.reward.held_out.is_empty() {
+            ui.weak("None: nothing would show whether an improvement is real");
         }
     };
     indented.show(ui, |ui| ui.horizontal_wrapped(chips));
+    if let Some(name) = removed {
+        recipe.reward.held_out.retain(|held_out| *held_out != name);
+        changed = true;
+    }
     changed
 }
 
-fn info_ui(ui: &mut Ui, info: &Info, share: Option<f64>) {
+/// The facts of a metric, for a tooltip.
+pub fn info_ui(ui: &mut Ui, info: &Info, share: Option<f64>) {
     let p = theme::palette(ui);
     ui.set_max_width(340.0);
     ui.label(RichText::new(info.title.as_ref()).font(theme::strong(13.5)));

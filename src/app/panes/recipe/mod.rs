@@ -1,5 +1,6 @@
 //! Every setting of a run, and live below them what they make of the pairs.
 
+mod chooser;
 mod control;
 mod external;
 mod live;
@@ -22,7 +23,7 @@ use crate::method::value::Accepted;
 const SECTIONS: [(&str, &str, bool); 7] = [
     ("sampling", "Sampling", true),
     ("reward", "Reward", true),
-    ("metrics", "Metrics of your own", true),
+    ("metrics", "Metrics", true),
     ("curation", "Curation", true),
     ("hpo", "Pair weights (HPO)", true),
     ("training", "Training", true),
@@ -30,7 +31,7 @@ const SECTIONS: [(&str, &str, bool); 7] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 21] = [
+const RARE: [&str; 22] = [
     "data.unverified_weights",
     "sampling.first_seed",
     "sampling.solver",
@@ -42,6 +43,7 @@ const RARE: [&str; 21] = [
     "sampling.tile_px",
     "sampling.tile_overlap_px",
     "sampling.memory_budget_mib",
+    "metrics.border_px",
     "metrics.external",
     "training.warmup_steps",
     "training.activations",
@@ -59,6 +61,7 @@ const RARE: [&str; 21] = [
 pub struct RecipePane {
     shows_all: bool,
     filter: String,
+    chooser: chooser::Chooser,
 }
 
 impl Pane for RecipePane {
@@ -77,6 +80,9 @@ impl Pane for RecipePane {
             let mut changed = None;
             for (topic, title, is_open) in SECTIONS {
                 self.section_ui(ui, cx, &mut recipe, topic, title, is_open, &mut changed);
+            }
+            if let Some(name) = self.chooser.show(ui.ctx(), cx, &mut recipe) {
+                changed = Some(format!("metric {name}"));
             }
             if let Some(what) = changed {
                 cx.act(Action::EditRecipe { recipe: Box::new(recipe), what });
@@ -158,7 +164,7 @@ impl RecipePane {
 
     #[allow(clippy::too_many_arguments)]
     fn section_ui(
-        &self,
+        &mut self,
         ui: &mut Ui,
         cx: &mut Cx,
         recipe: &mut Recipe,
@@ -181,9 +187,11 @@ impl RecipePane {
             ui.spacing_mut().item_spacing.y = 4.0;
             for field in shown {
                 let edited = match field.accepted {
-                    Accepted::Weights => metrics::weights_ui(ui, field, recipe, &preset, known),
+                    Accepted::Weights => metrics::weights_ui(ui, field, recipe, &preset, &mut self.chooser),
                     Accepted::External => external::ui(ui, field, recipe, &preset),
-                    _ if field.key == "reward.held_out" => metrics::held_out_ui(ui, field, recipe, &preset, known),
+                    _ if field.key == "reward.held_out" => {
+                        metrics::held_out_ui(ui, field, recipe, &preset, &mut self.chooser)
+                    }
                     _ if field.key == "curation.ratio" => ratio::ui(ui, field, recipe, &preset),
                     _ => control::ui(ui, field, recipe, &preset, known),
                 };

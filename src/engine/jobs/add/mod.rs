@@ -15,6 +15,9 @@ mod plan;
 mod sides;
 mod write;
 
+pub use collect::Collected;
+pub use names::Place;
+
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +36,6 @@ use crate::imaging::fingerprint::fingerprint;
 use crate::method::recipe::Data;
 use crate::workspace::SplitChoice;
 use crate::{Error, Result, example};
-use collect::Collected;
 use incoming::Incoming;
 use likeness::BOUND;
 use pairs_file::PairOfFiles;
