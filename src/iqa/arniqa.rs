@@ -155,7 +155,7 @@ impl Judge for Opened {
     }
 
     fn batch(&self, [width, height]: [usize; 2]) -> usize {
-        batch_of(width * height, 1 << 20, self.params.compute())
+        batch_of(width * height, 1 << 18, self.params.compute())
     }
 
     fn judge(&self, images: &[Arc<Image>], features: &Features) -> Result<Vec<f64>> {

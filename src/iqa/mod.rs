@@ -20,8 +20,9 @@
 //! # }
 //! ```
 //!
-//! * [`generated`]: a pair of images to compare scores on. [`info`]: the facts of a metric. [`metric`]: what it does, and the checks every image passes first. [`features`]: what
-//!   several metrics compute of one image. [`registry`]: which metrics there are.
+//! * [`info`]: the facts of a metric. [`metric`]: what it does, and the checks every image passes first. [`features`]: what
+//!   several metrics compute of one image. [`registry`]: which metrics there are. [`generated`]: a pair of images to compare
+//!   scores on.
 //! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`topiq`], [`nima`], [`arniqa`], [`hyper_iqa`], [`dbcnn`], [`niqe`],
 //!   [`brisque`], [`piqe`]; [`external`]: commands. On transformers and on CLIP: [`musiq`], [`maniqa`], [`clip_iqa`],
 //!   [`qualiclip`], [`afine`], [`liqe`], [`qalign`].

@@ -156,7 +156,7 @@ impl Judge for Opened {
     }
 
     fn batch(&self, _: [usize; 2]) -> usize {
-        batch_of(self.side_px() * self.side_px(), 4 * 299 * 299, self.params.compute())
+        batch_of(self.side_px() * self.side_px(), 2 * 299 * 299, self.params.compute())
     }
 
     fn judge(&self, images: &[Arc<Image>], _: &Features) -> Result<Vec<f64>> {

@@ -242,7 +242,7 @@ impl Opened {
 
     fn batch_of(&self, [width, height]: [usize; 2]) -> usize {
         let px = if self.look == Look::ResNet { width * height } else { SIDE_PX * SIDE_PX };
-        batch_of(px, 1 << 20, self.params.compute())
+        batch_of(px, 1 << 18, self.params.compute())
     }
 }
 
