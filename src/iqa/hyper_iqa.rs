@@ -133,3 +133,16 @@ fn over(places: &[usize], pixels: usize, len: usize) -> Vec<Vec<usize>> {
     };
     (0..pixels).map(of_pixel).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_belong_to_the_crops_over_them_or_nearest_to_them() {
+        let near = over(&[0, 20], 244, 244);
+        assert_eq!([&near[10], &near[100], &near[243]], [&vec![0], &vec![0, 1], &vec![1]]);
+        let apart = over(&[0, 300], 1200, 600);
+        assert_eq!([&apart[480], &apart[560], &apart[1199]], [&vec![0], &vec![1], &vec![1]]);
+    }
+}

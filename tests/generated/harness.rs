@@ -165,6 +165,26 @@ impl<'c> Comparison<'c> {
         assert_eq!(all(&[c, a, b]), [bits[2], bits[0], bits[1]], "{}: in another order", model.name);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         assert_eq!(pool.install(|| all(&images)), bits, "{}: on one thread", model.name);
+        let group = Features::default();
+        let bound = scorer.bind(Some(&reference), &group).unwrap();
+        let maps = [&images[0], &images[1]].map(|image| bound.map(image, &group.within()).unwrap());
+        let says = !self.metric.info().map.is_empty();
+        for map in maps {
+            assert_eq!(map.is_some(), says, "{}: its facts say otherwise", model.name);
+            let Some(map) = map else { continue };
+            assert_eq!([map.height, map.width, map.data.len()], [px[0], px[1], px[0] * px[1]], "{}", model.name);
+            assert!(map.data.iter().all(|value| value.is_finite()), "{}", model.name);
+        }
+    }
+
+    /// Fails where the operations that a GPU would run give another score. `px`: height, width.
+    pub fn check_composed(&self, model: &Model, px: [usize; 2]) {
+        let [reference, distorted] = pair(px).unwrap().map(Arc::new);
+        let computes = [Compute::cpu(), Compute::composed(&candle_core::Device::Cpu)];
+        let [own, composed] = computes.map(|on| score_of(self.scorer(model, &on).as_ref(), &reference, &distorted));
+        let far = (own - composed).abs() / own.abs();
+        println!("composed: {}: {far:.1e}", model.name);
+        assert!(far < 1e-4, "{}: {own} and {composed}", model.name);
     }
 }
 

@@ -7,7 +7,6 @@ mod generated;
 mod liqe;
 mod maniqa;
 mod musiq;
-
 mod nima;
 mod others;
 mod perceptual;

@@ -12,6 +12,7 @@ fn arniqa() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_composed(&model, [80, 72]);
 }
 
 #[test]
@@ -21,12 +22,13 @@ fn dbcnn() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_composed(&model, [80, 72]);
 }
 
 #[test]
 fn hyper_iqa() {
     let metric = by_name("hyperiqa").unwrap();
     let (comparison, model) = (Comparison::new(metric.as_ref()), Model::of("hyperiqa"));
-    Comparison { runs: &["even"], ..Comparison::new(metric.as_ref()) }.check(&model);
+    comparison.check(&model);
     comparison.check_sizes(&model);
 }

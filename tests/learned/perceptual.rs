@@ -15,6 +15,7 @@ fn lpips_over_alexnet() {
     comparison.check_sizes(&model);
     comparison.check_map(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_composed(&model, [80, 72]);
 }
 
 #[test]
@@ -25,6 +26,7 @@ fn lpips_over_vgg16() {
     comparison.check_sizes(&model);
     comparison.check_map(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_composed(&model, [80, 72]);
 }
 
 #[test]
@@ -35,6 +37,7 @@ fn lpips_plus() {
         comparison.check(&model);
         comparison.check_sizes(&model);
         comparison.check_independence(&model, [80, 72]);
+        comparison.check_composed(&model, [80, 72]);
     }
 }
 
@@ -45,6 +48,7 @@ fn dists() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_composed(&model, [80, 72]);
 }
 
 #[test]

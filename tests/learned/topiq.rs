@@ -12,6 +12,7 @@ fn against_a_reference_image() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_composed(&model, [80, 72]);
 }
 
 #[test]
@@ -21,6 +22,7 @@ fn by_itself() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_composed(&model, [80, 72]);
 }
 
 #[test]
