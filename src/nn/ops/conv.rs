@@ -23,6 +23,15 @@ impl Tape {
 
     /// A fully connected layer on the last dimension.
     pub fn linear(&self, params: &Params, layer: &Linear, x: &Var) -> Result<Var> {
+        self.multiplied(params, layer, x, None)
+    }
+
+    /// A fully connected layer on the last dimension, plus `residual` of the output's shape.
+    pub fn linear_onto(&self, params: &Params, layer: &Linear, x: &Var, residual: &Var) -> Result<Var> {
+        self.multiplied(params, layer, x, Some(residual))
+    }
+
+    fn multiplied(&self, params: &Params, layer: &Linear, x: &Var, residual: Option<&Var>) -> Result<Var> {
         let Linear { c_in, c_out, .. } = *layer;
         let mut dims = x.tensor().dims().to_vec();
         match dims.pop() {
@@ -31,8 +40,9 @@ impl Tape {
         }
         let rows = x.tensor().elem_count() / c_in.max(1);
         let x = self.reshape(x, &[rows, 1, 1, c_in])?;
+        let residual = residual.map(|residual| self.reshape(residual, &[rows, 1, 1, c_out])).transpose()?;
         let shape = ConvShape::linear(rows, c_in, c_out);
-        self.reshape(&self.convolve(params, shape, layer.weight, layer.bias, &x, None)?, &dims)
+        self.reshape(&self.convolve(params, shape, layer.weight, layer.bias, &x, residual.as_ref())?, &dims)
     }
 
     fn convolve(
