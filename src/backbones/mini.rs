@@ -12,6 +12,7 @@ use candle_core::Tensor;
 use super::card::{Card, Guidance, Latent, Memory};
 use super::condition::{Condition, Prompt, Shown};
 use super::process::{Flow, Process, Shift, Time};
+use super::registry::Entry;
 use super::solver::Solver;
 use super::{Backbone, Pass, Query};
 use crate::fs::hash;
@@ -56,6 +57,9 @@ pub static CARD: Card = Card {
     keeps_latents: false,
     memory: Memory { network: 0, around: 0, adapter: ADAPTER_VALUES, picture: footprint },
 };
+
+/// How it is opened.
+pub static ENTRY: Entry = Entry { card: &CARD, open: |on, _| Ok(Arc::new(Mini::on(on))) };
 
 /// The shipped weights: f16 safetensors, made by `dp2o-studio pretrain` as the README says.
 pub static WEIGHTS: &[u8] = include_bytes!("../../assets/mini.safetensors");

@@ -5,7 +5,7 @@
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM ([`solver`]) over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
 //! * [`stored`]: latents and conditions as files.
-//! * [`mini`]: the embedded one. [`pretrain`]: trains it from photographs.
+//! * [`mini`]: the embedded one. [`sd2`]: C-SD2, from published files. [`pretrain`]: trains it from photographs.
 
 pub mod card;
 pub mod condition;
@@ -16,6 +16,7 @@ pub mod pretrain;
 pub mod process;
 pub mod registry;
 pub mod sampler;
+pub mod sd2;
 pub mod solve;
 pub mod solver;
 pub mod stored;

@@ -25,6 +25,9 @@ pub struct ClipBpe {
     start: u32,
     end: u32,
     pad: u32,
+    /// Tokens that are found in a text as they are, whatever stands around them: start, end, and what pads (as transformers has
+    /// it, for which an exclamation mark pads in Stable Diffusion 2).
+    special: [(String, u32); 3],
     /// The character that stands for each byte.
     letters: Vec<char>,
 }
@@ -65,10 +68,10 @@ impl ClipBpe {
             find(&format!("{letter}{WORD_END}"))?;
         }
         let (start, end) = (find(START)?, find(END)?);
-        // One that pads with `!` means the one that ends a word where there is no other.
-        let pad = find(pad).or_else(|_| find(&format!("{pad}{WORD_END}")))?;
+        let special = [(START.to_owned(), start), (END.to_owned(), end), (pad.to_owned(), find(pad)?)];
+        let pad = special[2].1;
         let merges = merges.into_iter().enumerate().map(|(rank, pair)| (pair, rank)).collect();
-        Ok(Self { vocabulary, merges, start, end, pad, letters })
+        Ok(Self { vocabulary, merges, start, end, pad, special, letters })
     }
 
     /// The number of tokens there are.
@@ -96,16 +99,18 @@ impl ClipBpe {
 
     /// The tokens of a text, without its start and end.
     fn tokens(&self, text: &str) -> Vec<u32> {
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         let mut ids = Vec::new();
-        for word in words(&text) {
-            match word {
-                START => ids.push(self.start),
-                END => ids.push(self.end),
-                word => ids.extend(self.merged(word)),
-            }
+        let mut rest = text;
+        loop {
+            let found =
+                self.special.iter().filter_map(|(token, id)| Some((rest.find(token.as_str())?, token, id))).min();
+            let (before, after) = rest.split_at(found.map_or(rest.len(), |(at, ..)| at));
+            let lower = before.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+            ids.extend(words(&lower).into_iter().flat_map(|word| self.merged(word)));
+            let Some((_, token, id)) = found else { return ids };
+            ids.push(*id);
+            rest = &after[token.len()..];
         }
-        ids
     }
 
     /// The tokens of a word.
@@ -133,13 +138,13 @@ impl ClipBpe {
     }
 }
 
-/// The words of a lower-case text: special tokens, contractions, runs of letters, single digits, runs of what is neither.
+/// The words of a lower-case text: contractions, runs of letters, single digits, runs of what is neither.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let run = |of: fn(char) -> bool| rest.find(|c| !of(c)).unwrap_or(rest.len());
-        let fixed = [START, END].iter().chain(&CONTRACTIONS).find(|fixed| rest.starts_with(**fixed));
+        let fixed = CONTRACTIONS.iter().find(|fixed| rest.starts_with(**fixed));
         let length = match fixed {
             Some(fixed) => fixed.len(),
             None if first.is_whitespace() => first.len_utf8(),
@@ -207,7 +212,6 @@ mod tests {
             ["i", "don", "'t", "know", ":", "2", "0", "2", "4", ",", "'t", "is"]
         );
         assert_eq!(words("été…!? a"), ["été", "…!?", "a"]);
-        assert_eq!(words("a<|endoftext|>b"), ["a", "<|endoftext|>", "b"]);
     }
 
     #[test]
@@ -221,6 +225,8 @@ mod tests {
         let long = bpe.encode("cat dog cat dog", 4);
         assert_eq!((long.ids, long.cut), (vec![id(START), id("cat</w>"), id("dog</w>"), id(END)], 2));
         assert_eq!(bpe.encode("", 3).ids, [id(START), id(END), id("!")]);
+        let special = bpe.encode("a!<|endoftext|>cat", 6).ids;
+        assert_eq!(special, [id(START), id("a</w>"), id("!"), id(END), id("cat</w>"), id(END)]);
     }
 
     #[test]

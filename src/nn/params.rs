@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 use super::kernels::{Compute, Kernels};
 use super::tape::Var;
@@ -186,7 +187,13 @@ impl Params {
     /// From named tensors, which may be of any floating-point type, for a network that is never trained: in the precision of such.
     /// Errors: one is missing or has another shape; what else there is is not looked at.
     pub fn from_source(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Self> {
-        Self::from_values(specs, compute, |name, shape| source.floats(name, shape))
+        // Each at once in the type that it is kept in, on all threads: such networks have gigabytes.
+        let tensor = |spec: &Spec| {
+            let dtype = if spec.shape.len() < 2 { DType::F32 } else { compute.precision.frozen };
+            source.tensor(&spec.name, &spec.shape, dtype, &compute.device)
+        };
+        let tensors = specs.0.par_iter().map(tensor).collect::<Result<_>>()?;
+        Ok(Self::from_tensors(specs.clone(), compute, tensors))
     }
 
     /// As [`Params::from_source`], of the values that `values` makes of a name and a shape: where what is computed with is not what

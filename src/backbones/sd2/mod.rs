@@ -1,0 +1,145 @@
+//! `sd2`: C-SD2 of DP²O-SR, Stable Diffusion 2-base led by a ControlNet that sees the LR image enlarged, from the published files
+//! (Sun et al., arXiv 2510.18851). What is trained is the ControlNet; the U-Net, the autoencoder and the text encoder are
+//! frozen and kept in the type of their files.
+//!
+//! * [`open`]: from files to networks, and what other models' files are refused with. [`prompts`]: texts, once each.
+//!   [`tiled`]: pictures of any size through the autoencoder.
+
+mod open;
+mod prompts;
+mod tiled;
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::card::{Card, Guidance, Latent, Memory};
+use super::condition::{Condition, Prompt, Shown};
+use super::process::{Diffusion, Predicts, Process, Spacing};
+use super::registry::Entry;
+use super::solver::Solver;
+use super::{Backbone, Pass, Query};
+use crate::imaging::Image;
+use crate::networks::controlnet_sd::ControlNet;
+use crate::networks::unet_sd::{Unet, With};
+use crate::nn::kernels::Compute;
+use crate::nn::params::{Params, Specs};
+use crate::nn::tape::{Tape, Var};
+use crate::weights::Source;
+use crate::weights::registry::C_SD2_PARTS;
+use crate::{Error, Result};
+use prompts::Prompts;
+use tiled::Codec;
+
+/// What is known of it.
+pub static CARD: Card = Card {
+    name: "sd2",
+    latent: Latent { channels: 4, factor: 8, align: 64 },
+    process: Process::Diffusion(Diffusion {
+        timesteps: 1000,
+        beta: [0.00085, 0.012],
+        predicts: Predicts::Noise,
+        spacing: Spacing::Leading { offset: 1 },
+    }),
+    solvers: &[Solver::Ddpm, Solver::Ddim],
+    guidance: Guidance::ClassifierFree,
+    prompt: true,
+    parts: C_SD2_PARTS,
+    licence: "Stable Diffusion 2: CreativeML Open RAIL++-M; ControlNet: see https://github.com/cswry/DP2O-SR",
+    keeps_latents: true,
+    memory: Memory { network: 865_910_724, around: 83_653_863 + 340_387_840, adapter: 364_228_240, picture: footprint },
+};
+
+/// How it is opened.
+pub static ENTRY: Entry = Entry { card: &CARD, open: |on, store| Ok(Arc::new(open::open(on, store)?)) };
+
+/// Stable Diffusion 2 and the ControlNet's structure.
+pub struct Sd2 {
+    compute: Compute,
+    unet: Unet,
+    weights: Params,
+    codec: Codec,
+    prompts: Prompts,
+    control: ControlNet,
+    adapter: Arc<Specs>,
+    /// The ControlNet's released weights, which are read when they are asked for.
+    released: Source,
+    weights_hash: String,
+}
+
+impl Sd2 {
+    /// What the frozen first half of the U-Net makes of a query: skips, middle, and the embedded times.
+    fn first_half(&self, x: &Var, times: &[f32], text: &Var) -> Result<Vec<Tensor>> {
+        let tape = Tape::inference(&self.compute.kernels);
+        let encoder = &self.unet.encoder;
+        let with = With { time: encoder.time(&tape, &self.weights, times)?, text: text.clone() };
+        let mut all = encoder.skips(&tape, &self.weights, x, None, &with)?;
+        if let Some(last) = all.last() {
+            let middle = encoder.middle(&tape, &self.weights, last, &with)?;
+            all.push(middle);
+        }
+        Ok(all.iter().chain([&with.time]).map(|var| var.tensor().clone()).collect())
+    }
+}
+
+impl Backbone for Sd2 {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn adapter(&self) -> &Arc<Specs> {
+        &self.adapter
+    }
+
+    fn reference(&self) -> Result<Params> {
+        let trained = self.compute.clone().in_precision(Default::default());
+        Params::from_source(&self.adapter, &self.released, &trained)
+    }
+
+    fn weights_hash(&self) -> String {
+        self.weights_hash.clone()
+    }
+
+    fn condition<'l>(&self, lr: &'l Image, prompt: &Prompt) -> Result<Condition<'l>> {
+        let [text, negative] = [&prompt.text, &prompt.negative].map(|text| self.prompts.embedded(text));
+        Ok(Condition::new(lr, CARD.latent).with_enlarged().with_text(text?, negative?))
+    }
+
+    /// The means of the latents' distributions: what is encoded is the same each time.
+    fn encode(&self, images: &Tensor, _: &Shown) -> Result<Tensor> {
+        self.codec.encode(images)
+    }
+
+    fn decode(&self, latents: &Tensor, _: &Shown) -> Result<Tensor> {
+        self.codec.decode(latents)
+    }
+
+    fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var> {
+        let planes = |planes: &Tensor| Ok::<_, Error>(Var::constant(tape.kernels().unshuffle(planes, 1)?));
+        let (x, image) = (planes(query.x_t)?, planes(query.shown.map(0)?)?);
+        let text = Var::constant(query.shown.text(0)?.clone());
+        let known = query.shared(|| self.first_half(&x, query.times, &text))?;
+        let known: Vec<Var> = known.iter().cloned().map(Var::constant).collect();
+        let [skips @ .., middle, time] = known.as_slice() else {
+            return Err(Error::invalid("the U-Net's first half made nothing"));
+        };
+        let onto = Some((skips, middle));
+        let (skips, middle) = self.control.forward(tape, adapter, (&x, &image), (query.times, &text), onto)?;
+        let with = With { time: time.clone(), text };
+        tape.shuffle(&self.unet.decode(tape, &self.weights, &skips, &middle, &with)?, 1)
+    }
+
+    fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
+        Ok(self.prompts.unread(prompt))
+    }
+}
+
+/// As measured at 512².
+fn footprint([height, width]: [usize; 2], pass: Pass) -> usize {
+    let per_px = match pass {
+        Pass::Sample => 4_400,
+        Pass::Keep => 5_200,
+        Pass::Recompute => 4_400,
+    };
+    per_px * height * width
+}

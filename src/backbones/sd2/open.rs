@@ -1,0 +1,289 @@
+//! From the published files to networks. Sizes come from the `config.json` beside each file, those of Stable Diffusion 2-base where
+//! there is none; what other models' files would be taken for is said of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::DType;
+use serde_json::Value;
+
+use super::Sd2;
+use super::prompts::Prompts;
+use super::tiled::{Codec, Cut};
+use crate::networks::clip_bpe::ClipBpe;
+use crate::networks::clip_text;
+use crate::networks::controlnet_sd::{self, ControlNet};
+use crate::networks::unet_sd::{self, Unet};
+use crate::networks::vae_kl::{self, Vae};
+use crate::nn::kernels::shape::Activation;
+use crate::nn::kernels::{Compute, Precision};
+use crate::nn::params::{Params, Specs};
+use crate::weights::dtype::Dtype;
+use crate::weights::registry::{C_SD2, C_SD2_PARTS, SD2_TEXT, SD2_TOKENIZER, SD2_UNET, SD2_VAE};
+use crate::weights::store::Found;
+use crate::weights::{Part, Source, Store, Trust, names};
+use crate::{Error, Result, input};
+
+/// The folder of what noises and solves, beside that of the U-Net.
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
+const CONFIG: &str = "config.json";
+/// Beginnings of names in files of the first publisher, which have no diffusers names.
+const COMPVIS: [&str; 3] = ["model.diffusion_model.", "first_stage_model.", "cond_stage_model."];
+
+/// Opens all parts; the text encoder's and the ControlNet's weights are read when they are needed.
+pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
+    let lacking = store.lacking(C_SD2_PARTS);
+    if !lacking.is_empty() {
+        return Err(Error::invalid(lacking.join("; ")));
+    }
+    let [unet, vae, text, control] = [&SD2_UNET, &SD2_VAE, &SD2_TEXT, &C_SD2].map(|part| Opened::of(part, store));
+    let ([unet, vae, text, control], tokenizer) = ([unet?, vae?, text?, control?], store.files(&SD2_TOKENIZER)?);
+    let trusts = [&unet, &vae, &text, &control].into_iter().filter_map(|opened| opened.source.trust());
+    let all = Trust::of_all(trusts.chain(tokenizer.files.iter().filter_map(|file| file.trust.as_ref())));
+    let weights_hash = all.map(|trust| trust.whole_mark()).unwrap_or_default();
+
+    unet.refuse_velocity()?;
+    let config = unet.config(unet_config, unet_sd::Config::SD2)?;
+    let mut specs = Specs::default();
+    let network = Unet::new(&mut specs, &config);
+    let weights = unet.weights(specs, on)?;
+    let codec = codec(vae, on)?;
+    let prompts = prompts(text, tokenizer, &config, on)?;
+    let (control, adapter, released) = control_net(control, config)?;
+    let (compute, adapter) = (on.clone(), Arc::new(adapter));
+    Ok(Sd2 { compute, unet: network, weights, codec, prompts, control, adapter, released, weights_hash })
+}
+
+fn codec(vae: Opened, on: &Compute) -> Result<Codec> {
+    let config = vae.config(vae_config, vae_kl::Config::SD)?;
+    let mut specs = Specs::default();
+    let net = Vae::new(&mut specs, config);
+    let vae = Opened { source: names::vae(vae.source)?, ..vae };
+    Ok(Codec { net, config, weights: vae.weights(specs, on)?, cut: Cut::default() })
+}
+
+fn prompts(text: Opened, tokenizer: Found, unet: &unet_sd::Config, on: &Compute) -> Result<Prompts> {
+    let config = text.config(text_config, clip_text::Config::SD2)?;
+    if config.width != unet.text {
+        let cause = format!("texts of width {} are not what this U-Net reads, {}", config.width, unet.text);
+        return Err(text.fault(cause));
+    }
+    let file = |name: &str| {
+        let found = tokenizer.files.iter().find(|file| file.published.name() == name);
+        found.map(|file| file.path.as_path()).ok_or_else(|| Error::invalid(format!("the tokenizer lacks {name}")))
+    };
+    let vocabulary = file("vocab.json")?;
+    let bpe = ClipBpe::open(vocabulary, file("merges.txt")?)?;
+    if bpe.len() > config.vocabulary {
+        let cause = format!("has {} tokens, and the text encoder knows {}", bpe.len(), config.vocabulary);
+        return Err(Error::file(vocabulary, cause));
+    }
+    let text = Opened { source: names::clip_text(text.source)?, ..text };
+    let kept = text.kept(on);
+    Prompts::new(bpe, config, text.source, kept)
+}
+
+/// The ControlNet's structure and its released weights, which are exactly those.
+fn control_net(control: Opened, unet: unet_sd::Config) -> Result<(ControlNet, Specs, Source)> {
+    let source = names::plain(control.source)?;
+    let (file, refuse) = (control.file, |cause: String| Error::file(source.origin(), cause));
+    if let Some(other) = other_control_net(&source) {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        return Err(refuse(format!(
+            "{name} is {other}, and the ControlNet of C-SD2 or DP²O-SD2 is needed; get it {}",
+            C_SD2.get
+        )));
+    }
+    let width = |part: &str| {
+        let name = format!("controlnet_cond_embedding.{part}.weight");
+        source.shape(&name).and_then(|shape| shape.first().copied())
+    };
+    let image = ["conv_in", "blocks.1", "blocks.3", "blocks.5"].map(|part| width(part).unwrap_or(1));
+    let mut specs = Specs::default();
+    let net = ControlNet::new(&mut specs, &controlnet_sd::Config { unet, image });
+    source.check(specs.iter(), &[])?;
+    Ok((net, specs, source))
+}
+
+/// What a file is that is none of these ControlNets, if that can be told by its names.
+fn other_control_net(source: &Source) -> Option<&'static str> {
+    let has = |part: &str| source.iter().any(|(name, ..)| name.contains(part));
+    let text = source.shape("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight");
+    Some(match () {
+        _ if has("control_model.") || has("input_blocks.") => "in the names of the first ControlNets, not of diffusers",
+        _ if has("lora") => "a LoRA",
+        _ if has("controlnet_x_embedder") || has("add_q_proj") => "a ControlNet for FLUX",
+        _ if has("add_embedding") || has("transformer_blocks.9.") => "a ControlNet for SDXL",
+        _ if has("up_blocks.") => "a U-Net",
+        _ if matches!(text, Some([_, 768])) => "a ControlNet for Stable Diffusion 1",
+        _ => return None,
+    })
+}
+
+/// A part's tensors, and the file that names its folder.
+struct Opened {
+    part: &'static Part,
+    source: Source,
+    file: PathBuf,
+}
+
+impl Opened {
+    fn of(part: &'static Part, store: &Store) -> Result<Self> {
+        let source = store.open(part)?;
+        let found = store.files(part)?;
+        let file = found.files.first().map(|file| file.path.clone()).unwrap_or_default();
+        let is_compvis = source.iter().any(|(name, ..)| COMPVIS.iter().any(|prefix| name.starts_with(prefix)));
+        if is_compvis {
+            let cause =
+                format!("has the first publisher's names, not diffusers'; get the diffusers folder {}", part.get);
+            return Err(Error::file(&file, cause));
+        }
+        Ok(Self { part, source, file })
+    }
+
+    fn fault(&self, cause: impl std::fmt::Display) -> Error {
+        Error::file(&self.file, format!("{cause}; get Stable Diffusion 2-base {}", self.part.get))
+    }
+
+    /// The sizes in the `config.json` beside the file; the published ones where there is none.
+    fn config<T>(&self, read: impl Fn(&Value) -> std::result::Result<T, String>, published: T) -> Result<T> {
+        let path = self.file.with_file_name(CONFIG);
+        match json(&path)? {
+            None => Ok(published),
+            Some(value) => read(&value).map_err(|cause| {
+                Error::file(&path, format!("{cause}; Stable Diffusion 2-base is needed: get it {}", self.part.get))
+            }),
+        }
+    }
+
+    /// Errors: the folder's scheduler says that the network predicts something other than noise.
+    fn refuse_velocity(&self) -> Result<()> {
+        let Some(folder) = self.file.parent().and_then(Path::parent) else { return Ok(()) };
+        let path = folder.join(SCHEDULER);
+        let said = json(&path)?.and_then(|value| value.get("prediction_type")?.as_str().map(str::to_owned));
+        match said.as_deref() {
+            None | Some("epsilon") => Ok(()),
+            Some(other) => Err(Error::file(
+                &path,
+                format!(
+                    "the network predicts {other:?}, as Stable Diffusion 2.1 does; 2-base is needed: get it {}",
+                    self.part.get
+                ),
+            )),
+        }
+    }
+
+    /// Where and in what its frozen weights are kept: in the 16 bits that are asked for, or that the file has.
+    fn kept(&self, on: &Compute) -> Compute {
+        let is = |kind| {
+            let mut matrices = self.source.iter().filter(|(.., shape)| shape.len() >= 2).peekable();
+            matrices.peek().is_some() && matrices.all(|(_, dtype, _)| dtype == kind)
+        };
+        let frozen = match on.precision.frozen {
+            DType::F32 if is(Dtype::F16) => DType::F16,
+            DType::F32 if is(Dtype::Bf16) => DType::BF16,
+            asked => asked,
+        };
+        on.clone().in_precision(Precision { frozen })
+    }
+
+    /// The weights; tensors of other names are not looked at.
+    fn weights(&self, specs: Specs, on: &Compute) -> Result<Params> {
+        self.source.check(specs.iter(), &["*"])?;
+        Params::from_source(&Arc::new(specs), &self.source, &self.kept(on))
+    }
+}
+
+/// A file's JSON; nothing where there is no file.
+fn json(path: &Path) -> Result<Option<Value>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let value = serde_json::from_str(&input::read_text(path)?);
+    value.map(Some).map_err(|cause| Error::file(path, format!("is not JSON: {cause}")))
+}
+
+fn number(value: &Value, key: &str) -> std::result::Result<usize, String> {
+    let number = value.get(key).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
+    number.filter(|number| (1..=1 << 20).contains(number)).ok_or_else(|| format!("{key} is no size"))
+}
+
+/// Four sizes.
+fn four(value: &Value, key: &str) -> std::result::Result<[usize; 4], String> {
+    let list = value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let sizes: Vec<usize> = list.iter().filter_map(|v| v.as_u64()).map(|v| v as usize).collect();
+    let sizes = <[usize; 4]>::try_from(sizes).ok().filter(|sizes| sizes.iter().all(|v| (1..=1 << 16).contains(v)));
+    sizes.ok_or_else(|| format!("{key} are not four sizes, as those of Stable Diffusion 2 are"))
+}
+
+fn unet_config(value: &Value) -> std::result::Result<unet_sd::Config, String> {
+    let is_set = |key: &str| value.get(key).is_some_and(|v| !(v.is_null() || v == false));
+    let text = number(value, "cross_attention_dim").unwrap_or(0);
+    if is_set("addition_embed_type") || text == 2048 {
+        return Err("is of SDXL".into());
+    }
+    if text == 768 || !is_set("use_linear_projection") {
+        return Err("is of Stable Diffusion 1".into());
+    }
+    let latent = number(value, "in_channels")?;
+    if latent != super::CARD.latent.channels {
+        return Err(format!("takes {latent} channels, as networks for inpainting or depth do, and not 4"));
+    }
+    let blocks = |key: &str| value.get(key).cloned().unwrap_or_default();
+    let (cross, plain) = ("CrossAttnDownBlock2D", "DownBlock2D");
+    if blocks("down_block_types") != serde_json::json!([cross, cross, cross, plain]) || is_set("class_embed_type") {
+        return Err("is of a network that is built otherwise".into());
+    }
+    if value.get("layers_per_block").is_some_and(|v| v != 2) {
+        return Err("is of a network with other than 2 layers a block".into());
+    }
+    // Named for their width, and the number of heads all the same.
+    let (channels, heads) = (four(value, "block_out_channels")?, four(value, "attention_head_dim")?);
+    let groups = value.get("norm_num_groups").map_or(Ok(32), |_| number(value, "norm_num_groups"))?;
+    let divides = channels.iter().zip(&heads).all(|(c, h)| c % h == 0 && c % groups == 0) && channels[0] % 2 == 0;
+    match divides {
+        true => Ok(unet_sd::Config { latent, channels, heads, text, groups }),
+        false => Err("heads or groups do not divide the channels".into()),
+    }
+}
+
+fn vae_config(value: &Value) -> std::result::Result<vae_kl::Config, String> {
+    let or = |key: &str, otherwise: usize| value.get(key).map_or(Ok(otherwise), |_| number(value, key));
+    let float = |key: &str, otherwise: f32| value.get(key).and_then(Value::as_f64).map_or(otherwise, |v| v as f32);
+    let (latent, groups) = (or("latent_channels", 4)?, or("norm_num_groups", 32)?);
+    if latent != super::CARD.latent.channels {
+        return Err(format!("has latents of {latent} channels, not 4"));
+    }
+    let channels = four(value, "block_out_channels")?;
+    if channels.iter().any(|c| c % groups != 0) {
+        return Err("groups do not divide the channels".into());
+    }
+    let (scale, shift) = (float("scaling_factor", vae_kl::Config::SD.scale), float("shift_factor", 0.0));
+    if !(scale.is_finite() && scale > 0.0) {
+        return Err("scaling_factor is no scale".into());
+    }
+    let blocks = or("layers_per_block", 2)?;
+    Ok(vae_kl::Config { latent, channels, blocks, groups, scale, shift, quant: true })
+}
+
+fn text_config(value: &Value) -> std::result::Result<clip_text::Config, String> {
+    let activation = match value.get("hidden_act").and_then(Value::as_str) {
+        None | Some("gelu") => Activation::Gelu,
+        Some("quick_gelu") => Activation::GeluQuick,
+        Some(other) => return Err(format!("{other:?} is an activation that is not known here")),
+    };
+    let config = clip_text::Config {
+        vocabulary: number(value, "vocab_size")?,
+        positions: number(value, "max_position_embeddings")?,
+        width: number(value, "hidden_size")?,
+        inner: number(value, "intermediate_size")?,
+        layers: number(value, "num_hidden_layers")?,
+        heads: number(value, "num_attention_heads")?,
+        activation,
+        eps: value.get("layer_norm_eps").and_then(Value::as_f64).map_or(1e-5, |eps| eps as f32),
+    };
+    match config.width % config.heads == 0 && config.positions > 2 && config.layers <= 256 {
+        true => Ok(config),
+        false => Err("its sizes do not fit each other".into()),
+    }
+}
