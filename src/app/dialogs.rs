@@ -112,7 +112,8 @@ impl Dialogs {
                 // The dialog has asked before it replaces a file.
                 self.wait(file, |file| {
                     let path = with_extension(path(&file), "safetensors");
-                    vec![Action::Start(Job::ExportWeights { checkpoint, path, overwrite: true })]
+                    let form = Default::default();
+                    vec![Action::Start(Job::ExportWeights { checkpoint, path, form, overwrite: true })]
                 });
             }
             Ask::ExportComparison { compared, format } => {

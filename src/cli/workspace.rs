@@ -9,7 +9,7 @@ use super::out::{note, say, write_json};
 use super::weights::store;
 use crate::Result;
 use crate::engine::parts;
-use crate::engine::protocol::{Job, Outcome, RunReport};
+use crate::engine::protocol::{Job, Outcome, RunReport, WeightsForm};
 use crate::imaging::output;
 use crate::method::evaluation::Comparison;
 use crate::method::presets;
@@ -69,6 +69,12 @@ pub struct Export {
     /// (its best on the validation images) or RUN@STEP.
     #[arg(long, value_name = "NAME")]
     checkpoint: Option<String>,
+    /// Writes the weights in f16.
+    #[arg(long, requires = "checkpoint")]
+    half: bool,
+    /// Writes the low-rank factors alone, and not the weights with the factors merged.
+    #[arg(long, requires = "checkpoint", conflicts_with = "half")]
+    factors: bool,
     /// Writes into a folder that has files already, or in place of the file.
     #[arg(long)]
     overwrite: bool,
@@ -300,7 +306,14 @@ pub fn export(arguments: &Export) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &[])?;
     let Export { out, overwrite, allow_partial, .. } = arguments;
     let job = match &arguments.checkpoint {
-        Some(name) => Job::ExportWeights { checkpoint: name.clone(), path: out.clone(), overwrite: *overwrite },
+        Some(name) => {
+            let form = match (arguments.half, arguments.factors) {
+                (true, _) => WeightsForm::Half,
+                (_, true) => WeightsForm::Factors,
+                _ => WeightsForm::Whole,
+            };
+            Job::ExportWeights { checkpoint: name.clone(), path: out.clone(), form, overwrite: *overwrite }
+        }
         None => Job::ExportPairs { dir: out.clone(), allow_partial: *allow_partial, overwrite: *overwrite },
     };
     client.finish(job, |outcome| {

@@ -99,14 +99,26 @@ pub enum Job {
     /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV. Refused where the folder has files already, unless
     /// `overwrite`.
     ExportPairs { dir: PathBuf, allow_partial: bool, overwrite: bool },
-    /// Writes the weights of a checkpoint (`reference`, `RUN` or `RUN@STEP`) whole, as other programs read them: low-rank
-    /// factors merged. Refused where the file is there already, unless `overwrite`.
-    ExportWeights { checkpoint: String, path: PathBuf, overwrite: bool },
+    /// Writes the weights of a checkpoint (`reference`, `RUN` or `RUN@STEP`) as other programs read them. Refused where the file
+    /// is there already, unless `overwrite`.
+    ExportWeights { checkpoint: String, path: PathBuf, form: WeightsForm, overwrite: bool },
     /// Writes a comparison in one of the forms that leave the studio.
     ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
     /// Allows the commands that the recipe names as metrics, on this machine and for good, then does what was refused for
     /// want of that.
     AllowExternal { then: Option<Box<Job>> },
+}
+
+/// How the weights of a checkpoint are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightsForm {
+    /// All of them, f32, low-rank factors merged: the published tensors under their names.
+    #[default]
+    Whole,
+    /// The same in f16.
+    Half,
+    /// The low-rank factors alone.
+    Factors,
 }
 
 impl Job {

@@ -709,12 +709,11 @@ pub static C_SD2_PARTS: &[&Part] = &[&SD2_UNET, &SD2_VAE, &SD2_TEXT, &SD2_TOKENI
 pub static C_FLUX_PARTS: &[&Part] = &[&FLUX_TRANSFORMER, &FLUX_VAE, &FLUX_CLIP, &FLUX_T5, &FLUX_TOKENIZERS, &C_FLUX];
 
 /// Backbones whose parts are known here before they are in this program.
-pub static PLANNED: &[&str] = &["sd2", "flux"];
+pub static PLANNED: &[&str] = &["flux"];
 
 /// All that one of the [`PLANNED`] backbones samples with.
 pub fn of_backbone(name: &str) -> &'static [&'static Part] {
     match name {
-        "sd2" => C_SD2_PARTS,
         "flux" => C_FLUX_PARTS,
         _ => &[],
     }

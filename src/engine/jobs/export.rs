@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::DType;
 use serde::Serialize;
 
 use super::{checkpoints, curate};
@@ -10,7 +11,7 @@ use crate::engine::damage;
 use crate::engine::failures::Failures;
 use crate::engine::model::Model;
 use crate::engine::progress::Meter;
-use crate::engine::protocol::Outcome;
+use crate::engine::protocol::{Outcome, WeightsForm};
 use crate::imaging::output;
 use crate::report::csv::field;
 use crate::{Error, Permit, Result};
@@ -30,8 +31,8 @@ struct Row<'a> {
     weight: f32,
 }
 
-/// Writes all weights of a checkpoint's backbone as they are when it runs.
-pub fn weights(context: &mut Context, name: &str, path: &Path, overwrite: bool) -> Result<Outcome> {
+/// Writes the weights of a checkpoint: all that are trained of its backbone, as they are when it runs, or what was added to them.
+pub fn weights(context: &mut Context, name: &str, path: &Path, form: WeightsForm, overwrite: bool) -> Result<Outcome> {
     output::check([path])?;
     if path.is_file() && !overwrite {
         let cause = format!("{}: is there already; choose another name", path.display());
@@ -39,10 +40,29 @@ pub fn weights(context: &mut Context, name: &str, path: &Path, overwrite: bool) 
     }
     let checkpoint = checkpoints::load(context, name)?;
     checkpoint.say_choice(context);
-    let Model { backbone, params, .. } = &checkpoint.model;
+    let Model { backbone, params, layers } = &checkpoint.model;
     let about = [("backbone", backbone.card().name), ("checkpoint", &checkpoint.name)];
     let about = about.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-    output::write(path, &params.to_safetensors(false, &about)?)?;
+    let bytes = match (form, layers.as_deref()) {
+        (WeightsForm::Whole, _) => params.to_safetensors(false, &about)?,
+        (WeightsForm::Half, _) => {
+            // What f16 does not hold is an error, and no file.
+            params.as_ref().clone().trainable(false).narrowed(DType::F16)?;
+            params.to_safetensors(true, &about)?
+        }
+        (WeightsForm::Factors, Some(layers)) if !layers.is_empty() => {
+            let reference = context.models.reference(backbone.card().name)?;
+            reference.released().file_of(params, Some(layers), about)?
+        }
+        (WeightsForm::Factors, _) => {
+            let cause = format!(
+                "{} has no low-rank factors: it was not trained in that mode; leave out --factors",
+                checkpoint.name
+            );
+            return Err(Error::invalid(cause));
+        }
+    };
+    output::write(path, &bytes)?;
     Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::default() })
 }
 

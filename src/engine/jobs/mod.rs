@@ -74,7 +74,9 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::CheckModel(request) => check_model::check_model(context, &request),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
         Job::ExportPairs { dir, allow_partial, overwrite } => export::pairs(context, &dir, allow_partial, overwrite),
-        Job::ExportWeights { checkpoint, path, overwrite } => export::weights(context, &checkpoint, &path, overwrite),
+        Job::ExportWeights { checkpoint, path, form, overwrite } => {
+            export::weights(context, &checkpoint, &path, form, overwrite)
+        }
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
         Job::AllowExternal { then } => {
             external::allow(&context.recipe.metrics.external)?;

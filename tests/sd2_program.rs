@@ -1,0 +1,211 @@
+//! The whole way of C-SD2 through the engine, on the small weights of `tests/fixtures/make_sd2.py`: add, prompt, sample, score,
+//! curate, train, stop and go on, compare, write the ControlNet in every form, and open what was written as the published one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::Device;
+use dp2o_studio::engine::Engine;
+use dp2o_studio::engine::protocol::{AddImages, Command, Event, Job, JobId, JobState, Outcome, Role, WeightsForm};
+use dp2o_studio::imaging::{Image, encode};
+use dp2o_studio::method::provenance::On;
+use dp2o_studio::method::recipe::Recipe;
+use dp2o_studio::random::Random;
+use dp2o_studio::weights::{Source, Store};
+use dp2o_studio::workspace::{SplitChoice, StepRow, Workspace};
+
+const RECIPE: &str = r#"(
+    data: (crop_px: 64),
+    sampling: (backbone: "sd2", m: 4, steps: 2, solver: ddpm, guidance: 3.5,
+        negative_prompt: "dotted, noise, blur, lowres, smooth"),
+    reward: (fr: {"psnr": 1.0}, nr: {}, held_out: ["ssim"]),
+    curation: (ratio: 0.5),
+    training: (steps: 3, batch_pairs: 2, accumulation: 1, warmup_steps: 0, learning_rate: 1e-3, eval_every: 0, eval_seeds: 2,
+        checkpoint_every: 0),
+)"#;
+/// The released ControlNet, in the published folders.
+const CONTROL: &str = "c-sd2/model.safetensors";
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sd2")
+}
+
+fn engine(weights: &Path) -> Engine {
+    Engine::start_with(Arc::new(|| ()), Store::of_folders(&[weights.to_owned(), fixtures()], true)).unwrap()
+}
+
+fn wait(engine: &Engine, mut wanted: impl FnMut(&Event) -> bool) -> Event {
+    let mut is_it = |event: &Event| match event {
+        Event::Job { state: JobState::Failed(cause), .. } => panic!("{cause}"),
+        event => wanted(event),
+    };
+    engine.events().iter().find(|event| is_it(event)).expect("the engine goes on")
+}
+
+fn is(id: JobId, wanted: fn(&JobState) -> bool) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::Job { id: of, state } if *of == id && wanted(state))
+}
+
+fn done(engine: &Engine, job: Job) -> Outcome {
+    let id = engine.run(job).unwrap();
+    match wait(engine, is(id, |state| matches!(state, JobState::Done(_)))) {
+        Event::Job { state: JobState::Done(outcome), .. } => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sampled(engine: &Engine) -> usize {
+    match done(engine, Job::Sample { images: None }) {
+        Outcome::Sampled { candidates, failed } => {
+            assert!(failed.is_empty(), "{failed:?}");
+            candidates
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn picture(key: u64) -> Image {
+    let noise = Random::new(key, 8).normal_image(3, 64, 64);
+    Image::new(64, 64, noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect()).unwrap()
+}
+
+/// A workspace with two images to train on, of which one has a prompt, and two that are held out.
+fn workspace(engine: &Engine, root: &Path, recipe: &Recipe) {
+    let folder = root.with_extension("hr");
+    std::fs::create_dir_all(&folder).unwrap();
+    done(engine, Job::Create { dir: root.to_owned(), recipe: Box::new(recipe.clone()), example: false });
+    for (first, split) in [(0, SplitChoice::default()), (2, SplitChoice::ByRule)] {
+        let dir = folder.join(first.to_string());
+        std::fs::create_dir_all(&dir).unwrap();
+        for key in first..first + 2 {
+            encode::write_png(dir.join(format!("{key}.png")), &picture(key)).unwrap();
+        }
+        std::fs::write(dir.join(format!("{first}.txt")), "a stone wall, moss\n").unwrap();
+        let add = AddImages { paths: vec![dir], split, role: Some(Role::Hr), crops: 1, ..AddImages::default() };
+        match done(engine, Job::Add(add)) {
+            Outcome::Added(added) => assert_eq!(added.images, 2, "{added:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What is logged of each step but for the time it took.
+fn steps(root: &Path, run: &str) -> Vec<StepRow> {
+    let workspace = Workspace::open_read_only(root).unwrap();
+    let run = workspace.ledger().run_by_name(run).unwrap().unwrap();
+    let rows = workspace.ledger().steps_since(run.id, 0).unwrap();
+    rows.into_iter().map(|row| StepRow { seconds: 0.0, extra: None, ..row }).collect()
+}
+
+fn export(engine: &Engine, checkpoint: &str, path: &Path, form: WeightsForm) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let job = Job::ExportWeights { checkpoint: checkpoint.into(), path: path.to_owned(), form, overwrite: false };
+    done(engine, job);
+}
+
+/// Names, shapes and values of a file.
+fn tensors(path: &Path) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let source = Source::open(path).unwrap();
+    let values = |name: &str, shape: &[usize]| source.floats(name, shape).unwrap();
+    source.iter().map(|(name, _, shape)| (name.to_owned(), shape.to_vec(), values(name, shape))).collect()
+}
+
+fn shapes(path: &Path) -> Vec<(String, Vec<usize>)> {
+    tensors(path).into_iter().map(|(name, shape, _)| (name, shape)).collect()
+}
+
+#[test]
+fn from_files_to_a_tuned_control_net_that_is_opened_as_the_published_one() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let (root, tuned) = (at("ws"), at("tuned"));
+    let mut recipe = Recipe::from_ron(RECIPE, "sd2.ron").unwrap();
+    let engine = self::engine(home.path());
+    workspace(&engine, &root, &recipe);
+    let prompts = Workspace::open_read_only(&root).unwrap().ledger().images().unwrap();
+    assert_eq!(prompts.iter().filter(|image| image.prompt == "a stone wall, moss").count(), 2);
+    assert_eq!(sampled(&engine), 16);
+    done(&engine, Job::Score);
+    match done(&engine, Job::Curate { allow_partial: false }) {
+        Outcome::Curated { .. } => {}
+        other => panic!("{other:?}"),
+    }
+    // Trained at one go, and stopped in between: the same steps.
+    let train = |run: &str| Job::Train { run: Some(run.into()), allow_partial: false };
+    done(&engine, train("whole"));
+    let id = engine.run(train("stopped")).unwrap();
+    wait(&engine, |event| matches!(event, Event::Step { row, .. } if row.step == 1));
+    engine.send(Command::Cancel(id)).unwrap();
+    wait(&engine, is(id, |state| matches!(state, JobState::Cancelled | JobState::Done(_))));
+    drop(engine);
+    let engine = self::engine(home.path());
+    done(&engine, Job::Open { dir: root.clone(), or_look: false });
+    done(&engine, train("stopped"));
+    let (whole, stopped) = (steps(&root, "whole"), steps(&root, "stopped"));
+    assert_eq!(whole.len(), 3);
+    assert!(whole == stopped, "{whole:?}\n{stopped:?}");
+    assert!((whole[0].margin.abs() < 1e-9) && whole[0].grad_norm > 0.0 && whole[2].margin.abs() > 1e-9, "{whole:?}");
+    let compare = |b: &str| Job::Compare { a: "reference".into(), b: b.into(), seeds: Some(2), on: On::Test };
+    match done(&engine, compare("whole@3")) {
+        Outcome::Compared(compared) => assert!(compared.report.comparison.images > 0),
+        other => panic!("{other:?}"),
+    }
+
+    // The released tensors and nothing else, in both types; what is opened of them is what was trained.
+    let released = shapes(&fixtures().join(CONTROL));
+    assert_eq!(released.len(), 340);
+    export(&engine, "whole@3", &tuned.join(CONTROL), WeightsForm::Whole);
+    export(&engine, "whole@3", &at("half.safetensors"), WeightsForm::Half);
+    assert!(shapes(&tuned.join(CONTROL)) == released && shapes(&at("half.safetensors")) == released);
+    for ((name, _, whole), (_, _, half)) in tensors(&tuned.join(CONTROL)).iter().zip(tensors(&at("half.safetensors"))) {
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 5e-4 * a.abs().max(1e-3);
+        assert!(whole.iter().zip(&half).all(close), "{name}");
+    }
+    let again = dp2o_studio::backbones::registry::open(
+        "sd2",
+        &dp2o_studio::nn::kernels::Compute::on(&Device::Cpu),
+        &Store::of_folders(&[tuned.clone(), fixtures()], true),
+    );
+    let again = again.unwrap().reference().unwrap();
+    let trained = tensors(&tuned.join(CONTROL));
+    let moved = |name: &str, values: &[f32]| {
+        tensors(&fixtures().join(CONTROL)).iter().any(|(n, _, v)| n == name && v != values)
+    };
+    assert!(trained.iter().any(|(name, _, values)| moved(name, values)), "nothing was trained");
+    for (name, tensor) in again.iter() {
+        let (_, _, values) = trained.iter().find(|(other, ..)| other == name).unwrap();
+        assert!(&tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap() == values, "{name}");
+    }
+
+    // Low rank: the factors apart, and merged into the same tensors.
+    for setting in ["mode=lora", "lora_rank=2", "training.steps=2"] {
+        recipe.set_assignment(setting).unwrap();
+    }
+    done(&engine, Job::SetRecipe(Box::new(recipe)));
+    done(&engine, train("low"));
+    export(&engine, "low@2", &at("factors.safetensors"), WeightsForm::Factors);
+    export(&engine, "low@2", &at("merged.safetensors"), WeightsForm::Whole);
+    let factors = shapes(&at("factors.safetensors"));
+    assert!(factors.iter().all(|(name, _)| name.ends_with(".lora_a") || name.ends_with(".lora_b")), "{factors:?}");
+    assert!(shapes(&at("merged.safetensors")) == released && factors.len() > 100);
+    let job = Job::ExportWeights {
+        checkpoint: "whole@3".into(),
+        path: at("none.safetensors"),
+        form: WeightsForm::Factors,
+        overwrite: false,
+    };
+    let id = engine.run(job).unwrap();
+    let failed = engine.events().iter().find_map(|event| match event {
+        Event::Job { id: of, state: JobState::Failed(cause) } if of == id => Some(cause),
+        _ => None,
+    });
+    assert!(failed.unwrap().contains("no low-rank factors"));
+    if let Some(keep) = std::env::var_os("DP2O_KEEP_SD2") {
+        let keep = PathBuf::from(keep);
+        for (from, to) in
+            [(tuned.join(CONTROL), "whole"), (at("half.safetensors"), "half"), (at("merged.safetensors"), "merged")]
+        {
+            std::fs::copy(from, keep.join(format!("{to}.safetensors"))).unwrap();
+        }
+    }
+}
