@@ -49,14 +49,13 @@ fn main() {
     if what == "make" {
         return make(&dir, has("--half"));
     }
-    let frozen = if has("--bf16") {
-        DType::BF16
-    } else if has("--half") {
-        DType::F16
-    } else {
-        DType::F32
+    // Frozen weights kept in f16, or in bf16 and multiplied so; else in the type of the files.
+    let (frozen, products) = match (has("--bf16"), has("--half")) {
+        (true, _) => (DType::BF16, DType::BF16),
+        (_, true) => (DType::F16, DType::F32),
+        _ => (DType::F32, DType::F32),
     };
-    let on = Compute::cpu().in_precision(Precision { frozen });
+    let on = Compute::cpu().in_precision(Precision { frozen, products });
     let store = Store::of_machine(&[dir], true);
     let ((seconds, resident), peak) = memory::peak_of(|| match what.as_str() {
         "open" => open(&on, &store),

@@ -187,9 +187,18 @@ impl Params {
     /// From named tensors, which may be of any floating-point type, for a network that is never trained: in the precision of such.
     /// Errors: one is missing or has another shape; what else there is is not looked at.
     pub fn from_source(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Self> {
-        // Each at once in the type that it is kept in, on all threads: such networks have gigabytes.
+        Self::in_type(specs, source, compute, compute.precision.frozen)
+    }
+
+    /// As [`Params::from_source`], for weights that are trained: f32.
+    pub fn to_be_trained(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Self> {
+        Self::in_type(specs, source, compute, DType::F32)
+    }
+
+    /// Each at once in the type that it is kept in, matrices in `dtype`, on all threads: such networks have gigabytes.
+    fn in_type(specs: &Arc<Specs>, source: &Source, compute: &Compute, dtype: DType) -> Result<Self> {
         let tensor = |spec: &Spec| {
-            let dtype = if spec.shape.len() < 2 { DType::F32 } else { compute.precision.frozen };
+            let dtype = if spec.shape.len() < 2 { DType::F32 } else { dtype };
             source.tensor(&spec.name, &spec.shape, dtype, &compute.device)
         };
         let tensors = specs.0.par_iter().map(tensor).collect::<Result<_>>()?;

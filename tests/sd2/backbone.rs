@@ -127,7 +127,8 @@ fn frozen_weights_are_kept_in_the_type_of_their_files_or_in_the_one_asked_for() 
     };
     // The files are of 16 bits, and what is kept in them is widened to what it was.
     let own = predict(&Compute::cpu());
-    let asked = predict(&Compute::cpu().in_precision(Precision { frozen: candle_core::DType::BF16 }));
+    let asked =
+        predict(&Compute::cpu().in_precision(Precision { frozen: candle_core::DType::BF16, ..Default::default() }));
     let error = difference(&asked, &own);
     assert!(error > 1e-4 && error < 0.1, "{error:e}");
 }

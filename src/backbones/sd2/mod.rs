@@ -92,8 +92,7 @@ impl Backbone for Sd2 {
     }
 
     fn reference(&self) -> Result<Params> {
-        let trained = self.compute.clone().in_precision(Default::default());
-        Params::from_source(&self.adapter, &self.released, &trained)
+        Params::to_be_trained(&self.adapter, &self.released, &self.compute)
     }
 
     fn weights_hash(&self) -> String {

@@ -184,7 +184,7 @@ impl Opened {
             DType::F32 if is(Dtype::Bf16) => DType::BF16,
             asked => asked,
         };
-        on.clone().in_precision(Precision { frozen })
+        on.clone().in_precision(Precision { frozen, ..on.precision })
     }
 
     /// The weights; tensors of other names are not looked at.
