@@ -11,10 +11,12 @@ pub mod taps;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use dp2o_studio::fs::hash::hash_bytes;
 use dp2o_studio::iqa::generated::{key, word};
 use dp2o_studio::weights::{Part, Source, Store, registry};
+use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
@@ -55,6 +57,10 @@ pub struct Model {
     files: Vec<File>,
     /// Values of tensors that no rule makes.
     set: BTreeMap<String, Vec<f32>>,
+    /// What is made of all of it, once.
+    store: OnceLock<Store>,
+    /// Whether the digests are right, likewise.
+    digests: OnceLock<()>,
 }
 
 /// A published file: names and shapes of its tensors, in its order.
@@ -146,7 +152,14 @@ impl Model {
             };
             files.last_mut().unwrap().tensors.push((name.to_owned(), shape));
         }
-        Self { name, fixture: serde_json::from_str(&read("json")).unwrap(), files, set: BTreeMap::new() }
+        Self {
+            name,
+            fixture: serde_json::from_str(&read("json")).unwrap(),
+            files,
+            set: BTreeMap::new(),
+            store: OnceLock::new(),
+            digests: OnceLock::new(),
+        }
     }
 
     /// The same with a tensor of a file that its digest does not cover.
@@ -182,7 +195,7 @@ impl Model {
             Values::Fan(..) => shape.iter().skip(1).product::<usize>(),
         };
         let Values::Fan(_, factor) = rule.values else { return None };
-        let gain = fixture["gain"].as_f64().unwrap();
+        let gain = fixture["gain"].as_f64().unwrap_or(1.0);
         Some([0.0, (factor * gain * (3.0 / inputs as f64).sqrt()) as f32])
     }
 
@@ -192,7 +205,7 @@ impl Model {
         let Some([offset, scale]) = self.affine(name, shape) else { return self.set.get(name).cloned() };
         let key = key(&format!("{file}:{name}"));
         let unit = |i: u64| ((word(key, i) >> 40) as i64 - (1 << 23)) as f32 * (1.0 / (1u32 << 23) as f32);
-        Some((0..count as u64).map(|i| offset + scale * unit(i)).collect())
+        Some((0..count as u64).into_par_iter().map(|i| offset + scale * unit(i)).collect())
     }
 
     /// Files with the tensors' bytes: what has no values is a tensor of whole zeros, as counters and index tables are.
@@ -210,6 +223,10 @@ impl Model {
 
     /// Fails unless every file's values are those that the fixture was made with.
     pub fn check_digests(&self) {
+        self.digests.get_or_init(|| self.compare_digests());
+    }
+
+    fn compare_digests(&self) {
         for file in &self.files {
             let Some(want) = self.fixture["files"].get(&file.name) else { continue };
             let covered = &file.tensors[..file.tensors.len() - file.beside];
@@ -245,7 +262,7 @@ impl Model {
             Some(part) => store.holding(part, self.source(name)),
             None => store,
         };
-        self.files().fold(Store::of_folders(&[], true), hold)
+        self.store.get_or_init(|| self.files().fold(Store::of_folders(&[], true), hold)).clone()
     }
 
     /// Writes all files into a folder: safetensors, whatever their names.
