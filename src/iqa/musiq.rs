@@ -95,7 +95,13 @@ impl Judge for Opened {
     fn judge(&self, images: &[Arc<Image>], _: &Features) -> Result<Vec<f64>> {
         let patches = Patches::of(learned::input(images, learned::SYMMETRIC, &Device::Cpu)?)?;
         let tape = Tape::inference(self.params.kernels());
-        musiq::opinion(self.network.forward(&tape, &self.params, &patches)?.tensor())
+        let said = self.network.forward(&tape, &self.params, &patches)?;
+        let said = said.tensor().to_device(&Device::Cpu)?.to_vec2::<f32>()?;
+        let score = |said: &Vec<f32>| match said.as_slice() {
+            [score] => f64::from(*score),
+            grades => learned::expected_grade(grades),
+        };
+        Ok(said.iter().map(score).collect())
     }
 
     fn map(&self, image: &Arc<Image>, features: &Features) -> Result<Option<Map>> {

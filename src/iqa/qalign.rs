@@ -86,10 +86,7 @@ struct Opened {
 
 /// The score of logits of the answers, the best first: 5 to 1.
 pub fn score(logits: &[f32]) -> f64 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let shares: Vec<f64> = logits.iter().map(|logit| f64::from(logit - highest).exp()).collect();
-    let weighted = shares.iter().enumerate().map(|(i, share)| (logits.len() - i) as f64 * share).sum::<f64>();
-    weighted / shares.iter().sum::<f64>()
+    learned::expected_grade(&logits.iter().rev().copied().collect::<Vec<f32>>())
 }
 
 /// In the middle of a square of one colour, brought to `side` pixels as PIL does: an axis at a time, each rounded to bytes.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 use super::clip::vision::{Config, Vision};
 use crate::Result;
@@ -142,10 +143,9 @@ impl Afine {
         let layers: Vec<Tensor> = layers.collect::<Result<_>>()?;
         let of_image = |i: usize| {
             let image = plain.get(i)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-            let mut levels = vec![Level::new(image, 3)];
-            for layer in &layers {
-                levels.push(Level::new(layer.get(i)?.flatten_all()?.to_vec1()?, WIDTH));
-            }
+            let of_layer = |layer: &Tensor| Ok(Level::new(layer.get(i)?.flatten_all()?.to_vec1()?, WIDTH));
+            let levels: Result<Vec<Level>> = layers.par_iter().map(of_layer).collect();
+            let levels = [vec![Level::new(image, 3)], levels?].into_iter().flatten().collect::<Vec<_>>();
             let natural = self.natural(&tape, &levels)?;
             Ok(Look { levels, natural })
         };
@@ -172,8 +172,10 @@ impl Afine {
     /// How far an image is from a reference of its size, between −2 and 2; lower is more faithful.
     pub fn fidelity(&self, image: &Look, reference: &Look) -> f64 {
         let (mut likeness, mut channel) = (0.0, 0);
-        for (x, y) in image.levels.iter().zip(&reference.levels) {
-            for (c, covariance) in x.covariances(y).into_iter().enumerate() {
+        let levels: Vec<(&Level, &Level)> = image.levels.iter().zip(&reference.levels).collect();
+        let covariances: Vec<Vec<f64>> = levels.par_iter().map(|(x, y)| x.covariances(y)).collect();
+        for ((x, y), covariances) in levels.into_iter().zip(covariances) {
+            for (c, covariance) in covariances.into_iter().enumerate() {
                 let similar = |twice: f64, sum: f64| (2.0 * twice + EPSILON) / (sum + EPSILON);
                 let means = similar(x.means[c] * y.means[c], x.means[c].powi(2) + y.means[c].powi(2));
                 let structure = similar(covariance, x.variances[c] + y.variances[c]);

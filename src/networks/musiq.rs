@@ -5,7 +5,7 @@
 //! and scores some percent apart. The tokens that both add to fill up a size, and mask, are left out: with a weight of e⁻¹⁰⁰⁰
 //! they count for nothing.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::transformer::{Block, Config as BlockConfig, Names, Projections, prepend};
 use crate::Result;
@@ -272,20 +272,4 @@ fn starts(len: usize) -> Vec<(u32, isize)> {
     let step = GRID as f32 / count as f32;
     let cell = |i: usize| ((i as f32 * step) as u32).min(GRID as u32 - 1);
     (0..count).map(|i| (cell(i), (i * PATCH) as isize - before as isize)).collect()
-}
-
-/// The mean of 1, 2, … under the distribution that a row of logits stands for; the one logit there is.
-pub fn opinion(logits: &Tensor) -> Result<Vec<f64>> {
-    let rows = logits.to_device(&Device::Cpu)?.to_vec2::<f32>()?;
-    let classes = logits.dim(D::Minus1)?;
-    let mean = |row: Vec<f32>| {
-        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let shares: Vec<f64> = row.iter().map(|v| f64::from(v - highest).exp()).collect();
-        let weighted: f64 = shares.iter().zip(1..).map(|(share, i)| share * f64::from(i)).sum();
-        weighted / shares.iter().sum::<f64>()
-    };
-    Ok(match classes {
-        1 => rows.into_iter().flatten().map(f64::from).collect(),
-        _ => rows.into_iter().map(mean).collect(),
-    })
 }

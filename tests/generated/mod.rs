@@ -170,6 +170,14 @@ impl Model {
         self
     }
 
+    /// The same with a file of one tensor more.
+    pub fn and(mut self, file: &str, tensor: &str, shape: &[usize]) -> Self {
+        let tensors = vec![(tensor.to_owned(), shape.to_vec())];
+        self.files.push(File { name: file.to_owned(), tensors, beside: 1 });
+        self.store = OnceLock::new();
+        self
+    }
+
     /// The same with values of a tensor that no rule makes.
     pub fn with(mut self, tensor: &str, values: &[f32]) -> Self {
         self.set.insert(tensor.to_owned(), values.to_vec());

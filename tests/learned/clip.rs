@@ -1,7 +1,7 @@
 //! CLIP-IQA, CLIP-IQA+ and QualiCLIP.
 
-use dp2o_studio::iqa::clip_iqa::{CLIP_IQA, CLIP_IQA_PLUS, CLIP_IQA_PLUS_VIT_512};
-use dp2o_studio::iqa::qualiclip::QUALICLIP;
+use dp2o_studio::iqa::clip_iqa::{CLIP_IQA, CLIP_IQA_PLUS, CLIP_IQA_PLUS_512, CLIP_IQA_PLUS_VIT_512};
+use dp2o_studio::iqa::qualiclip::{QUALICLIP, QUALICLIP_PLUS};
 
 use crate::generated::Model;
 use crate::generated::harness::Comparison;
@@ -23,6 +23,10 @@ fn learned_words() {
     let outputs = &["image_features", "text_features"];
     let model = Model::of("clipiqa_plus");
     Comparison { outputs, without: &["visual.*"], ..Comparison::new(&metric) }.check(&model);
+    // The further sizes are those of the variant with positions.
+    let metric = &CLIP_IQA_PLUS_512;
+    let model = model.and("CLIPIQA+_RN50_512-89f5d940.pth", "prompt_learner.ctx", &[2, 16, 512]);
+    Comparison::new(&metric).check_sizes(&model);
 }
 
 #[test]
@@ -38,4 +42,8 @@ fn qualiclip() {
     let metric = &QUALICLIP;
     let model = Model::of("qualiclip").beside("QualiCLIP.pth", "prompts_features", &[14, 1024]);
     Comparison::new(&metric).check(&model);
+    // The further sizes are those with learned words.
+    let metric = &QUALICLIP_PLUS;
+    let model = model.and("QualiCLIP+_koniq.pth", "prompt_learner.ctx", &[14, 16, 512]);
+    Comparison::new(&metric).check_sizes(&model);
 }
