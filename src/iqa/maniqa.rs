@@ -17,6 +17,7 @@ use super::shared;
 use crate::Result;
 use crate::imaging::{Image, crop};
 use crate::networks::maniqa::Opened as Network;
+use crate::networks::published::unwrapped;
 use crate::networks::vit::{GRID, IMAGE_PX};
 use crate::nn::kernels::Compute;
 use crate::weights::{Part, Store, of_metrics, registry};
@@ -90,7 +91,7 @@ impl Metric for &'static Maniqa {
     }
 
     fn open(&self, store: &Store, on: &Compute) -> Result<Box<dyn Scorer>> {
-        let source = store.open(self.parts[0])?;
+        let source = unwrapped(store.open(self.parts[0])?)?;
         let name = shared::name(self.parts[0], &source, on);
         let network = shared::network(name.as_deref(), || Network::new(&source, self.scale, on))?;
         Ok(Box::new(Judged(Opened { metric: self, network })))

@@ -14,6 +14,7 @@ use super::windows;
 use crate::Result;
 use crate::imaging::Image;
 use crate::networks::musiq::{self, Patches};
+use crate::networks::published::unwrapped;
 use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::Tape;
@@ -68,7 +69,7 @@ impl Metric for &'static Musiq {
     }
 
     fn open(&self, store: &Store, on: &Compute) -> Result<Box<dyn Scorer>> {
-        let source = store.open(self.parts[0])?;
+        let source = unwrapped(store.open(self.parts[0])?)?;
         let mut specs = Specs::default();
         let network = musiq::Musiq::new(&mut specs, self.classes);
         let params = musiq::Musiq::params(&Arc::new(specs), &source, on)?;

@@ -146,6 +146,24 @@ impl<'c> Comparison<'c> {
         println!("sizes: {}: scores {worst:.1e}", model.name);
     }
 
+    /// Fails unless the map of a distorted image is one of its pixels, is finite, and tells them apart; that of an image compared with
+    /// itself has to be zero. For maps that nobody else has. `px`: height, width.
+    pub fn check_own_map(&self, model: &Model, px: [usize; 2]) {
+        let scorer = self.scorer(model, &Compute::cpu());
+        let [reference, distorted] = pair(px).unwrap().map(Arc::new);
+        let bound = scorer.bind(Some(&reference), &Features::default()).unwrap();
+        let map = |image| bound.map(image, &Features::default()).unwrap().unwrap();
+        let of = map(&distorted);
+        assert_eq!([of.height, of.width, of.data.len()], [px[0], px[1], px[0] * px[1]], "{}", model.name);
+        let [least, most] = [f32::min, f32::max].map(|f| of.data.iter().copied().reduce(f).unwrap());
+        assert!(least.is_finite() && most.is_finite() && most > least, "{}: {least} to {most}", model.name);
+        if self.metric.info().is_fr() {
+            let itself = map(&reference);
+            let most = itself.data.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+            assert!(least >= 0.0 && most < 1e-5, "{}: {least}, itself {most}", model.name);
+        }
+    }
+
     /// Fails where a score depends on what is scored beside it, on the order, or on the number of threads. `px`: height, width.
     pub fn check_independence(&self, model: &Model, px: [usize; 2]) {
         let scorer = self.scorer(model, &Compute::cpu());

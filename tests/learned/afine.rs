@@ -34,4 +34,5 @@ fn all_terms() {
     let comparison = Comparison { score: "afine_all", ..Comparison::new(&both) };
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [64, 100]);
+    comparison.check_own_map(&model, [64, 100]);
 }

@@ -15,6 +15,7 @@ fn given_words() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [70, 130]);
+    comparison.check_own_map(&model, [70, 130]);
 }
 
 #[test]

@@ -24,4 +24,5 @@ fn koniq_and_sizes() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [230, 260]);
+    comparison.check_own_map(&model, [224, 250]);
 }

@@ -17,6 +17,7 @@ fn koniq() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [96, 200]);
+    comparison.check_own_map(&model, [40, 260]);
     check_samples(&model, &metric);
 }
 
