@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 NAMES = ["lpips", "lpips-vgg", "dists", "topiq_fr", "topiq_nr", "musiq", "musiq-ava", "musiq-spaq", "musiq-paq2piq", "clipiqa",
-         "clipiqa+", "afine_fr", "afine_nr", "afine", "liqe", "maniqa-pipal", "maniqa", "nima", "topiq_iaa", "arniqa",
+         "clipiqa+", "afine_fr", "afine_nr", "afine_all", "liqe", "maniqa-pipal", "maniqa", "nima", "topiq_iaa", "arniqa",
          "hyperiqa", "dbcnn", "qalign"]
 SIZE_PX = (256, 288)
 MASK = (1 << 64) - 1
