@@ -157,6 +157,11 @@ pub trait Kernels: Debug + Send + Sync {
     /// `take` channels of `x` from number `from` on.
     fn channels(&self, x: &Tensor, from: usize, take: usize) -> Result<Tensor>;
 
+    /// The last two dimensions exchanged.
+    fn transpose(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.t()?.contiguous()?)
+    }
+
     /// Planar `[B, C, s·H, s·W]` to NHWC `[B, H, W, C·s²]` (`pixel_unshuffle`).
     fn unshuffle(&self, x: &Tensor, s: usize) -> Result<Tensor>;
     /// The inverse of [`Kernels::unshuffle`].

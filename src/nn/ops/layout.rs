@@ -17,7 +17,14 @@ impl Tape {
 
     /// The dimensions in another order: dimension `i` of the result is number `order[i]` of `x`.
     pub fn permute(&self, x: &Var, order: &[usize]) -> Result<Var> {
-        let y = x.tensor().permute(order)?.contiguous()?;
+        let turned = x.tensor().permute(order)?;
+        // Rows and columns alone: one pass on all threads.
+        let is_transpose = matches!(order, [rest @ .., a, b]
+            if *a == *b + 1 && rest.iter().enumerate().all(|(i, dim)| i == *dim));
+        let y = match is_transpose && x.tensor().is_contiguous() {
+            true => self.kernels().transpose(x.tensor())?,
+            false => turned.contiguous()?,
+        };
         Ok(self.push(y, x.wants_gradient(), || {
             let mut back = vec![0; order.len()];
             order.iter().enumerate().for_each(|(i, &dim)| back[dim] = i);

@@ -53,6 +53,23 @@ pub fn upsample2_gradient(dy: &[f32], width: usize, channels: usize, dx: &mut [f
     });
 }
 
+/// Rows and columns exchanged: `[images, rows, columns]` to `[images, columns, rows]`.
+pub fn transpose(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
+    /// Side of the squares that are turned at once: their lines stay in L1.
+    const SIDE: usize = 16;
+    let size = (rows * columns).max(1);
+    y.par_chunks_exact_mut(size).zip(x.par_chunks_exact(size)).for_each(|(y, x)| {
+        y.par_chunks_mut(SIDE * rows).enumerate().for_each(|(block, y)| {
+            for top in (0..rows).step_by(SIDE) {
+                for (column, y) in y.chunks_exact_mut(rows).enumerate() {
+                    let x = x[top * columns + block * SIDE + column..].iter().step_by(columns);
+                    y[top..(top + SIDE).min(rows)].iter_mut().zip(x).for_each(|(y, x)| *y = *x);
+                }
+            }
+        });
+    });
+}
+
 /// Rows of `a` and `b` side by side: `[pixels, ca]` and `[pixels, cb]` to `[pixels, ca + cb]`.
 pub fn concat(a: &[f32], ca: usize, b: &[f32], cb: usize, y: &mut [f32]) {
     let rows = (BLOCK / (ca + cb)).max(1);
@@ -113,4 +130,22 @@ pub fn shuffle(x: &[f32], channels: usize, (height, width): (usize, usize), s: u
             y.copy_from_slice(&x[(c * s + line % s) * s..][..s]);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_columns_are_exchanged_at_every_size() {
+        for (images, rows, columns) in [(1, 1, 1), (2, 5, 3), (3, 16, 33), (1, 100, 17), (2, 1, 40), (1, 40, 1)] {
+            let x: Vec<f32> = (0..images * rows * columns).map(|i| i as f32).collect();
+            let mut y = vec![f32::NAN; x.len()];
+            transpose(&x, rows, columns, &mut y);
+            for (i, y) in y.iter().enumerate() {
+                let (image, column, row) = (i / (rows * columns), i / rows % columns, i % rows);
+                assert_eq!(*y, x[(image * rows + row) * columns + column], "{rows} × {columns}");
+            }
+        }
+    }
 }

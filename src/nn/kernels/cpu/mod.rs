@@ -338,6 +338,17 @@ impl Kernels for Cpu {
         Ok(build(with_width(x, take), |y| elementwise::columns(&data, c, from, take, y))?)
     }
 
+    fn transpose(&self, x: &Tensor) -> Result<Tensor> {
+        let mut dims = x.dims().to_vec();
+        let [.., rows, columns] = *dims.as_slice() else {
+            return Err(Error::invalid(format!("{dims:?} has no rows and columns")));
+        };
+        let last = dims.len() - 2;
+        dims[last..].copy_from_slice(&[columns, rows]);
+        let data = values(x)?;
+        Ok(build(dims, |y| elementwise::transpose(&data, rows, columns, y))?)
+    }
+
     fn unshuffle(&self, x: &Tensor, s: usize) -> Result<Tensor> {
         let (b, c, h, w) = x.dims4()?;
         let (size, data) = ((h / s, w / s), values(x)?);
