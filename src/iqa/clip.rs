@@ -43,8 +43,8 @@ impl Model {
 
 /// An image tower with its weights.
 enum Tower {
-    ResNet(ResNetTower),
-    Vision(Vision, Params),
+    ResNet(Box<ResNetTower>),
+    Vision(Box<Vision>, Params),
 }
 
 /// A file of CLIP that is being opened.
@@ -99,12 +99,12 @@ fn open(model: Model, source: &Source, on: &Compute) -> Result<Tower> {
     ];
     let allowed = [TEXT.as_slice(), &BESIDE].concat();
     Ok(match model {
-        Model::Rn50 => Tower::ResNet(ResNetTower::open(source, &allowed, on)?),
+        Model::Rn50 => Tower::ResNet(Box::new(ResNetTower::open(source, &allowed, on)?)),
         Model::VitL14 => {
             let mut specs = Specs::default();
             let vision = Vision::new(&mut specs, Config::VIT_L_14);
             source.check(specs.iter(), &allowed)?;
-            Tower::Vision(vision, Params::from_source(&Arc::new(specs), source, on)?)
+            Tower::Vision(Box::new(vision), Params::from_source(&Arc::new(specs), source, on)?)
         }
     })
 }

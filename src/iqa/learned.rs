@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// Mean and deviation of each channel, as ImageNet's networks take them.
 pub const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 /// Mean and deviation of each channel, as CLIP takes them.
-pub const CLIP: [[f32; 3]; 2] = [[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]];
+pub const CLIP: [[f32; 3]; 2] = [[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.2613026, 0.2757771]];
 /// From [0, 1] to [-1, 1].
 pub const SYMMETRIC: [[f32; 3]; 2] = [[0.5; 3]; 2];
 
