@@ -247,6 +247,16 @@ fn presets_hold_what_the_paper_gives() {
     // What is trained of C-SD2 is its ControlNet and all of that.
     assert!(sd2.training.frozen.is_empty());
     assert_eq!(sd2.get("sampling.rounding").unwrap(), "truncate");
+    // The paper's nine, and those of its held-out ones that are no language model.
+    for recipe in [&sd2, &flux] {
+        let reward = &recipe.reward;
+        assert_eq!(reward.fr.keys().collect::<Vec<_>>(), ["afine_fr", "lpips", "topiq_fr"]);
+        let nr = ["afine_nr", "clipiqa+", "maniqa-pipal", "musiq", "qalign", "topiq_nr"];
+        assert_eq!(reward.nr.keys().collect::<Vec<_>>(), nr);
+        assert!(reward.fr.values().chain(reward.nr.values()).all(|weight| *weight == 1.0));
+        assert_eq!(reward.held_out, ["psnry", "ssimy", "nima", "topiq_iaa"]);
+        recipe.check_metrics(&|name| Some(dp2o_studio::iqa::by_name(name).ok()?.info().clone())).unwrap();
+    }
     assert!(preset("nope").unwrap_err().to_string().contains("mini-demo"));
     assert!(preset_or_file("nope.ron").unwrap_err().to_string().starts_with("nope.ron: "));
     assert_eq!(preset_or_file("mini-demo").unwrap(), preset("mini-demo").unwrap());
