@@ -16,6 +16,7 @@ use crate::app::widgets;
 use crate::engine::{metrics, parts};
 use crate::iqa::{Info, Kind};
 use crate::method::recipe::Recipe;
+use crate::weights::Part;
 
 /// What the metric is to be added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +198,38 @@ impl Choice {
     }
 }
 
+/// The terms of parts, as they are confirmed.
+pub fn terms(parts: &[&'static Part]) -> Vec<String> {
+    parts.iter().map(|part| format!("{}: {}", part.title, part.licence)).collect()
+}
+
+/// The terms of what a recipe uses and was not chosen here, as that of a preset or of somebody else: shown until they are
+/// confirmed.
+pub fn unread_ui(ui: &mut Ui, cx: &mut Cx) {
+    let weights = cx.state.weights.clone();
+    let parts = parts::of(&cx.state.recipe.edited);
+    let here: Vec<_> =
+        parts.into_iter().filter(|part| weights_window::lacking(weights.as_ref(), &[*part]).is_empty()).collect();
+    let unread: Vec<String> = terms(&here).into_iter().filter(|terms| !cx.state.licences.contains(terms)).collect();
+    if weights.is_none() || unread.is_empty() {
+        return;
+    }
+    let p = cx.palette;
+    ui.add_space(space::XS);
+    egui::Frame::new().fill(p.warning.gamma_multiply(0.12)).corner_radius(theme::RADIUS).inner_margin(space::S).show(
+        ui,
+        |ui| {
+            ui.label(RichText::new("Terms of the weights in use").small().font(theme::strong(12.5)));
+            for terms in &unread {
+                ui.add(Label::new(RichText::new(terms).small()).wrap());
+            }
+            if ui.small_button("I have read them").on_hover_text("Remembered on this machine").clicked() {
+                cx.state.licences.extend(unread);
+            }
+        },
+    );
+}
+
 /// The metrics that are not listed yet where one is to be added.
 fn choices(recipe: &Recipe, purpose: Purpose, known: Known) -> Vec<Choice> {
     let reward = &recipe.reward;
@@ -217,7 +250,7 @@ fn choices(recipe: &Recipe, purpose: Purpose, known: Known) -> Vec<Choice> {
             (true, true) if is_held_out(&info.name) => (Group::HeldOut, Vec::new()),
             (true, true) => (Group::Available, Vec::new()),
         };
-        let terms = parts.iter().map(|part| format!("{}: {}", part.title, part.licence)).collect();
+        let terms = terms(&parts);
         Choice { info, group, why_not, terms }
     };
     metrics::all(recipe).into_iter().filter(wanted).map(choice).collect()

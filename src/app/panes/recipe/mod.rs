@@ -152,13 +152,25 @@ impl RecipePane {
         let lacking = weights_window::lacking(cx.state.weights.as_ref(), &parts::of(&cx.state.recipe.edited));
         if !lacking.is_empty() {
             ui.add_space(space::XS);
-            for line in lacking {
-                ui.add(egui::Label::new(RichText::new(line).small().color(p.warning)).wrap());
-            }
+            // The paper's recipe lacks twenty on a new machine, which must not push the settings off the screen.
+            let title = match lacking.len() {
+                1 => "1 part of it is not on this machine".to_owned(),
+                count => format!("{count} parts of it are not on this machine"),
+            };
+            let title = RichText::new(title).small().color(p.warning);
+            let header = egui::CollapsingHeader::new(title).id_salt("lacking").default_open(lacking.len() <= 3);
+            header.show_unindented(ui, |ui| {
+                ScrollArea::vertical().id_salt("lacking").max_height(120.0).show(ui, |ui| {
+                    for line in lacking {
+                        ui.add(egui::Label::new(RichText::new(line).small().color(p.warning)).wrap());
+                    }
+                });
+            });
             if ui.small_button("How to get them…").clicked() {
                 cx.actions.push(Action::Command(CommandId::ShowWeights));
             }
         }
+        chooser::unread_ui(ui, cx);
         ui.add_space(2.0);
     }
 
