@@ -117,7 +117,7 @@ impl Metric for Lpips {
         let source = store.open(part)?;
         let mut specs = Specs::default();
         let network = match self.over {
-            Over::Alex => Network::Alex(AlexNet::new(&mut specs, Config::TORCHVISION)),
+            Over::Alex => Network::Alex(Box::new(AlexNet::new(&mut specs, Config::TORCHVISION))),
             Over::Vgg => Network::Vgg(Vgg16::new(&mut specs, "features.")),
         };
         source.check(specs.iter(), &["classifier.*"])?;
@@ -133,7 +133,7 @@ impl Metric for Lpips {
 }
 
 enum Network {
-    Alex(AlexNet),
+    Alex(Box<AlexNet>),
     Vgg(Vgg16),
 }
 

@@ -8,7 +8,7 @@ use super::published::Published;
 use super::transformer::{self, Block, Names, Projections};
 use crate::nn::kernels::resample::Interpolation;
 use crate::nn::kernels::shape::Activation;
-use crate::nn::layers::{Conv, LayerNorm, Linear};
+use crate::nn::layers::{Conv, Kernel, LayerNorm, Linear};
 use crate::nn::ops::attention::Scores;
 use crate::nn::params::{Init, ParamId, Params};
 use crate::nn::tape::{Tape, Var};
@@ -293,7 +293,7 @@ impl Score {
 
 /// A published 1×1 convolution as the layer it is.
 fn pointwise(published: &mut Published, name: &str, (c_in, c_out): (usize, usize)) -> Linear {
-    let conv = Conv::with(&mut published.specs, name, (c_in, c_out), crate::nn::layers::Kernel::square(1), 1.0);
+    let conv = Conv::with(&mut published.specs, name, (c_in, c_out), Kernel::square(1), 1.0);
     Linear { weight: conv.weight, bias: conv.bias, c_in, c_out }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! What follows is computed in f64 and rounded once. Files are read strictly: a tensor that is missing or not known is an error.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::Result;
@@ -159,7 +160,7 @@ impl Published {
         let of = self.derived.iter().flat_map(|derived| &derived.of);
         let of = of.map(|(name, shape)| (name.as_str(), shape.as_slice()));
         source.check(plain.chain(of), allowed)?;
-        let make: std::collections::HashMap<&str, &Make> =
+        let make: HashMap<&str, &Make> =
             self.derived.iter().map(|derived| (derived.name.as_str(), &derived.make)).collect();
         let specs = Arc::new(self.specs.clone());
         Params::from_values(&specs, on, |name, shape| match make.get(name) {
