@@ -56,7 +56,7 @@ impl ControlNet {
     }
 
     /// Skips and middle with what this network says added to them, from latents `x` `[B, h, w, latent]` and an image
-    /// `[B, 8h, 8w, 3]` in [0, 1]; the sums alone where there is nothing to add to.
+    /// `[B, 8h, 8w, 3]` (or one for all) in [0, 1]; what it says alone where there is nothing to add to.
     pub fn forward(
         &self,
         tape: &Tape,

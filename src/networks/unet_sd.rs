@@ -235,9 +235,13 @@ impl Encoder {
         tape.silu(&tape.linear(params, second, &h)?)
     }
 
-    /// The skips of latents `[B, h, w, latent]`, to whose first features `added` is added.
+    /// The skips of latents `[B, h, w, latent]`, to whose first features `added` is added, of each item or of one for all.
     pub fn skips(&self, tape: &Tape, params: &Params, x: &Var, added: Option<&Var>, with: &With) -> Result<Vec<Var>> {
-        let mut h = tape.conv2d(params, &self.conv_in, x, added)?;
+        let of_each = |added: &&Var| added.tensor().dims().first() == x.tensor().dims().first();
+        let mut h = tape.conv2d(params, &self.conv_in, x, added.filter(of_each))?;
+        if let Some(added) = added.filter(|added| !of_each(added)) {
+            h = tape.add(&h, added)?;
+        }
         let mut skips = vec![h.clone()];
         for level in &self.down {
             for stage in &level.stages {

@@ -47,6 +47,28 @@ impl Var {
     pub fn wants_gradient(&self) -> bool {
         self.node.is_some()
     }
+
+    /// Where its gradient goes.
+    pub fn slot(&self) -> Slot {
+        Slot(self.node)
+    }
+}
+
+/// Where the gradient of a value goes: what a backward pass keeps of a value that it does not read.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot(Option<usize>);
+
+impl Slot {
+    /// Whether a gradient is wanted.
+    pub fn wants_gradient(self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl From<&Var> for Slot {
+    fn from(var: &Var) -> Self {
+        var.slot()
+    }
 }
 
 /// Gradients collected by a backward pass.
@@ -63,8 +85,8 @@ impl Gradients {
     }
 
     /// Adds to the gradient of a value; does nothing where none is wanted.
-    pub fn add(&mut self, var: &Var, gradient: Tensor) -> Result<()> {
-        match var.node {
+    pub fn add(&mut self, to: impl Into<Slot>, gradient: Tensor) -> Result<()> {
+        match to.into().0 {
             Some(node) => add_to(&mut self.nodes, node, gradient, self.kernels.as_ref()),
             None => Ok(()),
         }

@@ -114,6 +114,38 @@ fn errors_loss_and_the_gradient_of_every_weight_are_those_of_pytorch() {
     }
 }
 
+/// What is seen of an image once, for all that show it, has the gradient of all.
+#[test]
+fn an_image_that_several_items_show_is_seen_once_with_the_gradient_of_all() {
+    let backbone = open(&path(""));
+    let policy = backbone.reference().unwrap().trainable(true);
+    let noise = |key: u64, count: usize| {
+        let values = Random::new(key, 9).normal_image(4 * count, 8, 8);
+        Tensor::from_vec(values, (count, 4, 8, 8), &Device::Cpu).unwrap()
+    };
+    let lr = plain(16, 16);
+    let condition = backbone.condition(&lr, &Prompt::default()).unwrap();
+    let (x, dy, times) = (noise(1, 2), noise(2, 2), [500.0, 40.0]);
+    let gradients = |from: usize, count: usize| {
+        let shown = condition.whole(count, &Device::Cpu).unwrap();
+        let part = |all: &Tensor| all.narrow(0, from, count).unwrap().contiguous().unwrap();
+        let x = part(&x);
+        let query = Query::new(&x, &times[from..from + count], &shown);
+        let tape = Tape::recording(policy.kernels());
+        let y = backbone.predict(&tape, &policy, &query).unwrap();
+        let gradients = tape.backward(&y, part(&dy)).unwrap();
+        gradients.params().iter().map(|g| flat(g.as_ref().unwrap())).collect::<Vec<_>>()
+    };
+    let (both, first, second) = (gradients(0, 2), gradients(0, 1), gradients(1, 1));
+    for (i, (name, _)) in policy.iter().enumerate() {
+        let norm = both[i].iter().map(|v| v * v).sum::<f32>().sqrt();
+        let sum = first[i].iter().zip(&second[i]).map(|(a, b)| a + b);
+        let apart = both[i].iter().zip(sum).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+        // In the middle there is one place, to which attention has no gradient.
+        assert!(apart <= 1e-4 * norm || norm < 1e-6, "{name}: {apart:e} of {norm:e}");
+    }
+}
+
 #[test]
 fn frozen_weights_are_kept_in_the_type_of_their_files_or_in_the_one_asked_for() {
     let x = Tensor::from_vec(Random::new(1, 9).normal_image(4, 8, 8), (1, 4, 8, 8), &Device::Cpu).unwrap();

@@ -13,11 +13,12 @@ impl Tape {
         let spread = Spread::of(a.tensor().dims(), b.tensor().dims())?;
         let y = self.kernels().add_spread(spread, a.tensor(), b.tensor())?;
         Ok(self.push(y, a.wants_gradient() || b.wants_gradient(), || {
-            let (a, b, kernels) = (a.clone(), b.clone(), self.kernels().clone());
+            let (a, b, kernels) = (a.slot(), (b.slot(), b.tensor().shape().clone()), self.kernels().clone());
             move |dy: &Tensor, sink: &mut Gradients| {
-                sink.add(&a, dy.clone())?;
+                sink.add(a, dy.clone())?;
+                let (b, shape) = b;
                 if b.wants_gradient() {
-                    sink.add(&b, kernels.sum_spread(spread, dy)?.reshape(b.tensor().shape())?)?;
+                    sink.add(b, kernels.sum_spread(spread, dy)?.reshape(shape)?)?;
                 }
                 Ok(())
             }
@@ -53,8 +54,8 @@ impl Tape {
     pub fn affine(&self, x: &Var, gain: f32, offset: f32) -> Result<Var> {
         let y = self.kernels().affine(x.tensor(), gain, offset)?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let (x, kernels) = (x.clone(), self.kernels().clone());
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, kernels.affine(dy, gain, 0.0)?)
+            let (x, kernels) = (x.slot(), self.kernels().clone());
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, kernels.affine(dy, gain, 0.0)?)
         }))
     }
 
@@ -63,8 +64,8 @@ impl Tape {
         let y = self.kernels().sqrt(&self.kernels().affine(x.tensor(), 1.0, eps)?)?;
         let root = y.clone();
         Ok(self.push(y, x.wants_gradient(), || {
-            let x = x.clone();
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, ((dy / root)? * 0.5)?)
+            let x = x.slot();
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, ((dy / root)? * 0.5)?)
         }))
     }
 

@@ -29,8 +29,8 @@ impl Tape {
         let y = self.kernels().softmax(x.tensor())?;
         let result = y.clone();
         Ok(self.push(y, x.wants_gradient(), || {
-            let (x, kernels) = (x.clone(), self.kernels().clone());
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, kernels.softmax_gradient(&result, dy)?)
+            let (x, kernels) = (x.slot(), self.kernels().clone());
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, kernels.softmax_gradient(&result, dy)?)
         }))
     }
 

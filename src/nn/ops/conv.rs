@@ -62,19 +62,22 @@ impl Tape {
         let wanted =
             trains_weight || trained_bias.is_some() || x.wants_gradient() || residual.is_some_and(Var::wants_gradient);
         Ok(self.push(y, wanted, || {
-            let (x, residual, weight, kernels) = (x.clone(), residual.cloned(), weight.clone(), self.kernels().clone());
+            let (slot, residual, weight, kernels) =
+                (x.slot(), residual.map(Var::slot), weight.clone(), self.kernels().clone());
+            // Only the weight's gradient reads the input.
+            let x = trains_weight.then(|| x.tensor().clone());
             move |dy: &Tensor, sink: &mut Gradients| {
                 if let Some(residual) = residual {
-                    sink.add(&residual, dy.clone())?;
+                    sink.add(residual, dy.clone())?;
                 }
-                if trains_weight {
-                    sink.add_param(weight_id, kernels.conv2d_weight_gradient(shape, &weight, x.tensor(), dy)?)?;
+                if let Some(x) = x {
+                    sink.add_param(weight_id, kernels.conv2d_weight_gradient(shape, &weight, &x, dy)?)?;
                 }
                 if let Some(bias) = trained_bias {
                     sink.add_param(bias, kernels.bias_gradient(dy)?)?;
                 }
-                if x.wants_gradient() {
-                    sink.add(&x, kernels.conv2d_input_gradient(shape, &weight, dy)?)?;
+                if slot.wants_gradient() {
+                    sink.add(slot, kernels.conv2d_input_gradient(shape, &weight, dy)?)?;
                 }
                 Ok(())
             }

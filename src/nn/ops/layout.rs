@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use crate::nn::tape::{Gradients, Tape, Var};
+use crate::nn::tape::{Gradients, Slot, Tape, Var};
 use crate::{Error, Result};
 
 impl Tape {
@@ -10,8 +10,8 @@ impl Tape {
     pub fn reshape(&self, x: &Var, shape: &[usize]) -> Result<Var> {
         let y = x.tensor().reshape(shape)?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let x = x.clone();
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, dy.reshape(x.tensor().shape())?)
+            let (x, shape) = (x.slot(), x.tensor().shape().clone());
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, dy.reshape(shape)?)
         }))
     }
 
@@ -28,8 +28,8 @@ impl Tape {
         Ok(self.push(y, x.wants_gradient(), || {
             let mut back = vec![0; order.len()];
             order.iter().enumerate().for_each(|(i, &dim)| back[dim] = i);
-            let x = x.clone();
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, dy.permute(back)?.contiguous()?)
+            let x = x.slot();
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, dy.permute(back)?.contiguous()?)
         }))
     }
 
@@ -48,11 +48,11 @@ impl Tape {
         let (ca, cb) = (a.tensor().dim(D::Minus1)?, b.tensor().dim(D::Minus1)?);
         let y = self.kernels().concat(a.tensor(), b.tensor())?;
         Ok(self.push(y, a.wants_gradient() || b.wants_gradient(), || {
-            let (a, b, kernels) = (a.clone(), b.clone(), self.kernels().clone());
+            let (a, b, kernels) = (a.slot(), b.slot(), self.kernels().clone());
             move |dy: &Tensor, sink: &mut Gradients| {
-                for (var, from, take) in [(&a, 0, ca), (&b, ca, cb)] {
-                    if var.wants_gradient() {
-                        sink.add(var, kernels.channels(dy, from, take)?)?;
+                for (slot, from, take) in [(a, 0, ca), (b, ca, cb)] {
+                    if slot.wants_gradient() {
+                        sink.add(slot, kernels.channels(dy, from, take)?)?;
                     }
                 }
                 Ok(())
@@ -64,12 +64,12 @@ impl Tape {
     pub fn join(&self, parts: &[&Var], dim: usize) -> Result<Var> {
         let tensors: Vec<&Tensor> = parts.iter().map(|part| part.tensor()).collect();
         let y = Tensor::cat(&tensors, dim)?;
+        let sizes = tensors.iter().map(|part| part.dim(dim)).collect::<candle_core::Result<Vec<_>>>()?;
         Ok(self.push(y, parts.iter().any(|part| part.wants_gradient()), || {
-            let parts: Vec<Var> = parts.iter().map(|&part| part.clone()).collect();
+            let parts: Vec<Slot> = parts.iter().map(|part| part.slot()).collect();
             move |dy: &Tensor, sink: &mut Gradients| {
                 let mut from = 0;
-                for part in &parts {
-                    let take = part.tensor().dim(dim)?;
+                for (part, take) in parts.into_iter().zip(sizes) {
                     if part.wants_gradient() {
                         sink.add(part, dy.narrow(dim, from, take)?.contiguous()?)?;
                     }
@@ -88,11 +88,8 @@ impl Tape {
             false => part.contiguous()?,
         };
         Ok(self.push(y, x.wants_gradient(), || {
-            let x = x.clone();
-            move |dy: &Tensor, sink: &mut Gradients| {
-                let rest = x.tensor().dim(dim)? - from - take;
-                sink.add(&x, dy.pad_with_zeros(dim, from, rest)?.contiguous()?)
-            }
+            let (slot, rest) = (x.slot(), x.tensor().dims()[dim] - from - take);
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(slot, dy.pad_with_zeros(dim, from, rest)?.contiguous()?)
         }))
     }
 
@@ -101,9 +98,9 @@ impl Tape {
         let (_, height, width, _) = x.tensor().dims4()?;
         let y = x.tensor().pad_with_zeros(1, above, below)?.pad_with_zeros(2, left, right)?.contiguous()?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let x = x.clone();
+            let x = x.slot();
             move |dy: &Tensor, sink: &mut Gradients| {
-                sink.add(&x, dy.narrow(1, above, height)?.narrow(2, left, width)?.contiguous()?)
+                sink.add(x, dy.narrow(1, above, height)?.narrow(2, left, width)?.contiguous()?)
             }
         }))
     }
@@ -112,8 +109,8 @@ impl Tape {
     pub fn shuffle(&self, x: &Var, s: usize) -> Result<Var> {
         let y = self.kernels().shuffle(x.tensor(), s)?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let (x, kernels) = (x.clone(), self.kernels().clone());
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, kernels.unshuffle(dy, s)?)
+            let (x, kernels) = (x.slot(), self.kernels().clone());
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, kernels.unshuffle(dy, s)?)
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! Images of another size: interpolation and pooling.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::nn::kernels::resample::{Axis, Interpolation};
 use crate::nn::kernels::shape::{PoolShape, Spread};
@@ -31,8 +31,8 @@ impl Tape {
     pub fn upsample2(&self, x: &Var) -> Result<Var> {
         let y = self.kernels().upsample2(x.tensor())?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let (x, kernels) = (x.clone(), self.kernels().clone());
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, kernels.upsample2_gradient(dy)?)
+            let (x, kernels) = (x.slot(), self.kernels().clone());
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, kernels.upsample2_gradient(dy)?)
         }))
     }
 
@@ -88,8 +88,8 @@ impl Tape {
         }
         let y = self.kernels().resample(x.tensor(), &axes)?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let (x, kernels, back) = (x.clone(), self.kernels().clone(), axes.each_ref().map(Axis::transposed));
-            move |dy: &Tensor, sink: &mut Gradients| sink.add(&x, kernels.resample(dy, &back)?)
+            let (x, kernels, back) = (x.slot(), self.kernels().clone(), axes.each_ref().map(Axis::transposed));
+            move |dy: &Tensor, sink: &mut Gradients| sink.add(x, kernels.resample(dy, &back)?)
         }))
     }
 
@@ -117,11 +117,11 @@ impl Tape {
         let sum = self.kernels().sum_spread(spread, x.tensor())?;
         let y = self.kernels().affine(&sum, 1.0 / count as f32, 0.0)?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let (x, kernels) = (x.clone(), self.kernels().clone());
+            let (x, shape, kernels) = (x.slot(), x.tensor().shape().clone(), self.kernels().clone());
             move |dy: &Tensor, sink: &mut Gradients| {
-                let zeros = x.tensor().zeros_like()?;
+                let zeros = Tensor::zeros(shape, DType::F32, dy.device())?;
                 let each = kernels.affine(dy, 1.0 / count as f32, 0.0)?;
-                sink.add(&x, kernels.add_spread(spread, &zeros, &each)?)
+                sink.add(x, kernels.add_spread(spread, &zeros, &each)?)
             }
         }))
     }

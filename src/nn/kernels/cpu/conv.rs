@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::super::shape::ConvShape;
 use super::values::{Element, FromWeight};
 use super::{bf16, elementwise, im2col, winograd};
+use crate::nn::params::KEPT_VALUES;
 
 /// Whether [`winograd`] takes a convolution.
 fn is_winograd(shape: &ConvShape) -> bool {
@@ -15,6 +16,8 @@ fn is_winograd(shape: &ConvShape) -> bool {
         && shape.pad[0] == shape.pad[1]
         && shape.pad[0] <= 2
         && *channels.start() >= 16
+        // Transformed, weights are four times as large; of those that are not kept so, that costs more than it saves.
+        && shape.c_in * shape.c_out * shape.taps() <= KEPT_VALUES
         && *channels.end() <= winograd::MAX_CHANNELS
 }
 
