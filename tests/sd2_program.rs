@@ -12,7 +12,7 @@ use dp2o_studio::method::provenance::On;
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::random::Random;
 use dp2o_studio::weights::{Source, Store};
-use dp2o_studio::workspace::{SplitChoice, StepRow, Workspace};
+use dp2o_studio::workspace::{Split, SplitChoice, StepRow, Workspace};
 
 const RECIPE: &str = r#"(
     data: (crop_px: 64),
@@ -74,7 +74,7 @@ fn workspace(engine: &Engine, root: &Path, recipe: &Recipe) {
     let folder = root.with_extension("hr");
     std::fs::create_dir_all(&folder).unwrap();
     done(engine, Job::Create { dir: root.to_owned(), recipe: Box::new(recipe.clone()), example: false });
-    for (first, split) in [(0, SplitChoice::default()), (2, SplitChoice::ByRule)] {
+    for (first, split) in [(0, SplitChoice::default()), (2, SplitChoice::Fixed(Split::Test))] {
         let dir = folder.join(first.to_string());
         std::fs::create_dir_all(&dir).unwrap();
         for key in first..first + 2 {
