@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 
 use super::control::Control;
 use super::emitter::Emitter;
+use super::memory_need::MemoryNeed;
 use super::metrics::{self, Open, Scorers};
 use super::model::Model;
 use super::models::Models;
@@ -21,8 +22,8 @@ use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
 use super::suspects::Suspects;
 use super::viewer::Opening;
 use super::{parts, plan};
-use crate::backbones::Backbone;
 use crate::backbones::condition::Prompt;
+use crate::backbones::{Backbone, registry};
 use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;
 use crate::weights::Store;
@@ -142,6 +143,19 @@ impl Context {
     /// Errors: published weights that the recipe needs are not there.
     pub fn check_parts(&self) -> Result<()> {
         parts::check(&self.store(), &self.recipe)
+    }
+
+    /// Says what the recipe takes of memory before a backbone of published files is loaded.
+    pub fn say_memory(&self) {
+        let name = &self.recipe.sampling.backbone;
+        let is_large = registry::card_of(name).is_ok_and(|card| card.memory.network > 0 && !card.parts.is_empty());
+        if !is_large || self.models.has(name) {
+            return;
+        }
+        if let Ok(need) = MemoryNeed::of(&self.recipe, &self.store()) {
+            self.log(Level::Info, format!("{name} takes of memory: {need}"));
+            need.doubt().into_iter().for_each(|doubt| self.log(Level::Warning, doubt));
+        }
     }
 
     /// Lets go of the open workspace and its lock.

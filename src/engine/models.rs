@@ -76,6 +76,11 @@ impl Models {
         *self.fastest_pixels.get_or_init(|| batch::fastest_pixels(model, &self.device_name()))
     }
 
+    /// Whether a backbone is loaded.
+    pub fn has(&self, name: &str) -> bool {
+        self.reference.as_ref().is_some_and(|(known, _)| known == name)
+    }
+
     /// The reference of a backbone's name. Errors: a backbone that is not in this program.
     pub fn reference(&mut self, name: &str) -> Result<Reference> {
         if let Some((known, reference)) = &self.reference

@@ -5,7 +5,6 @@
 use candle_core::{Device, Tensor};
 
 use super::recipe::{Augmentation, Training};
-use super::trainer::Pairs;
 use crate::Result;
 use crate::backbones::Backbone;
 use crate::backbones::condition::{Condition, Kept, Prompt, Shown};
@@ -40,6 +39,40 @@ pub struct Under {
     pub prompt: Prompt,
     /// What the backbone made of them then, where that was kept.
     pub kept: Option<Kept>,
+}
+
+/// Where pairs come from.
+pub trait Pairs {
+    /// Number of pairs.
+    fn len(&self) -> usize;
+
+    /// Whether there is no pair.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// HPO weight w of a pair.
+    fn weight(&self, pair: usize) -> f64;
+
+    /// The pixels of a pair.
+    fn load(&mut self, pair: usize) -> Result<PairImages>;
+
+    /// By what the LR image of a pair and its prompt are known: what follows from them is made once. `None` where nothing is
+    /// known of that.
+    fn image(&self, _pair: usize) -> Option<u64> {
+        None
+    }
+
+    /// The latents that winner and loser were decoded from, `[1, C, h, w]` each with the padding; `None` where they have to be
+    /// encoded.
+    fn latents(&mut self, _pair: usize) -> Result<Option<[Tensor; 2]>> {
+        Ok(None)
+    }
+
+    /// What both were drawn under.
+    fn under(&mut self, pair: usize) -> Result<Under> {
+        self.load(pair).map(|PairImages { lr, prompt, .. }| Under { lr, prompt, kept: None })
+    }
 }
 
 /// Bytes of what networks are shown beside pictures that are kept in memory.

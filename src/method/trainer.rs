@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 
 use super::batch::{Batch, Item, Items};
-pub use super::batch::{PairImages, Under};
+pub use super::batch::{PairImages, Pairs, Under};
 use super::loss::{LossSums, PairErrors, StepLoss};
 use super::order::Order;
 use super::policy::Policy;
@@ -17,40 +17,6 @@ use crate::nn::params::Params;
 use crate::nn::state::State;
 use crate::nn::tape::{Gradients, Tape};
 use crate::{Error, Result};
-
-/// Where pairs come from.
-pub trait Pairs {
-    /// Number of pairs.
-    fn len(&self) -> usize;
-
-    /// Whether there is no pair.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// HPO weight w of a pair.
-    fn weight(&self, pair: usize) -> f64;
-
-    /// The pixels of a pair.
-    fn load(&mut self, pair: usize) -> Result<PairImages>;
-
-    /// By what the LR image of a pair and its prompt are known: what follows from them is made once. `None` where nothing is
-    /// known of that.
-    fn image(&self, _pair: usize) -> Option<u64> {
-        None
-    }
-
-    /// The latents that winner and loser were decoded from, `[1, C, h, w]` each with the padding; `None` where they have to be
-    /// encoded.
-    fn latents(&mut self, _pair: usize) -> Result<Option<[Tensor; 2]>> {
-        Ok(None)
-    }
-
-    /// What both were drawn under.
-    fn under(&mut self, pair: usize) -> Result<Under> {
-        self.load(pair).map(|PairImages { lr, prompt, .. }| Under { lr, prompt, kept: None })
-    }
-}
 
 /// What is logged of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -48,6 +48,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
     );
     if computes {
         context.check_parts()?;
+        context.say_memory();
     }
     match job {
         Job::Create { dir, recipe, example } => open::create(context, &dir, *recipe, example),
