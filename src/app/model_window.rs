@@ -143,9 +143,11 @@ impl ModelWindow {
                     if ui.button("Cancel").clicked() {
                         actions.push(Action::CancelJob(job.id));
                     }
-                    let stage = job.progress.as_ref().map_or("waiting", |progress| progress.stage.as_str());
-                    let share = job.progress.as_ref().map_or(0.0, |progress| progress.share());
-                    ui.add(egui::ProgressBar::new(share as f32).desired_width(220.0).text(stage));
+                    let (p, progress) = (theme::palette(ui), job.progress.as_ref());
+                    let share = progress.map_or(0.0, |progress| progress.share());
+                    widgets::bar(ui, egui::vec2(180.0, 6.0), share as f32, p.accent);
+                    let stage = progress.map_or("waiting".into(), |p| format!("{} {}/{}", p.stage, p.done, p.total));
+                    ui.label(RichText::new(stage).color(p.text_weak));
                 }
                 None => {
                     if widgets::primary_button(ui, "Check").clicked() {
@@ -177,7 +179,9 @@ impl ModelWindow {
 fn findings_ui(ui: &mut Ui, state: &State, height: f32) {
     let Some(check) = &state.model_check else { return };
     ui.separator();
-    ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+    // Scrolled only where the window has no more room: what it had before findings were there does not count.
+    let area = ScrollArea::vertical().max_height(height).min_scrolled_height(height);
+    area.auto_shrink([false, true]).show(ui, |ui| {
         ui.set_width(ui.available_width() - 8.0);
         check.findings.iter().for_each(|finding| finding_ui(ui, finding));
     });
@@ -191,13 +195,14 @@ fn finding_ui(ui: &mut Ui, finding: &Finding) {
         Mark::Said => ("·", p.text_faint),
     };
     ui.horizontal_top(|ui| {
-        ui.label(RichText::new(sign).color(color));
-        let width = 128.0;
-        let what = Label::new(RichText::new(&finding.what).color(p.text_weak));
-        ui.allocate_ui(egui::vec2(width, 0.0), |ui| {
-            ui.set_min_width(width);
-            ui.add(what)
-        });
+        for (text, width) in
+            [(RichText::new(sign).color(color), 14.0), (RichText::new(&finding.what).color(p.text_weak), 128.0)]
+        {
+            ui.allocate_ui(egui::vec2(width, 0.0), |ui| {
+                ui.set_min_width(width);
+                ui.add(Label::new(text))
+            });
+        }
         ui.add(
             Label::new(RichText::new(&finding.text).color(if finding.mark == Mark::Bad { p.error } else { p.text }))
                 .wrap(),

@@ -13,8 +13,10 @@ use crate::{Error, Result};
 
 /// The longest header that is read, in bytes: names, shapes and remarks take a fraction of it.
 pub const MAX_HEADER_BYTES: u64 = 16 << 20;
-/// The one remark of a file: several would be written in random order, and equal tensors would not be equal files.
+/// The one remark of a file of our own: several would be written in random order, and equal tensors would not be equal files.
 const ABOUT: &str = "dp2o-studio";
+/// The remark beside it, of files for other programs: loaders of PyTorch refuse a file with remarks but without this one.
+const FORMAT: &str = "format";
 /// Headers are filled up to a multiple of this.
 const ALIGN_BYTES: usize = 8;
 
@@ -196,7 +198,11 @@ pub(super) fn write_with_trailer(
 ) -> io::Result<()> {
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let (dtype, bytes) = width.in_header();
-    let remark = json!({ ABOUT: Value::Object(about.clone()).to_string() });
+    let (mut about, mut remark) = (about.clone(), Map::new());
+    let format = about.remove(FORMAT);
+    remark.insert(ABOUT.into(), Value::Object(about).to_string().into());
+    remark.extend(format.map(|format| (FORMAT.to_owned(), format)));
+    let remark = Value::Object(remark);
     // By hand and not of a JSON object, which would be sorted by name: the remark comes first.
     let mut header = format!("{{\"__metadata__\":{remark}");
     let mut end = 0;
@@ -256,5 +262,14 @@ mod tests {
             let read = Tensors::of(&written, "a file".as_ref()).unwrap();
             assert_eq!(read.about(), about.as_object().unwrap());
         }
+        let for_others = json!({"format": "pt", "step": "3"});
+        let mut written = Vec::new();
+        write(&mut written, for_others.as_object().unwrap(), vec![Named::of("b", &tensors[0].1)], false).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&written).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
+        assert_eq!(
+            Tensors::of(&written, "a file".as_ref()).unwrap().about(),
+            json!({"step": "3"}).as_object().unwrap()
+        );
     }
 }

@@ -344,6 +344,10 @@ fn paint_row(ui: &Ui, cx: &mut Cx, rect: Rect, image: &ImageRow) {
     if image.file_missing {
         mark("⚠ file gone", p.error);
     }
+    if !image.prompt.is_empty() && reads_prompts(cx.state) {
+        let room = Rect::from_min_max(pos2(x, bottom.top()), pos2(right - figure - 4.0, bottom.bottom()));
+        widgets::paint_text(ui, room, Align2::LEFT_CENTER, &image.prompt, small.clone(), p.text_faint);
+    }
     let sigma = stats.map_or(f64::NAN, |s| s.sigma);
     if sigma.is_finite() {
         let max = cx.state.rewards.as_ref().map_or(0.0, |r| r.max_sigma);
