@@ -101,8 +101,7 @@ mod tests {
                 let mut recipe = Recipe::default();
                 recipe.sampling.backbone = card.name.into();
                 recipe.validate().unwrap();
-                let turned = if recipe.get(key).unwrap().is_empty() { "blur" } else { "3" };
-                recipe.set(key, turned).unwrap();
+                field.assign(&mut recipe, field.another_value(&Recipe::default())).unwrap();
                 let error = recipe.validate().unwrap_err().to_string();
                 assert!(error.starts_with(key) && error.contains(card.name) && error.contains(&why), "{error}");
                 assert_eq!(error.lines().count(), 1);

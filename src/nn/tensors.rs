@@ -17,6 +17,7 @@ pub const MAX_HEADER_BYTES: u64 = 16 << 20;
 const ABOUT: &str = "dp2o-studio";
 /// The remark beside it, of files for other programs: loaders of PyTorch refuse a file with remarks but without this one.
 const FORMAT: &str = "format";
+const PYTORCH: &str = "pt";
 /// Headers are filled up to a multiple of this.
 const ALIGN_BYTES: usize = 8;
 
@@ -199,7 +200,7 @@ pub(super) fn write_with_trailer(
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let (dtype, bytes) = width.in_header();
     let (mut about, mut remark) = (about.clone(), Map::new());
-    let format = about.remove(FORMAT);
+    let format = about.get(FORMAT).is_some_and(|format| format == PYTORCH).then(|| about.remove(FORMAT)).flatten();
     remark.insert(ABOUT.into(), Value::Object(about).to_string().into());
     remark.extend(format.map(|format| (FORMAT.to_owned(), format)));
     let remark = Value::Object(remark);

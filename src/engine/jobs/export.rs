@@ -41,7 +41,7 @@ pub fn weights(context: &mut Context, name: &str, path: &Path, form: WeightsForm
     let checkpoint = checkpoints::load(context, name)?;
     checkpoint.say_choice(context);
     let Model { backbone, params, layers } = &checkpoint.model;
-    let about = [("backbone", backbone.card().name), ("checkpoint", &checkpoint.name)];
+    let about = [("backbone", backbone.card().name), ("checkpoint", &checkpoint.name), ("format", "pt")];
     let about = about.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
     let bytes = match (form, layers.as_deref()) {
         (WeightsForm::Whole, _) => params.to_safetensors(false, &about)?,
