@@ -49,7 +49,7 @@ fn measure(network: &'static str, metric: &str) {
         _ => iqa::by_name(metric),
     };
     let Ok(metric) = metric else { return println!("{network:22} not in this program") };
-    let scorer = match metric.open(&Model::of(network).store(), &Compute::cpu()) {
+    let scorer = match metric.open(&Model::whole(network).store(), &Compute::cpu()) {
         Ok(scorer) => scorer,
         Err(error) => return println!("{network:22} {error}"),
     };

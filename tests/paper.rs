@@ -58,7 +58,7 @@ fn answer(engine: &Engine, query: Query) -> Answer {
 
 /// All files in memory.
 fn store() -> Store {
-    NETWORKS.into_iter().map(Model::of).fold(Store::of_folders(&[], true), |store, model| {
+    NETWORKS.into_iter().map(Model::whole).fold(Store::of_folders(&[], true), |store, model| {
         model.files().fold(store, |store, file| match part_of(file) {
             Some(part) => store.holding(part, model.source(file)),
             None => store,

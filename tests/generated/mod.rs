@@ -178,6 +178,24 @@ impl Model {
         self
     }
 
+    /// The same with all that a metric needs: where no rule makes a value, what the other implementation starts with.
+    pub fn whole(name: &'static str) -> Self {
+        let model = Self::of(name);
+        match name {
+            "afine" => [
+                ("natural_scale.yita3", 4.9592),
+                ("natural_scale.yita4", 21.5968),
+                ("fidelity_scale.yita3", 0.5),
+                ("fidelity_scale.yita4", 0.15),
+                ("adapter.k", 5.0),
+            ]
+            .into_iter()
+            .fold(model, |model, (name, value)| model.with(name, &[value])),
+            "qualiclip" => model.beside("QualiCLIP.pth", "prompts_features", &[14, 1024]),
+            _ => model,
+        }
+    }
+
     /// The same with values of a tensor that no rule makes.
     pub fn with(mut self, tensor: &str, values: &[f32]) -> Self {
         self.set.insert(tensor.to_owned(), values.to_vec());

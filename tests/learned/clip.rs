@@ -41,7 +41,7 @@ fn largest_tower() {
 #[test]
 fn qualiclip() {
     let metric = &QUALICLIP;
-    let model = Model::of("qualiclip").beside("QualiCLIP.pth", "prompts_features", &[14, 1024]);
+    let model = Model::whole("qualiclip");
     Comparison::new(&metric).check(&model);
     // The further sizes are those with learned words.
     let metric = &QUALICLIP_PLUS;
