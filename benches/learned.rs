@@ -59,7 +59,9 @@ fn measure(network: &'static str, metric: &str) {
     let compared = metric.info().is_fr().then_some(&reference);
     let bind = || scorer.bind(compared, &Features::default()).expect("the reference is fine");
     // As pyiqa scores: both images anew.
-    let single = seconds(|| drop(bind().score(&distorted, &Features::default()).expect("a score")));
+    let single = seconds(|| {
+        bind().score(&distorted, &Features::default()).expect("a score");
+    });
     let bound = scorer.bind(compared, &features).expect("the reference is fine");
     let batch: usize = std::env::var("BATCH").ok().and_then(|text| text.parse().ok()).unwrap_or(16);
     let images: Vec<_> = (0..batch).map(|_| Arc::new((*distorted).clone())).collect();
