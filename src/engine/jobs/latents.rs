@@ -32,7 +32,7 @@ pub fn loader(context: &Context, set: &CandidateSet, model: &Model, lines: &[Lin
         return Ok(loader);
     }
     fill(context, set, model, &sampling, width, lines)?;
-    loader.from_latents(workspace, set, model.backbone.card().latent)
+    loader.with_latents(workspace, set, model.backbone.card().latent)
 }
 
 /// Encodes the candidates of pairs that have no latent.

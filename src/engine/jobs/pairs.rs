@@ -139,7 +139,7 @@ impl Loader {
     }
 
     /// The same from the latents of the candidates, each of which has its file. Errors: a candidate's place is none.
-    pub fn from_latents(mut self, workspace: &Workspace, set: &CandidateSet, latent: Latent) -> Result<Self> {
+    pub fn with_latents(mut self, workspace: &Workspace, set: &CandidateSet, latent: Latent) -> Result<Self> {
         let (mut all, mut conditions) = (HashMap::new(), HashMap::new());
         for &image in self.lr.keys() {
             let row = workspace.ledger().image(ImageId(image))?;
