@@ -16,7 +16,14 @@ const QUALICLIP_NC: &str = "CC-BY-NC-4.0";
 pub static CLIP_VIT_L_14: Part = Part {
     id: "clip-vit-l-14",
     title: "CLIP ViT-L/14, OpenAI's weights",
-    forms: &[Form::alone(&[], &[Published::new("ViT-L-14.pt", "b8cca3fd", About(933))])],
+    forms: &[Form::alone(
+        &[],
+        &[Published::new(
+            "ViT-L-14.pt",
+            "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+            About(933),
+        )],
+    )],
     get: "from https://openaipublic.azureedge.net/clip/models/\
           b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
     licence: "MIT",
@@ -34,7 +41,7 @@ pub static CLIP_IQA_PLUS_RN50_512: Part = pyiqa(
 pub static CLIP_IQA_PLUS_VIT_L_14_512: Part = pyiqa(
     "clip-iqa-plus-vit-l-14-512",
     "CLIP-IQA+ (ViT-L/14, 512), learned prompts",
-    &[Form::alone(PYIQA, &[Published::new("CLIPIQA+_ViTL14_512-e66488f2.pth", "e66488f27a5d7a86", Unknown)])],
+    &[Form::alone(PYIQA, &[Published::new("CLIPIQA+_ViTL14_512-e66488f2.pth", "e66488f27a5d", Unknown)])],
     S_LAB,
 );
 
@@ -42,7 +49,7 @@ pub static CLIP_IQA_PLUS_VIT_L_14_512: Part = pyiqa(
 pub static QUALICLIP: Part = pyiqa(
     "qualiclip",
     "QualiCLIP",
-    &[Form::alone(PYIQA, &[Published::new("QualiCLIP.pth", "5818e085ac4b3d29", Bytes(408_494_502))])],
+    &[Form::alone(PYIQA, &[Published::new("QualiCLIP.pth", "5818e085ac4b", Bytes(408_494_502))])],
     QUALICLIP_NC,
 );
 
@@ -50,7 +57,7 @@ pub static QUALICLIP: Part = pyiqa(
 pub static QUALICLIP_PLUS: Part = pyiqa(
     "qualiclip-plus",
     "QualiCLIP+ (KonIQ), learned prompts over QualiCLIP",
-    &[Form::alone(PYIQA, &[Published::new("QualiCLIP+_koniq.pth", "450292893e96f38d", Bytes(2_209_627))])],
+    &[Form::alone(PYIQA, &[Published::new("QualiCLIP+_koniq.pth", "450292893e96", Bytes(2_209_627))])],
     QUALICLIP_NC,
 );
 
