@@ -155,7 +155,7 @@ fn codec(on: &Compute, store: &Store, runs: usize, encode: bool) -> (f64, f64) {
     let mut specs = Specs::default();
     let net = Vae::new(&mut specs, vae_kl::Config::SD);
     let source = store.open(&dp2o_studio::weights::registry::SD2_VAE).unwrap_or_else(|e| panic!("{e}"));
-    let params = Params::from_source(&Arc::new(specs), &source, on).unwrap_or_else(|e| panic!("{e}"));
+    let params = Params::from_source(&Arc::new(specs), &source, on).unwrap_or_else(|e| panic!("{e}")).lean();
     let sizes = if encode { [1, 3, 8 * SIDE, 8 * SIDE] } else { [1, 4, SIDE, SIDE] };
     let x = on.kernels.unshuffle(&noise(5, sizes), 1).expect("an image");
     let x = dp2o_studio::nn::tape::Var::constant(x);

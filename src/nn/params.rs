@@ -78,6 +78,8 @@ pub struct Weight {
     forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 3],
     /// Whether a gradient is wanted.
     trainable: bool,
+    /// Whether its forms are kept.
+    keeps_forms: bool,
 }
 
 /// What a form of a weight is for.
@@ -93,7 +95,7 @@ pub enum Form {
 
 impl Weight {
     fn new(tensor: Tensor, trainable: bool) -> Arc<Self> {
-        Arc::new(Self { tensor, forms: Default::default(), trainable })
+        Arc::new(Self { tensor, forms: Default::default(), trainable, keeps_forms: true })
     }
 
     /// The values.
@@ -116,7 +118,7 @@ impl Weight {
     /// be gigabytes more; most of all where they are trained, as then each form is good for one pass.
     pub fn in_form<T: Any + Send + Sync>(&self, form: Form, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         let most = if self.trainable { KEPT_VALUES_TRAINED } else { KEPT_VALUES };
-        if self.tensor.dtype() != DType::F32 || self.tensor.elem_count() > most {
+        if !self.keeps_forms || self.tensor.dtype() != DType::F32 || self.tensor.elem_count() > most {
             return Ok(Arc::new(make()?));
         }
         let mut slot = self.slot(form);
@@ -263,6 +265,15 @@ impl Params {
     pub fn trainable_where(self, wanted: impl Fn(&str) -> bool) -> Self {
         let weights = self.iter().map(|(name, tensor)| Weight::new(tensor.clone(), wanted(name))).collect();
         Self { weights, ..self }
+    }
+
+    /// The same weights, of which no other forms are kept: for a network that is seldom at work.
+    pub fn lean(mut self) -> Self {
+        for weight in &mut self.weights {
+            let (tensor, trainable) = (weight.tensor.clone(), weight.trainable);
+            *weight = Arc::new(Weight { tensor, forms: Default::default(), trainable, keeps_forms: false });
+        }
+        self
     }
 
     /// Weights to be trained: a copy of those whose name says so, gradients wanted, beside the others themselves.

@@ -59,7 +59,7 @@ fn codec(vae: Opened, on: &Compute) -> Result<Codec> {
     let mut specs = Specs::default();
     let net = Vae::new(&mut specs, config);
     let vae = Opened { source: names::vae(vae.source)?, ..vae };
-    Ok(Codec { net, config, weights: vae.weights(specs, on)?, cut: Cut::default() })
+    Ok(Codec { net, config, weights: vae.weights(specs, on)?.lean(), cut: Cut::default() })
 }
 
 fn prompts(text: Opened, tokenizer: Found, unet: &unet_sd::Config, on: &Compute) -> Result<Prompts> {
@@ -282,7 +282,7 @@ fn text_config(value: &Value) -> std::result::Result<clip_text::Config, String> 
         activation,
         eps: value.get("layer_norm_eps").and_then(Value::as_f64).map_or(1e-5, |eps| eps as f32),
     };
-    match config.width % config.heads == 0 && config.positions > 2 && config.layers <= 256 {
+    match config.width.is_multiple_of(config.heads) && config.positions > 2 && config.layers <= 256 {
         true => Ok(config),
         false => Err("its sizes do not fit each other".into()),
     }
