@@ -20,6 +20,9 @@ const VAE: &str = "stable-diffusion-2-base/vae/diffusion_pytorch_model.safetenso
 const TEXT: &str = "stable-diffusion-2-base/text_encoder/model.safetensors";
 const CONTROL: &str = "c-sd2/model.safetensors";
 
+/// What becomes of a tensor: its new name and values, or nothing.
+type Change<'c> = dyn Fn(&str, &Tensor) -> Option<(String, Tensor)> + 'c;
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().flatten() {
@@ -162,7 +165,7 @@ fn files_of_other_models_say_what_they_are() {
     has(renamed(CONTROL, &|name| name.replace("attn1.to_q", "attn.add_q_proj")), &["FLUX"]);
     has(renamed(CONTROL, &|name| name.replace("mid_block", "mid_part")), &["missing", "model.safetensors"]);
     has(renamed(CONTROL, &|name| name.replace("conv_in", "lora_A")), &["a LoRA"]);
-    let changed = |file: &str, change: &dyn Fn(&str, &Tensor) -> Option<(String, Tensor)>| {
+    let changed = |file: &str, change: &Change| {
         let folder = Folder::new();
         folder.change(file, change);
         folder.error()
