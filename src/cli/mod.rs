@@ -60,8 +60,12 @@ enum Verb {
     Compare(workspace::Compare),
     /// Sample, score, curate, train, compare: all of it in order, what is missing of each.
     Run(workspace::Run),
-    /// Writes the pairs for other tools: w/, l/ and lr/ folders, JSONL and CSV; or the weights of a checkpoint.
+    /// Writes the pairs for other tools: w/, l/ and lr/ folders, JSONL and CSV; or the weights of a checkpoint; or scores, pairs,
+    /// verdicts or a run's curves as a table.
     Export(workspace::Export),
+    /// Brings what was computed elsewhere into a workspace.
+    #[command(subcommand)]
+    Import(workspace::Import),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),
     /// Super-resolves pictures with the embedded model, another or a fine-tuned one.
@@ -104,6 +108,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
         Some(Verb::Export(arguments)) => workspace::export(&arguments),
+        Some(Verb::Import(verb)) => workspace::import(&verb),
         Some(Verb::Iqa(arguments)) => iqa::run(&arguments),
         Some(Verb::Upscale(arguments)) => upscale::run(&arguments),
         Some(Verb::CheckModel(arguments)) => check_model::run(&arguments),

@@ -9,13 +9,14 @@ use super::out::{note, say, write_json};
 use super::weights::store;
 use crate::Result;
 use crate::engine::parts;
-use crate::engine::protocol::{Job, Outcome, RunReport, WeightsForm};
+use crate::engine::protocol::{Job, Outcome, RunReport, TableOf, WeightsForm};
 use crate::imaging::output;
 use crate::method::evaluation::Comparison;
 use crate::method::presets;
 use crate::method::provenance::On;
 use crate::method::summary::Summary;
 use crate::report::Format;
+use crate::report::table::Form;
 use crate::workspace::{Workspace, files};
 
 #[derive(clap::Args)]
@@ -59,10 +60,32 @@ pub struct Curate {
     allow_partial: bool,
 }
 
+/// A table that can be exported.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Table {
+    /// Image, seed, metric, value of all candidates of the reference.
+    Scores,
+    /// Image, seeds of winner and loser, gap and weights of every pair.
+    Pairs,
+    /// What a person said of pairs.
+    Verdicts,
+    /// The steps of a run.
+    Run,
+}
+
 #[derive(clap::Args)]
 pub struct Export {
     workspace: PathBuf,
-    /// Folder for the pairs, which must not exist or be empty; with --checkpoint the file for its weights.
+    /// Writes this as one table, and nothing else.
+    #[arg(conflicts_with = "checkpoint")]
+    table: Option<Table>,
+    /// Name of the run whose steps are written.
+    #[arg(long, value_name = "NAME", value_parser = run_name, required_if_eq("table", "run"))]
+    run: Option<String>,
+    /// Form of the table; by default as the file's name ends, otherwise CSV.
+    #[arg(long, value_parser = form, requires = "table")]
+    format: Option<Form>,
+    /// Folder for the pairs, which must not exist or be empty; the file for a table; with --checkpoint the file for its weights.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// Writes no pairs but all weights of a checkpoint as one safetensors file, low-rank factors merged: `reference`, RUN
@@ -81,6 +104,17 @@ pub struct Export {
     /// Goes on where images lack some of the recipe's seeds, and says which.
     #[arg(long)]
     allow_partial: bool,
+}
+
+#[derive(clap::Subcommand)]
+pub enum Import {
+    /// Scores of the reference's candidates: CSV with a heading, or JSON lines, of image, seed, metric, value, and for a metric
+    /// that is not known yet direction (higher, lower) and kind (fr, nr).
+    Scores { workspace: PathBuf, file: PathBuf },
+}
+
+fn form(word: &str) -> std::result::Result<Form, String> {
+    Form::from_word(word).ok_or_else(|| format!("there is {}", Form::WORDS.join(", ")))
 }
 
 #[derive(clap::Args)]
@@ -305,6 +339,21 @@ pub fn run(arguments: &Run) -> Result<()> {
 pub fn export(arguments: &Export) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &[])?;
     let Export { out, overwrite, allow_partial, .. } = arguments;
+    let (path, overwrite, allow_partial) = (out.clone(), *overwrite, *allow_partial);
+    if let Some(table) = arguments.table {
+        let of = match (table, &arguments.run) {
+            (Table::Scores, _) => TableOf::Scores,
+            (Table::Pairs, _) => TableOf::Pairs { allow_partial },
+            (Table::Verdicts, _) => TableOf::Verdicts,
+            (Table::Run, run) => TableOf::Run(run.clone().unwrap_or_default()),
+        };
+        let ends_in = |form: &Form| out.extension().is_some_and(|end| end.eq_ignore_ascii_case(form.word()));
+        let form = arguments.format.or([Form::Jsonl].into_iter().find(ends_in)).unwrap_or(Form::Csv);
+        return client.finish(Job::ExportTable { of, form, path, overwrite }, |_| {
+            say!("written to {}", out.display());
+            Ok(())
+        });
+    }
     let job = match &arguments.checkpoint {
         Some(name) => {
             let form = match (arguments.half, arguments.factors) {
@@ -312,13 +361,24 @@ pub fn export(arguments: &Export) -> Result<()> {
                 (_, true) => WeightsForm::Factors,
                 _ => WeightsForm::Whole,
             };
-            Job::ExportWeights { checkpoint: name.clone(), path: out.clone(), form, overwrite: *overwrite }
+            Job::ExportWeights { checkpoint: name.clone(), path, form, overwrite }
         }
-        None => Job::ExportPairs { dir: out.clone(), allow_partial: *allow_partial, overwrite: *overwrite },
+        None => Job::ExportPairs { dir: path, allow_partial, overwrite },
     };
     client.finish(job, |outcome| {
         if let Outcome::Written { files, .. } = outcome {
             say!("{} files written to {}", files.len(), out.display());
+        }
+        Ok(())
+    })
+}
+
+pub fn import(verb: &Import) -> Result<()> {
+    let Import::Scores { workspace, file } = verb;
+    let mut client = Client::open(workspace, &[])?;
+    client.finish(Job::ImportScores { path: file.clone() }, |outcome| {
+        if let Outcome::Scored { scores, .. } = outcome {
+            say!("{scores} scores imported");
         }
         Ok(())
     })

@@ -198,6 +198,7 @@ impl Context {
         workspace.set_recipe_text(&recipe.to_ron()?)?;
         let root: PathBuf = workspace.root().to_owned();
         self.tell(&Opening::Opened { root, recipe: Box::new(recipe.clone()) });
+        self.for_edits(|edits| edits.recipe = recipe.clone());
         self.recipe = recipe;
         Ok(())
     }

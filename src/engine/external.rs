@@ -34,7 +34,7 @@ pub fn check(commands: &[&External]) -> Result<()> {
 /// Allows commands on this machine, now and later.
 pub fn allow(commands: &[External]) -> Result<()> {
     let mut known = known();
-    known.extend(commands.iter().map(identity).collect::<Result<Vec<_>>>()?);
+    known.extend(commands.iter().filter(|command| !command.is_imported()).map(identity).collect::<Result<Vec<_>>>()?);
     ALLOWED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).extend(known.iter().cloned());
     let Some(file) = file() else { return Ok(()) };
     if let Some(dir) = file.parent() {

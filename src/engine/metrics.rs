@@ -91,7 +91,8 @@ impl Scorers {
     /// where one is a command that was not allowed on this machine.
     pub fn open(&self, recipe: &Recipe, store: &Store, on: &Compute) -> Result<Open> {
         let set = MetricSet::of(recipe, store)?;
-        let is_used = |command: &&External| set.columns.iter().any(|info| info.name == command.name);
+        let is_used =
+            |command: &&External| !command.is_imported() && set.columns.iter().any(|info| info.name == command.name);
         external::check(&recipe.metrics.external.iter().filter(is_used).collect::<Vec<_>>())?;
         let scorers =
             set.metrics.iter().map(|metric| self.one(metric.as_ref(), store, on)).collect::<Result<Vec<_>>>()?;

@@ -13,6 +13,7 @@ use crate::method::overrides::Verdict;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::summary::Summary;
+use crate::report::table::Form;
 use crate::report::{Format, Report};
 use crate::weights::PartReport;
 use crate::workspace::{
@@ -102,6 +103,11 @@ pub enum Job {
     /// Writes the weights of a checkpoint (`reference`, `RUN` or `RUN@STEP`) as other programs read them. Refused where the file
     /// is there already, unless `overwrite`.
     ExportWeights { checkpoint: String, path: PathBuf, form: WeightsForm, overwrite: bool },
+    /// Writes a table of what the workspace knows. Refused where the file is there already, unless `overwrite`.
+    ExportTable { of: TableOf, form: Form, path: PathBuf, overwrite: bool },
+    /// Records scores that were computed elsewhere: CSV or JSON lines of image, seed, metric, value, and for a metric that is not
+    /// known yet direction and kind.
+    ImportScores { path: PathBuf },
     /// Writes a comparison in one of the forms that leave the studio.
     ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
     /// Allows the commands that the recipe names as metrics, on this machine and for good, then does what was refused for
@@ -139,6 +145,7 @@ impl Job {
     pub fn makes_pairs(&self) -> bool {
         match self {
             Job::AllowExternal { then } => then.as_ref().is_some_and(|job| job.makes_pairs()),
+            Job::ExportTable { of, .. } => matches!(of, TableOf::Pairs { .. }),
             job => matches!(job, Job::Curate { .. } | Job::Train { .. } | Job::Run { .. } | Job::ExportPairs { .. }),
         }
     }
@@ -157,14 +164,45 @@ impl Job {
                 Job::Curate { allow_partial }
                 | Job::Train { allow_partial, .. }
                 | Job::Run { allow_partial, .. }
-                | Job::ExportPairs { allow_partial, .. },
+                | Job::ExportPairs { allow_partial, .. }
+                | Job::ExportTable { of: TableOf::Pairs { allow_partial }, .. },
                 Permit::Partial,
             ) => allow_partial,
-            (Job::ExportPairs { overwrite, .. } | Job::ExportWeights { overwrite, .. }, Permit::Overwrite) => overwrite,
+            (
+                Job::ExportPairs { overwrite, .. }
+                | Job::ExportWeights { overwrite, .. }
+                | Job::ExportTable { overwrite, .. },
+                Permit::Overwrite,
+            ) => overwrite,
             _ => return None,
         };
         *asked = true;
         Some(job)
+    }
+}
+
+/// What a table is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableOf {
+    /// The scores of the reference's candidates.
+    Scores,
+    /// The pairs of the recipe's curation, and their weights.
+    Pairs { allow_partial: bool },
+    /// What a person said of pairs.
+    Verdicts,
+    /// The steps of a run of this name.
+    Run(String),
+}
+
+impl TableOf {
+    /// What its rows are, for people.
+    pub fn title(&self) -> &'static str {
+        match self {
+            TableOf::Scores => "scores",
+            TableOf::Pairs { .. } => "pairs",
+            TableOf::Verdicts => "verdicts",
+            TableOf::Run(_) => "steps",
+        }
     }
 }
 

@@ -80,6 +80,8 @@ pub enum Status {
     Own,
     /// A command: whoever wrote it answers for it.
     Command,
+    /// Scores that were computed elsewhere.
+    Imported,
 }
 
 impl Status {
@@ -92,6 +94,7 @@ impl Status {
             }
             Status::Own => "defined here",
             Status::Command => "a command of your own",
+            Status::Imported => "scores from elsewhere",
         }
     }
 }

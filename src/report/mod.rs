@@ -1,7 +1,7 @@
 //! A comparison of two checkpoints in the forms that leave the studio: for a spreadsheet, a paper, a colleague.
 //!
 //! * [`rows`]: the table all forms share, and the studio shows. [`csv`], [`markdown`], [`latex`]: its texts.
-//! * [`figure`]: the image sheet with curves below it. [`html`]: everything on one page, with [`svg`] curves.
+//! * [`table`]: rows for notebooks. [`figure`]: the image sheet with curves below it. [`html`]: everything on one page, with [`svg`] curves.
 //!
 //! Everything here is a pure function of what it is given; reading pictures and writing files is the engine's.
 
@@ -14,6 +14,7 @@ pub mod markdown;
 pub mod plot;
 pub mod rows;
 pub mod svg;
+pub mod table;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,7 @@ mod evaluate;
 mod export;
 mod groups;
 mod images;
+mod import;
 mod latents;
 mod leaks;
 mod open;
@@ -25,6 +26,7 @@ mod seen;
 mod sheet;
 mod splits;
 mod states;
+mod tables;
 mod train;
 mod upscale;
 
@@ -78,6 +80,8 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::ExportWeights { checkpoint, path, form, overwrite } => {
             export::weights(context, &checkpoint, &path, form, overwrite)
         }
+        Job::ExportTable { of, form, path, overwrite } => tables::export(context, &of, form, &path, overwrite),
+        Job::ImportScores { path } => import::scores(context, &path),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
         Job::AllowExternal { then } => {
             external::allow(&context.recipe.metrics.external)?;

@@ -16,7 +16,7 @@ const IMAGES: &str = "{images}";
 /// The reference image.
 const REFERENCE: &str = "{reference}";
 
-/// A command that scores images.
+/// A command that scores images, or without a program a metric whose scores are imported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct External {
@@ -107,7 +107,7 @@ impl External {
         if self.name.is_empty() || !self.name.chars().all(is_word) {
             return fault("a metric's name is made of letters, digits and any of _ - + .");
         }
-        let Some((program, arguments)) = self.program.split_first() else { return fault("names no program") };
+        let Some((program, arguments)) = self.program.split_first() else { return None };
         if program.is_empty() || self.program.iter().any(|part| part.contains('\0')) {
             return fault("names no program");
         }
@@ -130,6 +130,11 @@ impl External {
             }
             _ => None,
         }
+    }
+
+    /// Whether it is no command: its scores come from elsewhere, and none is computed here.
+    pub fn is_imported(&self) -> bool {
+        self.program.is_empty()
     }
 
     /// The command as one line: what is kept with scores, and what a person is asked about.

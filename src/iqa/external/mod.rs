@@ -41,6 +41,9 @@ pub fn fault_of(commands: &[External]) -> Option<String> {
     })
 }
 
+/// What stands for the program of scores that come from elsewhere.
+const IMPORTED: &str = "imported";
+
 /// An [`External`] as a metric.
 pub struct ExternalMetric {
     command: External,
@@ -52,11 +55,12 @@ impl ExternalMetric {
     pub fn new(command: &External) -> Self {
         let External { name, kind, direction, min_size_px, range, .. } = command;
         let info = Info {
-            title: format!("{name} ({})", command.program.first().map_or("", |program| file_name(program))).into(),
+            title: format!("{name} ({})", command.program.first().map_or(IMPORTED, |program| file_name(program)))
+                .into(),
             range: *range,
             min_size_px: (*min_size_px).max(1),
-            version: command.template().into(),
-            status: Status::Command,
+            version: if command.is_imported() { IMPORTED.into() } else { command.template().into() },
+            status: if command.is_imported() { Status::Imported } else { Status::Command },
             ..Info::new(name.clone(), *kind, *direction)
         };
         Self { command: command.clone(), info }
@@ -76,12 +80,41 @@ impl Metric for ExternalMetric {
     }
     /// Of the program and the files among its arguments; "missing" where the program is not there.
     fn weights_hash(&self) -> String {
+        if self.command.is_imported() {
+            return IMPORTED.into();
+        }
         self.command.resolve().and_then(|resolved| resolved.hash()).unwrap_or_else(|_| "missing".into())
     }
     fn open(&self, _: &Store, _: &Compute) -> Result<Box<dyn Scorer>> {
+        if self.command.is_imported() {
+            return Ok(Box::new(Imported(self.info.clone())));
+        }
         let fault = |error| Error::invalid(format!("{}: {error}", self.info.name));
         let program = self.command.resolve().map_err(fault)?;
         Ok(Box::new(Runner { command: self.command.clone(), program, info: self.info.clone() }))
+    }
+}
+
+/// A metric whose scores are imported: those that are not there cannot be computed.
+#[derive(Clone)]
+struct Imported(Info);
+
+impl Scorer for Imported {
+    fn bind(&self, _: Option<&Arc<Image>>, _: &Features) -> Result<Box<dyn Bound + '_>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Bound for Imported {
+    fn scores(&self, images: &[Arc<Image>], _: &Features) -> Vec<Result<f64>> {
+        let name = &self.0.name;
+        let absent =
+            || format!("no score of {name} was imported for it; import one (`dp2o-studio import WS scores FILE`)");
+        images.iter().map(|_| Err(Error::invalid(absent()))).collect()
+    }
+
+    fn map(&self, _: &Arc<Image>, _: &Features) -> Result<Option<Map>> {
+        Ok(None)
     }
 }
 

@@ -228,7 +228,7 @@ fn a_description_that_cannot_be_is_refused() {
     assert_eq!(External::from_ron(&ron).unwrap(), command);
     assert!(!ron.contains("timeout"), "{ron}");
     for (fields, cause) in [
-        (r#"program: [], direction: higher, kind: nr"#, "names no program"),
+        (r#"program: [""], direction: higher, kind: nr"#, "names no program"),
         (r#"program: ["./prog", "{image}"], direction: higher, kind: nr"#, "absolute path"),
         (r#"program: ["sh"], direction: higher, kind: nr"#, "{image}"),
         (r#"program: ["sh", "{image}", "{image}"], direction: higher, kind: nr"#, "{image}"),

@@ -24,6 +24,9 @@ impl Draft {
     /// The command, or what is wrong with it.
     fn command(&self, known: &[External]) -> Result<External, String> {
         let program = External::parts(&self.line).ok_or("a quotation mark is not closed")?;
+        if program.is_empty() {
+            return Err("names no program".into());
+        }
         let command = External {
             name: self.name.trim().to_owned(),
             program,
@@ -60,7 +63,8 @@ fn row_ui(ui: &mut Ui, command: &External) -> bool {
         widgets::name(&close, Role::Button, &format!("Remove {}", command.name));
         removed = close.on_hover_text("Take the command out").clicked();
         ui.label(format!("{} {}", command.name, command.direction.arrow()));
-        let line = RichText::new(command.template()).small().monospace().color(p.text_weak);
+        let line = if command.is_imported() { "scores imported".into() } else { command.template() };
+        let line = RichText::new(line).small().monospace().color(p.text_weak);
         let about = format!("{}, {}", command.kind.adjective(), command.direction.phrase());
         ui.add(egui::Label::new(line).truncate()).on_hover_text(about);
     });

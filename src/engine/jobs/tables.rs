@@ -1,0 +1,200 @@
+//! What a workspace knows, as tables for notebooks and other tools: scores, pairs, verdicts, and the curves of a run.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::curate;
+use crate::engine::context::Context;
+use crate::engine::failures::Failures;
+use crate::engine::metrics::MetricSet;
+use crate::engine::protocol::{Outcome, TableOf};
+use crate::imaging::output;
+use crate::report::table::{Form, Table};
+use crate::workspace::{CandidateId, CandidateRow, CandidateSet, ImageRow, RelPath};
+use crate::{Error, Permit, Result};
+
+/// Writes a table. Refused where the file is there already, unless `overwrite`.
+pub fn export(context: &mut Context, of: &TableOf, form: Form, path: &Path, overwrite: bool) -> Result<Outcome> {
+    output::check([path])?;
+    if path.is_file() && !overwrite {
+        let cause = format!("{}: is there already; choose another name", path.display());
+        return Err(Error::Refused { cause, permit: Permit::Overwrite });
+    }
+    let table = match of {
+        TableOf::Scores => scores(context)?,
+        TableOf::Pairs { allow_partial } => pairs(context, *allow_partial)?,
+        TableOf::Verdicts => verdicts(context)?,
+        TableOf::Run(name) => run(context, name)?,
+    };
+    if table.is_empty() {
+        return Err(Error::invalid(format!("there are no {} yet, so nothing is written", of.title())));
+    }
+    output::write(path, table.text(form).as_bytes())?;
+    Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::default() })
+}
+
+/// Every score of the reference's candidates that the recipe asks for.
+fn scores(context: &mut Context) -> Result<Table> {
+    let (set, _) = context.reference()?;
+    let metrics = MetricSet::of(&context.recipe, &context.store())?;
+    let workspace = context.workspace()?;
+    let scores = workspace.ledger().scores(&set, &metrics.keys)?;
+    let mut table = Table::new(&[
+        "image",
+        "split",
+        "seed",
+        "metric",
+        "value",
+        "direction",
+        "kind",
+        "version",
+        "crop_policy",
+        "weights",
+        "path",
+    ]);
+    let paths = paths(context, &set)?;
+    let mut image = None;
+    for (index, candidate) in scores.candidates().iter().enumerate() {
+        if image.as_ref().is_none_or(|row: &ImageRow| row.id != candidate.image) {
+            context.checkpoint()?;
+            image = Some(workspace.ledger().image(candidate.image)?);
+        }
+        let Some(image) = &image else { continue };
+        for ((&value, info), key) in scores.row(index).iter().zip(&metrics.columns).zip(&metrics.keys) {
+            if !value.is_finite() {
+                continue;
+            }
+            table.push([
+                json!(image.name),
+                json!(image.split.as_str()),
+                json!(candidate.seed),
+                json!(info.name),
+                json!(value),
+                json!(info.direction.word()),
+                json!(info.kind.word()),
+                json!(key.version),
+                json!(key.crop_policy),
+                json!(key.weights_hash),
+                paths.get(&candidate.id).map_or(Value::Null, |path| json!(path)),
+            ]);
+        }
+    }
+    Ok(table)
+}
+
+type Paths = std::collections::HashMap<CandidateId, String>;
+
+/// Where the candidates of a set lie.
+fn paths(context: &Context, set: &CandidateSet) -> Result<Paths> {
+    let workspace = context.workspace()?;
+    let path = |path: &RelPath| workspace.path(path).to_string_lossy().into_owned();
+    Ok(workspace.ledger().candidates(set)?.iter().map(|candidate| (candidate.id, path(&candidate.path))).collect())
+}
+
+/// The pairs of the recipe's curation with their weights.
+fn pairs(context: &mut Context, allow_partial: bool) -> Result<Table> {
+    let (set, _) = context.reference()?;
+    let ranking = curate::curate(context, allow_partial)?.ranking;
+    let workspace = context.workspace()?;
+    let mut table = Table::new(&[
+        "image",
+        "winner_seed",
+        "loser_seed",
+        "winner_reward",
+        "loser_reward",
+        "gap",
+        "w_intra",
+        "w_inter",
+        "w",
+        "winner",
+        "loser",
+        "lr",
+    ]);
+    let scores = &ranking.scores;
+    let mut known: Option<(usize, ImageRow, Vec<CandidateRow>)> = None;
+    for index in 0..ranking.curation.pairs().len() {
+        let Some(detail) = ranking.curation.detail(&ranking.rewards, index) else { continue };
+        if known.as_ref().is_none_or(|(group, ..)| *group != detail.group) {
+            context.checkpoint()?;
+            let image = workspace.ledger().image(scores.train.images[detail.group])?;
+            let group = workspace.ledger().group(&set, image.id)?;
+            known = Some((detail.group, image, group));
+        }
+        let Some((_, image, group)) = &known else { continue };
+        let reward = |s: u16| ranking.rewards.get(detail.group, s.into()).map_or(Value::Null, |reward| json!(reward));
+        let path = |path: &RelPath| json!(workspace.path(path).to_string_lossy());
+        let of = |s: u16| {
+            let seed = scores.seeds[usize::from(s)];
+            let candidate = group.iter().find(|candidate| candidate.seed == seed);
+            (json!(seed), reward(s), candidate.map_or(Value::Null, |candidate| path(&candidate.path)))
+        };
+        let (winner, loser) = (of(detail.pair.winner), of(detail.pair.loser));
+        table.push([
+            json!(image.name),
+            winner.0,
+            loser.0,
+            winner.1,
+            loser.1,
+            json!(detail.gap),
+            json!(detail.w_intra),
+            json!(detail.w_inter),
+            json!(detail.pair.weight),
+            winner.2,
+            loser.2,
+            path(&image.lr_path),
+        ]);
+    }
+    Ok(table)
+}
+
+/// What a person said of pairs.
+fn verdicts(context: &mut Context) -> Result<Table> {
+    let (set, _) = context.reference()?;
+    let ledger = context.workspace()?.ledger();
+    let mut table = Table::new(&["image", "winner_seed", "loser_seed", "verdict"]);
+    for row in ledger.overrides(&set)? {
+        let name = ledger.image(row.image)?.name;
+        table.push([json!(name), json!(row.winner_seed), json!(row.loser_seed), json!(row.kind.as_str())]);
+    }
+    Ok(table)
+}
+
+/// Every optimizer step of a run.
+fn run(context: &Context, name: &str) -> Result<Table> {
+    let ledger = context.workspace()?.ledger();
+    let Some(run) = ledger.run_by_name(name)? else {
+        let names: Vec<String> = ledger.runs()?.into_iter().map(|run| run.name).collect();
+        let there = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
+        return Err(Error::invalid(format!("there is no run {}; there is {there}", name.escape_debug())));
+    };
+    let mut table = Table::new(&[
+        "step",
+        "loss",
+        "implicit_accuracy",
+        "margin",
+        "policy_winner_error",
+        "policy_loser_error",
+        "reference_winner_error",
+        "reference_loser_error",
+        "grad_norm",
+        "learning_rate",
+        "seconds",
+    ]);
+    for row in ledger.steps_since(run.id, 0)? {
+        table.push([
+            json!(row.step),
+            json!(row.loss),
+            json!(row.implicit_accuracy),
+            json!(row.margin),
+            json!(row.policy_winner_error),
+            json!(row.policy_loser_error),
+            json!(row.reference_winner_error),
+            json!(row.reference_loser_error),
+            json!(row.grad_norm),
+            json!(row.learning_rate),
+            json!(row.seconds),
+        ]);
+    }
+    Ok(table)
+}
