@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dp2o_studio::engine::Engine;
-use dp2o_studio::engine::protocol::{Command, Event, Job, JobState, Level};
+use dp2o_studio::engine::protocol::{Command, Event, Job, JobState, Level, TableOf};
 use dp2o_studio::method::provenance::On;
 use dp2o_studio::method::recipe::Recipe;
+use dp2o_studio::report::table::Form;
 use dp2o_studio::workspace::{RunState, Workspace};
 
 /// Sampled, scored and trained within seconds.
@@ -162,4 +163,70 @@ fn settings_without_effect_are_refused_and_those_of_old_workspaces_dropped() {
     let opened = client.done(Job::Open { dir: dir.clone(), or_look: false });
     assert!(opened.warnings.iter().any(|text| text.contains("sampling.guidance") && text.contains("was 3, is now 1")));
     client.done(Job::SetSplits(Vec::new()));
+}
+
+/// What goes out as a table comes in as another metric, which a recipe weighs; what the file says of others is named.
+#[test]
+fn scores_from_elsewhere_join_the_reward() {
+    let home = tempfile::tempdir().unwrap();
+    let mut client = Client::new(&home.path().join("ws"));
+    let path = |name: &str| home.path().join(name);
+    let table = |of: TableOf, form, name: &str| {
+        client.done(Job::ExportTable { of, form, path: path(name), overwrite: false });
+        std::fs::read_to_string(path(name)).unwrap()
+    };
+    let scores = table(TableOf::Scores, Form::Csv, "scores.csv");
+    let psnr: Vec<Vec<&str>> =
+        scores.lines().map(|line| line.split(',').collect::<Vec<_>>()).filter(|cells| cells[3] == "psnr").collect();
+    assert_eq!(psnr.len(), 3 * 4, "{scores}");
+    // The opposite order, under another name, and a score of a candidate that is not there.
+    let mut own = String::from("image,seed,metric,value,direction,kind\n");
+    psnr.iter().for_each(|cells| own += &format!("{},{},mine,{},lower,nr\n", cells[0], cells[2], cells[4]));
+    std::fs::write(path("own.csv"), own.clone() + "nowhere,0,mine,1,lower,nr\n").unwrap();
+    let said = client.run(Job::ImportScores { path: path("own.csv") }, false);
+    let nowhere = "no image here is called nowhere";
+    assert!(said.warnings.iter().any(|line| line.contains(nowhere)), "{said:?}");
+    assert!(said.failed.is_none(), "{said:?}");
+
+    let opened = Workspace::open_read_only(path("ws")).unwrap();
+    client.recipe = Recipe::from_ron(&opened.recipe_text().unwrap(), "kept").unwrap();
+    let rewards = |client: &Client, name: &str| {
+        let of = TableOf::Pairs { allow_partial: false };
+        client.done(Job::ExportTable { of, form: Form::Jsonl, path: path(name), overwrite: false });
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        let pairs: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        pairs
+            .iter()
+            .map(|pair| (pair["image"].to_string(), pair["winner_seed"].as_u64(), pair["loser_seed"].as_u64()))
+            .collect::<Vec<_>>()
+    };
+    let before = rewards(&client, "before.jsonl");
+    client.set(&["fr=", "nr=mine"]);
+    let mut after = rewards(&client, "after.jsonl");
+    assert!(!after.is_empty() && after != before);
+    // What was the better one by PSNR is the worse one now.
+    after.iter_mut().for_each(|(_, winner, loser)| std::mem::swap(winner, loser));
+    let sorted = |mut pairs: Vec<_>| {
+        pairs.sort();
+        pairs
+    };
+    assert_eq!(sorted(after), sorted(before));
+
+    // All or nothing: a metric of the program, an undeclared one, a file that is none.
+    for (text, cause) in [
+        ("image,seed,metric,value\na,0,ssim,1\n", "is a metric of this program"),
+        ("image,seed,metric,value\na,0,new,1\n", "say its direction"),
+        ("image,seed,metric,value,kind\na,0,mine,1,fr\n", "the file says otherwise"),
+        ("image,seed\n", "no column is called metric"),
+    ] {
+        std::fs::write(path("bad.csv"), text).unwrap();
+        let failed = client.run(Job::ImportScores { path: path("bad.csv") }, false).failed.unwrap();
+        assert!(failed.contains(cause) && failed.contains("bad.csv"), "{failed}");
+    }
+    // There is no score of what was not imported.
+    client.set(&["m=5"]);
+    let failed = client.run(Job::Generate { images: None }, false);
+    assert!(
+        failed.failed.is_some() || failed.warnings.iter().any(|line| line.contains("no score of mine was imported"))
+    );
 }
