@@ -190,8 +190,8 @@ fn findings_ui(ui: &mut Ui, state: &State, height: f32) {
 fn finding_ui(ui: &mut Ui, finding: &Finding) {
     let p = theme::palette(ui);
     let (sign, color) = match finding.mark {
-        Mark::Good => ("✔", p.winner),
-        Mark::Bad => ("✖", p.error),
+        Mark::Good => ("✓", p.winner),
+        Mark::Bad => ("✗", p.error),
         Mark::Said => ("·", p.text_faint),
     };
     ui.horizontal_top(|ui| {
