@@ -107,7 +107,7 @@ impl External {
         if self.name.is_empty() || !self.name.chars().all(is_word) {
             return fault("a metric's name is made of letters, digits and any of _ - + .");
         }
-        let Some((program, arguments)) = self.program.split_first() else { return None };
+        let (program, arguments) = self.program.split_first()?;
         if program.is_empty() || self.program.iter().any(|part| part.contains('\0')) {
             return fault("names no program");
         }
