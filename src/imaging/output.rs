@@ -62,6 +62,18 @@ pub fn make_folder(dir: impl AsRef<Path>) -> Result<()> {
     fs::create_dir_all(dir).and_then(|()| check_folder(dir)).map_err(|e| Error::file(dir, e))
 }
 
+/// Whether a file can be written at `path`. Refused where one is there already, unless `overwrite`.
+pub fn check_new_file(path: &Path, overwrite: bool) -> Result<()> {
+    check([path])?;
+    match path.is_file() && !overwrite {
+        true => {
+            let cause = format!("{}: is there already; choose another name", path.display());
+            Err(Error::Refused { cause, permit: Permit::Overwrite })
+        }
+        false => Ok(()),
+    }
+}
+
 /// Whether the folder `dir` takes a whole set of files; it need not be there yet. Refused where something is in it already,
 /// unless `overwrite`.
 pub fn check_empty_folder(dir: impl AsRef<Path>, overwrite: bool) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::engine::progress::Meter;
 use crate::engine::protocol::{Outcome, WeightsForm};
 use crate::imaging::output;
 use crate::report::csv::field;
-use crate::{Error, Permit, Result};
+use crate::{Error, Result};
 
 /// One pair in `pairs.jsonl` and `pairs.csv`.
 #[derive(Serialize)]
@@ -33,11 +33,7 @@ struct Row<'a> {
 
 /// Writes the weights of a checkpoint: all that are trained of its backbone, as they are when it runs, or what was added to them.
 pub fn weights(context: &mut Context, name: &str, path: &Path, form: WeightsForm, overwrite: bool) -> Result<Outcome> {
-    output::check([path])?;
-    if path.is_file() && !overwrite {
-        let cause = format!("{}: is there already; choose another name", path.display());
-        return Err(Error::Refused { cause, permit: Permit::Overwrite });
-    }
+    output::check_new_file(path, overwrite)?;
     let checkpoint = checkpoints::load(context, name)?;
     checkpoint.say_choice(context);
     let Model { backbone, params, layers } = &checkpoint.model;

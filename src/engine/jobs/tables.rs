@@ -12,15 +12,11 @@ use crate::engine::protocol::{Outcome, TableOf};
 use crate::imaging::output;
 use crate::report::table::{Form, Table};
 use crate::workspace::{CandidateId, CandidateRow, CandidateSet, ImageRow, RelPath};
-use crate::{Error, Permit, Result};
+use crate::{Error, Result};
 
 /// Writes a table. Refused where the file is there already, unless `overwrite`.
 pub fn export(context: &mut Context, of: &TableOf, form: Form, path: &Path, overwrite: bool) -> Result<Outcome> {
-    output::check([path])?;
-    if path.is_file() && !overwrite {
-        let cause = format!("{}: is there already; choose another name", path.display());
-        return Err(Error::Refused { cause, permit: Permit::Overwrite });
-    }
+    output::check_new_file(path, overwrite)?;
     let table = match of {
         TableOf::Scores => scores(context)?,
         TableOf::Pairs { allow_partial } => pairs(context, *allow_partial)?,
