@@ -30,6 +30,8 @@ pub struct Card {
     pub licence: &'static str,
     /// Whether networks of its own make latents and what a picture is drawn under: then both are kept as pictures are sampled.
     pub keeps_latents: bool,
+    /// Channels of the noise that what it is shown of the LR image is drawn with, anew for each seed; 0 where that is not drawn.
+    pub control_noise: usize,
     /// What it takes of memory.
     pub memory: Memory,
 }

@@ -150,7 +150,7 @@ impl<'l> Condition<'l> {
                 Ok(part.narrow(3, columns.start * per, columns.len() * per)?.contiguous()?)
             }
         });
-        let one = Shown { maps: maps.collect::<Result<_>>()?, texts: self.texts.clone() };
+        let one = Shown::of(maps.collect::<Result<_>>()?, self.texts.clone());
         one.repeated(count)
     }
 
@@ -158,7 +158,7 @@ impl<'l> Condition<'l> {
     pub fn led_away(&self, shown: &Shown) -> Result<Shown> {
         let count = shown.count();
         let texts = self.negative.iter().map(|text| repeated(text, count)).collect::<Result<_>>()?;
-        Ok(Shown { maps: shown.maps.clone(), texts })
+        Ok(Shown { texts, ..shown.clone() })
     }
 }
 
@@ -186,12 +186,30 @@ fn repeated(one: &Tensor, count: usize) -> Result<Tensor> {
 pub struct Shown {
     maps: Vec<Tensor>,
     texts: Vec<Tensor>,
+    /// What maps that are distributions are drawn with.
+    noise: Option<Tensor>,
 }
 
 impl Shown {
     /// Maps `[B, C, h·per, w·per]` and tensors without a place, `[B, …]`.
     pub fn of(maps: Vec<Tensor>, texts: Vec<Tensor>) -> Self {
-        Self { maps, texts }
+        Self { maps, texts, noise: None }
+    }
+
+    /// With what [`Shown::drawn`] draws, `[B, C, h, w]`.
+    pub fn drawn_with(self, noise: Tensor) -> Self {
+        Self { noise: Some(noise), ..self }
+    }
+
+    /// A draw of a map of means and deviations `[B, 2·C, h, w]`; the means where there is nothing to draw with.
+    pub fn drawn(&self, index: usize) -> Result<Tensor> {
+        let map = self.map(index)?;
+        let channels = map.dim(1)? / 2;
+        let mean = map.narrow(1, 0, channels)?.contiguous()?;
+        match &self.noise {
+            Some(noise) => Ok((mean + (map.narrow(1, channels, channels)? * noise)?)?),
+            None => Ok(mean),
+        }
     }
 
     /// A map by its number.
@@ -207,7 +225,7 @@ impl Shown {
     /// Bytes of all of it.
     pub fn byte_count(&self) -> usize {
         let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        self.maps.iter().chain(&self.texts).map(bytes).sum()
+        self.maps.iter().chain(&self.texts).chain(&self.noise).map(bytes).sum()
     }
 
     /// Number of items.
@@ -218,7 +236,8 @@ impl Shown {
     /// One item's, for `count` of them.
     pub fn repeated(&self, count: usize) -> Result<Self> {
         let all = |tensors: &[Tensor]| tensors.iter().map(|tensor| repeated(tensor, count)).collect::<Result<Vec<_>>>();
-        Ok(Self { maps: all(&self.maps)?, texts: all(&self.texts)? })
+        let noise = self.noise.as_ref().map(|noise| repeated(noise, count)).transpose()?;
+        Ok(Self { maps: all(&self.maps)?, texts: all(&self.texts)?, noise })
     }
 
     /// Those of several, one after the other.
@@ -232,13 +251,16 @@ impl Shown {
                 })
                 .collect::<Result<Vec<_>>>()
         };
-        Ok(Self { maps: stack(|shown| &shown.maps)?, texts: stack(|shown| &shown.texts)? })
+        let noise: Vec<&Tensor> = all.iter().filter_map(|shown| shown.noise.as_ref()).collect();
+        let noise = (noise.len() == all.len()).then(|| Tensor::cat(&noise, 0)).transpose()?;
+        Ok(Self { maps: stack(|shown| &shown.maps)?, texts: stack(|shown| &shown.texts)?, noise })
     }
 
     /// The maps turned as [`crate::imaging::turn::turned`] turns pictures.
     pub fn turned(&self, way: usize) -> Result<Self> {
         let maps = self.maps.iter().map(|map| turned(map, way)).collect::<Result<_>>()?;
-        Ok(Self { maps, texts: self.texts.clone() })
+        let noise = self.noise.as_ref().map(|noise| turned(noise, way)).transpose()?;
+        Ok(Self { maps, noise, texts: self.texts.clone() })
     }
 }
 

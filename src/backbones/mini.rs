@@ -55,6 +55,7 @@ pub static CARD: Card = Card {
     parts: &[],
     licence: "MIT OR Apache-2.0",
     keeps_latents: false,
+    control_noise: 0,
     memory: Memory { network: 0, around: 0, adapter: ADAPTER_VALUES, picture: footprint },
 };
 

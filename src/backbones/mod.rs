@@ -4,12 +4,14 @@
 //! * [`process`]: flow matching and diffusion: noise in, clean latent out. [`condition`]: what a picture is drawn under.
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM ([`solver`]) over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
-//! * [`stored`]: latents and conditions as files.
-//! * [`mini`]: the embedded one. [`sd2`]: C-SD2, from published files. [`pretrain`]: trains it from photographs.
+//! * [`stored`]: latents and conditions as files. [`codec`]: pictures of any size through an autoencoder.
+//! * [`mini`]: the embedded one; [`pretrain`] trains it from photographs. [`sd2`], [`flux`]: C-SD2 and C-FLUX, from published files.
 
 pub mod card;
+pub mod codec;
 pub mod condition;
 pub mod field;
+pub mod flux;
 pub mod guidance;
 pub mod mini;
 pub mod pretrain;

@@ -19,6 +19,8 @@ use crate::{Error, Result};
 
 /// Stream of [`Random`] the starting noise comes from.
 const START: u32 = 0;
+/// Stream of the noise that what a network is shown is drawn with.
+pub(super) const CONTROL: u32 = 1 << 17;
 /// Stream of the noise that DDPM adds at its first step; each further step has the next one.
 const ANCESTRAL: u32 = 1 << 16;
 
@@ -105,17 +107,21 @@ impl Sampler {
     }
 
     /// The noise that it draws for a seed and a picture of this height and width in pixels, by name, `[1, C, h, w]` each: `start`,
-    /// and what an ancestral solver adds at each step, `step.000` and so on; the last of those counts for nothing.
+    /// what an ancestral solver adds at each step, `step.000` and so on, the last of which counts for nothing, and `control`, which what
+    /// the network is shown is drawn with.
     pub fn noise_of(&self, card: &Card, seed: u64, px: [usize; 2]) -> Result<Vec<(String, Tensor)>> {
         if let Some(refusal) = card.why_unsolved_by(self.solver) {
             return Err(refusal);
         }
         let [height, width] = card.latent.size(px);
-        let drawn = |stream: u32| -> Result<Tensor> {
-            let source = Source { seeds: &[seed], channels: card.latent.channels, width };
-            source.rows(stream, &(0..height), &Device::Cpu)
+        let noise = |stream: u32, channels: usize| -> Result<Tensor> {
+            Source { seeds: &[seed], channels, width }.rows(stream, &(0..height), &Device::Cpu)
         };
+        let drawn = |stream: u32| noise(stream, card.latent.channels);
         let mut all = vec![("start".to_owned(), drawn(START)?)];
+        if card.control_noise > 0 {
+            all.push(("control".to_owned(), noise(CONTROL, card.control_noise)?));
+        }
         if self.solver == Solver::Ddpm {
             for i in 0..self.evaluations(&card.process) {
                 all.push((format!("step.{i:03}"), drawn(ANCESTRAL + i as u32)?));

@@ -10,6 +10,7 @@ use super::Backbone;
 use super::condition::{Condition, Shown};
 use super::field::{Field, Window};
 use super::guidance::Guided;
+use super::sampler::CONTROL;
 use super::tiles::{Blend, Grid};
 use crate::imaging::Image;
 use crate::imaging::rows::{Rows, bands};
@@ -52,9 +53,25 @@ impl<'a, 's> Solve<'a, 's> {
         total: usize,
         checkpoint: Checkpoint<'s>,
     ) -> Result<Self> {
-        let all = || guided.shown(condition, condition.whole(seeds.len(), params.device())?);
-        let whole = grid.is_whole().then(all).transpose()?;
-        Ok(Self { backbone, params, grid, guided, condition, whole, seeds, scratch, done: 0, total, checkpoint })
+        let mut solve =
+            Self { backbone, params, grid, guided, condition, whole: None, seeds, scratch, done: 0, total, checkpoint };
+        if solve.grid.is_whole() {
+            let [height, width] = condition.size();
+            solve.whole = Some(solve.shown(&(0..height), &(0..width))?);
+        }
+        Ok(solve)
+    }
+
+    /// What the network is shown of a part, drawn with the noise of each seed.
+    fn shown(&self, rows: &Range<usize>, columns: &Range<usize>) -> Result<Shown> {
+        let device = self.params.device();
+        let mut shown = self.condition.window(rows, columns, self.seeds.len(), device)?;
+        let channels = self.backbone.card().control_noise;
+        if channels > 0 {
+            let noise = Source { channels, ..self.source() }.rows(CONTROL, rows, device)?;
+            shown = shown.drawn_with(noise.narrow(3, columns.start, columns.len())?.contiguous()?);
+        }
+        self.guided.shown(self.condition, shown)
     }
 
     /// Height and width of what the network sees at once.
@@ -117,8 +134,7 @@ impl<'a, 's> Solve<'a, 's> {
             for columns in self.grid.columns() {
                 let part = Window { items: 0..count, rows: tiles.clone(), columns };
                 let x = input(state, &part)?.to_device(&device)?;
-                let shown = self.condition.window(&part.rows, &part.columns, count, &device)?;
-                let shown = self.guided.shown(self.condition, shown)?;
+                let shown = self.shown(&part.rows, &part.columns)?;
                 blend.add(part.columns.start, &self.predict(&x, time, &shown)?)?;
             }
             for rows in bands(finished) {

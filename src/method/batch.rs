@@ -16,6 +16,7 @@ use crate::random::Random;
 mod stream {
     pub const TIME: u32 = 0x2000_0000;
     pub const NOISE: u32 = 0x2000_0001;
+    pub const CONTROL: u32 = 0x2000_0002;
 }
 
 /// The pixels of a pair.
@@ -204,17 +205,26 @@ impl Batch {
         let all = items.iter().map(|item| &item.winner).chain(items.iter().map(|item| &item.loser));
         let clean = Tensor::cat(&all.collect::<Vec<_>>(), 0)?;
         let (_, channels, height, width) = clean.dims4()?;
-        let noise = items.iter().flat_map(|i| Random::new(i.key, stream::NOISE).normal_image(channels, height, width));
-        let noise = Tensor::from_vec(noise.collect(), (items.len(), channels, height, width), clean.device())?;
-        let noise = Tensor::cat(&[&noise, &noise], 0)?;
+        // The same for winner and loser.
+        let drawn = |stream: u32, channels: usize| -> Result<Tensor> {
+            let noise = items.iter().flat_map(|i| Random::new(i.key, stream).normal_image(channels, height, width));
+            let noise = Tensor::from_vec(noise.collect(), (items.len(), channels, height, width), clean.device())?;
+            Ok(Tensor::cat(&[&noise, &noise], 0)?)
+        };
+        let noise = drawn(stream::NOISE, channels)?;
         let process = &backbone.card().process;
         let times: Vec<f32> = items.iter().map(|i| process.training_time(i.z, i.u)).collect();
         let times = [times.clone(), times].concat();
         let shown: Vec<&Shown> = items.iter().chain(items).map(|item| &item.shown).collect();
+        let mut shown = Shown::stacked(&shown)?;
+        let control = backbone.card().control_noise;
+        if control > 0 {
+            shown = shown.drawn_with(drawn(stream::CONTROL, control)?);
+        }
         Ok(Self {
             x_t: process.corrupt(&clean, &noise, &times)?,
             target: process.target(&clean, &noise, &times)?,
-            shown: Shown::stacked(&shown)?,
+            shown,
             times,
         })
     }

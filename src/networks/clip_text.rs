@@ -1,5 +1,6 @@
 //! CLIP's text encoder in transformers' names (Radford et al., "Learning Transferable Visual Models From Natural Language
-//! Supervision", arXiv 2103.00020), of which Stable Diffusion 2 takes OpenCLIP-H's without its last layer.
+//! Supervision", arXiv 2103.00020), of which Stable Diffusion 2 takes OpenCLIP-H's without its last layer, and FLUX a summary of
+//! CLIP-L's.
 
 use crate::Result;
 use crate::nn::kernels::shape::Activation;
@@ -33,6 +34,17 @@ impl Config {
         layers: 23,
         heads: 16,
         activation: Activation::Gelu,
+        eps: 1e-5,
+    };
+    /// CLIP ViT-L/14, as FLUX has it.
+    pub const L: Self = Self {
+        vocabulary: 49408,
+        positions: 77,
+        width: 768,
+        inner: 3072,
+        layers: 12,
+        heads: 12,
+        activation: Activation::GeluQuick,
         eps: 1e-5,
     };
 }
@@ -88,6 +100,14 @@ impl ClipText {
             h = layer.forward(tape, params, &h, self.config.activation)?;
         }
         tape.layer_norm(params, &self.norm, &h)
+    }
+
+    /// A text's summary, `[1, width]`: the state at its end, the first token of the largest number.
+    pub fn pooled(&self, tape: &Tape, params: &Params, ids: &[u32]) -> Result<Var> {
+        let states = self.forward(tape, params, ids)?;
+        let largest = ids.iter().max();
+        let end = ids.iter().position(|id| Some(id) == largest).unwrap_or(0);
+        tape.reshape(&tape.narrow(&states, 1, end, 1)?, &[1, self.config.width])
     }
 }
 

@@ -41,6 +41,8 @@ impl Config {
         shift: 0.0,
         quant: true,
     };
+    /// FLUX's.
+    pub const FLUX: Self = Self { latent: 16, scale: 0.3611, shift: 0.1159, quant: false, ..Self::SD };
 }
 
 /// The structure.

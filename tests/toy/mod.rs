@@ -54,6 +54,7 @@ const fn diffusion(name: &'static str, predicts: Predicts) -> Card {
         parts: &[],
         licence: "MIT",
         keeps_latents: true,
+        control_noise: 0,
         memory: MEMORY,
     }
 }
@@ -76,6 +77,7 @@ pub static FLOW: Card = Card {
     parts: &[],
     licence: "MIT",
     keeps_latents: true,
+    control_noise: 0,
     memory: MEMORY,
 };
 

@@ -3,17 +3,16 @@
 //! frozen and kept in the type of their files.
 //!
 //! * [`open`]: from files to networks, and what other models' files are refused with. [`prompts`]: texts, once each.
-//!   [`tiled`]: pictures of any size through the autoencoder.
 
 mod open;
 mod prompts;
-mod tiled;
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use super::card::{Card, Guidance, Latent, Memory};
+use super::codec::Codec;
 use super::condition::{Condition, Prompt, Shown};
 use super::process::{Diffusion, Predicts, Process, Spacing};
 use super::registry::Entry;
@@ -29,7 +28,6 @@ use crate::weights::Source;
 use crate::weights::registry::C_SD2_PARTS;
 use crate::{Error, Result};
 use prompts::Prompts;
-use tiled::Codec;
 
 /// What is known of it.
 pub static CARD: Card = Card {
@@ -47,6 +45,7 @@ pub static CARD: Card = Card {
     parts: C_SD2_PARTS,
     licence: "Stable Diffusion 2: CreativeML Open RAIL++-M; ControlNet: see https://github.com/cswry/DP2O-SR",
     keeps_latents: true,
+    control_noise: 0,
     memory: Memory { network: 865_910_724, around: 83_653_863 + 340_387_840, adapter: 364_228_240, picture: footprint },
 };
 

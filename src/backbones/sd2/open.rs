@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Sd2;
 use super::prompts::Prompts;
-use super::tiled::{Codec, Cut};
+use crate::backbones::codec::{Codec, Cut};
 use crate::networks::clip_bpe::ClipBpe;
 use crate::networks::clip_text;
 use crate::networks::controlnet_sd::{self, ControlNet};

@@ -40,6 +40,11 @@ impl Rope {
         Ok(Self { cos: tensor(f64::cos)?, sin: tensor(f64::sin)? })
     }
 
+    /// Of cosines and sines that [`Rope::tables`] gave.
+    pub fn of(cos: Tensor, sin: Tensor) -> Self {
+        Self { cos, sin }
+    }
+
     /// Cosines and sines.
     pub fn tables(&self) -> [&Tensor; 2] {
         [&self.cos, &self.sin]

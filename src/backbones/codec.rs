@@ -15,7 +15,7 @@ const FACTOR: usize = 8;
 const CHANNELS: usize = 3;
 
 /// The autoencoder with its weights.
-pub(super) struct Codec {
+pub struct Codec {
     pub net: Vae,
     pub config: Config,
     pub weights: Params,
@@ -24,7 +24,7 @@ pub(super) struct Codec {
 
 /// From which size on pictures are cut, and how.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
+pub struct Cut {
     /// Latents of the largest picture that is not.
     pub most: usize,
     /// Latents of a tile's side, and of what it shares with the next at least.
@@ -40,13 +40,26 @@ impl Default for Cut {
 }
 
 impl Codec {
-    /// The latents of pictures `[B, 3, H, W]` in [0, 1].
+    /// The latents of pictures `[B, 3, H, W]` in [0, 1]: the means of their distributions.
     pub fn encode(&self, images: &Tensor) -> Result<Tensor> {
-        let size = self.config.latent;
+        self.by_parts(images, self.config.latent, |image| Ok(self.distribution_of(image)?[0].clone()))
+    }
+
+    /// Means and deviations of the latents' distributions, `[B, 2 · latent, h, w]`.
+    pub fn distribution(&self, images: &Tensor) -> Result<Tensor> {
+        self.by_parts(images, 2 * self.config.latent, |image| {
+            let [mean, log_variance] = self.distribution_of(image)?;
+            let deviation = ((log_variance * 0.5)?.exp()? * f64::from(self.config.scale))?;
+            Ok(Tensor::cat(&[&mean, &deviation], 1)?)
+        })
+    }
+
+    /// What `part` makes of pictures, whole or in tiles: `channels` values a latent.
+    fn by_parts(&self, images: &Tensor, channels: usize, part: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
         self.each(images, |image, [height, width]| {
-            self.by_tiles([height / FACTOR, width / FACTOR], 1, size, |[top, left, rows, columns]| {
-                let part = image.narrow(2, top * FACTOR, rows * FACTOR)?;
-                self.encoded(&part.narrow(3, left * FACTOR, columns * FACTOR)?.contiguous()?)
+            self.by_tiles([height / FACTOR, width / FACTOR], 1, channels, |[top, left, rows, columns]| {
+                let rows = image.narrow(2, top * FACTOR, rows * FACTOR)?;
+                part(&rows.narrow(3, left * FACTOR, columns * FACTOR)?.contiguous()?)
             })
         })
     }
@@ -98,12 +111,14 @@ impl Codec {
         Ok(Tensor::cat(&bands, 2)?.to_device(self.weights.device())?)
     }
 
-    fn encoded(&self, image: &Tensor) -> Result<Tensor> {
+    /// The means of a picture's latents, scaled, and their log-variances, not scaled.
+    fn distribution_of(&self, image: &Tensor) -> Result<[Tensor; 2]> {
         let tape = Tape::inference(self.weights.kernels());
         let image = Var::constant(tape.kernels().unshuffle(&image.affine(2.0, -1.0)?, 1)?);
-        let [mean, _] = self.net.encode(&tape, &self.weights, &image)?;
+        let [mean, log_variance] = self.net.encode(&tape, &self.weights, &image)?;
         let (scale, shift) = (f64::from(self.config.scale), f64::from(self.config.shift));
-        Ok(tape.kernels().shuffle(mean.tensor(), 1)?.affine(scale, -shift * scale)?)
+        let mean = tape.kernels().shuffle(mean.tensor(), 1)?.affine(scale, -shift * scale)?;
+        Ok([mean, tape.kernels().shuffle(log_variance.tensor(), 1)?])
     }
 
     fn decoded(&self, latents: &Tensor) -> Result<Tensor> {

@@ -1,0 +1,148 @@
+//! `flux`: C-FLUX of DP²O-SR, FLUX.1-dev led by a ControlNet that sees the latents of the LR image enlarged, from the published files
+//! (Sun et al., arXiv 2510.18851). What is trained is the ControlNet; the transformer, the autoencoder and both text encoders are
+//! frozen.
+//!
+//! The LR image's latents are drawn anew for each seed from their distribution, which the condition holds; training draws them
+//! anew for each pair. Time and guidance stay f32 all the way.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+
+use super::card::{Card, Guidance, Latent, Memory};
+use super::codec::Codec;
+use super::condition::{Condition, Prompt, Shown};
+use super::process::{Flow, Process, Shift, Time};
+use super::solver::Solver;
+use super::{Backbone, Pass, Query};
+use crate::Result;
+use crate::imaging::Image;
+use crate::networks::controlnet_flux::ControlNet;
+use crate::networks::flux_transformer::{Told, Transformer};
+use crate::nn::kernels::Compute;
+use crate::nn::params::{Params, Specs};
+use crate::nn::tape::{Tape, Var};
+use crate::weights::Source;
+
+/// Latents that a token is wide and high.
+const PATCH: usize = 2;
+/// Values of a latent.
+const CHANNELS: usize = 16;
+
+/// What is known of it.
+pub static CARD: Card = Card {
+    name: "flux",
+    latent: Latent { channels: CHANNELS, factor: 8, align: 16 },
+    process: Process::Flow(Flow {
+        time: Time::Noise,
+        shift: Shift::Dynamic { patch: PATCH, tokens: [256.0, 4096.0], mu: [0.5, 1.15] },
+    }),
+    solvers: &[Solver::Euler, Solver::Heun],
+    guidance: Guidance::Embedded,
+    prompt: true,
+    parts: &[],
+    licence: "FLUX.1 [dev]: Non-Commercial License; ControlNet: see https://github.com/cswry/DP2O-SR",
+    keeps_latents: true,
+    control_noise: CHANNELS,
+    memory: Memory {
+        network: 11_901_408_320,
+        around: 83_819_683 + 123_060_480 + 4_762_310_656,
+        adapter: 1_442_333_696,
+        picture: footprint,
+    },
+};
+
+/// Texts as the networks read them.
+pub trait Texts: Send + Sync {
+    /// T5's states `[1, tokens, text]` and CLIP's summary `[1, pooled]`.
+    fn embedded(&self, text: &str) -> Result<[Tensor; 2]>;
+
+    /// How much of a prompt is beyond what the encoders read, in words.
+    fn unread(&self, prompt: &Prompt) -> Option<String>;
+}
+
+/// FLUX and the ControlNet's structure.
+pub struct Flux {
+    pub compute: Compute,
+    pub transformer: Transformer,
+    /// Those of the transformer.
+    pub weights: Params,
+    pub codec: Codec,
+    pub texts: Box<dyn Texts>,
+    pub control: ControlNet,
+    pub adapter: Arc<Specs>,
+    /// The ControlNet's released weights, which are read when they are asked for.
+    pub released: Source,
+    pub weights_hash: String,
+}
+
+impl Backbone for Flux {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn adapter(&self) -> &Arc<Specs> {
+        &self.adapter
+    }
+
+    fn reference(&self) -> Result<Params> {
+        Params::to_be_trained(&self.adapter, &self.released, &self.compute)
+    }
+
+    fn weights_hash(&self) -> String {
+        self.weights_hash.clone()
+    }
+
+    fn condition<'l>(&self, lr: &'l Image, prompt: &Prompt) -> Result<Condition<'l>> {
+        let enlarged = Condition::new(lr, CARD.latent).with_enlarged().whole(1, &self.compute.device)?;
+        let latents = self.codec.distribution(enlarged.map(0)?)?;
+        let condition = Condition::new(lr, CARD.latent).with_map(latents, 1);
+        // Nothing is led away from a negative prompt.
+        let none = Tensor::zeros((1, 1), DType::F32, &self.compute.device)?;
+        let texts = self.texts.embedded(&prompt.text)?;
+        Ok(texts.into_iter().fold(condition, |condition, text| condition.with_text(text, none.clone())))
+    }
+
+    /// The means of the latents' distributions: what is encoded is the same each time.
+    fn encode(&self, images: &Tensor, _: &Shown) -> Result<Tensor> {
+        self.codec.encode(images)
+    }
+
+    fn decode(&self, latents: &Tensor, _: &Shown) -> Result<Tensor> {
+        self.codec.decode(latents)
+    }
+
+    fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var> {
+        let (batch, channels, height, width) = query.x_t.dims4()?;
+        let size = [height / PATCH, width / PATCH];
+        let tokens = |planes: &Tensor| -> Result<Var> {
+            let tokens = tape.kernels().unshuffle(planes, PATCH)?;
+            Ok(Var::constant(tokens.reshape((batch, size[0] * size[1], channels * PATCH * PATCH))?))
+        };
+        let (x, control) = (tokens(query.x_t)?, tokens(&query.shown.drawn(0)?)?);
+        let [text, pooled] = [0, 1].map(|i| query.shown.text(i).map(|text| Var::constant(text.clone())));
+        let (text, pooled) = (text?, pooled?);
+        let told = Told { times: query.times, guidance: query.guidance, text: &text, pooled: &pooled, size };
+        let begun = query.shared(|| self.transformer.begin(&self.weights, &x, &told))?;
+        let residuals = self.control.forward(tape, adapter, &x, &control, &told)?;
+        let texts = text.tensor().dim(1)?;
+        let velocity = self.transformer.finish(tape, &self.weights, begun, texts, &residuals)?;
+        let [rows, columns] = size;
+        tape.shuffle(&tape.reshape(&velocity, &[batch, rows, columns, channels * PATCH * PATCH])?, PATCH)
+    }
+
+    fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
+        Ok(self.texts.unread(prompt))
+    }
+}
+
+/// Of sampling, a picture's decoding takes the most, as with [`sd2`](super::sd2); of training, what gradients read: with everything
+/// kept that of all blocks, else the tokens between blocks and one block.
+fn footprint([height, width]: [usize; 2], pass: Pass) -> usize {
+    let per_px = match pass {
+        Pass::Sample => 4_400,
+        Pass::Keep => 71_000,
+        Pass::Recompute => 8_000,
+    };
+    per_px * height * width
+}
