@@ -215,6 +215,7 @@ impl Transformer {
         let mut begun = self.embedders.begin(&tape, params, x, None, told, &self.config)?;
         if let Some(first) = self.double.first() {
             begun.tokens = first.forward(&tape, params, &begun, true)?;
+            params.tap("transformer_blocks.0", &begun.tokens);
         }
         let [cos, sin] = begun.rope.tables();
         Ok([begun.tokens.tensor(), begun.told.tensor(), cos, sin].map(Tensor::clone).into())
@@ -241,6 +242,7 @@ impl Transformer {
         for (i, block) in self.double.iter().enumerate() {
             if i > 0 {
                 begun.tokens = block.forward(tape, params, &begun, true)?;
+                params.tap(format_args!("transformer_blocks.{i}"), &begun.tokens);
             }
             if let Some(index) = shared(i, self.double.len(), double) {
                 begun.tokens = tape.add(&begun.tokens, &residuals[0][index])?;
@@ -248,6 +250,7 @@ impl Transformer {
         }
         for (i, block) in self.single.iter().enumerate() {
             begun.tokens = block.forward(tape, params, &begun)?;
+            params.tap(format_args!("single_transformer_blocks.{i}"), &begun.tokens);
             if let Some(index) = shared(i, self.single.len(), single) {
                 begun.tokens = tape.add(&begun.tokens, &residuals[1][index])?;
             }

@@ -24,7 +24,11 @@ pub struct Computed(HashMap<String, Tensor>);
 
 impl Computed {
     pub fn read(name: &str) -> Self {
-        Self(candle_core::safetensors::load(path(name), &Device::Cpu).unwrap())
+        Self::at(&path(name))
+    }
+
+    pub fn at(path: &Path) -> Self {
+        Self(candle_core::safetensors::load(path, &Device::Cpu).unwrap())
     }
 
     pub fn get(&self, name: &str) -> &Tensor {
