@@ -223,3 +223,12 @@ fn a_reader_that_has_gone_is_no_panic() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(bench.path("scores.json").exists());
 }
+
+#[test]
+fn a_device_that_is_not_there_is_an_error_and_the_cpu_can_be_named() {
+    let bench = Bench::new();
+    bench.fails("info --bench --device gpu", 2, &["gpu", "cuda:1"]);
+    bench.fails("new ws --device cuda:1000", 1, &["cuda:1000"]);
+    assert!(!bench.path("ws").exists());
+    bench.done("new ws --device cpu");
+}

@@ -11,7 +11,8 @@ use super::state::jobs::{JobEntry, Phase};
 use super::theme::{self, STATUS_HEIGHT, TOP_BAR_HEIGHT, space};
 use super::toasts::{level_color, level_mark};
 use super::widgets;
-use crate::engine::protocol::Level;
+use crate::engine::devices::Choice;
+use crate::engine::protocol::{Job, Level};
 
 /// Draws the bar on top.
 pub fn top_bar(ui: &mut Ui, cx: &mut Cx, session: &Session) {
@@ -41,6 +42,10 @@ fn menus(ui: &mut Ui, cx: &mut Cx, session: &Session) {
                 for command in commands::all().iter().filter(|c| c.menu == menu) {
                     command_item(ui, cx, command);
                 }
+                if menu == Menu::Run {
+                    ui.separator();
+                    devices_ui(ui, cx);
+                }
                 if menu == Menu::File && !session.recent.is_empty() {
                     ui.separator();
                     ui.menu_button("Recent workspaces", |ui| {
@@ -52,6 +57,32 @@ fn menus(ui: &mut Ui, cx: &mut Cx, session: &Session) {
                     });
                 }
             });
+        }
+    });
+}
+
+/// What to compute on; what the program was not built for is named as such.
+fn devices_ui(ui: &mut Ui, cx: &mut Cx) {
+    let Some(opened) = cx.state.opened.clone() else { return };
+    ui.menu_button("Compute on", |ui| {
+        for choice in &opened.devices {
+            let title = match choice {
+                Choice::Best => "Automatic".to_owned(),
+                Choice::Cpu => "CPU".to_owned(),
+                Choice::Cuda(number) => format!("CUDA {number}"),
+                Choice::Metal(number) => format!("Metal {number}"),
+            };
+            if ui.radio(cx.state.device == *choice, title).clicked() {
+                cx.act(Action::Start(Job::ComputeOn(*choice)));
+                ui.close();
+            }
+        }
+        if !opened.devices.iter().any(|choice| matches!(choice, Choice::Cuda(_) | Choice::Metal(_))) {
+            let why = match cfg!(any(feature = "cuda", feature = "metal")) {
+                true => "No GPU was found.",
+                false => "This program was built without CUDA and Metal.",
+            };
+            ui.weak(why);
         }
     });
 }

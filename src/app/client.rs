@@ -1,6 +1,7 @@
 //! The way to the engine and back: starts jobs, turns wants into queries, takes events in. Nothing here waits.
 
 use crate::Result;
+use crate::engine::devices::SharedDevice;
 use crate::engine::protocol::{Command, Job, JobId, Query, QueryId};
 use crate::engine::{Engine, Wake};
 use crate::weights::Store;
@@ -20,10 +21,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts the engine's threads; they open nothing until told to. `wake` is called after each event; `store` finds weights.
-    pub fn start(wake: Wake, store: Store) -> Result<Self> {
+    /// Starts the engine's threads; they open nothing until told to. `wake` is called after each event; computing is done on `device`; `store` finds weights.
+    pub fn start(device: &SharedDevice, wake: Wake, store: Store) -> Result<Self> {
         let never = f64::NEG_INFINITY;
-        Ok(Self { engine: Engine::start_with(wake, store)?, library_asked_secs: never, ranking_asked_secs: never })
+        Ok(Self {
+            engine: Engine::start_on(device, wake, store)?,
+            library_asked_secs: never,
+            ranking_asked_secs: never,
+        })
     }
 
     /// Takes in what the engine said; true if more is waiting.

@@ -7,6 +7,7 @@ use eframe::Storage;
 use serde::{Deserialize, Serialize};
 
 use super::theme::{DEFAULT_FONT_SIZE, FONT_SIZES};
+use crate::engine::devices::Choice;
 use crate::method::provenance::On;
 
 /// Names the studio to the system, and its directory below the user's data directory.
@@ -37,6 +38,8 @@ pub struct Session {
     pub compared: Option<LastComparison>,
     /// Terms of published weights that were confirmed on this machine.
     pub licences: BTreeSet<String>,
+    /// What to compute on, where no option says so.
+    pub device: Choice,
 }
 
 /// A comparison that was on the screen.
@@ -67,6 +70,7 @@ impl Default for Session {
             cell_points: 0.0,
             compared: None,
             licences: BTreeSet::new(),
+            device: Choice::Best,
         }
     }
 }

@@ -23,6 +23,7 @@ use super::session::{self, APP_ID, LastComparison, Session};
 use super::state::State;
 use super::weights_window::WeightsWindow;
 use super::{chrome, fonts, layout, theme, toasts};
+use crate::engine::devices::{Choice, SharedDevice};
 use crate::engine::protocol::{Job, Level};
 use crate::method::evaluation::Comparison;
 use crate::method::provenance::On;
@@ -44,6 +45,8 @@ pub struct Options {
     pub workspace: Option<PathBuf>,
     /// Where weights are found; those of the machine by default.
     pub store: Option<Store>,
+    /// What to compute on; what was chosen last by default.
+    pub device: Option<Choice>,
     /// Opens none, not even the example: for tests and benches, which bring a workspace of their own making.
     pub is_idle: bool,
 }
@@ -118,10 +121,11 @@ impl Studio {
                 None => Start::Example(session::example_dir()),
             },
         };
+        let device = options.device.unwrap_or(session.device);
         let mut panes = Panes::default();
         panes.seeds.restore_cell_points(session.cell_points);
         Ok(Self {
-            state: State { licences: session.licences.clone(), ..State::new() },
+            state: State { licences: session.licences.clone(), device, ..State::new() },
             dialogs: Dialogs::new(ctx),
             command_palette: CommandPalette::default(),
             shows_shortcuts: false,
@@ -130,7 +134,11 @@ impl Studio {
             tree: layout::load(cc.storage),
             panes,
             front: PaneKind::Seeds,
-            client: Client::start(wake, options.store.unwrap_or_else(|| Store::of_machine(&[], false)))?,
+            client: Client::start(
+                &SharedDevice::new(device),
+                wake,
+                options.store.unwrap_or_else(|| Store::of_machine(&[], false)),
+            )?,
             actions: Vec::new(),
             edited_secs: None,
             tried_secs: 0.0,
@@ -404,6 +412,7 @@ impl eframe::App for Studio {
         let unsaved = self.has_unsaved_recipe().then(|| self.state.recipe.edited.to_ron().ok()).flatten();
         self.session.unsaved_recipe = unsaved;
         self.session.licences = self.state.licences.clone();
+        self.session.device = self.state.device;
         self.session.cell_points = self.panes.seeds.chosen_cell_points();
         // One that is still to be brought back is not forgotten by a save in between.
         self.session.compared = self.last_comparison().or(self.session.compared.take());

@@ -30,7 +30,7 @@ impl Client {
     /// Starts an engine.
     pub fn start() -> Result<Self> {
         Ok(Self {
-            engine: Engine::start_with(Arc::new(|| ()), super::weights::store().clone())?,
+            engine: Engine::start_on(&super::devices::chosen(), Arc::new(|| ()), super::weights::store().clone())?,
             opened: None,
             bar: Bar::new(),
         })
@@ -131,7 +131,8 @@ impl Client {
                     row.policy_winner_error - row.reference_winner_error,
                     row.policy_loser_error - row.reference_loser_error
                 )),
-                Event::Job { .. } | Event::Closed | Event::Changed(_) | Event::Answer { .. } => {}
+                Event::Job { .. } | Event::Closed | Event::Changed(_) | Event::Device { .. } | Event::Answer { .. } => {
+                }
             }
         }
     }

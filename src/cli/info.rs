@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::images;
 use super::out::say;
 use super::weights::store;
+use super::{devices, images};
 use crate::engine::bench::{self, Bench};
-use crate::engine::devices;
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::parts;
 use crate::method::provenance::Chosen;
@@ -32,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match (&workspace, arguments.bench) {
         (_, true) => {
             let recipe = workspace.as_ref().map(Workspace::recipe).transpose()?.unwrap_or_default();
-            print_bench(&recipe, &bench::bench(&recipe, devices::best)?);
+            print_bench(&recipe, &bench::bench(&recipe, devices::chosen())?);
             Ok(())
         }
         (Some(workspace), false) if arguments.images => images::list(workspace),
@@ -112,7 +111,7 @@ fn print_contents(workspace: &Workspace) -> Result<()> {
         [] => say!("weights      all there"),
         lacking => lacking.iter().for_each(|line| say!("weights      {line}")),
     }
-    if let Ok(need) = MemoryNeed::of(&recipe, &store) {
+    if let Ok(need) = MemoryNeed::of(&recipe, &store, &devices::chosen()) {
         need.lines().iter().for_each(|(what, how)| say!("memory       {what}: {how}"));
     }
     for finding in workspace.check()? {

@@ -3,6 +3,7 @@
 mod add;
 mod check_model;
 mod client;
+mod devices;
 mod fit_niqe;
 mod images;
 mod info;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::Result;
+use crate::engine::devices::Choice;
 
 /// Turns the randomness of a generative super-resolution model into training signal (DP²O-SR).
 ///
@@ -29,6 +31,8 @@ use crate::Result;
 struct Arguments {
     #[command(flatten)]
     weights: weights::Options,
+    #[command(flatten)]
+    device: devices::Options,
     /// The workspace that the studio opens; its last one, else the example, where none is named.
     #[arg(value_parser = directory)]
     workspace: Option<PathBuf>,
@@ -93,9 +97,20 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let Arguments { weights, workspace, verb } = Arguments::parse();
+    let Arguments { weights, device, workspace, verb } = Arguments::parse();
     weights.keep();
-    let result = match verb {
+    let result = device.keep().and_then(|device| carry_out(verb, workspace, device));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::note(format_args!("dp2o-studio: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(verb: Option<Verb>, workspace: Option<PathBuf>, device: Option<Choice>) -> Result<()> {
+    match verb {
         Some(Verb::New(arguments)) => workspace::new(&arguments),
         Some(Verb::Add(arguments)) => add::run(&arguments),
         Some(Verb::Sample(arguments)) => workspace::sample(&arguments),
@@ -119,21 +134,14 @@ pub fn main() -> ExitCode {
         Some(Verb::Weights(verb)) => self::weights::run(&verb),
         Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
         Some(Verb::Completions { shell }) => completions(shell),
-        None => studio(workspace),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            out::note(format_args!("dp2o-studio: {error}"));
-            ExitCode::FAILURE
-        }
+        None => studio(workspace, device),
     }
 }
 
 /// Opens the window.
-fn studio(workspace: Option<PathBuf>) -> Result<()> {
+fn studio(workspace: Option<PathBuf>, device: Option<Choice>) -> Result<()> {
     let store = Some(weights::store().clone());
-    crate::app::run(crate::app::Options { workspace, store, ..crate::app::Options::default() })
+    crate::app::run(crate::app::Options { workspace, store, device, ..crate::app::Options::default() })
 }
 
 /// A word that is no command is a directory, or a mistake.

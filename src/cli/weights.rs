@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::devices;
 use super::out::say;
 use super::out::write_json;
 use crate::imaging::output;
@@ -240,8 +241,9 @@ fn pair_scores(file: &Path, sha256: &str) -> Result<Vec<PairScores>> {
             say!("  {name}: not scored, {first}");
             continue;
         }
-        let opened =
-            metric.open(&store, &Compute::cpu()).map_err(|error| Error::file(file, format!("{name}: {error}")))?;
+        let opened = metric
+            .open(&store, &Compute::on(&devices::chosen().device()))
+            .map_err(|error| Error::file(file, format!("{name}: {error}")))?;
         let bound = opened.bind(Some(&reference), &features)?;
         let [distorted, reference] = [&distorted, &reference].map(|image| bound.score(image, &features.within()));
         let (distorted, reference) = (distorted?, reference?);

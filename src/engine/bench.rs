@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use candle_core::Device;
-
 use super::batch;
+use super::devices::SharedDevice;
 use super::models::Models;
 use super::plan::Sampling;
 use crate::Result;
@@ -42,7 +41,7 @@ pub struct StepBench {
 }
 
 /// Measures a recipe's backbone on a device, at its crop size, number of seeds, steps and batch.
-pub fn bench(recipe: &Recipe, device: fn() -> Device) -> Result<Bench> {
+pub fn bench(recipe: &Recipe, device: SharedDevice) -> Result<Bench> {
     let mut models = Models::on(device, Store::of_machine(&[], false));
     let model = models.reference(&recipe.sampling.backbone)?.model;
     let side = (recipe.data.crop_px / SCALE).max(1) * SCALE;

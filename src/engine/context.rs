@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::Device;
 use crossbeam_channel::Sender;
 
 use super::control::Control;
+use super::devices::{Choice, SharedDevice};
 use super::emitter::Emitter;
 use super::memory_need::MemoryNeed;
 use super::metrics::{self, Open, Scorers};
@@ -63,7 +63,7 @@ impl Context {
         openings: [Sender<Opening>; 2],
         suspects: Suspects,
         store: Store,
-        device: fn() -> Device,
+        device: SharedDevice,
     ) -> Self {
         Self {
             job: JobId(0),
@@ -85,7 +85,7 @@ impl Context {
     pub fn of_edits(&self) -> Self {
         let store = self.store.clone();
         let (emitter, openings) = (self.emitter.clone(), self.openings.clone());
-        Self::new(emitter, Control::default(), openings, self.suspects.clone(), store, self.models.device)
+        Self::new(emitter, Control::default(), openings, self.suspects.clone(), store, self.models.device.clone())
     }
 
     /// The context with the one for edits, which opens and closes workspaces with it.
@@ -152,7 +152,7 @@ impl Context {
         if !is_large || self.models.has(name) {
             return;
         }
-        if let Ok(need) = MemoryNeed::of(&self.recipe, &self.store()) {
+        if let Ok(need) = MemoryNeed::of(&self.recipe, &self.store(), &self.models.device) {
             self.log(Level::Info, format!("{name} takes of memory: {need}"));
             need.doubt().into_iter().for_each(|doubt| self.log(Level::Warning, doubt));
         }
@@ -182,11 +182,15 @@ impl Context {
             recipe: recipe.clone(),
             findings: workspace.findings().iter().map(ToString::to_string).collect(),
             device: self.models.device_name(),
+            devices: Choice::all(),
             held_by,
         };
         self.tell(&Opening::Opened { root: opened.root.clone(), recipe: Box::new(recipe.clone()) });
         self.recipe = recipe;
         self.workspace = Some(workspace);
+        if let Some(doubt) = self.models.device.doubt() {
+            self.log(Level::Warning, doubt);
+        }
         self.emit(Event::Opened(Arc::new(opened)));
         Ok(())
     }
@@ -210,8 +214,17 @@ impl Context {
 
     /// Drops everything that can be loaded again.
     pub fn forget_models(&mut self) {
-        self.models = Models::on(self.models.device, self.store());
+        self.models = Models::on(self.models.device.clone(), self.store());
         self.scorers = Scorers::default();
+    }
+
+    /// Computes on another device from now on. Errors: it cannot be opened, and nothing changes.
+    pub fn compute_on(&mut self, choice: Choice) -> Result<()> {
+        self.models.device.choose(choice)?;
+        self.forget_models();
+        self.tell(&Opening::OtherDevice);
+        self.emit(Event::Device { choice, name: self.models.device_name() });
+        Ok(())
     }
 
     pub fn emit(&self, event: Event) {

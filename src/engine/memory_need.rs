@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::{devices, memory_plan, parts};
+use super::devices::SharedDevice;
+use super::{memory_plan, parts};
 use crate::Result;
 use crate::backbones::Pass;
 use crate::backbones::card::{Card, Guidance};
@@ -43,7 +44,7 @@ pub struct MemoryNeed {
 
 impl MemoryNeed {
     /// What the recipe takes. Errors: its backbone is not in this program.
-    pub fn of(recipe: &Recipe, store: &Store) -> Result<Self> {
+    pub fn of(recipe: &Recipe, store: &Store, device: &SharedDevice) -> Result<Self> {
         let card = registry::card_of(&recipe.sampling.backbone)?;
         let (weights, by_files) = frozen_bytes(card, store);
         let side = if recipe.data.crop_px > 0 { recipe.data.crop_px } else { SIDE_PX };
@@ -68,7 +69,7 @@ impl MemoryNeed {
             pair: 2 * picture(whole, memory_plan::pass_of(training)),
             pairs: training.batch_pairs as u64,
             latent: latent_bytes(card, recipe.sampling.latents, whole),
-            free: devices::free_on_best(),
+            free: device.free_bytes(),
         })
     }
 
@@ -193,7 +194,10 @@ mod tests {
     fn need(settings: &[&str]) -> MemoryNeed {
         let mut recipe = Recipe::default();
         settings.iter().for_each(|setting| recipe.set_assignment(setting).unwrap());
-        MemoryNeed { free: Some(4_000_000_000), ..MemoryNeed::of(&recipe, &Store::default()).unwrap() }
+        MemoryNeed {
+            free: Some(4_000_000_000),
+            ..MemoryNeed::of(&recipe, &Store::default(), &SharedDevice::default()).unwrap()
+        }
     }
 
     #[test]

@@ -41,13 +41,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use candle_core::Device;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::weights::Store;
 use crate::{Error, Result};
 use context::Context;
 use control::Control;
+use devices::SharedDevice;
 use emitter::Emitter;
 pub use emitter::Wake;
 use protocol::{Command, Event, Job, JobId, JobState, Query, QueryId};
@@ -82,11 +82,11 @@ impl Engine {
 
     /// Like [`start`](Self::start), with `store` to find weights.
     pub fn start_with(wake: Wake, store: Store) -> Result<Self> {
-        Self::start_on(devices::best, wake, store)
+        Self::start_on(&SharedDevice::default(), wake, store)
     }
 
     /// Like [`start_with`](Self::start_with), computing on `device`, which is opened when it is first needed.
-    pub fn start_on(device: fn() -> Device, wake: Wake, store: Store) -> Result<Self> {
+    pub fn start_on(device: &SharedDevice, wake: Wake, store: Store) -> Result<Self> {
         let (sender, events) = bounded(EVENTS);
         let (queries, asked) = bounded(WAITING);
         let (maps, asked_maps) = bounded(WAITING);
@@ -104,7 +104,7 @@ impl Engine {
         let compute = {
             let (emitter, suspects) = (emitter.clone(), suspects.clone());
             let context =
-                Context::new(emitter, control.clone(), [opened, opened_maps], suspects, store.clone(), device);
+                Context::new(emitter, control.clone(), [opened, opened_maps], suspects, store.clone(), device.clone());
             let queue = queue.clone();
             let editor = Arc::new(Mutex::new(context.of_edits()));
             let edits = spawn("edits", {
@@ -116,10 +116,11 @@ impl Engine {
         };
         let viewer = {
             let (emitter, suspects, store) = (emitter.clone(), suspects.clone(), store.clone());
+            let device = device.clone();
             spawn("viewer", Box::new(move || viewer::run(&asked, &openings, &emitter, suspects, store, device)))?
         };
         let mapper = {
-            let (emitter, stop) = (emitter.clone(), stop_maps.clone());
+            let (emitter, stop, device) = (emitter.clone(), stop_maps.clone(), device.clone());
             let run = move || viewer::run_maps(&asked_maps, &openings_maps, &emitter, suspects, store, device, stop);
             spawn("maps", Box::new(run))?
         };

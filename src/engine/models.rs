@@ -4,8 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::Device;
-
+use super::devices::SharedDevice;
 use super::model::{Model, Reference};
 use super::{batch, devices};
 use crate::backbones::registry;
@@ -37,8 +36,7 @@ const KEPT: usize = 2;
 
 /// What is loaded.
 pub(super) struct Models {
-    /// Opens the device.
-    pub device: fn() -> Device,
+    pub device: SharedDevice,
     compute: OnceCell<Compute>,
     /// Where weights are found.
     store: Store,
@@ -51,7 +49,7 @@ pub(super) struct Models {
 
 impl Models {
     /// Nothing is loaded yet, nor the device opened; weights are those that `store` finds.
-    pub fn on(device: fn() -> Device, store: Store) -> Self {
+    pub fn on(device: SharedDevice, store: Store) -> Self {
         let (compute, fastest_pixels) = (OnceCell::new(), OnceCell::new());
         Self { device, compute, store, reference: None, checkpoints: Vec::new(), fastest_pixels }
     }
@@ -63,7 +61,7 @@ impl Models {
 
     /// The device, and what computes on it.
     pub fn compute(&self) -> &Compute {
-        self.compute.get_or_init(|| Compute::on(&(self.device)()))
+        self.compute.get_or_init(|| Compute::on(&self.device.device()))
     }
 
     /// The device, in words.
@@ -150,6 +148,7 @@ fn verify(path: &Path, found: &str, recorded: Option<Recorded>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::devices::Choice;
     use std::fs::File;
     use std::time::{Duration, SystemTime};
 
@@ -165,7 +164,7 @@ mod tests {
     fn weights_are_those_recorded_or_an_error_also_once_they_were_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("step-000003.safetensors");
-        let mut models = Models::on(|| Device::Cpu, Store::of_machine(&[], false));
+        let mut models = Models::on(SharedDevice::new(Choice::Cpu), Store::of_machine(&[], false));
         let specs = models.reference("mini").unwrap().model.backbone.adapter().clone();
         let fresh = |seed| Params::init(&specs, seed, &Compute::cpu()).unwrap();
         let (first, second) = (fresh(1), fresh(2));

@@ -181,6 +181,7 @@ mod tests {
     use super::*;
     use crate::backbones::card::Guidance;
     use crate::backbones::mini;
+    use crate::engine::devices::{Choice, SharedDevice};
     use crate::method::fields::{self, Bearing};
     use crate::random::Random;
     use crate::weights::Store;
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn the_memory_budget_changes_no_pixel() {
         let model =
-            Models::on(|| candle_core::Device::Cpu, Store::of_machine(&[], false)).reference("mini").unwrap().model;
+            Models::on(SharedDevice::new(Choice::Cpu), Store::of_machine(&[], false)).reference("mini").unwrap().model;
         let noise = Random::new(3, 3).normal_image(3, 20, 24);
         let lr = Image::new(24, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
         let (pixels, scratch) = (16 * lr.width() * lr.height(), tempfile::tempdir().unwrap());

@@ -22,6 +22,7 @@ use crate::workspace::{
 };
 
 use super::added::Added;
+use super::devices::Choice;
 use super::failures::Failures;
 use super::memory_need::MemoryNeed;
 use super::progress::Progress;
@@ -110,6 +111,8 @@ pub enum Job {
     ImportScores { path: PathBuf },
     /// Writes a comparison in one of the forms that leave the studio.
     ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
+    /// Computes on another device from now on. Errors: it cannot be opened; the one before stays.
+    ComputeOn(Choice),
     /// Allows the commands that the recipe names as metrics, on this machine and for good, then does what was refused for
     /// want of that.
     AllowExternal { then: Option<Box<Job>> },
@@ -332,6 +335,8 @@ pub enum Event {
     Evaluated { run: RunId, row: EvaluationRow },
     /// The answer to a query, or why there is none.
     Answer { id: QueryId, answer: Result<Answer, String> },
+    /// What is computed on is another device than before; its name in words.
+    Device { choice: Choice, name: String },
     /// A line for the log.
     Log { level: Level, text: String },
 }
@@ -474,6 +479,8 @@ pub struct Opened {
     pub findings: Vec<String>,
     /// The device computing is done on.
     pub device: String,
+    /// What else could be, of what this machine has and the program was built for.
+    pub devices: Vec<Choice>,
     /// Who writes the workspace, where that is another process: nothing can be changed here.
     pub held_by: Option<String>,
 }

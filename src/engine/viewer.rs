@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::Device;
 use crossbeam_channel::{Receiver, select};
 
+use super::devices::SharedDevice;
 use super::emitter::Emitter;
 use super::memory_need::MemoryNeed;
 use super::metrics::{self, MetricSet, Scorers};
@@ -29,8 +29,13 @@ use crate::{Error, Result};
 /// What the computing thread tells those who look.
 #[derive(Clone)]
 pub(super) enum Opening {
-    Opened { root: PathBuf, recipe: Box<Recipe> },
+    Opened {
+        root: PathBuf,
+        recipe: Box<Recipe>,
+    },
     Closed,
+    /// What is computed on is another device.
+    OtherDevice,
 }
 
 /// Answers until nobody can ask any more.
@@ -40,9 +45,9 @@ pub(super) fn run(
     emitter: &Emitter,
     suspects: Suspects,
     store: Store,
-    device: fn() -> Device,
+    device: SharedDevice,
 ) {
-    let mut viewer = Viewer { suspects, store, device: Some(device), ..Viewer::default() };
+    let mut viewer = Viewer { suspects, store, device, ..Viewer::default() };
     loop {
         select! {
             recv(openings) -> opening => match opening {
@@ -72,10 +77,10 @@ pub(super) fn run_maps(
     emitter: &Emitter,
     suspects: Suspects,
     store: Store,
-    device: fn() -> Device,
+    device: SharedDevice,
     stop: Arc<AtomicBool>,
 ) {
-    let mut viewer = Viewer { suspects, store, device: Some(device), stop, ..Viewer::default() };
+    let mut viewer = Viewer { suspects, store, device, stop, ..Viewer::default() };
     let mut waiting: VecDeque<(QueryId, Query)> = VecDeque::new();
     loop {
         if waiting.is_empty() {
@@ -126,8 +131,8 @@ struct Viewer {
     scorers: Scorers,
     /// Where weights are found on this machine.
     store: Store,
-    /// Opens the device that maps are computed on.
-    device: Option<fn() -> Device>,
+    /// What maps are computed on.
+    device: SharedDevice,
     /// The HR image that maps were asked of last, with what networks made of it.
     hr: Option<(Source, Arc<Image>, Features<'static>)>,
     /// Set once nobody waits for maps any more.
@@ -151,6 +156,7 @@ impl Viewer {
                 self.recipe = *recipe;
             }
             Opening::Closed => self.workspace = None,
+            Opening::OtherDevice => self.scorers = Scorers::default(),
         }
     }
 
@@ -181,7 +187,7 @@ impl Viewer {
                 Answer::Ranking(Arc::new(ranking))
             }
             Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), &parts::known()))),
-            Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store())?)),
+            Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store(), &self.device)?)),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
             Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
             Query::Curves { run, since } => {
@@ -291,8 +297,7 @@ impl Viewer {
             self.keep_hr(Source::Hr(source.image()))?;
         }
         let image = Arc::new(self.read(&source)?);
-        let device = self.device.map_or(Device::Cpu, |open| open());
-        let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&device))?;
+        let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&self.device.device()))?;
         let alone = Features::until(self.stop.clone());
         let (hr, features) = match &self.hr {
             Some((_, hr, features)) if compares => (Some(hr), features),

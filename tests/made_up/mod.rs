@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dp2o_studio::app::state::Asked;
 use dp2o_studio::app::state::curves::Curves;
 use dp2o_studio::app::{Options, Studio};
+use dp2o_studio::engine::devices::Choice;
 use dp2o_studio::engine::protocol::{
     Answer, Compared, Event, JobId, JobState, Library, MapPicture, Opened, Outcome, Picture, QueryId, Source,
 };
@@ -52,6 +53,7 @@ pub fn studio(cc: &CreationContext<'_>, size: Size) -> Studio {
         recipe: recipe.clone(),
         findings: Vec::new(),
         device: "CPU".into(),
+        devices: vec![Choice::Best, Choice::Cpu],
         held_by: None,
     };
     let library = Library {

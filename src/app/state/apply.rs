@@ -33,6 +33,12 @@ impl State {
             Event::Step { run, row } => self.curves.entry(run).or_default().push(row),
             Event::Evaluated { run, row } => self.curves.entry(run).or_default().evaluated(row),
             Event::Answer { id, answer } => self.apply_answer(id, answer),
+            Event::Device { choice, name } => {
+                self.device = choice;
+                if let Some(opened) = &mut self.opened {
+                    Arc::make_mut(opened).device = name;
+                }
+            }
             Event::Log { level, text } => self.log.add(self.now_secs, level, text),
         }
     }

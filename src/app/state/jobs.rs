@@ -62,6 +62,7 @@ pub enum Kind {
     ExportComparison,
     Repair,
     CheckModel,
+    ComputeOn,
 }
 
 impl Kind {
@@ -89,6 +90,7 @@ impl Kind {
             Job::ExportComparison { .. } => Kind::ExportComparison,
             Job::Repair { .. } => Kind::Repair,
             Job::CheckModel(_) => Kind::CheckModel,
+            Job::ComputeOn(_) => Kind::ComputeOn,
             Job::AllowExternal { then } => then.as_deref().map_or(Kind::SetRecipe, Kind::of),
         }
     }
@@ -117,6 +119,7 @@ impl Kind {
             Kind::ExportComparison => "Export comparison",
             Kind::Repair => "Repair workspace",
             Kind::CheckModel => "Check model",
+            Kind::ComputeOn => "Change device",
         }
     }
 

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::engine::devices::Choice;
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
@@ -162,6 +163,8 @@ pub struct State {
     pub asked: HashMap<QueryId, Asked>,
     /// The workspace's jobs are held.
     pub paused: bool,
+    /// What was chosen to compute on.
+    pub device: Choice,
 }
 
 impl State {

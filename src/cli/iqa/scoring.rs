@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::super::client::Bar;
+use super::super::devices;
 use super::super::interrupt;
 use super::super::out::{json_text, note, say};
 use super::super::weights::store;
@@ -53,7 +54,7 @@ impl Open {
 /// Scores every image. Errors: what failed, once all else is done; that it was cancelled, with what is done.
 pub fn run(metrics: &[Arc<dyn Metric>], asked: Vec<Asked>, unread: Vec<Error>, out: Out) -> Result<()> {
     let open = |metric: &Arc<dyn Metric>| -> Result<Open> {
-        let scorer = metric.open(store(), &Compute::cpu())?;
+        let scorer = metric.open(store(), &Compute::on(&devices::chosen().device()))?;
         Ok(Open { metric: metric.clone(), key: metric.key(store()), scorer })
     };
     let open: Vec<Open> = metrics.iter().map(open).collect::<Result<_>>()?;

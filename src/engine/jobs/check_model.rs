@@ -49,7 +49,7 @@ const LISTED: usize = 5;
 pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcome> {
     let recipe = request.recipe.as_ref();
     let backbone = &recipe.sampling.backbone;
-    let need = MemoryNeed::of(recipe, &context.store())?;
+    let need = MemoryNeed::of(recipe, &context.store(), &context.models.device)?;
     let mut found = Found::default();
     need.lines().into_iter().for_each(|(what, how)| found.add(Mark::Said, format!("memory, {what}"), how));
     let lacking = context.store().lacking(parts::of_backbone(backbone));

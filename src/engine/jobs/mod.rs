@@ -83,6 +83,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::ExportTable { of, form, path, overwrite } => tables::export(context, &of, form, &path, overwrite),
         Job::ImportScores { path } => import::scores(context, &path),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
+        Job::ComputeOn(choice) => context.compute_on(choice).map(|()| Outcome::None),
         Job::AllowExternal { then } => {
             external::allow(&context.recipe.metrics.external)?;
             then.map_or(Ok(Outcome::None), |job| run(context, *job))
