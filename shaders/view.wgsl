@@ -81,7 +81,9 @@ fn fragment(corner: Corner) -> @location(0) vec4<f32> {
         let share = clamp((value - view.heat.z) / max(view.heat.w - view.heat.z, 1e-12), 0.0, 1.0);
         let last = f32(textureDimensions(colormap).x - 1u);
         let place = i32(floor(share * last + 0.5));
-        color = mix(color, textureLoad(colormap, vec2<i32>(place, 0), 0).rgb, view.heat.y);
+        // Without its own colours the picture cannot be taken for the map's.
+        let gray = vec3<f32>(dot(color, vec3<f32>(0.299, 0.587, 0.114)));
+        color = mix(gray, textureLoad(colormap, vec2<i32>(place, 0), 0).rgb, view.heat.y);
     }
     let is_outside = any(at < vec2<f32>(0.0)) || any(at >= vec2<f32>(1.0));
     color = select(color, view.ground.rgb, is_outside);

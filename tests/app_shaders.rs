@@ -124,7 +124,8 @@ fn expected(draw: &Draw, x: usize, y: usize) -> [f32; 3] {
         let share = (value - heat.range[0]) / (heat.range[1] - heat.range[0]);
         let hot = heat.colormap.color(share);
         let hot = [hot.r(), hot.g(), hot.b()].map(f32::from);
-        shown = std::array::from_fn(|c| shown[c] + (hot[c] - shown[c]) * heat.opacity);
+        let gray = 0.299 * shown[0] + 0.587 * shown[1] + 0.114 * shown[2];
+        shown = std::array::from_fn(|c| gray + (hot[c] - gray) * heat.opacity);
     }
     shown
 }

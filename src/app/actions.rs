@@ -15,7 +15,7 @@ use crate::engine::protocol::{AddImages, Compared, Job, JobId, Level};
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
 use crate::report::Format;
-use crate::workspace::{ImageId, SplitChoice};
+use crate::workspace::{ImageId, Judgement, SplitChoice};
 
 /// Something to be done after drawing.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub enum Action {
         loser: u64,
         verdict: Option<Verdict>,
     },
+    /// Records what a rater said of two candidates blindly.
+    JudgeBlindly(Box<Judgement>),
     /// Says what images are for, and all others of their sources.
     SetSplit {
         images: Vec<ImageId>,
@@ -80,6 +82,8 @@ pub enum Action {
     },
     /// Brings a pane to the front.
     Show(PaneKind),
+    /// The same, with the selected candidate in it: its maps beside the best one's, or the pairs of its image.
+    ShowCandidate(PaneKind),
     Say(Level, String),
 }
 

@@ -1,6 +1,7 @@
 //! What the studio does about actions and commands.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use egui::Context;
 
@@ -19,7 +20,7 @@ use crate::imaging::output;
 use crate::method::overrides::Verdict;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
-use crate::workspace::{ImageId, ImageRow, Split, SplitChoice, same_source};
+use crate::workspace::{ImageId, ImageRow, Judgement, Split, SplitChoice, same_source};
 
 impl Studio {
     /// Carries out what was noted, and what that notes in turn.
@@ -47,6 +48,10 @@ impl Studio {
             Action::EndGesture => self.history.end_gesture(),
             Action::ComparePreset(name) => self.state.set_preset(&name),
             Action::Judge { image, winner, loser, verdict } => self.judge(image, winner, loser, verdict),
+            Action::JudgeBlindly(judgement) => {
+                self.record_blindly(&judgement, false);
+                self.history.push(Edit::Judgement { judgement });
+            }
             Action::SetSplit { images, split } => self.set_split(&images, split),
             Action::SetPrompt { images, prompt } => self.set_prompt(&images, prompt),
             Action::Remove(images) => {
@@ -70,6 +75,14 @@ impl Studio {
                 self.dialogs.open(Ask::ExportWeights { checkpoint });
             }
             Action::Show(kind) => self.show(kind),
+            Action::ShowCandidate(kind) => {
+                match kind {
+                    PaneKind::Heatmaps => self.panes.heatmaps.show_maps(),
+                    PaneKind::Pairs => self.panes.pairs.show_image(),
+                    _ => {}
+                }
+                self.show(kind);
+            }
             Action::Say(level, text) => self.say(level, text),
         }
         ctx.request_repaint();
@@ -99,6 +112,13 @@ impl Studio {
         if let Some(set) = self.state.library.as_ref().and_then(|library| library.set.clone()) {
             self.start_job(Job::Judge { set, image, winner, loser, verdict });
         }
+    }
+
+    /// Shown at once; the workspace has it a moment later.
+    fn record_blindly(&mut self, judgement: &Judgement, is_taken_back: bool) {
+        let Some(set) = self.state.library.as_ref().and_then(|library| library.set.clone()) else { return };
+        self.state.judgements = Arc::new(self.state.judgements.edited(judgement, is_taken_back));
+        self.start_job(Job::JudgeBlindly { set, judgement: Box::new(judgement.clone()), is_taken_back });
     }
 
     /// The verdict that stands on two candidates, with the order its pair was shown in.
@@ -143,6 +163,7 @@ impl Studio {
                 };
                 self.record(image, winner, loser, verdict);
             }
+            Edit::Judgement { judgement } => self.record_blindly(&judgement, undo),
             Edit::Split { before, after } => {
                 let again = |(image, before): (_, _)| (image, if undo { before } else { after });
                 self.start_job(Job::SetSplits(before.into_iter().map(again).collect()));

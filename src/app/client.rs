@@ -97,6 +97,11 @@ impl Client {
             };
             self.query(state, Asked::Ranking, query);
         }
+        if std::mem::take(&mut state.wants.judgements)
+            && let Some(set) = state.library.as_ref().and_then(|library| library.set.clone())
+        {
+            self.query(state, Asked::Judgements, Query::Judgements { set });
+        }
         for set in rankings {
             let recipe = Box::new(state.recipe.edited.clone());
             let query = Query::Ranking { set: Some(set.clone()), recipe, base: None };
@@ -139,6 +144,7 @@ impl Client {
                 Asked::Weights => state.wants.weights = true,
                 Asked::Memory => state.wants.memory = true,
                 Asked::Ranking => state.wants.ranking = true,
+                Asked::Judgements => state.wants.judgements = true,
                 Asked::RankingOf(set) => drop(state.wants.rankings.insert(set)),
                 Asked::Group(image) => drop(state.wants.groups.insert(image)),
                 Asked::Curves(run) => drop(state.wants.curves.insert(run)),

@@ -73,7 +73,13 @@ impl Studio {
             | CommandId::PairPrevious
             | CommandId::PairExclude
             | CommandId::PairFlip
-            | CommandId::PairPin => self.pane_command(id),
+            | CommandId::PairPin
+            | CommandId::PairWhy
+            | CommandId::PairBlind
+            | CommandId::BlindLeft
+            | CommandId::BlindRight
+            | CommandId::BlindUnsure
+            | CommandId::BlindBothBad => self.pane_command(id),
             CommandId::CompareSwap
             | CommandId::CompareNextSeed
             | CommandId::ComparePreviousSeed

@@ -2,7 +2,7 @@
 
 use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
-use crate::workspace::{ImageId, Split, SplitChoice};
+use crate::workspace::{ImageId, Judgement, Split, SplitChoice};
 
 /// Steps kept.
 const STEPS: usize = 500;
@@ -25,6 +25,8 @@ pub enum Edit {
         before: Option<(u64, u64, Verdict)>,
         after: Option<Verdict>,
     },
+    /// What a rater said of two candidates blindly.
+    Judgement { judgement: Box<Judgement> },
     /// What images are for, with what each of them was for before.
     Split { before: Vec<(ImageId, SplitChoice)>, after: SplitChoice },
     /// What is said of images, with what was said of each before.
@@ -43,6 +45,7 @@ impl Edit {
             Edit::Verdict { after: Some(Verdict::Exclude), .. } => "pair excluded".into(),
             Edit::Verdict { after: Some(Verdict::Flip), .. } => "pair flipped".into(),
             Edit::Verdict { after: Some(Verdict::Pin), .. } => "pair pinned".into(),
+            Edit::Judgement { .. } => "blind judgement".into(),
             Edit::Split { before, after } => {
                 let images = super::format::counted(before.len(), "image");
                 match after {

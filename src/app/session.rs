@@ -36,6 +36,8 @@ pub struct Session {
     pub cell_points: f32,
     /// What was compared last, to be compared again at the next start: by then all of it is in the workspace.
     pub compared: Option<LastComparison>,
+    /// Who judges pairs blindly.
+    pub rater: String,
     /// Terms of published weights that were confirmed on this machine.
     pub licences: BTreeSet<String>,
     /// What to compute on, where no option says so.
@@ -69,6 +71,7 @@ impl Default for Session {
             unsaved_recipe: None,
             cell_points: 0.0,
             compared: None,
+            rater: String::new(),
             licences: BTreeSet::new(),
             device: Choice::Best,
         }

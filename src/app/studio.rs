@@ -124,6 +124,7 @@ impl Studio {
         let device = options.device.unwrap_or(session.device);
         let mut panes = Panes::default();
         panes.seeds.restore_cell_points(session.cell_points);
+        panes.pairs.set_rater(session.rater.clone());
         Ok(Self {
             state: State { licences: session.licences.clone(), device, ..State::new() },
             dialogs: Dialogs::new(ctx),
@@ -413,6 +414,7 @@ impl eframe::App for Studio {
         self.session.unsaved_recipe = unsaved;
         self.session.licences = self.state.licences.clone();
         self.session.device = self.state.device;
+        self.session.rater = self.panes.pairs.rater().to_owned();
         self.session.cell_points = self.panes.seeds.chosen_cell_points();
         // One that is still to be brought back is not forgotten by a save in between.
         self.session.compared = self.last_comparison().or(self.session.compared.take());

@@ -17,8 +17,8 @@ use crate::report::table::Form;
 use crate::report::{Format, Report};
 use crate::weights::PartReport;
 use crate::workspace::{
-    CandidateSet, CheckpointId, CheckpointRow, EvaluationRow, ImageId, ImageRow, RunId, RunRow, RunState, SplitChoice,
-    StepRow,
+    CandidateSet, CheckpointId, CheckpointRow, EvaluationRow, ImageId, ImageRow, Judgement, RunId, RunRow, RunState,
+    SplitChoice, StepRow,
 };
 
 use super::added::Added;
@@ -77,6 +77,8 @@ pub enum Job {
     SetRemoved { images: Vec<ImageId>, removed: bool },
     /// Records a person's verdict on a pair of candidates, or takes it back (`None`).
     Judge { set: CandidateSet, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict> },
+    /// Records what a rater said of two candidates blindly, or takes that back.
+    JudgeBlindly { set: CandidateSet, judgement: Box<Judgement>, is_taken_back: bool },
     /// Samples the candidates that are missing: those of `images`, or of all.
     Sample { images: Option<Vec<ImageId>> },
     /// Computes the scores that are missing.
@@ -135,7 +137,12 @@ impl Job {
     pub fn is_edit(&self) -> bool {
         matches!(
             self,
-            Job::SetRecipe(_) | Job::SetSplits(_) | Job::SetPrompts(_) | Job::SetRemoved { .. } | Job::Judge { .. }
+            Job::SetRecipe(_)
+                | Job::SetSplits(_)
+                | Job::SetPrompts(_)
+                | Job::SetRemoved { .. }
+                | Job::Judge { .. }
+                | Job::JudgeBlindly { .. }
         )
     }
 
@@ -498,6 +505,8 @@ pub enum Change {
     Scores(ImageId),
     /// Verdicts on pairs.
     Overrides,
+    /// Blind judgements.
+    Judgements,
     /// Reward bounds were frozen.
     Bounds,
     /// A run began, ended, or has a new checkpoint.
@@ -522,6 +531,8 @@ pub enum Query {
     /// candidates; `None` takes the reference's under the recipe's sampler. With `base`, the recipe before an edit, the
     /// answer says how many pairs the edit changes.
     Ranking { set: Option<CandidateSet>, recipe: Box<Recipe>, base: Option<Box<Recipe>> },
+    /// What was said of a set's candidates blindly.
+    Judgements { set: CandidateSet },
     /// Pixels, shrunk to `max_side_px` where that is less.
     Picture { source: Source, max_side_px: Option<usize> },
     /// A metric's map over a picture.
@@ -542,6 +553,7 @@ impl Query {
             Query::Ranking { set: None, .. } => Some(1),
             Query::Weights => Some(2),
             Query::Memory { .. } => Some(3),
+            Query::Judgements { .. } => Some(4),
             _ => None,
         }
     }
@@ -580,6 +592,11 @@ pub enum Answer {
         seeds: Vec<u64>,
     },
     Ranking(Arc<Ranking>),
+    /// In the order they were made.
+    Judgements {
+        set: CandidateSet,
+        judgements: Vec<Judgement>,
+    },
     Picture(Picture),
     Map(MapPicture),
     Weights(Arc<Vec<PartReport>>),

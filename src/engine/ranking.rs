@@ -53,6 +53,8 @@ pub struct Ranking {
     pub scores: Arc<Scores>,
     /// The bounds used: the frozen ones, or what would be frozen now.
     pub bounds: Bounds,
+    /// How the rewards come about; `None` where there are none.
+    pub plan: Option<RewardPlan>,
     /// Rewards of the images trained on.
     pub rewards: Rewards,
     /// Their ranking, pairs and weights.
@@ -148,6 +150,7 @@ impl Scores {
         let mut ranking = Ranking {
             scores: self.clone(),
             bounds: self.bounds(),
+            plan: None,
             rewards: Rewards::default(),
             curation: Curation::default(),
             summary: Summary::default(),
@@ -159,6 +162,7 @@ impl Scores {
             Ok(plan) => {
                 ranking.rewards.compute(&self.train.table, &plan);
                 ranking.held_out.compute(&self.held_out.table, &plan);
+                ranking.plan = Some(plan);
             }
             Err(error) => {
                 let none = |part: &Part| {

@@ -186,6 +186,10 @@ impl Viewer {
                 }
                 Answer::Ranking(Arc::new(ranking))
             }
+            Query::Judgements { set } => {
+                let judgements = self.workspace()?.ledger().judgements(&set)?;
+                Answer::Judgements { set, judgements }
+            }
             Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), &parts::known()))),
             Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store(), &self.device)?)),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),

@@ -27,8 +27,10 @@
 //!   [`scores::ScoreTable::set`] enforces. Accessors that hand out single values return `Option`.
 //! * Every standard deviation is the population's (divided by the count, as `numpy.std` does).
 
+pub mod agreement;
 pub mod alarms;
 mod batch;
+pub mod blind;
 pub mod bounds;
 pub mod changes;
 pub mod choices;

@@ -93,6 +93,23 @@ impl RewardPlan {
     }
 }
 
+impl RewardPlan {
+    /// What each metric adds to the reward of a candidate: column and part. The parts sum to R; none where it has no reward.
+    pub fn parts(&self, table: &ScoreTable, group: usize, seed: usize) -> Vec<(usize, f64)> {
+        let has_hr = table.has_hr(group);
+        let (fr, nr) = self.shares(has_hr);
+        let halves = [(fr, &self.fr), (nr, &self.nr)].into_iter().filter(|(share, _)| *share > 0.0);
+        let terms = halves.flat_map(|(share, terms)| terms.iter().map(move |term| (share * term.share, term)));
+        let part = |(share, term): (f64, &Term)| {
+            let row = table.row(group, term.column);
+            let affine = term.frozen.or_else(|| Some(MinMax::of(row)?.affine(term.direction)))?;
+            let score = row.get(seed).copied().filter(|score| !score.is_nan())?;
+            Some((term.column, share * affine.of(score)))
+        };
+        terms.map(part).collect::<Option<_>>().unwrap_or_default()
+    }
+}
+
 /// s̄ of every candidate of a group for any metric of the table, counted or held out; NaN where absent. `bounds`
 /// are the frozen ones, `None` takes the group's own.
 pub fn normalized_row(table: &ScoreTable, group: usize, column: usize, bounds: Option<MinMax>) -> Vec<f64> {

@@ -11,6 +11,7 @@ pub mod pairs;
 pub mod recipe;
 pub mod seeds;
 pub mod training;
+pub mod why;
 
 use egui::Ui;
 use egui_tiles::{Behavior, SimplificationOptions, TabState, TileId, Tiles, UiResponse};

@@ -177,6 +177,7 @@ impl State {
         self.image_index.clear();
         self.groups.clear();
         self.rewards = None;
+        self.judgements = Arc::default();
         self.ranking_fault = None;
         self.rankings.clear();
         self.pictures.clear();
@@ -196,6 +197,7 @@ impl State {
                 self.wants.library = true;
                 self.wants.ranking = true;
                 self.wants.rankings.extend(self.rankings.keys().cloned());
+                self.wants.judgements = true;
                 // Groups and pictures are known by image and seed alone.
                 self.groups.clear();
                 self.pictures.clear();
@@ -212,6 +214,7 @@ impl State {
                 self.wants.ranking = true;
                 self.wants.rankings.extend(self.rankings.keys().cloned());
             }
+            Change::Judgements => self.wants.judgements = true,
             Change::Runs => self.wants.library = true,
         }
     }
@@ -221,7 +224,7 @@ impl State {
             return;
         };
         // Questions of the same topic that were asked before were replaced and get no answer.
-        if matches!(asked, Asked::Library | Asked::Ranking | Asked::Weights) {
+        if matches!(asked, Asked::Library | Asked::Ranking | Asked::Weights | Asked::Judgements) {
             self.asked.retain(|other, a| *other > id || *a != asked);
         }
         match (asked, answer) {
@@ -232,6 +235,9 @@ impl State {
             (Asked::Ranking, Ok(Answer::Ranking(ranking))) => {
                 self.ranking_fault = ranking.missing.clone();
                 self.rewards = Some(Arc::new(RewardView::new(ranking)));
+            }
+            (Asked::Judgements, Ok(Answer::Judgements { judgements, .. })) => {
+                self.judgements = Arc::new(judgements.into());
             }
             (Asked::Ranking, Err(cause)) => {
                 self.rewards = None;
@@ -255,7 +261,12 @@ impl State {
                 }
             }
             (
-                Asked::Weights | Asked::Library | Asked::Group(_) | Asked::RankingOf(_) | Asked::Curves(_),
+                Asked::Weights
+                | Asked::Library
+                | Asked::Judgements
+                | Asked::Group(_)
+                | Asked::RankingOf(_)
+                | Asked::Curves(_),
                 Err(cause),
             ) => {
                 self.log.add(self.now_secs, Level::Warning, cause);
@@ -275,7 +286,7 @@ impl State {
         let other_set = self.library.as_ref().is_none_or(|l| l.set != library.set);
         if other_set {
             self.groups.clear();
-            self.wants.ranking = true;
+            (self.wants.ranking, self.wants.judgements) = (true, true);
         }
         let ended: Vec<RunId> = library.runs.iter().map(|run| run.id).collect();
         self.curves.retain(|run, _| ended.contains(run));

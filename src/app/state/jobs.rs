@@ -74,7 +74,7 @@ impl Kind {
             Job::SetRecipe(_) => Kind::SetRecipe,
             Job::Add(_) | Job::AddExample => Kind::Add,
             Job::SetSplits(_) | Job::SetPrompts(_) | Job::SetRemoved { .. } => Kind::Mark,
-            Job::Judge { .. } => Kind::Judge,
+            Job::Judge { .. } | Job::JudgeBlindly { .. } => Kind::Judge,
             Job::Sample { .. } => Kind::Sample,
             Job::Score => Kind::Score,
             Job::Generate { .. } => Kind::Generate,

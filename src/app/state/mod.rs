@@ -6,6 +6,7 @@
 mod apply;
 pub mod curves;
 pub mod jobs;
+pub mod judgements;
 pub mod log;
 pub mod maps;
 pub mod pictures;
@@ -27,6 +28,7 @@ use crate::workspace::{CandidateSet, ImageId, ImageRow, RunId};
 
 use curves::Curves;
 use jobs::{JobEntry, Jobs};
+use judgements::Judgements;
 use log::Log;
 use maps::Maps;
 use pictures::Pictures;
@@ -39,6 +41,8 @@ pub enum Asked {
     Group(ImageId),
     /// The reference's candidates under the recipe being edited.
     Ranking,
+    /// What was said of the reference's candidates blindly.
+    Judgements,
     /// Candidates of another checkpoint.
     RankingOf(CandidateSet),
     Picture(pictures::Request),
@@ -56,6 +60,7 @@ pub struct Wants {
     pub ranking: bool,
     /// The ranking waits for a person's hand on a slider, so it is not put off.
     pub ranking_now: bool,
+    pub judgements: bool,
     pub groups: BTreeSet<ImageId>,
     pub rankings: HashSet<CandidateSet>,
     pub curves: BTreeSet<RunId>,
@@ -137,6 +142,8 @@ pub struct State {
     pub groups: HashMap<ImageId, Arc<Vec<u64>>>,
     /// The reference's candidates under the edited recipe.
     pub rewards: Option<Arc<RewardView>>,
+    /// What was said of the reference's candidates blindly.
+    pub judgements: Arc<Judgements>,
     /// Why there is no ranking.
     pub ranking_fault: Option<String>,
     /// Candidates of other checkpoints under the edited recipe.

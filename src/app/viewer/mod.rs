@@ -9,6 +9,7 @@
 pub mod legend;
 pub mod paint;
 mod tools;
+mod truth;
 
 use std::sync::Arc;
 
@@ -84,11 +85,27 @@ impl HeatChoice {
     }
 }
 
+/// What the views of a frame have in common.
+struct Shown<'a> {
+    items: &'a [Item],
+    maps: &'a [Option<Result<Arc<MapPicture>, String>>],
+    heat: Option<Heat>,
+    size: Vec2,
+}
+
+/// What one of the views shows.
+enum Face<'a> {
+    Pictures(Show),
+    Truth(&'a Item),
+}
+
 /// What is kept between frames.
 #[derive(Debug)]
 pub struct Viewer {
     pub mode: Mode,
     pub heat: HeatChoice,
+    /// LR and HR have views of their own beside the pictures.
+    pub beside: [bool; 2],
     /// Points a pixel of the first picture; `None` fits.
     zoom: Option<f32>,
     /// What lies in the middle, in shares of the picture.
@@ -110,6 +127,7 @@ impl Default for Viewer {
         Self {
             mode: Mode::default(),
             heat,
+            beside: [false; 2],
             zoom: None,
             center: vec2(0.5, 0.5),
             wipe: 0.5,
@@ -125,6 +143,7 @@ impl Viewer {
     /// Draws tools, pictures and the line below them into all the room there is. `metrics` can be shown as maps.
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx, items: &[Item], metrics: &[String]) {
         let Some(first) = items.first() else { return };
+        self.heat.is_difference &= items.len() > 1;
         self.tools_ui(ui, cx, items.len(), metrics);
         let room = ui.available_rect_before_wrap();
         let views = Rect::from_min_max(room.min, pos2(room.right(), (room.bottom() - FOOT).max(room.top() + 40.0)));
@@ -133,34 +152,17 @@ impl Viewer {
         let heat = range.filter(|_| self.heat.metric.is_some()).map(|range| self.heat.heat(range));
         let size = self.size_px(cx, &first.source);
         self.hovered = None;
-        let held = is_held(ui);
-        let (a, b) = (0, items.len() - 1);
-        if items.len() > 1 && self.mode == Mode::Side {
-            let width = (views.width() - space::XS) * 0.5;
-            let left = Rect::from_min_size(views.min, vec2(width, views.height()));
-            let right = left.translate(vec2(width + space::XS, 0.0));
-            let order = if held { [b, a] } else { [a, b] };
-            for (rect, index) in [left, right].into_iter().zip(order) {
-                self.view_ui(
-                    ui,
-                    cx,
-                    rect,
-                    size,
-                    items,
-                    &maps,
-                    if index == 0 { Show::First } else { Show::Second },
-                    heat,
-                );
-            }
-        } else {
-            let show = match self.mode {
-                _ if items.len() == 1 => Show::First,
-                _ if held => Show::Second,
-                Mode::Wipe => Show::Wipe(self.wipe),
-                Mode::Difference => Show::Difference(self.amplify),
-                Mode::Side | Mode::Blink => Show::First,
-            };
-            self.view_ui(ui, cx, views, size, items, &maps, show, heat);
+        let truths = truth::items(cx, first.source.image());
+        let held_truth = truth::held(ui).and_then(|held| truths.iter().find(|(truth, _)| *truth == held));
+        let faces: Vec<Face> = match held_truth {
+            Some((_, item)) => self.pictures(items.len(), false).iter().map(|_| Face::Truth(item)).collect(),
+            None => self.pictures(items.len(), is_held(ui)).into_iter().map(Face::Pictures).collect(),
+        };
+        let beside = truths.iter().filter(|(truth, _)| self.beside[*truth as usize]);
+        let faces: Vec<Face> = faces.into_iter().chain(beside.map(|(_, item)| Face::Truth(item))).collect();
+        let shown = Shown { items, maps: &maps, heat, size };
+        for (index, (rect, face)) in tiles(views, faces.len(), size).into_iter().zip(&faces).enumerate() {
+            self.view_ui(ui, cx, (index, rect), &shown, face);
         }
         let foot = Rect::from_min_max(pos2(room.left(), views.bottom()), pos2(room.right(), views.bottom() + FOOT));
         let (zoom, foot) = foot.split_left_right_at_x(foot.left() + ZOOM_WIDTH);
@@ -184,42 +186,51 @@ impl Viewer {
         shown.map_or(vec2(128.0, 128.0), |s| vec2(s.full_size_px[0] as f32, s.full_size_px[1] as f32))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site a mode, all of it needed")]
-    fn view_ui(
-        &mut self,
-        ui: &mut Ui,
-        cx: &mut Cx,
-        rect: Rect,
-        size: Vec2,
-        items: &[Item],
-        maps: &[Option<Result<Arc<MapPicture>, String>>],
-        show: Show,
-        heat: Option<Heat>,
-    ) {
+    /// What the views of the pictures show; with `held` the other one.
+    fn pictures(&self, count: usize, held: bool) -> Vec<Show> {
+        match self.mode {
+            _ if count == 1 => vec![Show::First],
+            Mode::Side if held => vec![Show::Second, Show::First],
+            Mode::Side => vec![Show::First, Show::Second],
+            _ if held => vec![Show::Second],
+            Mode::Wipe => vec![Show::Wipe(self.wipe)],
+            Mode::Difference => vec![Show::Difference(self.amplify)],
+            Mode::Blink => vec![Show::First],
+        }
+    }
+
+    fn view_ui(&mut self, ui: &mut Ui, cx: &mut Cx, (index, rect): (usize, Rect), shown: &Shown, face: &Face) {
+        let Shown { items, maps, heat, size } = *shown;
         let second = items.get(1);
-        let is_second = show == Show::Second;
-        let label = match (show, second) {
-            (Show::Second, Some(second)) => second.label.clone(),
-            (Show::Difference(factor), Some(second)) => {
-                format!("{} − {} × {factor:.0}", items[0].label, second.label)
+        let (show, front, label) = match face {
+            Face::Truth(item) => (Show::First, *item, item.label.clone()),
+            Face::Pictures(show) => {
+                let front = if *show == Show::Second { second.unwrap_or(&items[0]) } else { &items[0] };
+                let label = match (show, second) {
+                    (Show::Difference(factor), Some(second)) => {
+                        format!("{} − {} × {factor:.0}", items[0].label, second.label)
+                    }
+                    _ => front.label.clone(),
+                };
+                (*show, front, label)
             }
-            _ => items[0].label.clone(),
         };
-        let response = ui.interact(rect, ui.scope_id().with(("view", is_second)), Sense::click_and_drag());
+        let response = ui.interact(rect, ui.scope_id().with(("view", index)), Sense::click_and_drag());
         widgets::name(&response, Role::Image, &label);
         self.navigate(ui, &response, rect, size);
         let part = self.part(rect, size);
         let map = |index: usize| maps.get(index).and_then(|m| m.as_ref()?.as_deref().ok());
-        let painting = Painting {
-            first: &items[0].source,
-            second: second.map(|item| &item.source),
-            maps: [map(0), map(1)],
-            part,
-            show,
-            heat,
+        let painting = match face {
+            Face::Truth(item) => {
+                Painting { first: &item.source, second: None, maps: [None; 2], part, show, heat: None }
+            }
+            Face::Pictures(_) => {
+                let second = second.map(|item| &item.source);
+                Painting { first: &items[0].source, second, maps: [map(0), map(1)], part, show, heat }
+            }
         };
         if !paint::paint(ui, cx, rect, &painting) {
-            let failed = cx.state.pictures.failure(&items[usize::from(is_second)].source);
+            let failed = cx.state.pictures.failure(&front.source);
             let text = failed.unwrap_or("loading…").to_owned();
             let font = TextStyle::Small.resolve(ui.style());
             ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, font, cx.palette.text_faint);
@@ -228,8 +239,7 @@ impl Viewer {
             let share = (at - rect.min) / rect.size();
             self.hovered = Some(vec2(part[0], part[1]) + share * vec2(part[2] - part[0], part[3] - part[1]));
         }
-        let color = if is_second { second.map_or(items[0].color, |s| s.color) } else { items[0].color };
-        paint_label(ui, cx, rect.min + vec2(6.0, 6.0), Align2::LEFT_TOP, &label, color);
+        paint_label(ui, cx, rect.min + vec2(6.0, 6.0), Align2::LEFT_TOP, &label, front.color);
         if let (Show::Wipe(share), Some(second)) = (show, second) {
             let x = rect.left() + rect.width() * share;
             ui.painter().vline(x, rect.y_range(), Stroke::new(3.0, cx.palette.scrim));
@@ -286,10 +296,33 @@ impl Viewer {
         self.shown_zoom = self.zoom.unwrap_or(fitting);
     }
 
+    /// Shows how a metric's maps of two pictures differ; the one that is shown already is taken away.
+    pub fn toggle_map(&mut self, metric: String) {
+        let is_shown = self.heat.metric.as_ref() == Some(&metric) && self.heat.is_difference;
+        self.heat.metric = (!is_shown).then_some(metric);
+        self.heat.is_difference = !is_shown;
+    }
+
     /// Shows whole pictures.
     pub fn fit(&mut self) {
         (self.zoom, self.center) = (None, vec2(0.5, 0.5));
     }
+}
+
+/// As many equal views as there are pictures, as large as pictures of this size can be in them.
+fn tiles(room: Rect, count: usize, size: Vec2) -> Vec<Rect> {
+    let side = |columns: usize| {
+        let rows = count.div_ceil(columns);
+        (room.size() + Vec2::splat(space::XS)) / vec2(columns as f32, rows as f32) - Vec2::splat(space::XS)
+    };
+    let scale = |columns: &usize| (side(*columns) / size).min_elem();
+    let columns = (1..=count).rev().max_by(|a, b| scale(a).total_cmp(&scale(b))).unwrap_or(1);
+    let tile = side(columns).max(Vec2::splat(1.0));
+    let corner = |index: usize| {
+        let at = vec2((index % columns) as f32, (index / columns) as f32);
+        room.min + at * (tile + Vec2::splat(space::XS))
+    };
+    (0..count).map(|index| Rect::from_min_size(corner(index), tile)).collect()
 }
 
 /// The key is held that shows the other picture.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use egui::{Align2, ComboBox, Rect, RichText, Slider, TextStyle, Ui, Vec2, pos2, vec2};
 
+use super::truth::Truth;
 use super::{Item, Mode, Viewer, legend};
 use crate::app::actions::Cx;
 use crate::app::gpu::colormap::Colormap;
@@ -37,6 +38,13 @@ impl Viewer {
                     widgets::slider(ui, slider, "Amplification").on_hover_text("Amplification of the difference");
                     ui.label(RichText::new(format!("{:.0}×", self.amplify)).small());
                 }
+                ui.separator();
+            }
+            for truth in Truth::ALL {
+                let hint = format!("Beside the others; hold {} to see it in their place", truth.key().name());
+                ui.toggle_value(&mut self.beside[truth as usize], truth.title()).on_hover_text(hint);
+            }
+            if !metrics.is_empty() {
                 ui.separator();
             }
             ui.add_enabled_ui(has_gpu, |ui| self.heat_ui(ui, metrics, pictures));
@@ -117,8 +125,14 @@ impl Viewer {
                 [a, b] if heat.is_difference => a.zip(*b).map(|(a, b)| a - b),
                 _ => values.iter().flatten().next().copied(),
             };
+            let unit = self.unit(cx);
+            let width = (rect.width() * 0.34).min(150.0);
+            let (rest, unit_room) = bar.split_left_right_at_x(bar.left() - 8.0);
+            let unit_room =
+                Rect::from_min_max(pos2(unit_room.left() - width, rest.top()), pos2(unit_room.left(), rest.bottom()));
+            widgets::paint_text(ui, unit_room, Align2::RIGHT_CENTER, &unit, font.clone(), cx.palette.text_weak);
             legend::paint_bar(ui, cx, bar, heat, mark);
-            line = Rect::from_min_max(rect.min, pos2(bar.left() - 8.0, rect.bottom()));
+            line = Rect::from_min_max(rect.min, pos2(unit_room.left() - 8.0, rect.bottom()));
         }
         let waiting = maps.iter().any(Option::is_none) && self.heat.metric.is_some();
         let fault = maps.iter().flatten().find_map(|map| map.as_ref().err());
@@ -127,14 +141,23 @@ impl Viewer {
             (Some(at), None) => (self.probe_text(cx, items, &values, heat, at, size), cx.palette.text_weak),
             (None, None) if waiting => ("The map is being computed…".into(), cx.palette.text_weak),
             (None, None) => {
-                let text = "Wheel zooms, dragging moves, double click fits; hold Space or B to flip";
+                let flip = if items.len() > 1 { "Space or B the other, " } else { "" };
                 (
-                    if items.len() > 1 { text } else { "Wheel zooms, dragging moves, double click fits" }.into(),
+                    format!("Wheel zooms, dragging moves, double click fits; hold {flip}L for LR, G for HR"),
                     cx.palette.text_faint,
                 )
             }
         };
         widgets::paint_text(ui, line.translate(vec2(2.0, 0.0)), Align2::LEFT_CENTER, &text, font, color);
+    }
+
+    /// What the values of the map are.
+    fn unit(&self, cx: &Cx) -> String {
+        let Some(metric) = &self.heat.metric else { return String::new() };
+        let columns = || cx.state.rewards.as_ref().map(|rewards| rewards.ranking.scores.train.table.columns());
+        let known = columns().and_then(|columns| columns.iter().find(|info| info.name == metric.as_str()));
+        let unit = known.map_or(metric.as_str(), |info| info.map.as_ref());
+        if self.heat.is_difference { format!("Δ {unit}") } else { unit.to_owned() }
     }
 
     fn values_at(&self, maps: &[Option<Result<Arc<MapPicture>, String>>], at: Vec2) -> Vec<Option<f32>> {

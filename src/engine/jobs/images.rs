@@ -7,7 +7,7 @@ use crate::backbones::registry;
 use crate::engine::context::Context;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::method::overrides::Verdict;
-use crate::workspace::{CandidateSet, ImageId, OverrideKind, PairOverride, SplitChoice};
+use crate::workspace::{CandidateSet, ImageId, Judgement, OverrideKind, PairOverride, SplitChoice};
 
 /// Says what images are for, and with them the others of their sources.
 pub fn set_splits(context: &mut Context, choices: &[(ImageId, SplitChoice)]) -> Result<Outcome> {
@@ -61,5 +61,21 @@ pub fn judge(
         Some(kind) => ledger.set_override(set, &PairOverride { image, winner_seed, loser_seed, kind }).map(|_| ())?,
     }
     context.changed(Change::Overrides);
+    Ok(Outcome::None)
+}
+
+/// Records what a rater said of two candidates blindly, or takes that back.
+pub fn judge_blindly(
+    context: &Context,
+    set: &CandidateSet,
+    judgement: &Judgement,
+    is_taken_back: bool,
+) -> Result<Outcome> {
+    let ledger = context.workspace()?.ledger();
+    match is_taken_back {
+        true => ledger.clear_judgement(set, judgement).map(|_| ())?,
+        false => ledger.set_judgement(set, judgement)?,
+    }
+    context.changed(Change::Judgements);
     Ok(Outcome::None)
 }

@@ -65,6 +65,9 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Judge { set, image, winner, loser, verdict } => {
             images::judge(context, &set, image, (winner, loser), verdict)
         }
+        Job::JudgeBlindly { set, judgement, is_taken_back } => {
+            images::judge_blindly(context, &set, &judgement, is_taken_back)
+        }
         Job::Sample { images } => sampling::sample(context, images.as_deref()),
         Job::Score => scoring::score(context),
         Job::Generate { images } => run::generate(context, images.as_deref()),

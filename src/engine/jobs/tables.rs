@@ -148,10 +148,33 @@ fn pairs(context: &mut Context, allow_partial: bool) -> Result<Table> {
 fn verdicts(context: &mut Context) -> Result<Table> {
     let (set, _) = context.reference()?;
     let ledger = context.workspace()?.ledger();
-    let mut table = Table::new(&["image", "winner_seed", "loser_seed", "verdict"]);
+    let mut table = Table::new(&[
+        "image",
+        "winner_seed",
+        "loser_seed",
+        "verdict",
+        "rater",
+        "left_seed",
+        "right_seed",
+        "shuffle",
+        "decided_at_secs",
+    ]);
+    let none = Value::Null;
     for row in ledger.overrides(&set)? {
-        let name = ledger.image(row.image)?.name;
-        table.push([json!(name), json!(row.winner_seed), json!(row.loser_seed), json!(row.kind.as_str())]);
+        let name = json!(ledger.image(row.image)?.name);
+        let (winner, loser) = (json!(row.winner_seed), json!(row.loser_seed));
+        let verdict = json!(row.kind.as_str());
+        let none = || none.clone();
+        table.push([name, winner, loser, verdict, none(), none(), none(), none(), none()]);
+    }
+    // Of a blind judgement the winner is the one that was preferred; where none was, there is neither.
+    for row in ledger.judgements(&set)? {
+        let name = json!(ledger.image(row.image)?.name);
+        let (winner, loser) = row.preferred().map_or((none.clone(), none.clone()), |(w, l)| (json!(w), json!(l)));
+        let verdict = json!(if row.preferred().is_some() { "prefer" } else { row.choice.word() });
+        let [left, right] = row.seeds.map(|seed| json!(seed));
+        let (rater, shuffle, at) = (json!(row.rater), json!(row.shuffle), json!(row.decided_at_secs));
+        table.push([name, winner, loser, verdict, rater, left, right, shuffle, at]);
     }
     Ok(table)
 }

@@ -12,6 +12,7 @@ use crate::app::actions::Cx;
 use crate::app::commands::CommandId;
 use crate::app::gpu::view::{Heat, Show};
 use crate::app::panes::pairs::metrics_of;
+use crate::app::panes::why::{self, Part};
 use crate::app::state::Stage;
 use crate::app::state::pictures::fit;
 use crate::app::theme::space;
@@ -32,7 +33,8 @@ pub struct MapsView {
     viewer: Viewer,
     /// Beside the best candidate, with the difference of their maps.
     compares: bool,
-    has_metric: bool,
+    /// The metric that was shown because it decided most; another one was chosen by hand.
+    decided: Option<String>,
 }
 
 /// The candidates of the image, best first where there are rewards.
@@ -85,22 +87,20 @@ impl MapsView {
             return;
         };
         let metrics = metrics_of(cx, group.image);
-        if !self.has_metric && !metrics.is_empty() {
-            // A tab of maps that shows none would have to be explained.
-            let best = ["ssim", "stlpips"].into_iter().find(|name| metrics.iter().any(|m| m == name));
-            self.viewer.heat.metric = best.map(str::to_owned).or_else(|| metrics.first().cloned());
-            self.has_metric = true;
-        }
-        if self.viewer.heat.metric.as_ref().is_some_and(|metric| !metrics.contains(metric)) {
-            self.viewer.heat.metric = metrics.first().cloned();
-        }
-        let maps = self.maps(cx, &group);
-        self.viewer.heat.range = joined_range(maps.iter().flatten());
-        self.viewer.heat.is_difference &= self.compares;
         let best = group.seeds[0];
         let chosen = cx.state.selection.seed.and_then(|seed| group.seeds.iter().find(|(s, _)| *s == seed).copied());
         let other = chosen.filter(|(seed, _)| *seed != best.0).or(group.seeds.last().copied()).unwrap_or(best);
+        let parts = why::parts(cx, group.image, best.0, other.0);
+        self.follow(&parts, &metrics);
+        let maps = self.maps(cx, &group);
+        self.viewer.heat.range = joined_range(maps.iter().flatten());
+        self.viewer.heat.is_difference &= self.compares;
         self.compare_ui(ui, cx, &maps, group.seeds.len());
+        if self.compares
+            && let Some(metric) = why::ui(ui, cx, &parts, self.viewer.heat.metric.as_deref())
+        {
+            (self.viewer.heat.metric, self.viewer.heat.is_difference) = (Some(metric), true);
+        }
         let room = ui.available_rect_before_wrap();
         let height = (room.height() * 0.64).max(room.height() - 3.0 * (SMALL + CAPTION + 8.0));
         let upper = Rect::from_min_size(room.min, vec2(room.width(), height));
@@ -121,6 +121,23 @@ impl MapsView {
         ui.allocate_rect(room, Sense::hover());
     }
 
+    /// Sets the best candidate beside the selected one.
+    pub fn explain(&mut self) {
+        (self.compares, self.viewer.heat.is_difference) = (true, true);
+    }
+
+    /// Shows the map of the metric that decided most, until another one is chosen: a tab of maps that shows none would have
+    /// to be explained, and a held-out metric decides nothing.
+    fn follow(&mut self, parts: &[Part], metrics: &[String]) {
+        let shown = &mut self.viewer.heat.metric;
+        let is_gone = shown.as_ref().is_some_and(|metric| !metrics.contains(metric));
+        let decider = why::decider(parts).or(metrics.first().map(String::as_str));
+        if (shown.is_none() && self.decided.is_none()) || is_gone || (shown.is_some() && *shown == self.decided) {
+            *shown = decider.map(str::to_owned);
+            self.decided = shown.clone();
+        }
+    }
+
     fn maps(&self, cx: &mut Cx, group: &Group) -> Vec<Option<Arc<MapPicture>>> {
         let Some(metric) = &self.viewer.heat.metric else { return vec![None; group.seeds.len()] };
         let map = |(seed, _): &(u64, f64)| cx.state.maps.get(&group.source(*seed), metric).and_then(Result::ok);
@@ -138,7 +155,7 @@ impl MapsView {
             let known = maps.iter().flatten().count();
             let text = match (self.compares, &self.viewer.heat.metric) {
                 (_, Some(metric)) if known < all => format!("{metric}: {known} of {all} maps computed"),
-                (true, Some(_)) => "blue: less error in the best one; red: less in the other".into(),
+                (true, Some(metric)) => format!("Δ {metric}: blue, less error in the best one; red, less in the other"),
                 (false, Some(_)) => format!("one scale for all {all} candidates; larger is more distorted"),
                 _ => String::new(),
             };

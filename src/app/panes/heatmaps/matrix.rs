@@ -15,7 +15,10 @@ use crate::app::gpu::make_ready;
 use crate::app::gpu::matrix::Cells;
 use crate::app::panes::seeds::{Side, scores_ui};
 use crate::app::state::rewards::RewardView;
+use crate::app::viewer::legend;
 use crate::app::widgets;
+use crate::iqa::Info;
+use crate::method::recipe::Recipe;
 use crate::method::reward::normalized_row;
 use crate::workspace::ImageId;
 
@@ -23,11 +26,41 @@ const NAME: f32 = 118.0;
 const ROW: f32 = 22.0;
 /// Two lines: a metric's name, then its variant and the arrow of the order.
 const HEAD: f32 = 32.0;
-/// Between the rewards and the metrics.
-const GAP: f32 = 6.0;
+/// Between groups of columns.
+const GAP: f32 = 8.0;
+/// Height of the line that names the groups.
+const GROUPS: f32 = 17.0;
 const COLORMAP: Colormap = Colormap::Viridis;
 /// Columns before the metrics: the reward and its halves.
 const REWARDS: [&str; 3] = ["R", "FR", "NR"];
+
+/// What a column has a part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Reward,
+    Fr,
+    Nr,
+    /// Scored, but no part of the reward.
+    HeldOut,
+}
+
+impl Group {
+    fn title(self) -> &'static str {
+        match self {
+            Group::Reward => "Reward",
+            Group::Fr => "FR",
+            Group::Nr => "NR",
+            Group::HeldOut => "held out",
+        }
+    }
+}
+
+/// A column.
+#[derive(Debug)]
+struct Head {
+    name: String,
+    group: Group,
+}
 
 /// A row: a candidate, or an image with the means of its group.
 #[derive(Debug)]
@@ -42,7 +75,7 @@ struct Row {
 }
 
 /// What the rows were made of.
-type Key = (usize, Option<ImageId>, usize, bool);
+type Key = (usize, Option<ImageId>, String, bool);
 
 /// The matrix of seeds × metrics.
 #[derive(Default)]
@@ -50,10 +83,11 @@ pub struct MatrixView {
     shows_all: bool,
     /// Colours each column by its own range: within a group values differ little.
     is_stretched: bool,
-    sort_by: usize,
+    /// Name of the column that the rows are ordered by; the reward's where there is none of that name.
+    sort_by: String,
     ascending: bool,
     made_of: Option<Key>,
-    heads: Vec<String>,
+    heads: Vec<Head>,
     rows: Vec<Row>,
     /// Lowest and highest value of each column.
     ranges: Vec<[f64; 2]>,
@@ -75,20 +109,27 @@ impl MatrixView {
             ui.separator();
             ui.toggle_value(&mut self.is_stretched, "Stretch")
                 .on_hover_text("Colours run from the lowest to the highest value of each column");
-            if let Some(image) = cx.state.selected_image().filter(|_| !self.shows_all) {
-                let name = RichText::new(&image.name).color(cx.palette.text_weak);
-                ui.add(egui::Label::new(name).truncate()).on_hover_text(&image.name);
-            }
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let (bar, response) = ui.allocate_exact_size(vec2(190.0, ROW), Sense::hover());
+                let ends = if self.is_stretched { ["lowest", "highest"] } else { ["0", "1 = best"] };
+                legend::paint_scale(ui, cx, bar, COLORMAP, ends);
+                response.on_hover_text("Scores are normalized: 0 is the worst, 1 the best within the reward's bounds");
+                if let Some(image) = cx.state.selected_image().filter(|_| !self.shows_all) {
+                    let name = RichText::new(&image.name).color(cx.palette.text_weak);
+                    ui.add(egui::Label::new(name).truncate()).on_hover_text(&image.name);
+                }
+            });
         });
         self.update(cx, &rewards);
         if self.rows.is_empty() {
             ui.label(RichText::new("Select an image that has scores.").color(cx.palette.text_weak));
             return;
         }
-        let room = (ui.available_width() - NAME - 12.0) / self.heads.len().max(1) as f32;
+        let gaps = self.gap_before(self.heads.len());
+        let room = (ui.available_width() - NAME - gaps - 12.0) / self.heads.len().max(1) as f32;
         let width = room.clamp(48.0, 120.0);
         ScrollArea::horizontal().id_salt("matrix across").auto_shrink(false).show(ui, |ui| {
-            ui.set_min_width(NAME + width * self.heads.len() as f32);
+            ui.set_min_width(self.width(width));
             self.heads_ui(ui, cx, width);
             let count = self.rows.len();
             ui.spacing_mut().item_spacing.y = 0.0;
@@ -101,17 +142,19 @@ impl MatrixView {
     /// Makes the rows anew if what they follow from has changed.
     fn update(&mut self, cx: &Cx, rewards: &Arc<RewardView>) {
         let image = cx.state.selection.image.filter(|_| !self.shows_all);
-        let key = (Arc::as_ptr(rewards) as usize, image, self.sort_by, self.ascending);
-        if self.made_of == Some(key) {
+        let key = (Arc::as_ptr(rewards) as usize, image, self.sort_by.clone(), self.ascending);
+        if self.made_of.as_ref() == Some(&key) {
             return;
         }
         self.made_of = Some(key);
-        let metrics = rewards.ranking.scores.train.table.columns().iter().map(|m| m.name.to_string());
-        self.heads = REWARDS.iter().map(|&name| name.to_owned()).chain(metrics).collect();
+        let metrics = metrics_by_group(rewards, &cx.state.recipe.edited);
+        let of_reward = REWARDS.iter().map(|&name| Head { name: name.to_owned(), group: Group::Reward });
+        let columns: Vec<usize> = metrics.iter().map(|(column, _)| *column).collect();
+        self.heads = of_reward.chain(metrics.into_iter().map(|(_, head)| head)).collect();
         self.rows.clear();
         for known in cx.state.library.iter().flat_map(|library| &library.images) {
             if self.shows_all || image == Some(known.id) {
-                self.rows.extend(rows_of(rewards, known.id, &known.name, self.shows_all));
+                self.rows.extend(rows_of(rewards, known.id, &known.name, self.shows_all, &columns));
             }
         }
         let range = |column: usize| {
@@ -119,7 +162,7 @@ impl MatrixView {
             values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)])
         };
         self.ranges = (0..self.heads.len()).map(range).collect();
-        let (by, ascending) = (self.sort_by.min(self.heads.len().saturating_sub(1)), self.ascending);
+        let (by, ascending) = (self.sorted_by(), self.ascending);
         self.rows.sort_by(|a, b| match (a.values[by], b.values[by]) {
             (a, b) if a.is_nan() || b.is_nan() => a.is_nan().cmp(&b.is_nan()),
             (a, b) if ascending => a.total_cmp(&b),
@@ -127,15 +170,40 @@ impl MatrixView {
         });
     }
 
+    /// Column that the rows are ordered by.
+    fn sorted_by(&self) -> usize {
+        self.heads.iter().position(|head| head.name == self.sort_by).unwrap_or(0)
+    }
+
+    /// Room between groups left of a column.
+    fn gap_before(&self, column: usize) -> f32 {
+        let before = self.heads.iter().take(column + 1);
+        let changes = before.clone().zip(before.skip(1)).filter(|(a, b)| a.group != b.group).count();
+        changes as f32 * GAP
+    }
+
+    /// Width of a row.
+    fn width(&self, column: f32) -> f32 {
+        NAME + column * self.heads.len() as f32 + self.gap_before(self.heads.len())
+    }
+
     fn heads_ui(&mut self, ui: &mut Ui, cx: &Cx, width: f32) {
-        let (row, _) = ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, HEAD), Sense::hover());
+        let size = vec2(self.width(width), GROUPS + HEAD);
+        let (all, _) = ui.allocate_exact_size(size, Sense::hover());
+        let (groups, row) = all.split_top_bottom_at_y(all.top() + GROUPS);
         let font = TextStyle::Small.resolve(ui.style());
-        for (index, head) in self.heads.iter().enumerate() {
-            let min = pos2(row.left() + NAME + index as f32 * width, row.top());
-            let cell = Rect::from_min_size(min, vec2(width, row.height()));
+        self.groups_ui(ui, cx, groups, width);
+        let sorted_by = self.sorted_by();
+        let mut clicked = None;
+        for (index, Head { name: head, .. }) in self.heads.iter().enumerate() {
+            let min = pos2(row.left() + NAME + index as f32 * width + self.gap_before(index), row.top());
+            let cell = Rect::from_min_size(min, vec2(width - 1.0, row.height()));
             let response = ui.interact(cell, ui.scope_id().with(("head", index)), Sense::click());
             widgets::name(&response, Role::ColumnHeader, head);
-            let is_sorted = self.sort_by == index;
+            let is_sorted = sorted_by == index;
+            if is_sorted {
+                ui.painter().rect_filled(cell, 3.0, cx.palette.selected);
+            }
             let arrow = match (is_sorted, self.ascending) {
                 (false, _) => "",
                 (true, true) => "▲",
@@ -149,25 +217,60 @@ impl MatrixView {
             widgets::paint_text(ui, lower, Align2::CENTER_CENTER, second.trim(), font.clone(), color);
             let hint = if index < REWARDS.len() { "Reward, and its halves" } else { "Normalized: 1 is best" };
             if response.on_hover_text(format!("{head}\n{hint}; a click sorts")).clicked() {
-                self.ascending = is_sorted && !self.ascending;
-                self.sort_by = index;
+                clicked = Some((head.clone(), is_sorted && !self.ascending));
             }
+        }
+        if let Some((head, ascending)) = clicked {
+            (self.sort_by, self.ascending) = (head, ascending);
         }
     }
 
-    /// Hands the cells of the rows shown to the shader.
-    fn paint_cells(&self, ui: &Ui, cx: &Cx, values: Vec<f32>, first: Pos2, [width, height]: [f32; 2]) {
-        let all = Rect::from_min_size(first, vec2(width * self.heads.len() as f32 + GAP, height));
+    /// The names of the groups over their columns.
+    fn groups_ui(&self, ui: &Ui, cx: &Cx, line: Rect, width: f32) {
+        let font = TextStyle::Small.resolve(ui.style());
+        for (start, count) in self.groups() {
+            let left = line.left() + NAME + start as f32 * width + self.gap_before(start);
+            let room = Rect::from_min_size(pos2(left, line.top()), vec2(count as f32 * width - 1.0, line.height()));
+            let color =
+                if self.heads[start].group == Group::HeldOut { cx.palette.held_out } else { cx.palette.text_faint };
+            let title = self.heads[start].group.title();
+            widgets::paint_text(ui, room, Align2::CENTER_CENTER, title, font.clone(), color);
+            ui.painter().hline(room.x_range(), room.bottom(), egui::Stroke::new(1.0, cx.palette.line_strong));
+        }
+    }
+
+    /// The groups of columns: where each begins, and how many it has.
+    fn groups(&self) -> Vec<(usize, usize)> {
+        let mut at = 0;
+        let of_group = |heads: &[Head]| {
+            let found = (at, heads.len());
+            at += heads.len();
+            found
+        };
+        self.heads.chunk_by(|a, b| a.group == b.group).map(of_group).collect()
+    }
+
+    /// Hands the cells of the rows shown to the shader, a group at a time.
+    fn paint_cells(&self, ui: &Ui, cx: &Cx, values: &[f32], first: Pos2, [width, height]: [f32; 2]) {
+        for (start, count) in self.groups() {
+            let of_group = values.chunks(self.heads.len()).flat_map(|row| &row[start..start + count]).copied();
+            let left = first.x + start as f32 * width + self.gap_before(start);
+            self.paint_group(ui, cx, of_group.collect(), count, pos2(left, first.y), [width, height]);
+        }
+    }
+
+    fn paint_group(&self, ui: &Ui, cx: &Cx, values: Vec<f32>, columns: usize, first: Pos2, [width, height]: [f32; 2]) {
+        let all = Rect::from_min_size(first, vec2(width * columns as f32, height));
         let seen = all.intersect(ui.clip_rect());
         if !seen.is_positive() {
             return;
         }
         let cells = Cells {
-            columns: self.heads.len(),
+            columns,
             values,
             pitch: [width, ROW],
             spacing: 1.0,
-            gap: (REWARDS.len(), GAP),
+            gap: (columns, 0.0),
             viewport: [seen.left() - first.x, seen.top() - first.y, seen.width(), seen.height()],
             colormap: COLORMAP,
             absent: cx.palette.well,
@@ -185,8 +288,7 @@ impl MatrixView {
         let is_painted = make_ready(cx.gpu);
         let ranges = if self.is_stretched { self.ranges.as_slice() } else { &[] };
         for row in &self.rows[shown] {
-            let (line, response) =
-                ui.allocate_exact_size(vec2(NAME + width * self.heads.len() as f32, ROW), Sense::click());
+            let (line, response) = ui.allocate_exact_size(vec2(self.width(width), ROW), Sense::click());
             widgets::name(&response, Role::Row, &row.label);
             let is_selected = match row.seed {
                 Some((seed, _)) => cx.state.selection.seed == Some(seed),
@@ -207,7 +309,7 @@ impl MatrixView {
             let label = format!("{} {}", row.side.mark(), row.label);
             widgets::paint_text(ui, name, Align2::LEFT_CENTER, label.trim_start(), font.clone(), color);
             for (index, &value) in row.values.iter().enumerate() {
-                let gap = if index >= REWARDS.len() { GAP } else { 0.0 };
+                let gap = self.gap_before(index);
                 let min = pos2(line.left() + NAME + index as f32 * width + gap, line.top());
                 let cell = Rect::from_min_size(min, vec2(width - 1.0, ROW - 1.0));
                 let share =
@@ -224,7 +326,7 @@ impl MatrixView {
             }
         }
         if is_painted {
-            self.paint_cells(ui, cx, values, pos2(top.x + NAME, top.y), [width, count as f32 * ROW]);
+            self.paint_cells(ui, cx, &values, pos2(top.x + NAME, top.y), [width, count as f32 * ROW]);
         }
         for (cell, text, ink) in texts {
             ui.painter().text(cell.center(), Align2::CENTER_CENTER, text, font.clone(), ink);
@@ -246,15 +348,31 @@ fn ink_on(fill: Color32) -> Color32 {
     if light > 130.0 { Color32::BLACK } else { Color32::WHITE }
 }
 
-/// The candidates of an image, or the one row of their means.
-fn rows_of(rewards: &RewardView, image: ImageId, name: &str, is_mean: bool) -> Vec<Row> {
+/// The metrics by what they have a part in, those of the reward first.
+fn metrics_by_group(rewards: &RewardView, recipe: &Recipe) -> Vec<(usize, Head)> {
+    let trained = recipe.trained_metrics();
+    let group = |metric: &Info| match trained.iter().any(|name| *name == metric.name) {
+        false => Group::HeldOut,
+        true if metric.is_fr() => Group::Fr,
+        true => Group::Nr,
+    };
+    let columns = rewards.ranking.scores.train.table.columns().iter().enumerate();
+    let mut heads: Vec<_> =
+        columns.map(|(at, metric)| (at, Head { name: metric.name.to_string(), group: group(metric) })).collect();
+    heads.sort_by_key(|(at, head)| (head.group, *at));
+    heads
+}
+
+/// The candidates of an image, or the one row of their means; the metrics are those of the table's `columns`.
+fn rows_of(rewards: &RewardView, image: ImageId, name: &str, is_mean: bool, metrics: &[usize]) -> Vec<Row> {
     let Some(place) = rewards.place(image) else { return Vec::new() };
     let part = rewards.part(place);
     let halves = if place.held_out { &rewards.ranking.held_out } else { &rewards.ranking.rewards };
     let mut columns: Vec<Vec<f64>> =
         vec![rewards.rewards(place).to_vec(), halves.fr(place.group).to_vec(), halves.nr(place.group).to_vec()];
-    for (index, metric) in part.table.columns().iter().enumerate() {
-        columns.push(normalized_row(&part.table, place.group, index, rewards.ranking.bounds.get(&metric.name)));
+    for &index in metrics {
+        let bounds = part.table.columns().get(index).and_then(|metric| rewards.ranking.bounds.get(&metric.name));
+        columns.push(normalized_row(&part.table, place.group, index, bounds));
     }
     if is_mean {
         let mean = |values: &Vec<f64>| {

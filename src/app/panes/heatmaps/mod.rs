@@ -23,6 +23,14 @@ pub struct HeatmapsPane {
     maps: maps::MapsView,
 }
 
+impl HeatmapsPane {
+    /// Turns to the maps of the selected candidate beside the best one's.
+    pub fn show_maps(&mut self) {
+        self.shows = Shows::Maps;
+        self.maps.explain();
+    }
+}
+
 impl Pane for HeatmapsPane {
     fn ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
         ui.horizontal(|ui| {

@@ -1,13 +1,19 @@
 //! Winners beside losers, and a person's word on them.
 
+mod blind;
 pub mod rows;
 mod table;
 
-use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+
+use egui::{Align, Label, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
 
 use crate::app::actions::{Action, Cx, Pane};
 use crate::app::commands::CommandId;
+use crate::app::panes::why;
 use crate::app::state::Stage;
+use crate::app::state::judgements::{Judgements, PairKey};
 use crate::app::state::rewards::RewardView;
 use crate::app::theme::space;
 use crate::app::viewer::{Item, Viewer};
@@ -16,13 +22,26 @@ use crate::engine::protocol::Source;
 use crate::iqa::Info;
 use crate::method::overrides::{Agreement, Verdict};
 use crate::workspace::ImageId;
-use rows::{Column, Key, Row, Rows};
+use blind::Blind;
+use rows::{Column, Key, Only, Order, Row, Rows};
 use table::Clicked;
+
+/// What the tab shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Shows {
+    #[default]
+    All,
+    OfImage,
+    /// Those on which people and the reward disagree.
+    Disputed,
+    Blind,
+}
 
 /// The Pairs tab.
 pub struct PairsPane {
     rows: Rows,
-    shows_all: bool,
+    shows: Shows,
+    blind: Blind,
     column: Column,
     descending: bool,
     selected: Option<Row>,
@@ -31,7 +50,11 @@ pub struct PairsPane {
     /// The row to bring into view.
     scroll_to: Option<usize>,
     /// Agreement with the reward, and the ranking it belongs to.
-    agreement: Option<(std::sync::Weak<RewardView>, Agreement)>,
+    agreement: Option<(Weak<RewardView>, Agreement)>,
+    /// What blind judgements the disputed pairs follow from, with the ranking.
+    disputed: Option<(Weak<RewardView>, Weak<Judgements>, Arc<BTreeSet<PairKey>>)>,
+    /// The map of the metric that decided most is on the pictures, which it is; another one was chosen by hand.
+    why: Option<String>,
     viewer: Viewer,
 }
 
@@ -39,13 +62,16 @@ impl Default for PairsPane {
     fn default() -> Self {
         Self {
             rows: Rows::default(),
-            shows_all: true,
+            shows: Shows::default(),
+            blind: Blind::default(),
             column: Column::default(),
             descending: true,
             selected: None,
             selected_at: None,
             scroll_to: None,
             agreement: None,
+            disputed: None,
+            why: None,
             viewer: Viewer::default(),
         }
     }
@@ -57,22 +83,16 @@ impl Pane for PairsPane {
             return;
         }
         self.tools_ui(ui, cx);
+        if self.shows == Shows::Blind {
+            return self.blind.ui(ui, cx);
+        }
         let rows = self.current_rows(ui.ctx(), cx);
         if rows.is_empty() {
-            let held_out = cx.state.selected_image().is_some_and(|image| image.is_held_out());
-            let text = if held_out {
-                "This image is held out from training, so it makes no pairs. Choose another one, or show all pairs."
-            } else {
-                "The candidates of this image are not scored yet. Choose another image, or show all pairs."
-            };
-            if widgets::empty_state(ui, "⇄", "No pairs of this image", text, Some("Show all pairs")) {
-                self.shows_all = true;
-            }
-            return;
+            return self.none_ui(ui, cx);
         }
         let room = ui.available_rect_before_wrap();
-        // The pictures get what two squares beside each other need, the table the rest, at least a third.
-        let height = (room.width() * 0.5 + 66.0).min(room.height() * 0.66);
+        // The pictures get what two squares beside each other need, the table the rest, at least a quarter.
+        let height = (room.width() * 0.5 + 110.0).min(room.height() * 0.74);
         let upper = Rect::from_min_size(room.min, vec2(room.width(), height));
         let lower = Rect::from_min_max(pos2(room.left(), upper.bottom() + space::S), room.max);
         if let Some(row) = self.selected {
@@ -85,7 +105,11 @@ impl Pane for PairsPane {
         match clicked {
             Some(Clicked::Head(column)) if column == self.column => self.descending = !self.descending,
             Some(Clicked::Head(column)) => (self.column, self.descending) = (column, column != Column::Image),
-            Some(Clicked::Row(index)) => self.select(&rows, index, false),
+            Some(Clicked::Row(index)) => self.select(cx, &rows, index, false),
+            Some(Clicked::Command(index, command)) => {
+                self.select(cx, &rows, index, false);
+                cx.run(command);
+            }
             None => {}
         }
         ui.allocate_rect(room, egui::Sense::hover());
@@ -93,11 +117,20 @@ impl Pane for PairsPane {
 
     fn command(&mut self, id: CommandId, cx: &mut Cx) {
         match id {
-            CommandId::PairNext => self.step(1),
-            CommandId::PairPrevious => self.step(-1),
+            CommandId::PairBlind => {
+                self.shows = if self.shows == Shows::Blind { Shows::All } else { Shows::Blind };
+            }
+            _ if self.shows == Shows::Blind => {
+                if let Some(choice) = blind::choice_of(id) {
+                    self.blind.answer(cx, choice);
+                }
+            }
+            CommandId::PairNext => self.step(cx, 1),
+            CommandId::PairPrevious => self.step(cx, -1),
             CommandId::PairExclude => self.judge(cx, Verdict::Exclude),
             CommandId::PairFlip => self.judge(cx, Verdict::Flip),
             CommandId::PairPin => self.judge(cx, Verdict::Pin),
+            CommandId::PairWhy => self.toggle_why(cx),
             _ => {}
         }
     }
@@ -127,12 +160,31 @@ fn is_empty(ui: &mut Ui, cx: &mut Cx) -> bool {
 }
 
 impl PairsPane {
+    /// Who judges blindly.
+    pub fn rater(&self) -> &str {
+        &self.blind.rater
+    }
+
+    /// Takes up what [`PairsPane::rater`] said.
+    pub fn set_rater(&mut self, rater: String) {
+        self.blind.rater = rater;
+    }
+
+    /// Turns to the pairs of the selected image.
+    pub fn show_image(&mut self) {
+        self.shows = Shows::OfImage;
+    }
+
     /// The rows to show now; keeps the selection on its pair, or near where it was.
-    fn current_rows(&mut self, ctx: &egui::Context, cx: &Cx) -> std::sync::Arc<Vec<Row>> {
+    fn current_rows(&mut self, ctx: &egui::Context, cx: &Cx) -> Arc<Vec<Row>> {
         let Some(rewards) = cx.state.rewards.clone() else { return Default::default() };
-        let image = if self.shows_all { None } else { cx.state.selection.image };
-        let key = Key { rewards, image, column: self.column, descending: self.descending };
-        let (rows, is_new) = self.rows.get(key, ctx);
+        let only = match (self.shows, cx.state.selection.image) {
+            (Shows::OfImage, Some(image)) => Only::Image(image),
+            (Shows::Disputed, _) => Only::Disputed(self.disputed(cx, &rewards)),
+            _ => Only::All,
+        };
+        let order = if self.descending { Order::Down(self.column) } else { Order::Up(self.column) };
+        let (rows, is_new) = self.rows.get(Key { rewards, only, order }, ctx);
         if is_new {
             let at = self.selected.and_then(|row| rows.iter().position(|other| other.is_same_pair(&row)));
             let at = at.or_else(|| Some(self.selected_at.unwrap_or(0).min(rows.len().checked_sub(1)?)));
@@ -145,20 +197,57 @@ impl PairsPane {
         rows
     }
 
-    fn select(&mut self, rows: &[Row], index: usize, scroll: bool) {
+    /// The pairs on which someone prefers what the reward ranks lower.
+    fn disputed(&mut self, cx: &Cx, rewards: &Arc<RewardView>) -> Arc<BTreeSet<PairKey>> {
+        if let Some((view, judgements, known)) = &self.disputed
+            && std::ptr::eq(view.as_ptr(), Arc::as_ptr(rewards))
+            && std::ptr::eq(judgements.as_ptr(), Arc::as_ptr(&cx.state.judgements))
+        {
+            return known.clone();
+        }
+        let judgements = &cx.state.judgements;
+        let found = Arc::new(judgements.disputed(rewards));
+        self.disputed = Some((Arc::downgrade(rewards), Arc::downgrade(judgements), found.clone()));
+        found
+    }
+
+    fn none_ui(&mut self, ui: &mut Ui, cx: &Cx) {
+        let held_out = cx.state.selected_image().is_some_and(|image| image.is_held_out());
+        let (title, text) = match (self.shows, held_out) {
+            (Shows::Disputed, _) => (
+                "Nothing is disputed",
+                "Pairs on which a blind judgement prefers what the reward ranks lower stand here, to be flipped or excluded.",
+            ),
+            (_, true) => (
+                "No pairs of this image",
+                "This image is held out from training, so it makes no pairs. Choose another one, or show all pairs.",
+            ),
+            (_, false) => (
+                "No pairs of this image",
+                "The candidates of this image are not scored yet. Choose another image, or show all pairs.",
+            ),
+        };
+        if widgets::empty_state(ui, "⇄", title, text, Some("Show all pairs")) {
+            self.shows = Shows::All;
+        }
+    }
+
+    /// Goes to a pair; its image and its winner are then selected in all panes.
+    fn select(&mut self, cx: &mut Cx, rows: &[Row], index: usize, scroll: bool) {
         if let Some(row) = rows.get(index) {
             (self.selected, self.selected_at) = (Some(*row), Some(index));
+            cx.state.selection.candidate(row.image, row.winner);
             if scroll {
                 self.scroll_to = Some(index);
             }
         }
     }
 
-    fn step(&mut self, by: isize) {
+    fn step(&mut self, cx: &mut Cx, by: isize) {
         let rows = self.rows.last();
         let last = rows.len().saturating_sub(1);
         let next = self.selected_at.map_or(0, |at| at.saturating_add_signed(by).min(last));
-        self.select(&rows, next, true);
+        self.select(cx, &rows, next, true);
     }
 
     /// Records a verdict on the selected pair; the same verdict again takes it back.
@@ -168,6 +257,21 @@ impl PairsPane {
         cx.act(Action::Judge { image: row.image, winner: row.winner, loser: row.loser, verdict });
     }
 
+    /// Shows the map of the metric that decided most, or takes it away.
+    fn toggle_why(&mut self, cx: &Cx) {
+        if self.why.take().is_some() {
+            (self.viewer.heat.metric, self.viewer.heat.is_difference) = (None, false);
+        } else if let Some(row) = self.selected {
+            let parts = why::parts(cx, row.image, row.winner, row.loser);
+            self.explain(why::decider(&parts));
+        }
+    }
+
+    fn explain(&mut self, metric: Option<&str>) {
+        self.why = metric.map(str::to_owned);
+        (self.viewer.heat.metric, self.viewer.heat.is_difference) = (self.why.clone(), true);
+    }
+
     fn tools_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
         let line = vec2(ui.available_width(), ui.spacing().interact_size.y);
         let agreement = self.agreement(cx);
@@ -175,19 +279,30 @@ impl PairsPane {
             if ui.button("Export…").on_hover_text("w/ and l/ folders with JSONL and CSV").clicked() {
                 cx.run(CommandId::ExportPairs);
             }
-            let (text, hint) = match agreement.and_then(|a| Some((a.share()?, a))) {
-                Some((share, a)) => (
-                    format!("reward agrees {:.0} % of {}", share * 100.0, format::counted(a.judged, "verdict")),
-                    "Pinned and flipped pairs on which the reward ranks the two as you do",
-                ),
-                None => ("no verdicts yet".into(), "X excludes, F flips, P pins, U undoes; training follows"),
-            };
-            ui.label(RichText::new(text).small().color(cx.palette.text_weak)).on_hover_text(hint);
+            if self.shows != Shows::Blind {
+                let (text, hint) = match agreement.and_then(blind::agreement_text) {
+                    Some(text) => (
+                        format!("reward agrees {text}"),
+                        "Pinned and flipped pairs on which the reward ranks the two as you do, with a 95 % interval",
+                    ),
+                    None => ("no verdicts yet".into(), "X excludes, F flips, P pins, U undoes; training follows"),
+                };
+                ui.add(Label::new(RichText::new(text).small().color(cx.palette.text_weak)).truncate())
+                    .on_hover_text(hint);
+            }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                let pairs = cx.state.rewards.as_ref().map_or(0, |r| r.ranking.summary.pairs);
-                ui.selectable_value(&mut self.shows_all, true, "All pairs");
-                ui.selectable_value(&mut self.shows_all, false, "Of this image");
-                ui.label(RichText::new(format::count(pairs)).small().color(cx.palette.text_faint));
+                for (shows, title, hint) in [
+                    (Shows::All, "All", "All pairs that would be trained on, and the excluded ones"),
+                    (Shows::OfImage, "This image", "Pairs of the selected image"),
+                    (Shows::Disputed, "Disputed", "Pairs on which a blind judgement disagrees with the reward"),
+                    (Shows::Blind, "Blind A/B", "Judge pairs without names or rewards, on shuffled sides  A"),
+                ] {
+                    ui.selectable_value(&mut self.shows, shows, title).on_hover_text(hint);
+                }
+                if self.shows != Shows::Blind {
+                    let pairs = format::count(self.rows.last().len());
+                    ui.label(RichText::new(pairs).small().color(cx.palette.text_faint));
+                }
             });
         });
     }
@@ -195,13 +310,13 @@ impl PairsPane {
     fn agreement(&mut self, cx: &Cx) -> Option<Agreement> {
         let rewards = cx.state.rewards.as_ref()?;
         if let Some((of, known)) = &self.agreement
-            && std::ptr::eq(of.as_ptr(), std::sync::Arc::as_ptr(rewards))
+            && std::ptr::eq(of.as_ptr(), Arc::as_ptr(rewards))
         {
             return Some(*known);
         }
         let ranking = &rewards.ranking;
         let agreement = ranking.scores.overrides.agreement(&ranking.rewards);
-        self.agreement = Some((std::sync::Arc::downgrade(rewards), agreement));
+        self.agreement = Some((Arc::downgrade(rewards), agreement));
         Some(agreement)
     }
 
@@ -220,13 +335,29 @@ impl PairsPane {
                 }
                 widgets::key_cap(ui, key);
             }
+            ui.separator();
+            let hint =
+                "The map of the metric that decided most, winner less loser: blue where the winner has less error";
+            if ui.selectable_label(self.why.is_some(), "Why?").on_hover_text(hint).clicked() {
+                cx.run(CommandId::PairWhy);
+            }
+            widgets::key_cap(ui, "W");
             let at = self.selected_at.map_or(0, |at| at + 1);
             let gap = format::reward(row.gap);
             let text = format!("pair {}   gap {gap}   w {}", format::count(at), format::reward(row.weight));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                ui.label(RichText::new(text).small().color(p.text_weak));
+                ui.add(Label::new(RichText::new(text).small().color(p.text_weak)).truncate());
             });
         });
+        let parts = why::parts(cx, row.image, row.winner, row.loser);
+        if self.why.is_some() && self.why == self.viewer.heat.metric && self.why.as_deref() != why::decider(&parts) {
+            // What decided the pair before need not have decided this one.
+            self.explain(why::decider(&parts));
+        }
+        if let Some(metric) = why::ui(ui, cx, &parts, self.viewer.heat.metric.as_deref()) {
+            self.viewer.toggle_map(metric);
+            self.why = None;
+        }
         let Some(set) = cx.state.library.as_ref().and_then(|library| library.set.clone()) else { return };
         let source = |seed| Source::Candidate { set: set.clone(), image: row.image, seed };
         let label = |word: &str, seed, reward| format!("{word}  seed {seed}  R {}", format::reward(reward));

@@ -1,14 +1,16 @@
 //! The pairs as rows in an order, made away from the drawing thread and kept until ranking or order change.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
 use rayon::prelude::*;
 
+use crate::app::state::judgements::PairKey;
 use crate::app::state::rewards::RewardView;
-use crate::method::hpo;
 use crate::method::overrides::Verdict;
+use crate::method::{blind, hpo};
 use crate::workspace::ImageId;
 
 /// Below this many pairs rows are made within the frame.
@@ -33,8 +35,12 @@ pub struct Row {
 impl Row {
     /// The same two candidates, in whichever order.
     pub fn is_same_pair(&self, other: &Row) -> bool {
-        let key = |row: &Row| (row.image, row.winner.min(row.loser), row.winner.max(row.loser));
-        key(self) == key(other)
+        self.key() == other.key()
+    }
+
+    /// Its image and seeds, whichever of them wins.
+    pub fn key(&self) -> PairKey {
+        (self.image, self.winner.min(self.loser), self.winner.max(self.loser))
     }
 }
 
@@ -85,20 +91,35 @@ impl Column {
     }
 }
 
+/// Which pairs there are rows of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Only {
+    All,
+    Image(ImageId),
+    /// Those on which people and the reward disagree.
+    Disputed(Arc<BTreeSet<PairKey>>),
+}
+
+/// The order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Up(Column),
+    Down(Column),
+    /// As pairs are judged blindly with this seed.
+    Shuffled(u64),
+}
+
 /// What the rows follow from.
 #[derive(Clone)]
 pub struct Key {
     pub rewards: Arc<RewardView>,
-    /// One image's pairs, or all.
-    pub image: Option<ImageId>,
-    pub column: Column,
-    pub descending: bool,
+    pub only: Only,
+    pub order: Order,
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        let order = |key: &Self| (key.image, key.column, key.descending);
-        Arc::ptr_eq(&self.rewards, &other.rewards) && order(self) == order(other)
+        Arc::ptr_eq(&self.rewards, &other.rewards) && self.order == other.order && self.only == other.only
     }
 }
 
@@ -130,9 +151,12 @@ impl Rows {
         }
         let is_known = self.known.as_ref().is_some_and(|(known, _)| *known == key);
         if !is_known && self.coming.is_none() {
-            let place = key.image.and_then(|image| key.rewards.place(image));
             let curation = &key.rewards.ranking.curation;
-            let pairs = place.map_or(curation.pairs().len(), |place| curation.pairs_of(place.group).len());
+            let pairs = match &key.only {
+                Only::All => curation.pairs().len(),
+                Only::Image(image) => key.rewards.place(*image).map_or(0, |at| curation.pairs_of(at.group).len()),
+                Only::Disputed(_) => curation.pairs().len(),
+            };
             if pairs <= AT_ONCE {
                 let rows = make(&key);
                 self.known = Some((key, Arc::new(rows)));
@@ -154,18 +178,25 @@ impl Rows {
 
 /// The rows in their order: the pairs of the ranking and the excluded ones.
 pub fn make(key: &Key) -> Vec<Row> {
-    let groups = match key.image {
-        None => 0..key.rewards.ranking.curation.len(),
-        Some(image) => match key.rewards.place(image).filter(|place| !place.held_out) {
+    let groups = match &key.only {
+        Only::All | Only::Disputed(_) => 0..key.rewards.ranking.curation.len(),
+        Only::Image(image) => match key.rewards.place(*image).filter(|place| !place.held_out) {
             Some(place) => place.group..place.group + 1,
             None => 0..0,
         },
     };
     let mut rows: Vec<Row> = groups.into_par_iter().flat_map_iter(|group| rows_of(&key.rewards, group)).collect();
-    rows.par_sort_by(|a, b| {
-        let order = key.column.compare(a, b);
-        if key.descending { order.reverse() } else { order }
-    });
+    if let Only::Disputed(pairs) = &key.only {
+        rows.retain(|row| pairs.contains(&row.key()));
+    }
+    match key.order {
+        Order::Up(column) => rows.par_sort_by(|a, b| column.compare(a, b)),
+        Order::Down(column) => rows.par_sort_by(|a, b| column.compare(a, b).reverse()),
+        Order::Shuffled(seed) => rows.par_sort_by_cached_key(|row| {
+            let (image, a, b) = row.key();
+            (blind::place(seed, image.0, [a, b]).0, row.key())
+        }),
+    }
     rows
 }
 

@@ -5,6 +5,7 @@ use egui::{Align2, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 
 use super::rows::{Column, Row};
 use crate::app::actions::Cx;
+use crate::app::commands::{self, CommandId};
 use crate::app::{format, widgets};
 use crate::method::overrides::Verdict;
 
@@ -15,6 +16,8 @@ const ROW: f32 = 21.0;
 pub enum Clicked {
     Head(Column),
     Row(usize),
+    /// A command on the pair of a row.
+    Command(usize, CommandId),
 }
 
 /// A column's title, what it means, and its width as a share of the table.
@@ -90,9 +93,22 @@ pub fn ui(
                 ui.painter().rect_filled(line, 4.0, cx.palette.hovered);
             }
             row_ui(ui, cx, row, line);
-            if response.clicked() {
+            if response.clicked() || response.secondary_clicked() {
                 clicked = Some(Clicked::Row(index));
             }
+            response.context_menu(|ui| {
+                let verdicts = [CommandId::PairExclude, CommandId::PairFlip, CommandId::PairPin, CommandId::PairWhy];
+                for id in verdicts.into_iter().chain([CommandId::ShowSeeds]) {
+                    let command = commands::command(id);
+                    let keys = command.shortcuts.first().map(|keys| format::shortcut(ui.ctx(), keys));
+                    let title = if id == CommandId::ShowSeeds { "Candidates of its image" } else { command.title };
+                    let enabled = (command.enabled)(cx.state).is_ok();
+                    let button = egui::Button::new(title).shortcut_text(keys.unwrap_or_default());
+                    if ui.add_enabled(enabled, button).clicked() {
+                        clicked = Some(Clicked::Command(index, id));
+                    }
+                }
+            });
         }
     });
     clicked

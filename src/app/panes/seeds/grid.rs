@@ -7,8 +7,9 @@ use egui::{Align2, Key, Rect, RichText, ScrollArea, Sense, TextStyle, Ui, pos2, 
 
 use super::OrderBy;
 use super::cell::{Side, paint_caption, paint_frame, paint_picture, scores_ui};
-use crate::app::actions::Cx;
+use crate::app::actions::{Action, Cx};
 use crate::app::commands::CommandId;
+use crate::app::pane_kind::PaneKind;
 use crate::app::state::rewards::{Place, RewardView};
 use crate::app::theme::space;
 use crate::app::{format, widgets};
@@ -24,20 +25,22 @@ const SCROLL_BAR: f32 = 14.0;
 const CAPTION: f32 = 18.0;
 
 /// A candidate, or the place of one that is still to be sampled.
-struct Slot {
-    seed: u64,
-    exists: bool,
-    rank: Option<usize>,
-    side: Side,
+pub struct Slot {
+    pub seed: u64,
+    pub exists: bool,
+    pub rank: Option<usize>,
+    pub side: Side,
+    /// Its reward, NaN without one.
+    pub reward: f64,
     /// What the cells are ordered by, or the reward.
     figure: f64,
 }
 
-/// Draws the grid. With `stretch` the cells grow to fill the width.
-pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy, stretch: bool) {
+/// Draws the grid. With `stretch` the cells grow to fill the width. True if the selected candidate is to be seen large.
+pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy, stretch: bool) -> bool {
     let Some(image) = cx.state.selected_image().cloned() else {
         widgets::empty_state(ui, "▦", "No image selected", "Choose one in the library.", None);
-        return;
+        return false;
     };
     let set = cx.state.library.as_ref().and_then(|library| library.set.clone());
     let rewards = cx.state.rewards.clone();
@@ -52,6 +55,7 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy, stretch: bool
     ui.painter().vline(pinned.right() + space::S, room.y_range(), egui::Stroke::new(1.0, cx.palette.line));
     let mut grid = ui.new_child(egui::UiBuilder::new().max_rect(rest));
     let any = slots.iter().any(|slot| slot.exists);
+    let mut opened = false;
     if !any && !is_sampling(cx) {
         let m = slots.len();
         let text = format!(
@@ -62,11 +66,19 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy, stretch: bool
         if widgets::empty_state(&mut grid, "▦", "No candidates yet", &text, Some("Generate")) {
             cx.run(CommandId::Generate);
         }
-    } else if let Some(set) = set {
+    } else {
         let largest = if stretch { cell * 1.2 } else { cell };
-        grid_ui(&mut grid, cx, &Shown { image: image.id, set, rewards, place }, &slots, cell, largest);
+        opened = grid_ui(&mut grid, cx, &Shown { image: image.id, set, rewards, place }, &slots, cell, largest);
     }
     ui.allocate_rect(room, Sense::hover());
+    opened
+}
+
+/// The candidates of an image in the order of the grid.
+pub fn slots_of(cx: &mut Cx, image: ImageId, order_by: &OrderBy) -> Vec<Slot> {
+    let rewards = cx.state.rewards.clone();
+    let place = rewards.as_ref().and_then(|rewards| rewards.place(image));
+    slots(cx, image, rewards.as_deref(), place, order_by)
 }
 
 /// The widest column kept for LR and HR, as a share of the room.
@@ -97,7 +109,8 @@ pub fn fitting_side(ui: &Ui, cx: &Cx) -> f32 {
 /// What the cells of a grid have in common.
 struct Shown {
     image: ImageId,
-    set: CandidateSet,
+    /// `None` before the first candidate.
+    set: Option<CandidateSet>,
     rewards: Option<Arc<RewardView>>,
     place: Option<Place>,
 }
@@ -141,13 +154,13 @@ fn pinned_ui(ui: &mut Ui, cx: &mut Cx, image: ImageId, has_hr: bool, column: Rec
     }
 }
 
-fn grid_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slots: &[Slot], cell: f32, largest: f32) {
+fn grid_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slots: &[Slot], cell: f32, largest: f32) -> bool {
     let room = ui.available_width() - SCROLL_BAR;
     let columns = (((room + GAP + 0.5) / (cell + GAP)).floor() as usize).max(1);
     // The cells fill the width, so that no ragged strip is left at the right.
     let side = ((room + GAP) / columns as f32 - GAP).min(largest).max(20.0);
     let rows = slots.len().div_ceil(columns);
-    move_selection(ui, cx, slots, columns);
+    let mut opened = move_selection(ui, cx, slots, columns);
     ui.spacing_mut().item_spacing.y = GAP;
     let row_height = side + CAPTION;
     ScrollArea::vertical().auto_shrink(false).show_rows(ui, row_height, rows, |ui, visible| {
@@ -156,34 +169,41 @@ fn grid_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slots: &[Slot], cell: f32, l
             for column in 0..columns {
                 let Some(slot) = slots.get(row * columns + column) else { break };
                 let min = pos2(line.left() + 3.0 + column as f32 * (side + GAP), line.top() + 3.0);
-                cell_ui(ui, cx, shown, slot, Rect::from_min_size(min, vec2(side - 6.0, side - 6.0)));
+                opened |= cell_ui(ui, cx, shown, slot, Rect::from_min_size(min, vec2(side - 6.0, side - 6.0)));
             }
         }
     });
+    opened
 }
 
-fn cell_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slot: &Slot, square: Rect) {
+/// Draws a candidate, or its place; true if it is to be seen large.
+fn cell_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slot: &Slot, square: Rect) -> bool {
     let p = cx.palette;
     let caption = Rect::from_min_size(square.left_bottom() + vec2(0.0, 3.0), vec2(square.width(), CAPTION));
     let whole = square.union(caption);
-    if !slot.exists {
-        ui.painter().rect_filled(square, 3.0, p.well);
-        let stroke = egui::Stroke::new(1.0, p.line);
-        ui.painter().rect_stroke(square, 3.0, stroke, egui::StrokeKind::Inside);
+    let Some(set) = shown.set.as_ref().filter(|_| slot.exists) else {
+        placeholder_ui(ui, cx, square, slot.seed);
         paint_caption(ui, p, caption, Side::Middle, None, slot.seed, "");
-        return;
-    }
+        return false;
+    };
     let response = ui.interact(whole, ui.scope_id().with(("cell", slot.seed)), Sense::click());
     widgets::name(&response, Role::Button, &format!("Candidate of seed {}", slot.seed));
-    let source = Source::Candidate { set: shown.set.clone(), image: shown.image, seed: slot.seed };
+    let source = Source::Candidate { set: set.clone(), image: shown.image, seed: slot.seed };
     paint_picture(ui, cx, &source, square);
     let is_selected = cx.state.selection.seed == Some(slot.seed);
     paint_frame(ui, p, square, slot.side, is_selected, response.hovered());
     let figure = if slot.figure.is_finite() { format::number(slot.figure) } else { "–".into() };
     paint_caption(ui, p, caption, slot.side, slot.rank, slot.seed, &figure);
-    if response.clicked() {
+    let mut opened = response.double_clicked();
+    if opened {
+        cx.state.selection.seed = Some(slot.seed);
+    } else if response.clicked() {
         cx.state.selection.seed = (!is_selected).then_some(slot.seed);
     }
+    if response.secondary_clicked() {
+        cx.state.selection.seed = Some(slot.seed);
+    }
+    opened |= context_menu(&response, cx);
     let place = shown.rewards.as_ref().zip(shown.place);
     let column = place.and_then(|(rewards, _)| rewards.column_of_seed(slot.seed));
     if let (Some((rewards, place)), Some(column)) = (place, column) {
@@ -191,12 +211,44 @@ fn cell_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slot: &Slot, square: Rect) {
     } else {
         response.on_hover_text(RichText::new("Not scored yet"));
     }
+    opened
 }
 
-/// The arrow keys move the selection.
-fn move_selection(ui: &Ui, cx: &mut Cx, slots: &[Slot], columns: usize) {
+/// The place of a candidate that is still to be sampled.
+fn placeholder_ui(ui: &mut Ui, cx: &Cx, square: Rect, seed: u64) {
+    let p = cx.palette;
+    ui.painter().rect_filled(square, 3.0, p.well);
+    let stroke = egui::Stroke::new(1.0, p.line);
+    ui.painter().rect_stroke(square, 3.0, stroke, egui::StrokeKind::Inside);
+    let response = ui.interact(square, ui.scope_id().with(("place", seed)), Sense::hover());
+    widgets::name(&response, Role::Image, &format!("Place of seed {seed}"));
+    if is_sampling(cx) {
+        let small = TextStyle::Small.resolve(ui.style());
+        widgets::paint_text(ui, square, Align2::CENTER_CENTER, "to be sampled", small, p.text_faint);
+    }
+}
+
+/// What can be done with a candidate; true if it is to be seen large.
+pub(super) fn context_menu(response: &egui::Response, cx: &mut Cx) -> bool {
+    let mut opened = false;
+    response.context_menu(|ui| {
+        let item = |ui: &mut Ui, title: &str, key: &str| ui.add(egui::Button::new(title).shortcut_text(key)).clicked();
+        opened = item(ui, "Look at it closely", "Enter");
+        for (title, kind) in
+            [("Its maps, beside the best", PaneKind::Heatmaps), ("Pairs of its image", PaneKind::Pairs)]
+        {
+            if item(ui, title, "") {
+                cx.act(Action::ShowCandidate(kind));
+            }
+        }
+    });
+    opened
+}
+
+/// The arrow keys move the selection; true if Enter asks to see it large.
+fn move_selection(ui: &Ui, cx: &mut Cx, slots: &[Slot], columns: usize) -> bool {
     if ui.ctx().egui_wants_keyboard_input() || slots.is_empty() {
-        return;
+        return false;
     }
     let at = cx.state.selection.seed.and_then(|seed| slots.iter().position(|slot| slot.seed == seed));
     let keys = [
@@ -211,6 +263,8 @@ fn move_selection(ui: &Ui, cx: &mut Cx, slots: &[Slot], columns: usize) {
             cx.state.selection.seed = Some(slots[next].seed);
         }
     }
+    let is_there = |slot: &Slot| slot.exists && cx.state.selection.seed == Some(slot.seed);
+    slots.iter().any(is_there) && ui.input(|i| i.key_pressed(Key::Enter) && i.modifiers.is_none())
 }
 
 /// The seeds of the recipe in the order to be shown, and what is known of each.
@@ -254,6 +308,7 @@ fn slots(cx: &mut Cx, image: ImageId, rewards: Option<&RewardView>, place: Optio
         exists: exists.binary_search(&seeds[column]).is_ok(),
         rank: rank_of[column],
         side: side_of[column],
+        reward: reward_of[column],
         figure: figure_of[column],
     };
     columns.into_iter().map(slot).collect()

@@ -2,6 +2,7 @@
 
 mod cell;
 mod grid;
+mod loupe;
 mod overview;
 
 pub(super) use cell::{Side, paint_picture, scores_ui};
@@ -46,6 +47,7 @@ pub struct SeedsPane {
     fitted_points: f32,
     order_by: OrderBy,
     shows_all: bool,
+    loupe: loupe::Loupe,
 }
 
 impl Pane for SeedsPane {
@@ -65,6 +67,10 @@ impl Pane for SeedsPane {
             }
             Stage::Images | Stage::Scored | Stage::Trained => {}
         }
+        if self.loupe.is_open {
+            self.loupe.ui(ui, cx, &self.order_by);
+            return;
+        }
         self.tools_ui(ui, cx);
         self.zoom_with_wheel(ui);
         if self.is_fitted() {
@@ -73,11 +79,9 @@ impl Pane for SeedsPane {
         let points = self.cell_points();
         if self.shows_all {
             let side = if self.is_fitted() { overview::fitting_side(ui, cx) } else { points * OVERVIEW_SHARE };
-            if overview::ui(ui, cx, side.max(20.0)) {
-                self.shows_all = false;
-            }
+            self.loupe.is_open |= overview::ui(ui, cx, side.max(20.0));
         } else {
-            grid::ui(ui, cx, points, &self.order_by, !self.is_fitted());
+            self.loupe.is_open |= grid::ui(ui, cx, points, &self.order_by, !self.is_fitted());
         }
     }
 }

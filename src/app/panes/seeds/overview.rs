@@ -4,6 +4,7 @@ use egui::accesskit::Role;
 use egui::{Align2, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 
 use super::cell::{Side, paint_picture, scores_ui};
+use super::grid::context_menu;
 use crate::app::actions::Cx;
 use crate::app::state::rewards::RewardView;
 use crate::app::theme::space;
@@ -23,7 +24,7 @@ pub fn fitting_side(ui: &Ui, cx: &Cx) -> f32 {
     (room / columns - GAP).floor().clamp(24.0, 96.0)
 }
 
-/// Draws the overview; true if a candidate was double-clicked, to be seen in the grid.
+/// Draws the overview; true if a candidate is to be seen large.
 pub fn ui(ui: &mut Ui, cx: &mut Cx, side: f32) -> bool {
     let Some(library) = cx.state.library.clone() else { return false };
     let seeds = cx.state.recipe.edited.seeds();
@@ -138,7 +139,11 @@ fn interact(
     if response.clicked() {
         choose(cx, row.image, Some(seed));
     }
-    let opened = response.double_clicked();
+    let mut opened = response.double_clicked();
+    if response.secondary_clicked() {
+        choose(cx, row.image, Some(seed));
+    }
+    opened |= context_menu(&response, cx);
     let place = rewards.and_then(|r| Some((r, r.place(row.image)?, r.column_of_seed(seed)?)));
     if let Some((rewards, place, column)) = place {
         let rank = (!rewards.rewards(place)[column].is_nan()).then_some(at);

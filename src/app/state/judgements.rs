@@ -1,0 +1,172 @@
+//! What was said of the reference's candidates blindly, and how far raters agree with the reward and with each other.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::rewards::RewardView;
+use crate::method::agreement::{self, Choice};
+use crate::method::overrides::Agreement;
+use crate::workspace::{ImageId, Judgement};
+
+/// Image and two seeds in ascending order.
+pub type PairKey = (ImageId, u64, u64);
+
+/// The judgements, and what was judged by whom.
+#[derive(Clone, Debug, Default)]
+pub struct Judgements {
+    /// In the order they were made.
+    all: Vec<Judgement>,
+    of_rater: BTreeMap<String, HashSet<PairKey>>,
+}
+
+impl From<Vec<Judgement>> for Judgements {
+    fn from(all: Vec<Judgement>) -> Self {
+        let mut of_rater: BTreeMap<String, HashSet<PairKey>> = BTreeMap::new();
+        for judgement in &all {
+            of_rater.entry(judgement.rater.clone()).or_default().insert(key(judgement));
+        }
+        Self { all, of_rater }
+    }
+}
+
+/// Two raters, how many pairs both judged, and Cohen's κ of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kappa {
+    pub raters: [String; 2],
+    pub pairs: usize,
+    /// `None` where it is not defined.
+    pub kappa: Option<f64>,
+}
+
+fn key(judgement: &Judgement) -> PairKey {
+    let (image, a, b, _) = judgement.key();
+    (image, a, b)
+}
+
+impl Judgements {
+    /// All of them, in the order they were made.
+    pub fn all(&self) -> &[Judgement] {
+        &self.all
+    }
+
+    /// Whether a rater judged a pair.
+    pub fn is_judged(&self, rater: &str, pair: &PairKey) -> bool {
+        self.of_rater.get(rater).is_some_and(|judged| judged.contains(pair))
+    }
+
+    /// How many pairs a rater judged.
+    pub fn count(&self, rater: &str) -> usize {
+        self.of_rater.get(rater).map_or(0, HashSet::len)
+    }
+
+    /// The same with another judgement, or without one, before the workspace says so.
+    pub fn edited(&self, judgement: &Judgement, is_taken_back: bool) -> Self {
+        let mut all = self.all.clone();
+        all.retain(|known| known.key() != judgement.key());
+        if !is_taken_back {
+            all.push(judgement.clone());
+        }
+        all.into()
+    }
+
+    /// How often the reward ranks two candidates as a rater does, over the pairs on which one was preferred and both have a
+    /// reward; equal rewards count one half. Without a name: of all raters.
+    pub fn agreement(&self, view: &RewardView, rater: Option<&str>) -> Agreement {
+        let mut sum = Agreement::default();
+        for judgement in self.all.iter().filter(|judgement| rater.is_none_or(|name| judgement.rater == name)) {
+            if let Some(gap) = preferred_gap(judgement, view) {
+                sum.judged += 1;
+                sum.agreeing += match gap {
+                    gap if gap > 0.0 => 1.0,
+                    0.0 => 0.5,
+                    _ => 0.0,
+                };
+            }
+        }
+        sum
+    }
+
+    /// The pairs on which a rater prefers what the reward ranks lower.
+    pub fn disputed(&self, view: &RewardView) -> BTreeSet<PairKey> {
+        let is_disputed = |judgement: &&Judgement| preferred_gap(judgement, view).is_some_and(|gap| gap < 0.0);
+        self.all.iter().filter(is_disputed).map(key).collect()
+    }
+
+    /// How often each word was said, by a rater or by all.
+    pub fn said(&self, choice: Choice, rater: Option<&str>) -> usize {
+        let is =
+            |judgement: &&Judgement| judgement.choice == choice && rater.is_none_or(|name| judgement.rater == name);
+        self.all.iter().filter(is).count()
+    }
+
+    /// Cohen's κ of every two raters who judged pairs in common: of which of the two candidates is better, unsure, or both bad.
+    pub fn kappas(&self) -> Vec<Kappa> {
+        let raters: Vec<&String> = self.of_rater.keys().collect();
+        let mut found = Vec::new();
+        for (at, &a) in raters.iter().enumerate() {
+            let of_a: BTreeMap<PairKey, usize> = self.of(a).collect();
+            for &b in &raters[at + 1..] {
+                let cases: Vec<[usize; 2]> =
+                    self.of(b).filter_map(|(pair, said)| Some([*of_a.get(&pair)?, said])).collect();
+                if !cases.is_empty() {
+                    let kappa = agreement::cohen_kappa::<4>(cases.iter().copied());
+                    found.push(Kappa { raters: [a.clone(), b.clone()], pairs: cases.len(), kappa });
+                }
+            }
+        }
+        found
+    }
+
+    /// What a rater said, by pair: 0 where the lower seed is better, 1 where the higher one is, 2 unsure, 3 both bad.
+    fn of<'a>(&'a self, rater: &'a str) -> impl Iterator<Item = (PairKey, usize)> + 'a {
+        self.all.iter().filter(move |judgement| judgement.rater == rater).map(|judgement| {
+            let said = match (judgement.preferred(), judgement.choice) {
+                (Some((preferred, other)), _) => usize::from(preferred > other),
+                (None, Choice::BothBad) => 3,
+                (None, _) => 2,
+            };
+            (key(judgement), said)
+        })
+    }
+}
+
+/// By how much the reward of the preferred candidate is higher; `None` where none was preferred or a reward is absent.
+fn preferred_gap(judgement: &Judgement, view: &RewardView) -> Option<f64> {
+    let (preferred, other) = judgement.preferred()?;
+    let rewards = view.rewards(view.place(judgement.image)?);
+    let reward = |seed| rewards.get(view.column_of_seed(seed)?).copied();
+    Some(reward(preferred)? - reward(other)?).filter(|gap| !gap.is_nan())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(rater: &str, image: i64, seeds: [u64; 2], choice: Choice) -> Judgement {
+        Judgement { image: ImageId(image), seeds, choice, rater: rater.into(), shuffle: 1, decided_at_secs: 0 }
+    }
+
+    #[test]
+    fn raters_agree_whatever_the_sides_they_saw() {
+        // The first prefers seed 2, 5, 7; the second the same but once, on other sides.
+        let all = vec![
+            said("anna", 1, [2, 3], Choice::Left),
+            said("anna", 1, [4, 5], Choice::Right),
+            said("anna", 2, [6, 7], Choice::Right),
+            said("anna", 2, [8, 9], Choice::BothBad),
+            said("ben", 1, [3, 2], Choice::Right),
+            said("ben", 1, [5, 4], Choice::Left),
+            said("ben", 2, [7, 6], Choice::Right),
+            said("ben", 3, [0, 1], Choice::Right),
+        ];
+        let judgements = Judgements::from(all);
+        let kappas = judgements.kappas();
+        assert_eq!(kappas.len(), 1);
+        assert_eq!((kappas[0].pairs, judgements.count("anna"), judgements.count("carla")), (3, 4, 0));
+        // 2 of 3 alike; by chance 1/3 · 2/3 + 2/3 · 1/3 = 4/9: (2/3 − 4/9) / (5/9) = 0.4.
+        assert!((kappas[0].kappa.unwrap() - 0.4).abs() < 1e-12);
+        let less = judgements.edited(&said("ben", 2, [6, 7], Choice::Left), true);
+        assert_eq!(less.kappas()[0].kappa, Some(1.0));
+        assert!(!less.is_judged("ben", &(ImageId(2), 6, 7)) && less.is_judged("anna", &(ImageId(2), 6, 7)));
+        assert_eq!((less.said(Choice::BothBad, None), less.said(Choice::BothBad, Some("ben"))), (1, 0));
+    }
+}
