@@ -32,8 +32,8 @@ pub enum Action {
     },
     /// The pointer or the keyboard let go: the next edit is a step of its own.
     EndGesture,
-    /// Differences are marked against this preset from now on; the recipe stays.
-    ComparePreset(String),
+    /// The recipe of a preset; differences are marked against that from now on.
+    TakePreset(String),
     /// Records a verdict on a pair, given by its seeds; `None` takes it back.
     Judge {
         image: ImageId,

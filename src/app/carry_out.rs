@@ -18,6 +18,7 @@ use super::theme;
 use crate::engine::protocol::{Job, JobId, Level};
 use crate::imaging::output;
 use crate::method::overrides::Verdict;
+use crate::method::presets;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::workspace::{ImageId, ImageRow, Judgement, Split, SplitChoice, same_source};
@@ -46,7 +47,7 @@ impl Studio {
             Action::CancelJob(id) => self.carry_out_cancel(id),
             Action::EditRecipe { recipe, what } => self.edit_recipe(*recipe, what),
             Action::EndGesture => self.history.end_gesture(),
-            Action::ComparePreset(name) => self.state.set_preset(&name),
+            Action::TakePreset(name) => self.take_preset(&name),
             Action::Judge { image, winner, loser, verdict } => self.judge(image, winner, loser, verdict),
             Action::JudgeBlindly(judgement) => {
                 self.record_blindly(&judgement, false);
@@ -90,14 +91,30 @@ impl Studio {
 
     /// Replaces the recipe as edited, as one step of undo with others of the same gesture.
     pub(super) fn edit_recipe(&mut self, recipe: Recipe, what: String) {
+        self.edit_recipe_by(recipe, what, None);
+    }
+
+    /// Takes the recipe of a preset; undo brings back the one before with its name.
+    fn take_preset(&mut self, name: &str) {
+        let Ok(recipe) = presets::preset(name) else { return };
+        let names = [self.state.recipe.preset_name.clone(), name.to_owned()];
+        self.history.end_gesture();
+        self.edit_recipe_by(recipe, format!("preset {name}"), Some(names));
+        self.history.end_gesture();
+    }
+
+    fn edit_recipe_by(&mut self, recipe: Recipe, what: String, presets: Option<[String; 2]>) {
         let before = Box::new(self.state.recipe.edited.clone());
-        if *before == recipe {
+        if let Some([_, name]) = &presets {
+            self.state.set_preset(name);
+        }
+        if *before == recipe && presets.as_ref().is_none_or(|[old, new]| old == new) {
             return;
         }
         if !self.history.would_join(&what) {
             self.state.recipe.before_edit = Some(before.clone());
         }
-        self.history.push(Edit::Recipe { before, after: Box::new(recipe.clone()), what });
+        self.history.push(Edit::Recipe { before, after: Box::new(recipe.clone()), what, presets });
         self.state.edit_recipe(recipe);
         self.edited_secs = Some(self.state.now_secs);
     }
@@ -149,10 +166,13 @@ impl Studio {
     fn revert(&mut self, edit: Edit, undo: bool) {
         let name = edit.name();
         match edit {
-            Edit::Recipe { before, after, .. } => {
-                let (from, to) = if undo { (after, before) } else { (before, after) };
-                self.state.recipe.before_edit = Some(from);
-                self.state.edit_recipe(*to);
+            Edit::Recipe { before, after, presets, .. } => {
+                if let Some([old, new]) = &presets {
+                    self.state.set_preset(if undo { old } else { new });
+                }
+                // What it brought and took away is said of an edit, not of its undoing.
+                self.state.recipe.before_edit = None;
+                self.state.edit_recipe(if undo { *before } else { *after });
                 self.edited_secs = Some(self.state.now_secs);
             }
             Edit::Verdict { image, winner, loser, before, after } => {

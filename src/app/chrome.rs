@@ -21,9 +21,11 @@ pub fn top_bar(ui: &mut Ui, cx: &mut Cx, session: &Session) {
         ui.horizontal_centered(|ui| {
             menus(ui, cx, session);
             ui.add_space(space::S);
-            workspace_ui(ui, cx);
+            // What is done comes first; the names before it are cut off where there is no room for both.
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 job_ui(ui, cx);
+                ui.add_space(space::S);
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| workspace_ui(ui, cx));
             });
         });
     });
@@ -121,7 +123,7 @@ fn workspace_ui(ui: &mut Ui, cx: &mut Cx) {
     let name =
         opened.root.file_name().map_or_else(|| opened.root.display().to_string(), |n| n.to_string_lossy().into());
     let title = RichText::new(format::short(&name, 28)).font(theme::strong(14.0)).color(p.text);
-    ui.label(title).on_hover_text(format!("Workspace {}", opened.root.display()));
+    ui.add(Label::new(title).truncate()).on_hover_text(format!("Workspace {}", opened.root.display()));
     if let Some(holder) = &opened.held_by {
         let hint = format!("{holder} writes this workspace. It opens for writing here as soon as that ends.");
         widgets::badge(ui, "read only", p.warning).on_hover_text(hint);
@@ -129,9 +131,10 @@ fn workspace_ui(ui: &mut Ui, cx: &mut Cx) {
     let weak = |text: String| RichText::new(text).color(p.text_weak);
     let checkpoint = checkpoint_in_use(cx.state);
     let backbone = &cx.state.recipe.edited.sampling.backbone;
-    ui.label(weak(format!("{backbone} · {checkpoint}")))
+    ui.add(Label::new(weak(format!("{backbone} · {checkpoint}"))).truncate())
         .on_hover_text("Backbone, and the checkpoint whose candidates are shown");
-    ui.label(weak(format::short(&opened.device, 30))).on_hover_text(format!("Computing on {}", opened.device));
+    ui.add(Label::new(weak(format::short(&opened.device, 30))).truncate())
+        .on_hover_text(format!("Computing on {}", opened.device));
 }
 
 fn checkpoint_in_use(state: &State) -> String {
@@ -188,8 +191,13 @@ fn progress_ui(ui: &mut Ui, cx: &Cx, job: &JobEntry) {
     let fill = if job.phase == Phase::Paused { p.warning } else { p.accent };
     let bar = ProgressBar::new(progress.share() as f32).desired_width(150.0).desired_height(8.0).fill(fill);
     ui.add_sized(vec2(150.0, 10.0), bar);
-    let text = format!("{} {}/{}", progress.stage, progress.done, progress.total);
-    ui.add(Label::new(RichText::new(text).color(p.text)).selectable(false));
+    let text = match progress.total {
+        0 => progress.stage.to_string(),
+        total => {
+            format!("{} {}/{}", progress.stage, format::count(progress.done as usize), format::count(total as usize))
+        }
+    };
+    ui.add(Label::new(RichText::new(text).color(p.text)).selectable(false).truncate());
 }
 
 fn next_step_button(ui: &mut Ui, cx: &mut Cx, id: CommandId) {

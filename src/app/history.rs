@@ -15,6 +15,8 @@ pub enum Edit {
         after: Box<Recipe>,
         /// The setting that was changed, or another word for the edit.
         what: String,
+        /// Names of the presets that differences were and are marked against, where a preset was taken.
+        presets: Option<[String; 2]>,
     },
     /// A verdict on the candidates `winner` and `loser` as they were shown.
     Verdict {
@@ -142,7 +144,7 @@ mod tests {
             recipe.hpo.alpha_intra = alpha;
             Box::new(recipe)
         };
-        Edit::Recipe { before: recipe(from), after: recipe(to), what: what.into() }
+        Edit::Recipe { before: recipe(from), after: recipe(to), what: what.into(), presets: None }
     }
 
     #[test]

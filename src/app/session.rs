@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::theme::{DEFAULT_FONT_SIZE, FONT_SIZES};
 use crate::engine::devices::Choice;
-use crate::method::provenance::On;
 
 /// Names the studio to the system, and its directory below the user's data directory.
 pub const APP_ID: &str = "dp2o-studio";
@@ -34,31 +33,12 @@ pub struct Session {
     pub unsaved_recipe: Option<String>,
     /// Side of a cell of the Seeds grid in points; 0 fits all candidates of an image.
     pub cell_points: f32,
-    /// What was compared last, to be compared again at the next start: by then all of it is in the workspace.
-    pub compared: Option<LastComparison>,
     /// Who judges pairs blindly.
     pub rater: String,
     /// Terms of published weights that were confirmed on this machine.
     pub licences: BTreeSet<String>,
     /// What to compute on, where no option says so.
     pub device: Choice,
-}
-
-/// A comparison that was on the screen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LastComparison {
-    /// The workspace.
-    pub root: PathBuf,
-    /// Before, as a command spells it.
-    pub a: String,
-    /// After.
-    pub b: String,
-    pub seeds: usize,
-    /// Images compared. Where there are others now, comparing again would sample, which no start is to do.
-    pub images: usize,
-    /// Which of the held-out images.
-    #[serde(default)]
-    pub on: On,
 }
 
 impl Default for Session {
@@ -70,7 +50,6 @@ impl Default for Session {
             zoom: 1.0,
             unsaved_recipe: None,
             cell_points: 0.0,
-            compared: None,
             rater: String::new(),
             licences: BTreeSet::new(),
             device: Choice::Best,

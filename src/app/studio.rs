@@ -19,14 +19,12 @@ use super::history::History;
 use super::model_window::ModelWindow;
 use super::pane_kind::PaneKind;
 use super::panes::{Panes, Tiled};
-use super::session::{self, APP_ID, LastComparison, Session};
+use super::session::{self, APP_ID, Session};
 use super::state::State;
 use super::weights_window::WeightsWindow;
 use super::{chrome, fonts, layout, theme, toasts};
 use crate::engine::devices::{Choice, SharedDevice};
 use crate::engine::protocol::{Job, Level};
-use crate::method::evaluation::Comparison;
-use crate::method::provenance::On;
 use crate::weights::Store;
 use crate::{Error, Result};
 
@@ -286,24 +284,6 @@ impl Studio {
         }
     }
 
-    /// Brings back the comparison of the last session once it is known that all of it is still there.
-    fn compare_again(&mut self) {
-        let Some(library) = self.state.library.as_ref().filter(|_| self.session.compared.is_some()) else { return };
-        let count = |on: On| library.images.iter().filter(|image| image.split.is_in(on)).count();
-        let root = self.state.opened.as_ref().map(|opened| &opened.root);
-        let is_there = |last: &LastComparison| root == Some(&last.root) && count(last.on) == last.images;
-        if let Some(LastComparison { a, b, seeds, on, .. }) = self.session.compared.take().filter(is_there) {
-            self.start_job(Job::Compare { a, b, seeds: Some(seeds), on });
-        }
-    }
-
-    /// What is on the screen of the Compare tab, or would be.
-    fn last_comparison(&self) -> Option<LastComparison> {
-        let (opened, last) = self.state.opened.as_ref().zip(self.state.comparisons.last())?;
-        let Comparison { a, b, seeds, images, on, .. } = last.report.comparison.clone();
-        Some(LastComparison { root: opened.root.clone(), a, b, seeds, images, on })
-    }
-
     fn take_drops(&mut self, ctx: &Context) {
         let dropped: Vec<PathBuf> =
             ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
@@ -370,7 +350,6 @@ impl eframe::App for Studio {
             ctx.request_repaint();
         }
         self.note_opened(root);
-        self.compare_again();
         self.try_to_write(ctx);
         let chosen = self.dialogs.take();
         self.actions.extend(chosen);
@@ -416,8 +395,6 @@ impl eframe::App for Studio {
         self.session.device = self.state.device;
         self.session.rater = self.panes.pairs.rater().to_owned();
         self.session.cell_points = self.panes.seeds.chosen_cell_points();
-        // One that is still to be brought back is not forgotten by a save in between.
-        self.session.compared = self.last_comparison().or(self.session.compared.take());
         self.session.save(storage);
         layout::save(&self.tree, storage);
     }

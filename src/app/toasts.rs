@@ -1,13 +1,17 @@
-//! Short messages in the lower right corner, which leave by themselves.
+//! Short messages in the lower left corner, over the list of images and not over what is worked on; they leave by themselves.
 
 use egui::{Align2, Area, Color32, Context, Frame, Id, Label, Margin, Order, RichText, Stroke, vec2};
 
 use super::actions::Action;
 use super::commands::CommandId;
+use super::format;
 use super::state::State;
 use super::state::log::{Offer, Toast};
 use super::theme::{self, Palette, STATUS_HEIGHT, space};
 use crate::engine::protocol::Level;
+
+/// Width of a message, in points.
+const WIDTH: f32 = 340.0;
 
 /// The colour of a level.
 pub fn level_color(p: &Palette, level: Level) -> Color32 {
@@ -36,8 +40,8 @@ pub fn show(ctx: &Context, state: &mut State, actions: &mut Vec<Action>) {
     ctx.request_repaint_after_secs(0.25);
     let mut dismissed = None;
     let area = Area::new(Id::unique("toasts")).order(Order::Foreground);
-    area.anchor(Align2::RIGHT_BOTTOM, vec2(-space::M, -(STATUS_HEIGHT + space::M))).show(ctx, |ui| {
-        ui.set_max_width(420.0);
+    area.anchor(Align2::LEFT_BOTTOM, vec2(space::M, -(STATUS_HEIGHT + space::M))).show(ctx, |ui| {
+        ui.set_max_width(WIDTH);
         for (index, toast) in state.log.toasts.iter().enumerate().rev() {
             if toast_ui(ui, toast, actions) {
                 dismissed = Some(index);
@@ -56,7 +60,7 @@ fn toast_ui(ui: &mut egui::Ui, toast: &Toast, actions: &mut Vec<Action>) -> bool
     let mut done = false;
     let frame = Frame::popup(ui.style()).fill(p.raised).stroke(Stroke::new(1.0, p.line_strong));
     frame.inner_margin(Margin::symmetric(12, 9)).show(ui, |ui| {
-        ui.set_max_width(396.0);
+        ui.set_max_width(WIDTH - 24.0);
         ui.horizontal_top(|ui| {
             ui.colored_label(color, level_mark(toast.level));
             ui.vertical(|ui| {
@@ -65,6 +69,10 @@ fn toast_ui(ui: &mut egui::Ui, toast: &Toast, actions: &mut Vec<Action>) -> bool
                     ui.set_min_width(ui.available_width());
                 }
                 ui.add(Label::new(RichText::new(&toast.text).color(p.text)).wrap());
+                if toast.more > 0 {
+                    let text = format!("and {} more in the log", format::count(toast.more));
+                    ui.label(RichText::new(text).small().color(p.text_weak));
+                }
                 if toast.level == Level::Info && toast.offer.is_none() {
                     return;
                 }

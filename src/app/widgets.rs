@@ -1,10 +1,11 @@
 //! Small things that several panes draw: bars, badges, empty states, histograms.
 
 use egui::accesskit::Role;
+use egui::scroll_area::ScrollAreaOutput;
 use egui::style::HandleShape;
 use egui::{
-    Align2, Button, Color32, FontId, Frame, Label, Margin, Rect, Response, RichText, Sense, Slider, Stroke, StrokeKind,
-    Ui, WidgetInfo, WidgetText, pos2, vec2,
+    Align2, Button, Color32, FontId, Frame, Label, Margin, Mesh, Rect, Response, RichText, Sense, Slider, Stroke,
+    StrokeKind, Ui, WidgetInfo, WidgetText, pos2, vec2,
 };
 
 use super::format;
@@ -172,6 +173,29 @@ fn filled_bins(h: &Histogram) -> Option<std::ops::Range<usize>> {
     let start = first.min(end.saturating_sub(h.counts.len() / 4));
     let end = end.max(start + h.counts.len() / 4).min(h.counts.len());
     Some(start..end)
+}
+
+/// Says that more follows below what is scrolled, where it does.
+pub fn more_below<R>(ui: &Ui, scrolled: &ScrollAreaOutput<R>) {
+    let room = scrolled.inner_rect;
+    if scrolled.content_size.y - scrolled.state.unclamped_offset().y <= room.height() + 2.0 {
+        return;
+    }
+    let p = theme::palette(ui);
+    let fade = Rect::from_min_max(pos2(room.left(), room.bottom() - 26.0), room.max);
+    let mut mesh = Mesh::default();
+    for (y, color) in [(fade.top(), Color32::TRANSPARENT), (fade.center().y, p.surface), (fade.bottom(), p.surface)] {
+        mesh.colored_vertex(pos2(fade.left(), y), color);
+        mesh.colored_vertex(pos2(fade.right(), y), color);
+    }
+    for strip in [0, 2] {
+        mesh.add_triangle(strip, strip + 1, strip + 2);
+        mesh.add_triangle(strip + 1, strip + 2, strip + 3);
+    }
+    ui.painter().add(mesh);
+    let at = fade.center_bottom() - vec2(0.0, 7.0);
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    ui.painter().text(at, Align2::CENTER_CENTER, "▼ more settings", font, p.text_faint);
 }
 
 /// A framed block.

@@ -107,7 +107,8 @@ impl State {
             }
             Outcome::Repaired(lines) => Some(lines.join("; ")),
             Outcome::Written { files, .. } => {
-                let dir = files.first().and_then(|f| f.parent()).map(|d| d.display().to_string());
+                // The last one lies beside the folders of the others.
+                let dir = files.last().and_then(|f| f.parent()).map(|d| d.display().to_string());
                 Some(format!("{} written to {}", format::counted(files.len(), "file"), dir.unwrap_or_default()))
             }
         };

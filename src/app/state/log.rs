@@ -35,6 +35,8 @@ pub struct Toast {
     pub level: Level,
     pub text: String,
     pub offer: Option<Offer>,
+    /// Others of its level that came with it and are only in the log.
+    pub more: usize,
 }
 
 impl Toast {
@@ -64,7 +66,7 @@ impl Log {
     pub fn add(&mut self, now_secs: f64, level: Level, text: impl Into<String>) {
         let text = text.into();
         if level > Level::Info {
-            self.show(Toast { born_secs: now_secs, level, text: text.clone(), offer: Some(Offer::ShowLog) });
+            self.show(Toast { born_secs: now_secs, level, text: text.clone(), offer: Some(Offer::ShowLog), more: 0 });
             self.unseen += 1;
         }
         self.line(now_secs, level, text);
@@ -81,7 +83,7 @@ impl Log {
         let text = text.into();
         match level {
             Level::Info => {
-                self.show(Toast { born_secs: now_secs, level, text: text.clone(), offer: None });
+                self.show(Toast { born_secs: now_secs, level, text: text.clone(), offer: None, more: 0 });
                 self.line(now_secs, level, text);
             }
             _ => self.add(now_secs, level, text),
@@ -91,7 +93,7 @@ impl Log {
     /// Adds a line and shows it with something to do about it.
     pub fn offer(&mut self, now_secs: f64, text: impl Into<String>, offer: Offer) {
         let text = text.into();
-        self.show(Toast { born_secs: now_secs, level: Level::Info, text: text.clone(), offer: Some(offer) });
+        self.show(Toast { born_secs: now_secs, level: Level::Info, text: text.clone(), offer: Some(offer), more: 0 });
         self.line(now_secs, Level::Info, text);
     }
 
@@ -99,7 +101,7 @@ impl Log {
     pub fn refuse(&mut self, now_secs: f64, text: impl Into<String>, offer: Option<Offer>) {
         let text = text.into();
         let offer = offer.or(Some(Offer::ShowLog));
-        self.show(Toast { born_secs: now_secs, level: Level::Warning, text: text.clone(), offer });
+        self.show(Toast { born_secs: now_secs, level: Level::Warning, text: text.clone(), offer, more: 0 });
         self.unseen += 1;
         self.line(now_secs, Level::Warning, text);
     }
@@ -118,12 +120,41 @@ impl Log {
 
     fn show(&mut self, toast: Toast) {
         if let Some(same) = self.toasts.iter_mut().find(|t| t.text == toast.text) {
-            *same = toast;
+            *same = Toast { more: same.more, ..toast };
+            return;
+        }
+        // A folder of a hundred bad files says so once.
+        let is_alike = |known: &&mut Toast| {
+            let only_said = [&known.offer, &toast.offer].iter().all(|offer| **offer == Some(Offer::ShowLog));
+            only_said && known.level == toast.level
+        };
+        if let Some(alike) = self.toasts.iter_mut().find(is_alike) {
+            *alike = Toast { more: alike.more + 1, ..toast };
             return;
         }
         if self.toasts.len() >= TOASTS {
             self.toasts.remove(0);
         }
         self.toasts.push(toast);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_warnings_are_one_toast_and_a_question_stays_its_own() {
+        let mut log = Log::default();
+        for file in 0..100 {
+            log.add(f64::from(file), Level::Warning, format!("{file}.png: damaged"));
+        }
+        log.toast(100.0, Level::Error, "Generate: no room");
+        log.refuse(100.0, "Curate: seeds are missing", Some(Offer::Undo));
+        let shown: Vec<_> = log.toasts.iter().map(|toast| (toast.text.as_str(), toast.more, toast.born_secs)).collect();
+        let expected =
+            [("99.png: damaged", 99, 99.0), ("Generate: no room", 0, 100.0), ("Curate: seeds are missing", 0, 100.0)];
+        assert_eq!(shown, expected);
+        assert_eq!(log.lines.len(), 102);
     }
 }

@@ -21,7 +21,7 @@ impl Viewer {
         ui.horizontal_wrapped(|ui| {
             if pictures > 1 {
                 for (mode, title, hint) in [
-                    (Mode::Side, "Side by side", "Hold Space or B to swap them"),
+                    (Mode::Side, "Side", "Side by side; hold Space or B to swap them"),
                     (Mode::Wipe, "Wipe", "Drag the divider"),
                     (Mode::Blink, "Blink", "Hold Space or B to see the other in the same place"),
                     (Mode::Difference, "Difference", "First less second, grey where they are alike"),
@@ -60,7 +60,7 @@ impl Viewer {
             return;
         }
         let chosen = self.heat.metric.clone().unwrap_or_else(|| "No map".into());
-        let combo = ComboBox::from_id_salt("map").width(92.0).selected_text(chosen);
+        let combo = ComboBox::from_id_salt("map").width(84.0).selected_text(chosen);
         let combo = combo.show_ui(ui, |ui| {
             ui.selectable_value(&mut self.heat.metric, None, "No map");
             for metric in metrics {
@@ -71,7 +71,7 @@ impl Viewer {
         if self.heat.metric.is_none() {
             return;
         }
-        ui.spacing_mut().slider_width = 70.0;
+        ui.spacing_mut().slider_width = 52.0;
         let opacity = Slider::new(&mut self.heat.opacity, 0.0..=1.0).show_value(false);
         widgets::slider(ui, opacity, "Opacity of the map").on_hover_text("Opacity of the map");
         if !self.heat.is_difference {

@@ -3,6 +3,7 @@
 use super::testing::{TestLedger, key, new_image};
 use super::*;
 use crate::iqa::{Kind, MetricKey};
+use crate::method::agreement::Choice;
 use crate::workspace::files::{RelPath, SamplerKey};
 
 fn wanted(metric: &str, kind: Kind) -> (MetricKey, Kind) {
@@ -182,6 +183,36 @@ fn an_override_belongs_to_the_pair_in_either_order() {
     assert_eq!(t.ledger.clear_override(&set, image, (1, u64::MAX)).unwrap(), Some(pin));
     assert_eq!(t.ledger.clear_override(&set, image, (1, u64::MAX)).unwrap(), None);
     assert!(t.ledger.set_override(&set, &new(1, 1, OverrideKind::Pin)).is_err());
+}
+
+#[test]
+fn a_rater_has_one_word_on_a_pair_on_whichever_sides() {
+    let t = TestLedger::new();
+    let (set, image) = (t.set(), t.add_image("a", true));
+    let said = |seeds, choice, rater: &str| Judgement {
+        image,
+        seeds,
+        choice,
+        rater: rater.into(),
+        shuffle: u64::MAX,
+        decided_at_secs: 0,
+    };
+    let known = || {
+        let all = t.ledger.judgements(&set).unwrap();
+        assert!(all.iter().all(|judgement| judgement.decided_at_secs > 0));
+        all.into_iter().map(|judgement| Judgement { decided_at_secs: 0, ..judgement }).collect::<Vec<_>>()
+    };
+    let (left, right) = (said([1, u64::MAX], Choice::Left, "anna"), said([u64::MAX, 1], Choice::Left, "anna"));
+    let other = said([1, u64::MAX], Choice::BothBad, "");
+    for judgement in [&left, &other, &right] {
+        t.ledger.set_judgement(&set, judgement).unwrap();
+    }
+    assert_eq!(known(), [other.clone(), right]);
+    // Of whom and of what is asked, not what was said.
+    let taken = t.ledger.clear_judgement(&set, &said([1, u64::MAX], Choice::Unsure, "anna")).unwrap();
+    assert_eq!(taken.map(|judgement| judgement.preferred()), Some(Some((u64::MAX, 1))));
+    assert_eq!(known(), [other]);
+    assert!(t.ledger.set_judgement(&set, &said([2, 2], Choice::Left, "anna")).is_err());
 }
 
 #[test]

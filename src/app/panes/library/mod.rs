@@ -321,7 +321,8 @@ fn paint_row(ui: &Ui, cx: &mut Cx, rect: Rect, image: &ImageRow) {
 
     let bottom = Rect::from_min_max(pos2(left, rect.center().y + 3.0), pos2(right, rect.bottom() - 7.0));
     let (done, m) = (cx.state.sampled(image.id) as usize, cx.state.recipe.edited.sampling.m);
-    let seeds = format!("{done}/{m}");
+    // A recipe of fewer seeds than there are has all of its own.
+    let seeds = format!("{}/{m}", done.min(m));
     let seeds_color = if done >= m { p.text_weak } else { p.text_faint };
     let mut x = bottom.left();
     let mut mark = |text: &str, color: egui::Color32| {

@@ -275,11 +275,26 @@ impl PairsPane {
     fn tools_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
         let line = vec2(ui.available_width(), ui.spacing().interact_size.y);
         let agreement = self.agreement(cx);
-        ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
-            if ui.button("Export…").on_hover_text("w/ and l/ folders with JSONL and CSV").clicked() {
-                cx.run(CommandId::ExportPairs);
+        ui.allocate_ui_with_layout(line, Layout::left_to_right(Align::Center), |ui| {
+            for (shows, title, hint) in [
+                (Shows::All, "All", "All pairs that would be trained on, and the excluded ones"),
+                (Shows::OfImage, "This image", "Pairs of the selected image"),
+                (Shows::Disputed, "Disputed", "Pairs on which a blind judgement disagrees with the reward"),
+                (Shows::Blind, "Blind A/B", "Judge pairs without names or rewards, on shuffled sides  A"),
+            ] {
+                ui.selectable_value(&mut self.shows, shows, title).on_hover_text(hint);
             }
             if self.shows != Shows::Blind {
+                let pairs = format::count(self.rows.last().len());
+                ui.label(RichText::new(pairs).small().color(cx.palette.text_faint));
+            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if ui.button("Export…").on_hover_text("w/ and l/ folders with JSONL and CSV").clicked() {
+                    cx.run(CommandId::ExportPairs);
+                }
+                if self.shows == Shows::Blind {
+                    return;
+                }
                 let (text, hint) = match agreement.and_then(blind::agreement_text) {
                     Some(text) => (
                         format!("reward agrees {text}"),
@@ -287,22 +302,8 @@ impl PairsPane {
                     ),
                     None => ("no verdicts yet".into(), "X excludes, F flips, P pins, U undoes; training follows"),
                 };
-                ui.add(Label::new(RichText::new(text).small().color(cx.palette.text_weak)).truncate())
-                    .on_hover_text(hint);
-            }
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                for (shows, title, hint) in [
-                    (Shows::All, "All", "All pairs that would be trained on, and the excluded ones"),
-                    (Shows::OfImage, "This image", "Pairs of the selected image"),
-                    (Shows::Disputed, "Disputed", "Pairs on which a blind judgement disagrees with the reward"),
-                    (Shows::Blind, "Blind A/B", "Judge pairs without names or rewards, on shuffled sides  A"),
-                ] {
-                    ui.selectable_value(&mut self.shows, shows, title).on_hover_text(hint);
-                }
-                if self.shows != Shows::Blind {
-                    let pairs = format::count(self.rows.last().len());
-                    ui.label(RichText::new(pairs).small().color(cx.palette.text_faint));
-                }
+                let text = RichText::new(text).small().color(cx.palette.text_weak);
+                ui.add(Label::new(text).truncate()).on_hover_text(hint);
             });
         });
     }

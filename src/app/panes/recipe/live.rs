@@ -6,10 +6,19 @@ use crate::app::actions::Cx;
 use crate::app::theme::{self, space};
 use crate::app::{format, widgets};
 
+/// Room of the pane from which both rows of histograms are shown; the settings come first where there is less.
+const ROOMY: f32 = 760.0;
+
+/// Whether there is room for the histograms of w_intra and w_inter too.
+fn is_roomy(ui: &Ui) -> bool {
+    ui.clip_rect().height() >= ROOMY
+}
+
 /// Height that is kept for it, in points.
 pub fn height(ui: &Ui) -> f32 {
     let line = ui.text_style_height(&egui::TextStyle::Body) + ui.spacing().item_spacing.y;
-    2.0 * 80.0 + 2.0 * line + 54.0
+    let rows = if is_roomy(ui) { 2.0 } else { 1.0 };
+    rows * 80.0 + 2.0 * line + 36.0
 }
 
 /// Draws it.
@@ -64,6 +73,9 @@ pub fn ui(ui: &mut Ui, cx: &Cx) {
                 p.accent,
             );
         });
+        if !is_roomy(ui) {
+            return;
+        }
         ui.horizontal(|ui| {
             let intra = "Weight within the group: 1 + α_intra · (gap − μ_gap) (method §4)";
             histogram(ui, "w_intra", intra, &summary.w_intra, p.series[2]);

@@ -19,14 +19,14 @@ use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::method::value::Accepted;
 
-/// The sections: topic of the keys, title, and whether it is open at first.
+/// The sections: topic of the keys, title, and whether it is open at first. What is turned most comes first.
 const SECTIONS: [(&str, &str, bool); 7] = [
     ("sampling", "Sampling", true),
     ("reward", "Reward", true),
-    ("metrics", "Metrics", true),
     ("curation", "Curation", true),
     ("hpo", "Pair weights (HPO)", true),
     ("training", "Training", true),
+    ("metrics", "Metrics", true),
     ("data", "Images", false),
 ];
 
@@ -74,7 +74,8 @@ impl Pane for RecipePane {
         self.head_ui(ui, cx);
         let live = live::height(ui);
         let room = ui.available_height();
-        ScrollArea::vertical().auto_shrink(false).max_height((room - live).max(160.0)).show(ui, |ui| {
+        let area = ScrollArea::vertical().auto_shrink(false).max_height((room - live).max(160.0));
+        let scrolled = area.show(ui, |ui| {
             ui.set_width(ui.available_width() - 8.0);
             let mut recipe = cx.state.recipe.edited.clone();
             let mut changed = None;
@@ -88,6 +89,7 @@ impl Pane for RecipePane {
                 cx.act(Action::EditRecipe { recipe: Box::new(recipe), what });
             }
         });
+        widgets::more_below(ui, &scrolled);
         live::ui(ui, cx);
     }
 }
@@ -109,10 +111,7 @@ impl RecipePane {
                     let label = Button::selectable(name == state.preset_name, name);
                     let response = ui.add_enabled(missing.is_none(), label);
                     if response.on_disabled_hover_text(missing.unwrap_or_default()).clicked() {
-                        cx.actions.push(Action::ComparePreset(name.to_owned()));
-                        let what = format!("preset {name}");
-                        cx.actions.push(Action::EditRecipe { recipe: Box::new(recipe), what });
-                        cx.actions.push(Action::EndGesture);
+                        cx.actions.push(Action::TakePreset(name.to_owned()));
                     }
                 }
                 ui.separator();

@@ -13,6 +13,7 @@ use crate::app::pane_kind::PaneKind;
 use crate::app::state::rewards::{Place, RewardView};
 use crate::app::theme::space;
 use crate::app::{format, widgets};
+use crate::backbones::registry;
 use crate::engine::protocol::Source;
 use crate::iqa::Direction;
 use crate::workspace::{CandidateSet, ImageId};
@@ -58,9 +59,12 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, cell: f32, order_by: &OrderBy, stretch: bool
     let mut opened = false;
     if !any && !is_sampling(cx) {
         let m = slots.len();
+        let card = registry::card_of(&cx.state.recipe.edited.sampling.backbone);
+        // Of a large model nobody knows how long it takes here.
+        let soon =
+            if card.is_ok_and(|card| card.parts.is_empty()) { " The first ones appear within seconds." } else { "" };
         let text = format!(
-            "Generate draws {m} candidates for each of {} with {m} seeds of one model, then scores them. The first ones \
-             appear within seconds.",
+            "Generate draws {m} candidates for each of {} with {m} seeds of one model, then scores them.{soon}",
             format::counted(cx.state.images_count(), "image")
         );
         if widgets::empty_state(&mut grid, "▦", "No candidates yet", &text, Some("Generate")) {
