@@ -120,7 +120,7 @@ impl LibraryPane {
         });
         ui.horizontal(|ui| {
             let width = (ui.available_width() - ui.spacing().interact_size.y - 2.0 * space::S) * 0.5;
-            let show = ComboBox::from_id_salt("show").width(width).selected_text(self.show.title());
+            let show = ComboBox::from_id_salt("show").width(width).truncate().selected_text(self.show.title());
             show.show_ui(ui, |ui| {
                 for show in Show::ALL {
                     ui.selectable_value(&mut self.show, show, show.title());
@@ -128,7 +128,7 @@ impl LibraryPane {
             })
             .response
             .on_hover_text("Which images are listed");
-            let sort = ComboBox::from_id_salt("sort").width(width).selected_text(self.sort_by.title());
+            let sort = ComboBox::from_id_salt("sort").width(width).truncate().selected_text(self.sort_by.title());
             sort.show_ui(ui, |ui| {
                 for by in SortBy::ALL {
                     ui.selectable_value(&mut self.sort_by, by, by.title());
