@@ -116,6 +116,12 @@ fn main() {
     report("200 images × 64 seeds, the pairs scrolling", drawn.scroll(pos2(900.0, 900.0), frames), 4.0);
     let mut drawn = Drawn::new(size(200, 64, 0, 0), PaneKind::Heatmaps);
     report("200 images × 64 seeds, the matrix scrolling", drawn.scroll(pos2(900.0, 600.0), frames), 4.0);
+    for (command, what) in [(CommandId::ShowRewards, "heat map"), (CommandId::ShowFrNr, "FR × NR scatter")] {
+        let mut drawn = Drawn::new(size(2000, 64, 0, 0), PaneKind::Heatmaps);
+        drawn.studio.act(Action::Command(command));
+        let times = drawn.scroll(pos2(900.0, 600.0), frames);
+        report(&format!("2,000 images × 64 seeds, the {what} scrolling"), times, 4.0);
+    }
     let mut drawn = Drawn::new(size(3000, 64, 1, 100), PaneKind::Compare);
     report("400 test images × 64 seeds compared, scrolling", drawn.scroll(pos2(1350.0, 300.0), frames), 4.0);
 

@@ -102,6 +102,10 @@ impl Client {
         {
             self.query(state, Asked::Judgements, Query::Judgements { set });
         }
+        if let Some(of) = state.wants.grid.take() {
+            let query = Query::Grid { recipe: Box::new(state.recipe.edited.clone()), of: of.clone() };
+            self.query(state, Asked::Grid(of), query);
+        }
         for set in rankings {
             let recipe = Box::new(state.recipe.edited.clone());
             let query = Query::Ranking { set: Some(set.clone()), recipe, base: None };
@@ -148,7 +152,8 @@ impl Client {
                 Asked::RankingOf(set) => drop(state.wants.rankings.insert(set)),
                 Asked::Group(image) => drop(state.wants.groups.insert(image)),
                 Asked::Curves(run) => drop(state.wants.curves.insert(run)),
-                Asked::Picture(_) | Asked::Map(..) => {}
+                // A pane that shows it asks again.
+                Asked::Picture(_) | Asked::Map(..) | Asked::Grid(_) => {}
             }
         }
         sent

@@ -46,3 +46,43 @@ impl PaneKind {
         }
     }
 }
+
+/// What the Heatmaps tab shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeatmapView {
+    /// Seeds × metrics of an image.
+    #[default]
+    Matrix,
+    /// Metrics over the picture.
+    Maps,
+    /// One number of every candidate, image × seed.
+    Images,
+    /// FR half against NR half.
+    Scatter,
+}
+
+impl HeatmapView {
+    /// All of them, in order.
+    pub const ALL: [HeatmapView; 4] =
+        [HeatmapView::Matrix, HeatmapView::Maps, HeatmapView::Images, HeatmapView::Scatter];
+
+    /// Its name on the screen.
+    pub fn title(self) -> &'static str {
+        match self {
+            HeatmapView::Matrix => "Matrix",
+            HeatmapView::Maps => "Maps",
+            HeatmapView::Images => "Images × seeds",
+            HeatmapView::Scatter => "FR × NR",
+        }
+    }
+
+    /// What it answers.
+    pub fn hint(self) -> &'static str {
+        match self {
+            HeatmapView::Matrix => "Seeds × metrics: normalized scores and rewards",
+            HeatmapView::Maps => "Where in the picture a metric sees errors",
+            HeatmapView::Images => "The rewards of all candidates at once, or one metric of them",
+            HeatmapView::Scatter => "Where full-reference and no-reference metrics disagree",
+        }
+    }
+}

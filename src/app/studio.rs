@@ -177,6 +177,13 @@ impl Studio {
         self.pane_command(id);
     }
 
+    /// Hands a command to the Heatmaps tab and brings it to the front.
+    pub(super) fn heatmaps_command(&mut self, id: CommandId) {
+        self.show(PaneKind::Heatmaps);
+        self.front = PaneKind::Heatmaps;
+        self.pane_command(id);
+    }
+
     /// Answers the next dialog with a path instead of opening it: for scripts, which cannot reach the system's dialogs.
     pub fn answer_next_dialog(&mut self, path: PathBuf) {
         self.dialogs.answer_next(path);

@@ -6,7 +6,7 @@
 //! * [`devices`]: what to compute on. `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one,
 //!   as `queue` orders them; small edits of the workspace on a lane of their own, beside the job that runs.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
-//!   method. [`parts`], [`memory_need`]: the published weights and the memory that a recipe needs.
+//!   method; [`grid`]: one number of every candidate. [`parts`], [`memory_need`]: the published weights and the memory that a recipe needs.
 //!
 //! A panic in a job becomes a failed job; the engine lives on.
 
@@ -20,6 +20,7 @@ pub mod devices;
 mod emitter;
 mod external;
 pub mod failures;
+pub mod grid;
 mod jobs;
 pub mod memory_need;
 mod memory_plan;

@@ -24,6 +24,7 @@ use crate::workspace::{
 use super::added::Added;
 use super::devices::Choice;
 use super::failures::Failures;
+use super::grid::{Grid, GridOf};
 use super::memory_need::MemoryNeed;
 use super::progress::Progress;
 use super::ranking::Ranking;
@@ -533,6 +534,8 @@ pub enum Query {
     Ranking { set: Option<CandidateSet>, recipe: Box<Recipe>, base: Option<Box<Recipe>> },
     /// What was said of a set's candidates blindly.
     Judgements { set: CandidateSet },
+    /// One number of every candidate of the reference under a recipe, image × seed.
+    Grid { recipe: Box<Recipe>, of: GridOf },
     /// Pixels, shrunk to `max_side_px` where that is less.
     Picture { source: Source, max_side_px: Option<usize> },
     /// A metric's map over a picture.
@@ -554,6 +557,7 @@ impl Query {
             Query::Weights => Some(2),
             Query::Memory { .. } => Some(3),
             Query::Judgements { .. } => Some(4),
+            Query::Grid { .. } => Some(5),
             _ => None,
         }
     }
@@ -597,6 +601,7 @@ pub enum Answer {
         set: CandidateSet,
         judgements: Vec<Judgement>,
     },
+    Grid(Arc<Grid>),
     Picture(Picture),
     Map(MapPicture),
     Weights(Arc<Vec<PartReport>>),

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, select};
 
 use super::devices::SharedDevice;
 use super::emitter::Emitter;
+use super::grid::Grid;
 use super::memory_need::MemoryNeed;
 use super::metrics::{self, MetricSet, Scorers};
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
@@ -190,6 +191,7 @@ impl Viewer {
                 let judgements = self.workspace()?.ledger().judgements(&set)?;
                 Answer::Judgements { set, judgements }
             }
+            Query::Grid { recipe, of } => Answer::Grid(Arc::new(Grid::new(&self.ranking(None, &recipe)?, &of))),
             Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), &parts::known()))),
             Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store(), &self.device)?)),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),

@@ -68,6 +68,11 @@ impl Kind {
     }
 }
 
+/// The unit of a metric's scores; empty where they have none.
+pub fn unit(metric: &str) -> &'static str {
+    if matches!(metric, "psnr" | "psnr_y" | "lr_psnr") { "dB" } else { "" }
+}
+
 /// What stands behind the claim that a metric's scores are those of its paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {

@@ -132,6 +132,7 @@ mod tests {
             std: 0.02,
             images: 1,
             metrics: metrics.map(|(name, metric)| (name.to_owned(), metric)).into(),
+            by_image: Default::default(),
         }
     }
 

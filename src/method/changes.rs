@@ -67,6 +67,7 @@ impl Comparison {
             b: self.a.clone(),
             reference: self.policy.clone(),
             policy: self.reference.clone(),
+            intervals: self.intervals.swapped(),
             by_image: self.by_image.iter().map(swap).collect(),
         }
     }
@@ -88,6 +89,7 @@ mod tests {
             std: 0.1,
             images: 2,
             metrics: BTreeMap::new(),
+            by_image: Default::default(),
         };
         let image = |name: &str, reference: [Option<f64>; 2], policy: [Option<f64>; 2]| ImageComparison {
             name: name.into(),
@@ -109,6 +111,7 @@ mod tests {
                 image("x", [Some(0.5), None], [Some(0.4), Some(0.9)]),
                 image("y", [Some(0.2), Some(f64::NAN)], [Some(0.6), Some(0.5)]),
             ],
+            intervals: Default::default(),
         }
     }
 

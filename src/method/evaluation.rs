@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::intervals::{ByImage, Interval, Intervals};
 use super::provenance::{Chosen, On, TrainedOn};
 use super::reward::Rewards;
 use super::scores::ScoreTable;
@@ -51,13 +52,17 @@ pub struct Evaluation {
     #[serde(default)]
     pub images: usize,
     pub metrics: BTreeMap<String, MetricReport>,
+    /// What each image contributes; empty where an earlier version did not note it.
+    #[serde(default, skip_serializing_if = "ByImage::is_empty")]
+    pub by_image: ByImage,
 }
 
 impl Evaluation {
     /// Evaluates scored candidates; metrics that `is_held_out` names are not part of the reward. Errors: no image has a
     /// reward for all of its seeds.
     pub fn of(table: &ScoreTable, rewards: &Rewards, is_held_out: impl Fn(&str) -> bool) -> Result<Self> {
-        Ok(Self::from_parts(Ladder::of(rewards)?, metric_statistics(table, |_, _| true), is_held_out))
+        let by_image = ByImage::of(table, rewards, |group| has_all(rewards.group(group)), |_, _| true);
+        Ok(Self::from_parts(Ladder::of(rewards)?, metric_statistics(table, |_, _| true), by_image, is_held_out))
     }
 
     /// Evaluates two checkpoints on the same images and seeds, so that before and after are of the same: a row counts the
@@ -69,18 +74,25 @@ impl Evaluation {
         let rewarded = |group: usize| [a.1, b.1].iter().all(|rewards| has_all(rewards.group(group)));
         let scored = |group: usize, column: usize| [a.0, b.0].iter().all(|table| has_all(table.row(group, column)));
         let side = |(table, rewards): (&ScoreTable, &Rewards)| -> Result<Self> {
-            Ok(Self::from_parts(Ladder::over(rewards, rewarded)?, metric_statistics(table, scored), is_held_out))
+            let by_image = ByImage::of(table, rewards, rewarded, scored);
+            let (ladder, metrics) = (Ladder::over(rewards, rewarded)?, metric_statistics(table, scored));
+            Ok(Self::from_parts(ladder, metrics, by_image, is_held_out))
         };
         Ok((side(a)?, side(b)?))
     }
 
-    fn from_parts(ladder: Ladder, metrics: Vec<MetricStatistics>, is_held_out: impl Fn(&str) -> bool) -> Self {
+    fn from_parts(
+        ladder: Ladder,
+        metrics: Vec<MetricStatistics>,
+        by_image: ByImage,
+        is_held_out: impl Fn(&str) -> bool,
+    ) -> Self {
         let Ladder { m, best, mean, worst, std, images, .. } = ladder;
         let reports = metrics.into_iter().filter_map(|s| {
             let (held_out, std, direction) = (is_held_out(&s.name), s.std.unwrap_or(0.0), s.direction);
             Some((s.name, MetricReport { mean: s.mean?, std, images: s.images, direction, held_out }))
         });
-        Self { m, best, mean, worst, std, images, metrics: reports.collect() }
+        Self { m, best, mean, worst, std, images, metrics: reports.collect(), by_image }
     }
 
     /// Mean@M.
@@ -124,6 +136,9 @@ pub struct Comparison {
     pub policy: Evaluation,
     /// Image by image, in the order of the workspace.
     pub by_image: Vec<ImageComparison>,
+    /// What of each change chance may explain.
+    #[serde(default)]
+    pub intervals: Intervals,
 }
 
 /// One image in a comparison.
@@ -136,6 +151,10 @@ pub struct ImageComparison {
     /// Rewards by seed, after.
     pub policy: Vec<Option<f64>>,
 }
+
+/// What stands below a table with intervals.
+const INTERVALS: &str = "[ ]: 95 % interval of the change over images (bootstrap), p of a paired exchange test; better or worse \
+                         only where the interval excludes zero and there are 6 images";
 
 /// A change in units of a spread σ, such as `+0.25 σ`; "–" where there is no spread, or no change to tell.
 pub fn in_sigma(change: f64, spread: f64) -> String {
@@ -177,10 +196,22 @@ impl Comparison {
         if images < self.images { format!(" (of {images})") } else { String::new() }
     }
 
-    /// The table a person reads: one line a row, before and after, with what is better.
+    /// The interval of a row's change: of Best, Mean, Worst by their place, of a metric by its name.
+    fn interval_of(&self, row: std::result::Result<usize, &str>) -> Option<Interval> {
+        match row {
+            Ok(place) => self.intervals.rewards[place],
+            Err(metric) => self.intervals.metrics.get(metric).copied(),
+        }
+    }
+
+    /// The table a person reads: one line a row, before and after, with what is better beyond noise.
     pub fn to_text(&self) -> String {
         let (a, b) = (&self.reference, &self.policy);
         let mut lines = vec![format!("{} × {} seeds: {} → {}", self.on.count(self.images), self.seeds, self.a, self.b)];
+        let told = |row, sigma: f64| match self.interval_of(row) {
+            Some(interval) => format!("  {} σ, p {:.3}", interval.in_units_of(sigma), interval.p),
+            None => String::new(),
+        };
         let head = |name: &str| format!("{name:<16}{:>18}{:>18}{:>10}", "before", "after", "");
         lines.push(head("reward"));
         let m = self.seeds;
@@ -189,9 +220,9 @@ impl Comparison {
             ("Mean", a.mean_reward(), b.mean_reward()),
             ("Worst", a.worst_reward(), b.worst_reward()),
         ];
-        for ((name, before, after), gain) in rewards.into_iter().zip(self.gains_in_sigma()) {
-            let of = self.of_images(a.images);
-            lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{gain:>10}{of}", format!("{name}@{m}")));
+        for (place, ((name, before, after), gain)) in rewards.into_iter().zip(self.gains_in_sigma()).enumerate() {
+            let (of, told) = (self.of_images(a.images), told(Ok(place), a.std));
+            lines.push(format!("{:<16}{before:>18.4}{after:>18.4}{gain:>10}{told}{of}", format!("{name}@{m}")));
         }
         if a.std <= 0.0 {
             let why = if m < 2 { "one seed has no spread" } else { "the seeds before are all alike" };
@@ -202,16 +233,20 @@ impl Comparison {
         lines.push(head("metric"));
         for (name, before) in &a.metrics {
             let Some(after) = b.metrics.get(name) else { continue };
+            let is_real = self.interval_of(Err(name)).is_some_and(|interval| interval.is_real());
             let mark = match after.better_than(before) {
-                Some(true) => "better",
-                Some(false) => "worse",
+                Some(true) if is_real => "better",
+                Some(false) if is_real => "worse",
+                Some(_) => "–",
                 None => "equal",
             };
+            let told = told(Err(name), before.std);
             let cell = |r: &MetricReport| format!("{:.4} ± {:.4}", r.mean, r.std);
             let held_out = if before.held_out { " held out" } else { "" };
             let of = self.of_images(before.images);
-            lines.push(format!("{name:<16}{:>18}{:>18}    {mark}{held_out}{of}", cell(before), cell(after)));
+            lines.push(format!("{name:<16}{:>18}{:>18}{mark:>10}{told}{held_out}{of}", cell(before), cell(after)));
         }
+        lines.push(INTERVALS.to_owned());
         lines.extend(self.notes().iter().map(ToString::to_string));
         lines.join("\n")
     }
@@ -252,6 +287,7 @@ mod tests {
             std,
             images: 1,
             metrics: BTreeMap::new(),
+            by_image: ByImage::default(),
         }
     }
 
@@ -269,6 +305,7 @@ mod tests {
             reference,
             policy,
             by_image: Vec::new(),
+            intervals: Intervals::default(),
         }
     }
 

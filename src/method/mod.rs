@@ -13,7 +13,7 @@
 //! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed made into a [`batch`], with the weights of a
 //!    [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
-//!    [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen, [`notes`]: that in words. [`alarms`]: what in
+//!    [`intervals`]: what of it may be chance, [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen, [`notes`]: that in words. [`alarms`]: what in
 //!    a run needs a look.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
@@ -39,6 +39,7 @@ pub mod evaluation;
 pub mod fields;
 pub mod hpo;
 pub mod idle;
+pub mod intervals;
 pub mod loss;
 pub mod notes;
 pub mod order;

@@ -1,5 +1,6 @@
 //! CSV (RFC 4180) in full precision: every number reads back as the one that was compared. Absent is empty. What has to be
-//! known of the figures is below the table, in rows of kind "note".
+//! known of the figures is below the table, in rows of kind "note". "change low" and "change high" are the ends of the change's
+//! 95 % interval over images, "better" is empty within noise.
 
 use super::Report;
 use super::rows::{Figure, Side, rows};
@@ -19,6 +20,9 @@ pub fn table(report: &Report) -> String {
         format!("std of {b}"),
         "change".to_owned(),
         "change in sigma".to_owned(),
+        "change low".to_owned(),
+        "change high".to_owned(),
+        "p".to_owned(),
         "better".to_owned(),
         "images".to_owned(),
         "seeds".to_owned(),
@@ -41,6 +45,9 @@ pub fn table(report: &Report) -> String {
             std(row.b),
             number(row.change()),
             row.change_in_sigma().map_or(String::new(), number),
+            row.interval.map_or(String::new(), |interval| number(interval.low)),
+            row.interval.map_or(String::new(), |interval| number(interval.high)),
+            row.interval.map_or(String::new(), |interval| number(interval.p)),
             better,
             row.images.to_string(),
             comparison.seeds.to_string(),

@@ -73,10 +73,14 @@ pub fn page(report: &Report, improved: &[Pictures], worsened: &[Pictures]) -> Re
 fn head(page: &mut String, report: &Report) {
     let comparison = &report.comparison;
     let (a, b) = (&comparison.reference, &comparison.policy);
-    let tile = |name: &str, before: f64, after: f64| {
+    let tile = |place: usize, name: &str, before: f64, after: f64| {
+        let interval = comparison.intervals.rewards[place];
+        let is_real = interval.is_some_and(|interval| interval.is_real());
         let (tone, gain) = (tone_of(after - before), in_sigma(after - before, a.std).replace('-', "−"));
+        let tone = if is_real { tone } else { "weak" };
+        let ends = interval.map_or(String::new(), |interval| format!(" {}", interval.in_units_of(a.std)));
         format!(
-            "<div class=\"tile\"><h3>{name}@{}</h3><p><b>{}</b><i>→</i><b>{}</b></p><span class=\"{tone}\">{gain}</span></div>",
+            "<div class=\"tile\"><h3>{name}@{}</h3><p><b>{}</b><i>→</i><b>{}</b></p><span class=\"{tone}\">{gain}{ends}</span></div>",
             comparison.seeds,
             number(before),
             number(after)
@@ -94,9 +98,9 @@ fn head(page: &mut String, report: &Report) {
             comparison.seeds,
             report.changes.len(),
             notes(report),
-            tile("Best", a.best_reward(), b.best_reward()),
-            tile("Mean", a.mean_reward(), b.mean_reward()),
-            tile("Worst", a.worst_reward(), b.worst_reward()),
+            tile(0, "Best", a.best_reward(), b.best_reward()),
+            tile(1, "Mean", a.mean_reward(), b.mean_reward()),
+            tile(2, "Worst", a.worst_reward(), b.worst_reward()),
         ),
     );
 }
@@ -114,7 +118,7 @@ fn table(report: &Report) -> String {
     let comparison = &report.comparison;
     let mut text = format!(
         "<div class=\"scroll\"><table><thead><tr><th>Metric</th><th></th><th class=\"n\">{}</th><th class=\"n\">{}</th>\
-         <th class=\"n\">Change</th><th class=\"n\">in σ</th></tr></thead>",
+         <th class=\"n\">Change</th><th class=\"n\">in σ</th><th class=\"n\">95 %</th></tr></thead>",
         escape(&comparison.a),
         escape(&comparison.b)
     );
@@ -127,8 +131,9 @@ fn table(report: &Report) -> String {
         text.push_str("</tbody>");
     }
     text.push_str(
-        "</table></div><p class=\"weak\">Mean ± standard deviation over the seeds of an image, averaged over images. Bold is \
-         the better side, σ the spread over seeds before. Held-out metrics were never trained on.</p>",
+        "</table></div><p class=\"weak\">Mean ± standard deviation over the seeds of an image, averaged over images. σ is the \
+         spread over seeds before. 95 %: interval of the change in σ over images; bold and colour where it excludes zero and \
+         there are six images. Held-out metrics were never trained on.</p>",
     );
     text
 }
@@ -146,7 +151,7 @@ fn table_row(row: &Row) -> String {
     let sigma = row.change_in_sigma().map_or("–".into(), |sigma| format!("{sigma:+.2}").replace('-', "−"));
     format!(
         "<tr><th>{} <span class=\"weak\">{}{}</span></th><td><span class=\"kind {}\">{}</span></td><td class=\"n\">{}</td>\
-         <td class=\"n\">{}</td><td class=\"n {tone}\">{}</td><td class=\"n {tone}\">{sigma}</td></tr>",
+         <td class=\"n\">{}</td><td class=\"n {tone}\">{}</td><td class=\"n {tone}\">{sigma}</td><td class=\"n\">{}</td></tr>",
         escape(&row.name),
         row.direction.arrow(),
         row.mark,
@@ -155,6 +160,7 @@ fn table_row(row: &Row) -> String {
         cell(Side::A),
         cell(Side::B),
         signed(row.change(), row.a.mean),
+        row.interval_in_sigma(),
     )
 }
 

@@ -1,4 +1,4 @@
-//! A LaTeX table for `booktabs`, the better side in bold.
+//! A LaTeX table for `booktabs`, the better side in bold where that is more than noise.
 
 use super::Report;
 use super::rows::{Figure, Kind, Row, Side, rows, signed, with_spread};
@@ -11,14 +11,15 @@ pub fn table(report: &Report) -> String {
     let mut text = String::from("% needs \\usepackage{booktabs}\n\\begin{table}[t]\n  \\centering\n");
     let notes: Vec<String> = comparison.notes().iter().map(|note| format!(" {}.", escape(&note.to_string()))).collect();
     text.push_str(&format!(
-        "  \\caption{{{a} and {b} on {} $\\times$ {} seeds: mean $\\pm$ standard deviation over seeds. Metrics marked \
+        "  \\caption{{{a} and {b} on {} $\\times$ {} seeds: mean $\\pm$ standard deviation over seeds; 95\\,\\% intervals \
+         of the change over images, bold where they exclude zero. Metrics marked \
          $\\dagger$ were never trained on.{}}}\n  \\label{{tab:comparison}}\n",
         comparison.on.count(comparison.images),
         comparison.seeds,
         notes.concat()
     ));
-    text.push_str("  \\begin{tabular}{lrrrr}\n    \\toprule\n");
-    text.push_str(&format!("    Metric & {a} & {b} & Change & in $\\sigma$ \\\\\n    \\midrule\n"));
+    text.push_str("  \\begin{tabular}{lrrrrr}\n    \\toprule\n");
+    text.push_str(&format!("    Metric & {a} & {b} & Change & in $\\sigma$ & 95\\,\\% \\\\\n    \\midrule\n"));
     let rows = rows(comparison);
     for (index, row) in rows.iter().enumerate() {
         if index > 0 && rows[index - 1].kind != row.kind {
@@ -40,6 +41,7 @@ fn line(row: &Row) -> String {
         cell(row.b, row.better() == Some(Side::B)),
         math(&signed(row.change(), row.a.mean)),
         sigma,
+        math(&row.interval_in_sigma()),
     ];
     cells.join(" & ")
 }

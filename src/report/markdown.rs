@@ -1,4 +1,4 @@
-//! A Markdown table (GitHub's), the better side in bold.
+//! A Markdown table (GitHub's), the better side in bold where that is more than noise.
 
 use super::Report;
 use super::rows::{Row, Side, rows, signed, with_spread};
@@ -8,17 +8,18 @@ pub fn table(report: &Report) -> String {
     let comparison = &report.comparison;
     let (a, b) = (escape(&comparison.a), escape(&comparison.b));
     let mut text = format!(
-        "{a} → {b} on {} × {} seeds: mean ± standard deviation over seeds, the better side in bold.\n\n",
+        "{a} → {b} on {} × {} seeds: mean ± standard deviation over seeds; 95 % intervals \
+         of the change over images, the better side in bold where its interval excludes zero.\n\n",
         comparison.on.count(comparison.images),
         comparison.seeds
     );
     text.push_str(&format!(
-        "| metric | kind | {a} | {b} | change | in σ |\n| --- | --- | ---: | ---: | ---: | ---: |\n"
+        "| metric | kind | {a} | {b} | change | in σ | 95 % |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n"
     ));
     for row in rows(comparison) {
         let sigma = row.change_in_sigma().map_or("–".into(), |sigma| format!("{sigma:+.2}").replace('-', "−"));
         text.push_str(&format!(
-            "| {} {}{} | {} | {} | {} | {} | {sigma} |\n",
+            "| {} {}{} | {} | {} | {} | {} | {sigma} | {} |\n",
             escape(&row.name),
             row.direction.arrow(),
             row.mark,
@@ -26,6 +27,7 @@ pub fn table(report: &Report) -> String {
             cell(&row, Side::A),
             cell(&row, Side::B),
             signed(row.change(), row.a.mean),
+            row.interval_in_sigma(),
         ));
     }
     for note in comparison.notes() {

@@ -2,6 +2,7 @@
 
 use crate::iqa::Direction;
 use crate::method::evaluation::{Comparison, MetricReport};
+use crate::method::intervals::Interval;
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,13 +56,20 @@ pub struct Row {
     pub images: usize,
     /// How it is marked where others are of more images, such as " (of 1)"; else empty.
     pub mark: String,
+    /// What of the change chance may explain; `None` with fewer than two images.
+    pub interval: Option<Interval>,
     /// What a change is measured against: σ over seeds before.
     sigma: f64,
 }
 
 impl Row {
-    /// The better side; `None` where they are equal or one is absent.
+    /// The better side beyond noise: the one that is ahead where the interval of the change excludes zero.
     pub fn better(&self) -> Option<Side> {
+        self.ahead().filter(|_| self.interval.is_some_and(|interval| interval.is_real()))
+    }
+
+    /// The side that is ahead, be it by chance; `None` where they are equal or one is absent.
+    pub fn ahead(&self) -> Option<Side> {
         let [a, b] = [self.a.mean, self.b.mean].map(|mean| self.direction.align(mean));
         match b.partial_cmp(&a)? {
             std::cmp::Ordering::Greater => Some(Side::B),
@@ -80,14 +88,20 @@ impl Row {
         let change = self.change() / self.sigma;
         change.is_finite().then_some(change)
     }
+
+    /// The 95 % interval of [`Row::change_in_sigma`], such as "[+1.30, +1.90]"; "–" where there is none.
+    pub fn interval_in_sigma(&self) -> String {
+        self.interval.map_or("–".into(), |interval| interval.in_units_of(self.sigma))
+    }
 }
 
 /// The rows of a comparison. A metric that only one side has is a row with the other side absent.
 pub fn rows(comparison: &Comparison) -> Vec<Row> {
     let (a, b) = (&comparison.reference, &comparison.policy);
     let m = comparison.seeds;
-    let reward = |name: &str, before: f64, after: f64, std: Option<[f64; 2]>| Row {
+    let reward = |place: usize, name: &str, before: f64, after: f64, std: Option<[f64; 2]>| Row {
         name: format!("{name}@{m}"),
+        interval: comparison.intervals.rewards[place],
         kind: Kind::Reward,
         direction: Direction::Higher,
         a: Figure { mean: before, std: std.map(|s| s[0]) },
@@ -97,9 +111,9 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
         sigma: a.std,
     };
     let mut rows = vec![
-        reward("Best", a.best_reward(), b.best_reward(), None),
-        reward("Mean", a.mean_reward(), b.mean_reward(), Some([a.std, b.std])),
-        reward("Worst", a.worst_reward(), b.worst_reward(), None),
+        reward(0, "Best", a.best_reward(), b.best_reward(), None),
+        reward(1, "Mean", a.mean_reward(), b.mean_reward(), Some([a.std, b.std])),
+        reward(2, "Worst", a.worst_reward(), b.worst_reward(), None),
     ];
     let figure = |report: Option<&MetricReport>| match report {
         Some(report) => Figure { mean: report.mean, std: Some(report.std) },
@@ -113,6 +127,7 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
         let sigma = before.map_or(f64::NAN, |report| report.std);
         Some(Row {
             name: name.clone(),
+            interval: comparison.intervals.metrics.get(name).copied(),
             kind,
             direction: known.direction,
             a: figure(before),

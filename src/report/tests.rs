@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::rows::{Kind, Side, rows};
+use super::rows::{Kind, Row, Side, rows};
 use super::*;
 use crate::imaging::sheet::{self, Cell, Sheet};
 use crate::iqa::{Direction, MetricKey};
 use crate::method::evaluation::{Evaluation, ImageComparison, MetricReport};
+use crate::method::intervals::{ENOUGH, Interval, Intervals};
 use crate::method::provenance::{Chosen, On, TrainedOn};
 
 const HOSTILE: &str = "=a,\"b\"|c_<script>alert(1)</script>&\\100%{x}$#~^*`@[y]";
@@ -27,6 +28,18 @@ fn evaluation(shift: f64, lost: f64) -> Evaluation {
         std: 1.0 / 7.0,
         images: 2,
         metrics: metrics.map(|(name, report)| (name.to_owned(), report)).into(),
+        by_image: Default::default(),
+    }
+}
+
+/// Real changes but for Worst and psnr.
+fn intervals() -> Intervals {
+    let interval =
+        |change: f64, half: f64| Interval { change, low: change - half, high: change + half, p: 0.03125, images: 6 };
+    let metrics = [("brisque", interval(-0.1, 0.05)), ("psnr", interval(-0.1, 0.125)), (HOSTILE, interval(0.1, 0.01))];
+    Intervals {
+        rewards: [Some(interval(0.1, 0.05)), Some(interval(0.1, 0.05)), None],
+        metrics: metrics.map(|(name, interval)| (name.to_owned(), interval)).into(),
     }
 }
 
@@ -49,6 +62,7 @@ fn report() -> Report {
         reference: evaluation(0.0, f64::NAN),
         policy: evaluation(0.1, f64::NAN),
         by_image: vec![image(HOSTILE, 0.1), image("plain", -0.2)],
+        intervals: intervals(),
     };
     let provenance = Provenance {
         program: "DP²O Studio".into(),
@@ -96,7 +110,16 @@ fn the_rows_are_the_comparisons_numbers_and_name_the_better_side() {
     assert_eq!((row("Mean@4").a.std, row("Worst@4").b.mean), (Some(a.std), b.worst_reward()));
     assert_eq!(row("brisque").b.mean, b.metrics["brisque"].mean);
     // Lower is better, and it fell.
-    assert_eq!((row("brisque").better(), row("psnr").better()), (Some(Side::B), Some(Side::A)));
+    assert_eq!((row("brisque").ahead(), row("psnr").ahead()), (Some(Side::B), Some(Side::A)));
+    // Better is only what chance does not explain: zero outside of the interval, of enough images.
+    assert_eq!((row("brisque").better(), row("psnr").better()), (Some(Side::B), None));
+    assert_eq!((row("Mean@4").better(), row("Worst@4").better()), (Some(Side::B), None));
+    let few = Row {
+        interval: row("brisque").interval.map(|i| Interval { images: ENOUGH - 1, ..i }),
+        ..row("brisque").clone()
+    };
+    assert_eq!(few.better(), None);
+    assert_eq!(row("brisque").interval_in_sigma(), "[−0.12, −0.04]");
     assert_eq!((row("broken").better(), row("broken").change_in_sigma()), (None, None));
     assert_eq!((row("brisque").kind, row("psnr").kind), (Kind::Trained, Kind::HeldOut));
     assert!(rows.is_sorted_by_key(|row| row.kind));
@@ -110,8 +133,8 @@ fn csv_reads_back_as_the_same_numbers() {
     let rows = rows(&report.comparison);
     let notes = parsed.split_off(rows.len() + 1);
     let of_notes = report.comparison.notes().len() + 1;
-    assert!(notes.len() == of_notes && notes.iter().all(|line| line.len() == 12 && line[1] == "note"), "{notes:?}");
-    assert!(parsed.iter().all(|line| line.len() == 12), "{parsed:?}");
+    assert!(notes.len() == of_notes && notes.iter().all(|line| line.len() == 15 && line[1] == "note"), "{notes:?}");
+    assert!(parsed.iter().all(|line| line.len() == 15), "{parsed:?}");
     for (line, row) in parsed[1..].iter().zip(&rows) {
         for (text, value) in [(&line[3], row.a.mean), (&line[5], row.b.mean), (&line[7], row.change())] {
             match value.is_nan() {
@@ -120,6 +143,8 @@ fn csv_reads_back_as_the_same_numbers() {
             }
         }
     }
+    let brisque = parsed.iter().find(|line| line[0] == "brisque").unwrap();
+    assert_eq!(brisque[9..13], ["-0.15000000000000002", "-0.05", "0.03125", &format!("'{HOSTILE}")]);
     // A name that would be a formula is text, and otherwise itself.
     let hostile = parsed.iter().find(|line| line[0].contains("script")).unwrap();
     assert_eq!(hostile[0], format!("'{HOSTILE}"));
@@ -184,7 +209,7 @@ fn every_form_says_which_rows_are_of_fewer_images() {
     }
     assert_eq!(page.matches("(of 1)</span></th>").count(), 4);
     let cells = parse_csv(&table);
-    let of = |name: &str| cells.iter().find(|line| line[0] == name).unwrap()[10..].join(" ");
+    let of = |name: &str| cells.iter().find(|line| line[0] == name).unwrap()[13..].join(" ");
     assert_eq!(["Best@4", "brisque", "psnr"].map(of), ["1 4", "1 4", "2 4"]);
 }
 
@@ -195,7 +220,7 @@ fn markdown_has_one_line_a_row_whatever_the_names() {
     let unescaped = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
     assert_eq!(lines.len(), rows(&report.comparison).len() + 2);
-    assert!(lines.iter().all(|line| unescaped(line) == 7), "{text}");
+    assert!(lines.iter().all(|line| unescaped(line) == 8), "{text}");
     assert!(!text.contains("<script") && text.contains("&lt;script&gt;"));
     assert!(text.contains("**10.23 ± 1.25**") && text.contains("| –"), "{text}");
 }
@@ -210,10 +235,13 @@ fn latex_is_balanced_and_escaped() {
     assert_eq!(bare.matches('$').count() % 2, 0, "{text}");
     assert!(!bare.contains(['%', '#', '_', '~', '<', '>', '"']), "{text}");
     for line in bare.lines().filter(|line| line.contains(" & ")) {
-        assert_eq!(line.matches(" & ").count(), 4, "{line}");
+        assert_eq!(line.matches(" & ").count(), 5, "{line}");
     }
     assert!(text.contains("brisque $\\downarrow$ & $10.33 \\pm 1.25$ & $\\mathbf{10.23 \\pm 1.25}$"), "{text}");
     assert!(text.contains("-- & --"), "{text}");
+    // Within noise nothing is bold.
+    assert!(text.contains("psnr$^\\dagger$ $\\uparrow$ & $27.50 \\pm 0.50$ & $27.40 \\pm 0.50$"), "{text}");
+    assert!(text.contains("$[-0.12, -0.04]$"), "{text}");
     assert_eq!(text.matches("rule").count(), 5);
 }
 
@@ -266,6 +294,7 @@ fn an_empty_comparison_has_forms_too() {
         std: f64::NAN,
         images: 0,
         metrics: BTreeMap::new(),
+        by_image: Default::default(),
     };
     let comparison = Comparison {
         on: On::Test,
@@ -279,6 +308,7 @@ fn an_empty_comparison_has_forms_too() {
         reference: empty.clone(),
         policy: empty,
         by_image: Vec::new(),
+        intervals: Default::default(),
     };
     let report = Report { changes: comparison.changes(), comparison, provenance: Provenance::default() };
     let page = html::page(&report, &[], &[]).unwrap();

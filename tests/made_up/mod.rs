@@ -8,6 +8,7 @@ use dp2o_studio::app::state::Asked;
 use dp2o_studio::app::state::curves::Curves;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::devices::Choice;
+use dp2o_studio::engine::grid::Grid;
 use dp2o_studio::engine::protocol::{
     Answer, Compared, Event, JobId, JobState, Library, MapPicture, Opened, Outcome, Picture, QueryId, Source,
 };
@@ -293,7 +294,7 @@ fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
 /// Answers every picture and map that was asked for, as an engine that takes no time would.
 pub fn answer(studio: &mut Studio) {
     let asked = |(id, asked): (&QueryId, &Asked)| match asked {
-        Asked::Picture(_) | Asked::Map(..) => Some((*id, asked.clone())),
+        Asked::Picture(_) | Asked::Map(..) | Asked::Grid(_) => Some((*id, asked.clone())),
         _ => None,
     };
     let asked: Vec<_> = studio.state.asked.iter().filter_map(asked).collect();
@@ -315,6 +316,10 @@ pub fn answer(studio: &mut Studio) {
                 let values: Arc<[f32]> = (0..side * side).map(|i| (i % side) as f32 / side as f32).collect();
                 let range = [0.0, 1.0];
                 Answer::Map(MapPicture { source, metric, width: side, height: side, values, range, score: 0.5 })
+            }
+            Asked::Grid(of) => {
+                let Some(rewards) = studio.state.rewards.clone() else { continue };
+                Answer::Grid(Arc::new(Grid::new(&rewards.ranking, &of)))
             }
             _ => continue,
         };

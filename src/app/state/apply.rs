@@ -177,7 +177,7 @@ impl State {
         (self.library, self.restart) = (None, None);
         self.image_index.clear();
         self.groups.clear();
-        self.rewards = None;
+        (self.rewards, self.grid) = (None, None);
         self.judgements = Arc::default();
         self.ranking_fault = None;
         self.rankings.clear();
@@ -225,8 +225,9 @@ impl State {
             return;
         };
         // Questions of the same topic that were asked before were replaced and get no answer.
-        if matches!(asked, Asked::Library | Asked::Ranking | Asked::Weights | Asked::Judgements) {
-            self.asked.retain(|other, a| *other > id || *a != asked);
+        if matches!(asked, Asked::Library | Asked::Ranking | Asked::Weights | Asked::Judgements | Asked::Grid(_)) {
+            let is_other = |a: &Asked| std::mem::discriminant(a) != std::mem::discriminant(&asked);
+            self.asked.retain(|other, a| *other > id || is_other(a));
         }
         match (asked, answer) {
             (Asked::Library, Ok(Answer::Library(library))) => self.apply_library(library),
@@ -253,6 +254,13 @@ impl State {
             (Asked::Map(source, metric), Err(cause)) => self.maps.answered(source, metric, Err(cause)),
             (Asked::Curves(_), Ok(Answer::Curves { run, since, steps, evaluations })) => {
                 self.curves.entry(run).or_default().read(since, steps, evaluations);
+            }
+            (Asked::Grid(_), answer) => {
+                self.grid = match answer {
+                    Ok(Answer::Grid(grid)) => Some(grid),
+                    // The ranking says why there is none.
+                    _ => None,
+                }
             }
             (Asked::Weights, Ok(Answer::Weights(weights))) => self.weights = Some(weights),
             (Asked::Memory, answer) => {

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::devices::Choice;
+use crate::engine::grid::{Grid, GridOf};
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
@@ -43,6 +44,8 @@ pub enum Asked {
     Ranking,
     /// What was said of the reference's candidates blindly.
     Judgements,
+    /// One number of every candidate.
+    Grid(GridOf),
     /// Candidates of another checkpoint.
     RankingOf(CandidateSet),
     Picture(pictures::Request),
@@ -64,6 +67,8 @@ pub struct Wants {
     pub groups: BTreeSet<ImageId>,
     pub rankings: HashSet<CandidateSet>,
     pub curves: BTreeSet<RunId>,
+    /// One number of every candidate.
+    pub grid: Option<GridOf>,
     /// How published weights stand.
     pub weights: bool,
     /// What the recipe takes of memory.
@@ -79,6 +84,24 @@ pub struct Selection {
     pub images: BTreeSet<ImageId>,
     /// The candidate that was clicked last.
     pub seed: Option<u64>,
+    /// The halves of the reward that candidates are picked out by, in all panes.
+    pub brush: Option<Brush>,
+}
+
+/// A rectangle in the plane of FR and NR half.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Brush {
+    /// Lowest and highest FR half.
+    pub fr: [f64; 2],
+    /// Lowest and highest NR half.
+    pub nr: [f64; 2],
+}
+
+impl Brush {
+    /// Whether a candidate with these halves is within it.
+    pub fn holds(&self, [fr, nr]: [f64; 2]) -> bool {
+        (self.fr[0]..=self.fr[1]).contains(&fr) && (self.nr[0]..=self.nr[1]).contains(&nr)
+    }
 }
 
 impl Selection {
@@ -146,6 +169,8 @@ pub struct State {
     pub judgements: Arc<Judgements>,
     /// Why there is no ranking.
     pub ranking_fault: Option<String>,
+    /// One number of every candidate, as it was asked for last.
+    pub grid: Option<Arc<Grid>>,
     /// Candidates of other checkpoints under the edited recipe.
     pub rankings: HashMap<CandidateSet, Arc<RewardView>>,
     pub pictures: Pictures,

@@ -80,6 +80,13 @@ impl RewardView {
         if place.held_out { self.ranking.held_out.group(place.group) } else { self.ranking.rewards.group(place.group) }
     }
 
+    /// FR and NR half of a candidate's reward, NaN where absent.
+    pub fn halves_of(&self, place: Place, column: usize) -> [f64; 2] {
+        let rewards = if place.held_out { &self.ranking.held_out } else { &self.ranking.rewards };
+        let value = |values: &[f64]| values.get(column).copied().unwrap_or(f64::NAN);
+        [value(rewards.fr(place.group)), value(rewards.nr(place.group))]
+    }
+
     /// Column of a seed in all tables.
     pub fn column_of_seed(&self, seed: u64) -> Option<usize> {
         self.ranking.scores.seeds.iter().position(|&s| s == seed)

@@ -15,7 +15,9 @@ pub fn paint_bar(ui: &Ui, cx: &Cx, rect: Rect, heat: &Heat, mark: Option<f32>) {
     let ends = heat.range.map(|value| format::brief(f64::from(value)));
     let bar = paint_scale(ui, cx, rect, heat.colormap, [&ends[0], &ends[1]]);
     if let Some(value) = mark {
-        let share = (value - heat.range[0]) / (heat.range[1] - heat.range[0]).max(f32::MIN_POSITIVE);
+        // Where lower is better the scale runs down.
+        let width = heat.range[1] - heat.range[0];
+        let share = if width == 0.0 { 0.5 } else { (value - heat.range[0]) / width };
         let x = bar.left() + bar.width() * share.clamp(0.0, 1.0);
         let tick = Rect::from_center_size(pos2(x, bar.center().y), egui::vec2(2.0, 16.0));
         ui.painter().rect_filled(tick, 1.0, cx.palette.text);

@@ -11,6 +11,7 @@ use crate::engine::plan::{self, Sampling};
 use crate::engine::protocol::{Compared, Outcome};
 use crate::engine::ranking::Ranking;
 use crate::method::evaluation::{Comparison, Evaluation, ImageComparison};
+use crate::method::intervals::Intervals;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::report::{MetricSource, Provenance, Report};
@@ -52,6 +53,7 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
         b: after.name,
         chosen: [before.chosen, after.chosen],
         trained_on,
+        intervals: Intervals::between(&reference.by_image, &policy.by_image),
         reference,
         policy,
         by_image: by_image.collect(),

@@ -268,6 +268,7 @@ mod tests {
                 std: 0.1,
                 images: 1,
                 metrics: Default::default(),
+                by_image: Default::default(),
             })
             .unwrap(),
             seconds: 0.0,

@@ -294,6 +294,9 @@ impl MatrixView {
                 Some((seed, _)) => cx.state.selection.seed == Some(seed),
                 None => cx.state.selection.image == Some(row.image),
             };
+            let brushed = cx.state.selection.brush.zip(rewards.place(row.image).zip(row.seed));
+            let is_out =
+                brushed.is_some_and(|(brush, (place, (_, column)))| !brush.holds(rewards.halves_of(place, column)));
             if is_selected {
                 ui.painter().rect_filled(line, 3.0, p.selected);
             } else if response.hovered() {
@@ -306,6 +309,7 @@ impl MatrixView {
             }
             let name = Rect::from_min_size(line.min, vec2(NAME - 8.0, ROW)).translate(vec2(4.0, 0.0));
             let color = if row.side == Side::Middle { p.text } else { row.side.color(p) };
+            let color = if is_out { p.text_faint.gamma_multiply(0.6) } else { color };
             let label = format!("{} {}", row.side.mark(), row.label);
             widgets::paint_text(ui, name, Align2::LEFT_CENTER, label.trim_start(), font.clone(), color);
             for (index, &value) in row.values.iter().enumerate() {
@@ -314,9 +318,13 @@ impl MatrixView {
                 let cell = Rect::from_min_size(min, vec2(width - 1.0, ROW - 1.0));
                 let share =
                     ranges.get(index).map_or(value, |[low, high]| (value - low) / (high - low).max(1e-12)) as f32;
-                values.push(share);
+                values.push(if is_out { f32::NAN } else { share });
                 if !value.is_nan() {
-                    let ink = if is_painted { ink_on(COLORMAP.color(share)) } else { p.text };
+                    let ink = match (is_out, is_painted) {
+                        (true, _) => p.text_faint,
+                        (false, true) => ink_on(COLORMAP.color(share)),
+                        (false, false) => p.text,
+                    };
                     texts.push((cell, format!("{value:.2}"), ink));
                 }
             }

@@ -1,26 +1,26 @@
-//! Scores as a matrix, metrics as maps over the picture.
+//! Scores as a matrix, metrics as maps over the picture, rewards of all images × seeds, and where the halves disagree.
 
+mod images;
 mod maps;
 mod matrix;
+mod scatter;
 
 use egui::Ui;
 
 use crate::app::actions::{Cx, Pane};
-
-/// What the tab shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Shows {
-    #[default]
-    Matrix,
-    Maps,
-}
+use crate::app::commands::CommandId;
+use crate::app::pane_kind::HeatmapView;
+use crate::app::theme::space;
 
 /// The Heatmaps tab.
 #[derive(Default)]
 pub struct HeatmapsPane {
-    shows: Shows,
+    /// What it shows.
+    pub shows: HeatmapView,
     matrix: matrix::MatrixView,
     maps: maps::MapsView,
+    images: images::ImagesView,
+    scatter: scatter::ScatterView,
 }
 
 impl HeatmapsPane {
@@ -34,14 +34,24 @@ impl HeatmapsPane {
 impl Pane for HeatmapsPane {
     fn ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
         ui.horizontal(|ui| {
-            ui.selectable_value(&mut self.shows, Shows::Matrix, "Matrix")
-                .on_hover_text("Seeds × metrics: normalized scores and rewards");
-            ui.selectable_value(&mut self.shows, Shows::Maps, "Maps")
-                .on_hover_text("Where in the picture a metric sees errors");
+            ui.spacing_mut().item_spacing.x = space::XS;
+            for view in HeatmapView::ALL {
+                ui.selectable_value(&mut self.shows, view, view.title()).on_hover_text(view.hint());
+            }
         });
         match self.shows {
-            Shows::Matrix => self.matrix.ui(ui, cx),
-            Shows::Maps => self.maps.ui(ui, cx),
+            HeatmapView::Matrix => self.matrix.ui(ui, cx),
+            HeatmapView::Maps => self.maps.ui(ui, cx),
+            HeatmapView::Images => self.images.ui(ui, cx),
+            HeatmapView::Scatter => self.scatter.ui(ui, cx),
         }
+    }
+
+    fn command(&mut self, id: CommandId, _: &mut Cx) {
+        self.shows = match id {
+            CommandId::ShowRewards => HeatmapView::Images,
+            CommandId::ShowFrNr => HeatmapView::Scatter,
+            _ => return,
+        };
     }
 }

@@ -194,6 +194,13 @@ fn cell_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slot: &Slot, square: Rect) -
     widgets::name(&response, Role::Button, &format!("Candidate of seed {}", slot.seed));
     let source = Source::Candidate { set: set.clone(), image: shown.image, seed: slot.seed };
     paint_picture(ui, cx, &source, square);
+    let brushed = cx.state.selection.brush.zip(shown.rewards.as_ref().zip(shown.place));
+    let is_out = brushed.is_some_and(|(brush, (rewards, place))| {
+        rewards.column_of_seed(slot.seed).is_none_or(|column| !brush.holds(rewards.halves_of(place, column)))
+    });
+    if is_out {
+        ui.painter().rect_filled(square, 0.0, p.surface.gamma_multiply(0.75));
+    }
     let is_selected = cx.state.selection.seed == Some(slot.seed);
     paint_frame(ui, p, square, slot.side, is_selected, response.hovered());
     let figure = if slot.figure.is_finite() { format::number(slot.figure) } else { "–".into() };
