@@ -121,6 +121,12 @@ impl Client {
         for run in curves {
             self.query(state, Asked::Curves(run), Query::Curves { run, since: 0 });
         }
+        for run in std::mem::take(&mut state.wants.learning) {
+            let Some((start, last, step)) = state.curves.get(&run).and_then(|curves| curves.start_and_last()) else {
+                continue;
+            };
+            self.query(state, Asked::Learning(run), Query::Learning { run, start, last, step });
+        }
         for request in state.pictures.take_requests() {
             let query = Query::Picture { source: request.source.clone(), max_side_px: request.max_side_px };
             if !self.query(state, Asked::Picture(request.clone()), query) {
@@ -152,6 +158,7 @@ impl Client {
                 Asked::RankingOf(set) => drop(state.wants.rankings.insert(set)),
                 Asked::Group(image) => drop(state.wants.groups.insert(image)),
                 Asked::Curves(run) => drop(state.wants.curves.insert(run)),
+                Asked::Learning(run) => drop(state.wants.learning.insert(run)),
                 // A pane that shows it asks again.
                 Asked::Picture(_) | Asked::Map(..) | Asked::Grid(_) => {}
             }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Permit;
+use crate::method::evaluation::Evaluation;
+use crate::method::learning::Learning;
 use crate::method::overrides::Verdict;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
@@ -542,6 +544,8 @@ pub enum Query {
     Map { source: Source, metric: String },
     /// Steps of a run after `since`, and all its evaluations.
     Curves { run: RunId, since: u32 },
+    /// What a run has come to, from its start to an evaluation on the same images.
+    Learning { run: RunId, start: Box<Evaluation>, last: Box<Evaluation>, step: u32 },
     /// How published weights stand; their files are not read.
     Weights,
     /// What a recipe takes of memory.
@@ -606,6 +610,10 @@ pub enum Answer {
     Map(MapPicture),
     Weights(Arc<Vec<PartReport>>),
     Memory(Box<MemoryNeed>),
+    Learning {
+        run: RunId,
+        learning: Box<Learning>,
+    },
     Curves {
         run: RunId,
         since: u32,

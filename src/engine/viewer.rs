@@ -19,6 +19,7 @@ use super::{parts, plan};
 use crate::imaging::{Image, decode, quantize, resize};
 use crate::iqa::{Features, Kind, MetricKey};
 use crate::method::curation::Curation;
+use crate::method::learning::Learning;
 use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
 use crate::method::summary::PairChange;
@@ -196,6 +197,9 @@ impl Viewer {
             Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store(), &self.device)?)),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
             Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
+            Query::Learning { run, start, last, step } => {
+                Answer::Learning { run, learning: Box::new(Learning::between(&start, &last, step)) }
+            }
             Query::Curves { run, since } => {
                 let ledger = self.workspace()?.ledger();
                 let (steps, evaluations) = (ledger.steps_since(run, since)?, ledger.evaluations(run)?);

@@ -1,7 +1,7 @@
 //! What a person should look at in a run: divergence, spikes, collapse, and a reward that rises while the metrics it does
 //! not see fall.
 
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, MetricReport};
 
 /// Steps a spike is compared with.
 const WINDOW: usize = 20;
@@ -16,6 +16,9 @@ const COLLAPSED: usize = 2;
 /// Change, in standard deviations over the seeds, from which a metric or the reward has moved.
 const MOVED: f64 = 0.5;
 
+/// Metrics that see whether a picture is still the one that was asked for, by the first letters of their names.
+const FIDELITY: [&str; 5] = ["lr_", "psnr", "ssim", "ms_ssim", "cw_ssim"];
+
 /// Something to look at.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Alarm {
@@ -27,6 +30,8 @@ pub enum Alarm {
     Collapse { step: u32, start: f64, now: f64 },
     /// The reward rose while most metrics that are no part of it fell.
     Hacking { step: u32, fell: Vec<String> },
+    /// The reward rose while most of what measures fidelity fell.
+    Hallucination { step: u32, fell: Vec<String> },
 }
 
 impl Alarm {
@@ -45,6 +50,10 @@ impl Alarm {
             ),
             Alarm::Hacking { step, fell } => format!(
                 "at step {step} the reward is up while {} fell: the policy may be playing the trained metrics",
+                fell.join(", ")
+            ),
+            Alarm::Hallucination { step, fell } => format!(
+                "hallucination: at step {step} the reward is up while the pictures leave the truth ({} fell)",
                 fell.join(", ")
             ),
         }
@@ -78,20 +87,32 @@ pub fn of_evaluations(evaluations: &[(u32, &Evaluation)]) -> Vec<Alarm> {
         alarms.push(Alarm::Collapse { step, start: start.mean_reward(), now: last.mean_reward() });
     }
     if last.mean_reward() - start.mean_reward() > MOVED * start.std {
-        let held_out = last.metrics.iter().filter(|(_, metric)| metric.held_out);
-        let changes: Vec<(&String, f64)> = held_out
-            .filter_map(|(name, metric)| {
-                let before = start.metrics.get(name)?;
-                let change = metric.direction.align(metric.mean - before.mean);
-                Some((name, change / before.std.max(f64::MIN_POSITIVE)))
-            })
-            .collect();
-        let fell: Vec<String> = changes.iter().filter(|(_, d)| *d < -MOVED).map(|(name, _)| (*name).clone()).collect();
-        if 2 * fell.len() > changes.len() {
+        let is_fidelity = |name: &str| FIDELITY.iter().any(|begin| name.starts_with(begin));
+        if let Some(fell) = most_that_fell(start, last, |_, metric| metric.held_out) {
             alarms.push(Alarm::Hacking { step, fell });
+        }
+        if let Some(fell) = most_that_fell(start, last, |name, _| is_fidelity(name)) {
+            alarms.push(Alarm::Hallucination { step, fell });
         }
     }
     alarms
+}
+
+/// Those of some metrics that fell, where they are more than half of them.
+fn most_that_fell(
+    start: &Evaluation,
+    last: &Evaluation,
+    counts: impl Fn(&str, &MetricReport) -> bool,
+) -> Option<Vec<String>> {
+    let change = |(name, metric): (&String, &MetricReport)| {
+        let before = start.metrics.get(name)?;
+        let change = metric.direction.align(metric.mean - before.mean);
+        Some((name.clone(), change / before.std.max(f64::MIN_POSITIVE)))
+    };
+    let counted = last.metrics.iter().filter(|(name, metric)| counts(name, metric));
+    let changes: Vec<(String, f64)> = counted.filter_map(change).collect();
+    let fell: Vec<String> = changes.iter().filter(|(_, d)| *d < -MOVED).map(|(name, _)| name.clone()).collect();
+    (2 * fell.len() > changes.len()).then_some(fell)
 }
 
 fn median_of(values: &mut [f64]) -> f64 {
@@ -103,7 +124,6 @@ fn median_of(values: &mut [f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::iqa::Direction;
-    use crate::method::evaluation::MetricReport;
 
     fn noisy(n: u32) -> Vec<(u32, f64)> {
         (0..n).map(|i| (i + 1, 0.69 + 0.08 * (f64::from(i * 7919 % 13) / 6.0 - 1.0))).collect()
@@ -148,9 +168,10 @@ mod tests {
         let collapsed = of_evaluations(&[(0, &start), (20, &down), (40, &down)]);
         assert!(matches!(collapsed[..], [Alarm::Collapse { step: 40, .. }]));
         let playing = of_evaluations(&[(0, &start), (20, &up), (40, &hacked)]);
-        assert_eq!(playing, [Alarm::Hacking { step: 40, fell: vec!["piqe".into(), "psnr".into()] }]);
+        let untrue = |step| Alarm::Hallucination { step, fell: vec!["psnr".into()] };
+        assert_eq!(playing, [Alarm::Hacking { step: 40, fell: vec!["piqe".into(), "psnr".into()] }, untrue(40)]);
         assert!(playing[0].text().contains("piqe, psnr"));
-        // One of two fell: no majority.
-        assert!(of_evaluations(&[(0, &start), (20, &evaluation(0.65, 29.0, 19.0))]).is_empty());
+        // One of two fell: no majority of those held out, but all that see the truth.
+        assert_eq!(of_evaluations(&[(0, &start), (20, &evaluation(0.65, 29.0, 19.0))]), [untrue(20)]);
     }
 }

@@ -14,7 +14,7 @@
 //!    [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
 //!    [`intervals`]: what of it may be chance, [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen, [`notes`]: that in words. [`alarms`]: what in
-//!    a run needs a look.
+//!    a run needs a look, [`learning`]: a run in one line.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
 //! Super-Resolution", NeurIPS 2025, arXiv 2510.18851; Wallace et al., "Diffusion Model Alignment Using Direct
@@ -40,6 +40,7 @@ pub mod fields;
 pub mod hpo;
 pub mod idle;
 pub mod intervals;
+pub mod learning;
 pub mod loss;
 pub mod notes;
 pub mod order;

@@ -15,6 +15,8 @@ use dp2o_studio::engine::protocol::{
 use dp2o_studio::engine::ranking::{Part, Scores};
 use dp2o_studio::iqa::{Direction, Info, Kind};
 use dp2o_studio::method::evaluation::{Comparison, Evaluation, ImageComparison, MetricReport};
+use dp2o_studio::method::intervals::{ByImage, Intervals};
+use dp2o_studio::method::learning::Learning;
 use dp2o_studio::method::overrides::Overrides;
 use dp2o_studio::method::provenance::{Chosen, On};
 use dp2o_studio::method::recipe::Recipe;
@@ -248,7 +250,16 @@ fn evaluation(mean: f64, at: f64, seeds: usize) -> Evaluation {
         ("psnr".to_owned(), metric(36.9 - 0.1 * at, 0.35, Direction::Higher, true)),
         ("stlpips".to_owned(), metric(0.048 - 0.001 * at, 0.0028, Direction::Lower, false)),
     ]);
-    Evaluation { best: spread(1.0), mean: vec![mean; m.len()], worst: spread(-1.0), std: 0.02, images: 1, metrics, m }
+    // Eight images, each a little off the mean, all moved alike.
+    let off = |i: usize| 0.004 * ((i * 5 % 8) as f64 - 3.5);
+    let rewards = |shift: f64| (0..8).map(|i| Some(mean + shift + off(i) * (1.0 + at))).collect();
+    let of_metric = |metric: &MetricReport| (0..8).map(|i| Some(metric.mean * (1.0 + 0.01 * off(i) * at))).collect();
+    let by_image = ByImage {
+        rewards: [rewards(0.02), rewards(0.0), rewards(-0.02)],
+        metrics: metrics.iter().map(|(name, metric)| (name.clone(), of_metric(metric))).collect(),
+    };
+    let (best, worst) = (spread(1.0), spread(-1.0));
+    Evaluation { best, mean: vec![mean; m.len()], worst, std: 0.02, images: 1, metrics, m, by_image }
 }
 
 fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
@@ -268,7 +279,9 @@ fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
         evaluation.metrics.values_mut().for_each(|metric| metric.images = held_out.len());
         evaluation
     };
+    let (reference, policy) = (of_all(evaluation(0.55, 0.0, size.seeds)), of_all(evaluation(0.62, 4.0, size.seeds)));
     let comparison = Comparison {
+        intervals: Intervals::between(&reference.by_image, &policy.by_image),
         on: On::Test,
         images: held_out.len(),
         validation_images: 0,
@@ -277,8 +290,8 @@ fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
         b: format!("run-1@{}", size.steps),
         chosen: [Chosen::Name, Chosen::Validation { of: EVALUATIONS as usize, images: 1 }],
         trained_on: Vec::new(),
-        reference: of_all(evaluation(0.55, 0.0, size.seeds)),
-        policy: of_all(evaluation(0.62, 4.0, size.seeds)),
+        reference,
+        policy,
         by_image: held_out.iter().map(by_image).collect(),
     };
     let changes = comparison.changes();
@@ -294,7 +307,7 @@ fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
 /// Answers every picture and map that was asked for, as an engine that takes no time would.
 pub fn answer(studio: &mut Studio) {
     let asked = |(id, asked): (&QueryId, &Asked)| match asked {
-        Asked::Picture(_) | Asked::Map(..) | Asked::Grid(_) => Some((*id, asked.clone())),
+        Asked::Picture(_) | Asked::Map(..) | Asked::Grid(_) | Asked::Learning(_) => Some((*id, asked.clone())),
         _ => None,
     };
     let asked: Vec<_> = studio.state.asked.iter().filter_map(asked).collect();
@@ -316,6 +329,11 @@ pub fn answer(studio: &mut Studio) {
                 let values: Arc<[f32]> = (0..side * side).map(|i| (i % side) as f32 / side as f32).collect();
                 let range = [0.0, 1.0];
                 Answer::Map(MapPicture { source, metric, width: side, height: side, values, range, score: 0.5 })
+            }
+            Asked::Learning(run) => {
+                let known = studio.state.curves.get(&run).and_then(Curves::start_and_last);
+                let Some((start, last, step)) = known else { continue };
+                Answer::Learning { run, learning: Box::new(Learning::between(&start, &last, step)) }
             }
             Asked::Grid(of) => {
                 let Some(rewards) = studio.state.rewards.clone() else { continue };

@@ -184,6 +184,7 @@ impl State {
         self.pictures.clear();
         self.maps = Maps::default();
         self.curves.clear();
+        self.learning.clear();
         self.comparisons.clear();
         self.reports.clear();
         self.selection = Selection::default();
@@ -262,6 +263,7 @@ impl State {
                     _ => None,
                 }
             }
+            (Asked::Learning(run), Ok(Answer::Learning { learning, .. })) => drop(self.learning.insert(run, *learning)),
             (Asked::Weights, Ok(Answer::Weights(weights))) => self.weights = Some(weights),
             (Asked::Memory, answer) => {
                 self.memory = match answer {

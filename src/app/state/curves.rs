@@ -44,6 +44,13 @@ impl Curves {
         self.evaluations.iter().filter(move |e| Some((e.on, e.images_digest.as_str())) == last)
     }
 
+    /// The evaluation at the start and the last one on the same images, with its step; `None` before there are both.
+    pub fn start_and_last(&self) -> Option<(Box<Evaluation>, Box<Evaluation>, u32)> {
+        let start = self.comparable().next().filter(|first| first.step == 0)?;
+        let last = self.comparable().last().filter(|last| last.step > 0)?;
+        Some((Box::new(start.report.clone()), Box::new(last.report.clone()), last.step))
+    }
+
     /// An evaluation was made.
     pub fn evaluated(&mut self, row: EvaluationRow) {
         let Ok(report) = serde_json::from_str(&row.report) else {

@@ -22,6 +22,7 @@ use crate::engine::grid::{Grid, GridOf};
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
+use crate::method::learning::Learning;
 use crate::method::presets;
 use crate::method::recipe::Recipe;
 use crate::weights::PartReport;
@@ -51,6 +52,7 @@ pub enum Asked {
     Picture(pictures::Request),
     Map(Source, String),
     Curves(RunId),
+    Learning(RunId),
     Weights,
     /// What the recipe being edited takes of memory.
     Memory,
@@ -67,6 +69,8 @@ pub struct Wants {
     pub groups: BTreeSet<ImageId>,
     pub rankings: HashSet<CandidateSet>,
     pub curves: BTreeSet<RunId>,
+    /// What runs have come to.
+    pub learning: BTreeSet<RunId>,
     /// One number of every candidate.
     pub grid: Option<GridOf>,
     /// How published weights stand.
@@ -176,6 +180,8 @@ pub struct State {
     pub pictures: Pictures,
     pub maps: Maps,
     pub curves: BTreeMap<RunId, Curves>,
+    /// What runs have come to, as far as it was asked.
+    pub learning: BTreeMap<RunId, Learning>,
     pub jobs: Jobs,
     pub log: Log,
     /// How published weights stand, as it was last heard of.

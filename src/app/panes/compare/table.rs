@@ -1,4 +1,4 @@
-//! The table: every metric before and after, the better side marked.
+//! The table: every metric before and after, the better side marked where that is more than noise.
 
 use egui::accesskit::Role;
 use egui::{Align2, FontId, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
@@ -6,7 +6,8 @@ use egui::{Align2, FontId, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 use super::shown::Shown;
 use crate::app::theme::{self, Palette};
 use crate::app::widgets;
-use crate::report::rows::{Kind, Row, Side, signed, with_spread};
+use crate::method::intervals::ENOUGH;
+use crate::report::rows::{Kind, Row, Side, number, signed, with_spread};
 
 /// Height of a row, in points.
 const ROW: f32 = 22.0;
@@ -20,15 +21,20 @@ struct Columns {
     change: f32,
     /// The change in the metric's own unit is left out where there is no room.
     sigma: f32,
+    interval: f32,
+    /// The spreads over seeds are left out where there is no room.
+    has_spread: bool,
 }
 
 impl Columns {
     fn of(width: f32) -> Self {
-        // "0.04853 ± 0.00281" is whole down to the narrowest pane.
-        let figure = (width * 0.3).clamp(118.0, 134.0);
-        let sigma = 48.0;
-        let change = if width > 460.0 { 66.0 } else { 0.0 };
-        Self { a: 2.0 * figure + change + sigma, b: figure + change + sigma, change: change + sigma, sigma }
+        // "0.04853 ± 0.00281" and "[−0.12, +0.31]" are whole wherever they stand.
+        let has_spread = width > 480.0;
+        let figure = if has_spread { (width * 0.25).clamp(118.0, 134.0) } else { 62.0 };
+        let interval = 98.0;
+        let sigma = interval + 46.0;
+        let change = sigma + if width > 560.0 { 66.0 } else { 0.0 };
+        Self { a: 2.0 * figure + change, b: figure + change, change, sigma, interval, has_spread }
     }
 }
 
@@ -44,7 +50,11 @@ pub fn ui(ui: &mut Ui, p: &Palette, shown: &Shown) {
         let rect = column(head, from, to);
         widgets::paint_text(ui, rect, Align2::RIGHT_CENTER, name, small.clone(), p.text_weak);
     }
-    let pairs = [(columns.change, columns.sigma, "change"), (columns.sigma, 0.0, "in σ")];
+    let pairs = [
+        (columns.change, columns.sigma, "change"),
+        (columns.sigma, columns.interval, "in σ"),
+        (columns.interval, 0.0, "95 %"),
+    ];
     for (from, to, name) in pairs.into_iter().filter(|(from, to, _)| from > to) {
         widgets::paint_text(ui, column(head, from, to), Align2::RIGHT_CENTER, name, small.clone(), p.text_faint);
     }
@@ -53,7 +63,7 @@ pub fn ui(ui: &mut Ui, p: &Palette, shown: &Shown) {
     widgets::paint_text(ui, left, Align2::LEFT_CENTER, &text, small, p.text_faint);
     response.on_hover_text(format!(
         "{} and {}, {} × {} seeds: mean ± standard deviation over the seeds of an image, averaged over images.\nσ \
-         is that spread before.",
+         is that spread before. 95 %: interval of the change over images, in σ; bold and coloured where it excludes zero.",
         comparison.a,
         comparison.b,
         comparison.on.count(comparison.images),
@@ -99,7 +109,8 @@ fn row_ui(ui: &mut Ui, p: &Palette, row: &Row, columns: &Columns, width: f32) {
     {
         let is_better = better == Some(side);
         let (font, color) = if is_better { (strong.clone(), p.text) } else { (body.clone(), p.text_weak) };
-        figure_ui(ui, column(line, from, to), &with_spread(figure), font, color);
+        let text = if columns.has_spread { with_spread(figure) } else { number(figure.mean) };
+        figure_ui(ui, column(line, from, to), &text, font, color);
     }
     let color = match better {
         Some(Side::B) => p.winner,
@@ -111,7 +122,9 @@ fn row_ui(ui: &mut Ui, p: &Palette, row: &Row, columns: &Columns, width: f32) {
         figure_ui(ui, column(line, columns.change, columns.sigma), &text, body.clone(), color);
     }
     let sigma = row.change_in_sigma().map_or("–".into(), |sigma| format!("{sigma:+.2}").replace('-', "−"));
-    figure_ui(ui, column(line, columns.sigma, 0.0), &sigma, body, color);
+    figure_ui(ui, column(line, columns.sigma, columns.interval), &sigma, body.clone(), color);
+    let color = if better.is_some() { p.text_weak } else { p.text_faint };
+    figure_ui(ui, column(line, columns.interval, 0.0), &row.interval_in_sigma(), body, color);
     response.on_hover_text(explanation(row));
 }
 
@@ -126,17 +139,30 @@ fn explanation(row: &Row) -> String {
         Kind::Trained => "Part of the reward that was trained on",
         Kind::HeldOut => "Never trained on: rises only where quality does",
     };
-    let verdict = match row.better() {
-        Some(Side::A) => "before is better",
-        Some(Side::B) => "after is better",
-        None => "no side is better",
+    let verdict = match (row.better(), row.ahead()) {
+        (Some(Side::A), _) => "before is better",
+        (Some(Side::B), _) => "after is better",
+        (None, Some(_)) if row.images < ENOUGH => "too few images to tell from chance",
+        (None, Some(_)) => "the change is within noise",
+        (None, None) => "no side is better",
     };
     let images = crate::app::format::counted(row.images, "image");
-    format!("{}: {direction}; {verdict}\n{what}\nOf {images} that have it on both sides", row.name)
+    let interval = row.interval_in_sigma();
+    let told = row.interval.map_or(String::new(), |known| {
+        format!("\n95 % interval of the change over images: {interval} σ; paired test: p = {:.3}", known.p)
+    });
+    format!("{}: {direction}; {verdict}{told}\n{what}\nOf {images} that have it on both sides", row.name)
 }
 
 /// The row as a screen reader says it.
 fn spoken(row: &Row) -> String {
     let (before, after) = (with_spread(row.a), with_spread(row.b));
-    format!("{}, {}{}: {before} before, {after} after", row.name, row.kind.title(), row.mark)
+    let change = row.change_in_sigma().map_or_else(String::new, |sigma| format!(", {sigma:+.2} σ").replace('-', "−"));
+    let verdict = match row.better() {
+        Some(Side::B) => "better",
+        Some(Side::A) => "worse",
+        None => "within noise",
+    };
+    let (kind, interval) = (row.kind.title(), row.interval_in_sigma());
+    format!("{}, {kind}{}: {before} before, {after} after{change} {interval}, {verdict}", row.name, row.mark)
 }
