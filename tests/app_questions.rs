@@ -143,3 +143,50 @@ fn a_rectangle_over_the_scatter_picks_candidates_out_in_all_panes() {
     harness.run_steps(3);
     assert_eq!(harness.state().0.state.selection.brush, None);
 }
+
+/// What the rows with this role are called.
+fn called(harness: &Harness<'_, Still>, role: Role) -> Vec<String> {
+    let nodes = harness.root().children_recursive();
+    let of_role = nodes.filter(|node| node.accesskit_node().role() == role);
+    of_role.filter_map(|node| node.accesskit_node().label()).collect()
+}
+
+#[test]
+fn a_comparison_says_what_is_more_than_noise() {
+    let harness = studio(Size { images: 30, seeds: 8, runs: 1, steps: 80 }, CommandId::ShowCompare);
+    let rows = called(&harness, Role::Row);
+    let row = |begins: &str| rows.iter().find(|row| row.starts_with(begins)).unwrap_or_else(|| panic!("{rows:#?}"));
+    let mean = row("Mean@8");
+    assert!(mean.contains("+3.50 σ [+") && mean.ends_with("], better"), "{mean}");
+    assert!(row("psnr, held out").ends_with("], worse"), "{rows:#?}");
+}
+
+#[test]
+fn the_training_tab_says_whether_a_run_learns_and_its_table_sorts() {
+    let mut harness = studio(Size { images: 30, seeds: 8, runs: 3, steps: 80 }, CommandId::ShowTraining);
+    harness.run_steps(3);
+    let line = called(&harness, Role::Label).into_iter().find(|label| label.contains("Mean@8"));
+    let line = line.expect("a line over the curves");
+    assert!(line.starts_with("Learning: Mean@8 +4.0 σ [+") && line.contains("]; PSNR −0.4 dB"), "{line}");
+    harness.get_by_label("Loss: This plot alone, large").click();
+    harness.run_steps(3);
+    let plots = || -> Vec<String> {
+        let images = called(&harness, Role::Image);
+        images.into_iter().filter(|image| ["Loss", "Margin"].contains(&image.as_str())).collect()
+    };
+    assert_eq!(plots(), ["Loss"]);
+
+    harness.get_by_label("Table").click();
+    harness.run_steps(6);
+    let names = |harness: &Harness<'_, Still>| {
+        let rows: Vec<String> =
+            called(harness, Role::Row).into_iter().filter(|row| row.starts_with("Run run-")).collect();
+        rows
+    };
+    assert_eq!(names(&harness), ["Run run-1", "Run run-2", "Run run-3"]);
+    // β differs, and the largest comes first.
+    let beta = called(&harness, Role::ColumnHeader).into_iter().find(|head| head.contains('β')).expect("a column of β");
+    harness.get_by_role_and_label(Role::ColumnHeader, &beta).click();
+    harness.run_steps(3);
+    assert_eq!(names(&harness), ["Run run-3", "Run run-2", "Run run-1"]);
+}

@@ -19,9 +19,10 @@ use made_up::Size;
 struct Still(Studio);
 
 impl Still {
-    fn new(cc: &CreationContext<'_>, tab: PaneKind, is_dark: bool) -> Self {
+    fn new(cc: &CreationContext<'_>, tab: PaneKind, command: Option<CommandId>, is_dark: bool) -> Self {
         let mut studio = made_up::studio(cc, Size { images: 15, seeds: 8, runs: 2, steps: 80 });
         studio.act(Action::Show(tab));
+        command.into_iter().for_each(|command| studio.act(Action::Command(command)));
         if !is_dark {
             studio.act(Action::Command(CommandId::ToggleTheme));
         }
@@ -43,19 +44,23 @@ fn every_tab_looks_as_it_did_in_both_themes() {
         eprintln!("SKIPPED: there is no graphics adapter");
         return;
     }
-    // Drivers round colours and edges differently; text, layout and missing parts differ by far more pixels.
-    let options = SnapshotOptions::new().threshold(2.0).max_failed_pixels(2000);
+    // Drivers round colours and edges differently, by less than the threshold; a digit is some thirty pixels.
+    let options = SnapshotOptions::new().threshold(2.0).max_failed_pixels(12);
     let mut results = egui_kittest::SnapshotResults::new();
-    for (name, tab) in [
-        ("seeds", PaneKind::Seeds),
-        ("heatmaps", PaneKind::Heatmaps),
-        ("pairs", PaneKind::Pairs),
-        ("training", PaneKind::Training),
-        ("compare", PaneKind::Compare),
+    for (name, tab, command) in [
+        ("seeds", PaneKind::Seeds, None),
+        ("heatmaps", PaneKind::Heatmaps, None),
+        ("rewards", PaneKind::Heatmaps, Some(CommandId::ShowRewards)),
+        ("fr-nr", PaneKind::Heatmaps, Some(CommandId::ShowFrNr)),
+        ("pairs", PaneKind::Pairs, None),
+        ("training", PaneKind::Training, None),
+        ("compare", PaneKind::Compare, None),
     ] {
         for (theme, is_dark) in [("dark", true), ("light", false)] {
-            let mut harness =
-                Harness::builder().with_size([1280.0, 800.0]).wgpu().build_eframe(|cc| Still::new(cc, tab, is_dark));
+            let mut harness = Harness::builder()
+                .with_size([1280.0, 800.0])
+                .wgpu()
+                .build_eframe(|cc| Still::new(cc, tab, command, is_dark));
             harness.run_steps(30);
             results.add(harness.try_snapshot_options(format!("{name}-{theme}"), &options));
         }

@@ -122,57 +122,100 @@ pub fn paint_text(ui: &Ui, rect: Rect, align: Align2, text: &str, font: FontId, 
     ui.painter().galley(at.min, galley, color);
 }
 
-/// A histogram with its range; hovering names the bin.
-pub fn histogram(ui: &mut Ui, title: &str, explanation: &str, h: &Histogram, color: Color32, width: f32) {
+/// What a histogram shows beside its counts.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The same before an edit, drawn as an outline.
+    pub before: Option<&'a Histogram>,
+    /// A value that means something, and is marked.
+    pub mark: Option<f64>,
+}
+
+/// A histogram over the range of its data; hovering names the bin.
+pub fn histogram(
+    ui: &mut Ui,
+    title: &str,
+    explanation: &str,
+    h: &Histogram,
+    color: Color32,
+    width: f32,
+    beside: Beside<'_>,
+) {
     let p = theme::palette(ui);
     let height = 46.0;
     let (rect, response) = ui.allocate_exact_size(vec2(width, height + 34.0), Sense::hover());
-    name(&response, Role::Image, &format!("Histogram of {title}"));
     let small = egui::TextStyle::Small.resolve(ui.style());
     let head = Rect::from_min_size(rect.min, vec2(width, 16.0));
     paint_text(ui, head, Align2::LEFT_CENTER, title, small.clone(), p.text_weak);
     let well = Rect::from_min_size(pos2(rect.left(), rect.top() + 17.0), vec2(width, height));
     ui.painter().rect(well, RADIUS, p.well, Stroke::new(1.0, p.line), StrokeKind::Inside);
-    let Some(bins) = filled_bins(h) else {
+    let top = h.counts.iter().copied().max().unwrap_or(0);
+    if top == 0 {
+        name(&response, Role::Image, &format!("Histogram of {title}"));
         paint_text(ui, well, Align2::CENTER_CENTER, "no pairs", small, p.text_faint);
         return;
-    };
-    let unit = h.max / h.counts.len() as f64;
-    let foot = Rect::from_min_max(pos2(rect.left() + 2.0, well.bottom() + 1.0), rect.right_bottom() - vec2(2.0, 0.0));
-    let edge = |bin: usize| format::brief(bin as f64 * unit);
-    paint_text(ui, foot, Align2::LEFT_CENTER, &edge(bins.start), small.clone(), p.text_faint);
-    paint_text(ui, foot, Align2::RIGHT_CENTER, &edge(bins.end), small, p.text_faint);
-    let top = h.counts.iter().copied().max().unwrap_or(1);
-    let inside = well.shrink(3.0);
-    let step = inside.width() / bins.len() as f32;
-    let bin_at = |x: f32| bins.start + (((x - inside.left()) / step) as usize).min(bins.len() - 1);
-    let hovered = response.hover_pos().filter(|at| well.contains(*at)).map(|at| bin_at(at.x));
-    for bin in bins.clone().filter(|&bin| h.counts[bin] > 0) {
-        // The square root keeps rare bins visible beside common ones.
-        let share = (h.counts[bin] as f32 / top as f32).sqrt();
-        let left = inside.left() + (bin - bins.start) as f32 * step;
-        let bar_top = inside.bottom() - (inside.height() * share).max(1.5);
-        let bar = Rect::from_min_max(pos2(left + 0.5, bar_top), pos2(left + step.max(1.5) - 0.5, inside.bottom()));
-        ui.painter().rect_filled(bar, 1.0, if hovered == Some(bin) { p.text } else { color });
     }
+    let before = beside.before.filter(|before| *before != h && before.counts.iter().any(|&count| count > 0));
+    let [low, high] = shown_range(h, before, beside.mark);
+    name(
+        &response,
+        Role::Image,
+        &format!("Histogram of {title}, {} to {}", format::brief(h.min), format::brief(h.max)),
+    );
+    let foot = Rect::from_min_max(pos2(rect.left() + 2.0, well.bottom() + 1.0), rect.right_bottom() - vec2(2.0, 0.0));
+    paint_text(ui, foot, Align2::LEFT_CENTER, &format::brief(low), small.clone(), p.text_faint);
+    paint_text(ui, foot, Align2::RIGHT_CENTER, &format::brief(high), small.clone(), p.text_faint);
+    let inside = well.shrink(3.0);
+    let x_of = |value: f64| inside.left() + inside.width() * ((value - low) / (high - low)) as f32;
+    let edges = |h: &Histogram, bin: usize| {
+        let unit = (h.max - h.min) / h.counts.len() as f64;
+        [h.min + bin as f64 * unit, h.min + (bin + 1) as f64 * unit]
+    };
+    let bar = |h: &Histogram, bin: usize| {
+        // The square root keeps rare bins visible beside common ones.
+        let most = h.counts.iter().copied().max().unwrap_or(1).max(1);
+        let share = (h.counts[bin] as f32 / most as f32).sqrt();
+        let [left, right] = edges(h, bin).map(x_of);
+        let top = inside.bottom() - (inside.height() * share).max(1.5);
+        Rect::from_min_max(pos2(left, top), pos2(right.max(left + 1.5), inside.bottom()))
+    };
+    let filled = |h: &Histogram| (0..h.counts.len()).filter(|&bin| h.counts[bin] > 0).collect::<Vec<_>>();
+    let at = response.hover_pos().filter(|at| well.contains(*at)).map(|at| at.x);
+    let hovered = at.and_then(|x| filled(h).into_iter().find(|&bin| bar(h, bin).x_range().contains(x)));
+    for bin in filled(h) {
+        let rect = bar(h, bin);
+        let rect = if rect.width() > 2.5 { rect.shrink2(vec2(0.5, 0.0)) } else { rect };
+        ui.painter().rect_filled(rect, 1.0, if hovered == Some(bin) { p.text } else { color });
+    }
+    if let Some(before) = before {
+        for bin in filled(before) {
+            let rect = bar(before, bin);
+            ui.painter().hline(rect.x_range(), rect.top(), Stroke::new(1.5, p.changed));
+        }
+    }
+    if let Some(mark) = beside.mark {
+        let x = x_of(mark);
+        ui.painter().vline(x, well.y_range(), Stroke::new(1.0, p.text_weak));
+        ui.painter().text(pos2(x, foot.center().y), Align2::CENTER_CENTER, format::brief(mark), small, p.text_weak);
+    }
+    let said = if before.is_some() { "\nthe lines: before the last edit of the recipe" } else { "" };
     let text: WidgetText = match hovered {
         Some(bin) => {
-            let count = format::count(h.counts[bin] as usize);
-            format!("{} to {}: {count}\n{explanation}", edge(bin), edge(bin + 1)).into()
+            let [from, to] = edges(h, bin).map(format::brief);
+            format!("{from} to {to}: {}\n{explanation}{said}", format::count(h.counts[bin] as usize)).into()
         }
-        None => explanation.into(),
+        None => format!("{explanation}{said}").into(),
     };
     response.on_hover_text(text);
 }
 
-/// The bins worth showing: from the first to the last that is filled, a quarter of all at least. `None` if all are
-/// empty.
-fn filled_bins(h: &Histogram) -> Option<std::ops::Range<usize>> {
-    let first = h.counts.iter().position(|&count| count > 0)?;
-    let end = h.counts.iter().rposition(|&count| count > 0)? + 1;
-    let start = first.min(end.saturating_sub(h.counts.len() / 4));
-    let end = end.max(start + h.counts.len() / 4).min(h.counts.len());
-    Some(start..end)
+/// From the smallest to the largest of what is shown, with a little room where all are alike.
+fn shown_range(h: &Histogram, before: Option<&Histogram>, mark: Option<f64>) -> [f64; 2] {
+    let ends = [Some([h.min, h.max]), before.map(|b| [b.min, b.max]), mark.map(|mark| [mark; 2])];
+    let join = |[low, high]: [f64; 2], [a, b]: [f64; 2]| [low.min(a), high.max(b)];
+    let [low, high] = ends.into_iter().flatten().fold([f64::INFINITY, f64::NEG_INFINITY], join);
+    let room = if high > low { 0.0 } else { 0.01 * high.abs().max(1.0) };
+    [low - room, high + room]
 }
 
 /// Says that more follows below what is scrolled, where it does.

@@ -67,6 +67,8 @@ pub struct Ranking {
     pub missing: Option<String>,
     /// What an edit changed, where the recipe before it was named.
     pub change: Option<PairChange>,
+    /// The pairs at a glance under the recipe before the edit.
+    pub before: Option<Summary>,
 }
 
 impl Scores {
@@ -157,6 +159,7 @@ impl Scores {
             held_out: Rewards::default(),
             missing: None,
             change: None,
+            before: None,
         };
         match RewardPlan::new(&self.train.table, &recipe.reward, &ranking.bounds) {
             Ok(plan) => {

@@ -22,7 +22,7 @@ use crate::method::curation::Curation;
 use crate::method::learning::Learning;
 use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
-use crate::method::summary::PairChange;
+use crate::method::summary::{PairChange, Summary};
 use crate::nn::kernels::Compute;
 use crate::weights::{PartReport, Store};
 use crate::workspace::{CandidateSet, Workspace};
@@ -127,7 +127,7 @@ struct Viewer {
     /// Scores read last, what they were read for, and the ledger's version then.
     scores: Option<(ScoresKey, Arc<Scores>)>,
     /// The pairs before an edit, and what they follow from: a slider asks about the same ones again and again.
-    base: Option<(Arc<Scores>, Recipe, Curation)>,
+    base: Option<(Arc<Scores>, Recipe, Curation, Summary)>,
     suspects: Suspects,
     /// The metrics that maps were asked of.
     scorers: Scorers,
@@ -184,7 +184,7 @@ impl Viewer {
             Query::Ranking { set, recipe, base } => {
                 let mut ranking = self.ranking(set, &recipe)?;
                 if let Some(base) = base {
-                    ranking.change = self.change(&ranking, *base).ok();
+                    (ranking.change, ranking.before) = self.change(&ranking, *base).ok().unzip();
                 }
                 Answer::Ranking(Arc::new(ranking))
             }
@@ -246,22 +246,25 @@ impl Viewer {
         scores.rank(recipe)
     }
 
-    /// The pairs that differ from those under the recipe before an edit. Of other candidates there is nothing to say.
-    fn change(&mut self, ranking: &Ranking, base: Recipe) -> Result<PairChange> {
-        let known = match self.base.take() {
-            Some((scores, recipe, curation)) if Arc::ptr_eq(&scores, &ranking.scores) && recipe == base => curation,
+    /// The pairs that differ from those under the recipe before an edit, and those at a glance. Of other candidates there is nothing to say.
+    fn change(&mut self, ranking: &Ranking, base: Recipe) -> Result<(PairChange, Summary)> {
+        let (known, summary) = match self.base.take() {
+            Some((scores, recipe, curation, summary)) if Arc::ptr_eq(&scores, &ranking.scores) && recipe == base => {
+                (curation, summary)
+            }
             _ => {
                 let scores = &ranking.scores;
                 let names = || scores.train.table.columns().iter().map(|c| c.name.as_ref());
                 if scores.seeds != base.seeds() || base.trained_metrics().iter().any(|m| !names().any(|n| n == *m)) {
                     return Err(Error::invalid("the edit changes which candidates or scores are looked at"));
                 }
-                scores.rank(&base)?.curation
+                let before = scores.rank(&base)?;
+                (before.curation, before.summary)
             }
         };
         let change = PairChange::between(&known, &ranking.curation);
-        self.base = Some((ranking.scores.clone(), base, known));
-        Ok(change)
+        self.base = Some((ranking.scores.clone(), base, known, summary.clone()));
+        Ok((change, summary))
     }
 
     fn read(&self, source: &Source) -> Result<Image> {

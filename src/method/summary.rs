@@ -7,9 +7,11 @@ use super::hpo;
 use super::pair::{Group, Pair};
 use super::reward::Rewards;
 
-/// Counts of values in equal bins from 0 to `max`.
+/// Counts of values in equal bins from `min` to `max`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
+    /// Lower end of the first bin: the smallest value.
+    pub min: f64,
     /// Upper end of the last bin: the largest value.
     pub max: f64,
     /// Values in each bin; the upper end belongs to the last.
@@ -39,14 +41,23 @@ pub struct Summary {
     pub weight: Histogram,
 }
 
-/// Sums and extremes over the pairs of one group.
-#[derive(Clone, Copy, Default)]
+/// Sums and extremes over the pairs of one group: of gap, w_intra and w the smallest and the largest.
+#[derive(Clone, Copy)]
 struct Extent {
-    gap: f64,
-    w_intra: f64,
-    weight: f64,
+    ends: [[f64; 2]; 3],
     sum: f64,
     sum_of_squares: f64,
+}
+
+/// Ends of no values.
+const NOTHING: [f64; 2] = [f64::INFINITY, f64::NEG_INFINITY];
+
+impl Extent {
+    const NONE: Self = Self { ends: [NOTHING; 3], sum: 0.0, sum_of_squares: 0.0 };
+}
+
+fn joined([a, b]: [f64; 2], [c, d]: [f64; 2]) -> [f64; 2] {
+    [a.min(c), b.max(d)]
 }
 
 impl Summary {
@@ -65,27 +76,25 @@ impl Summary {
             .enumerate()
             .with_min_len(32)
             .map(|(g, group)| {
-                let (mut extent, rewards) = (Extent::default(), rewards.group(g));
+                let (mut extent, rewards) = (Extent::NONE, rewards.group(g));
                 for pair in curation.pairs_of(g) {
                     let (gap, w_intra, weight) = parts(rewards, group, pair);
-                    extent.gap = extent.gap.max(gap);
-                    extent.w_intra = extent.w_intra.max(w_intra);
-                    extent.weight = extent.weight.max(weight);
+                    for (ends, value) in extent.ends.iter_mut().zip([gap, w_intra, weight]) {
+                        *ends = joined(*ends, [value; 2]);
+                    }
                     extent.sum += weight;
                     extent.sum_of_squares += weight * weight;
                 }
                 extent
             })
             .collect();
-        let all = extents.iter().fold(Extent::default(), |a, b| Extent {
-            gap: a.gap.max(b.gap),
-            w_intra: a.w_intra.max(b.w_intra),
-            weight: a.weight.max(b.weight),
+        let all = extents.iter().fold(Extent::NONE, |a, b| Extent {
+            ends: std::array::from_fn(|i| joined(a.ends[i], b.ends[i])),
             sum: a.sum + b.sum,
             sum_of_squares: a.sum_of_squares + b.sum_of_squares,
         });
 
-        let empty = || [all.gap, all.w_intra, all.weight].map(|max| Counter::new(max, bins));
+        let empty = || all.ends.map(|ends| Counter::new(ends, bins));
         let [gap, w_intra, weight] = groups
             .par_iter()
             .enumerate()
@@ -107,8 +116,8 @@ impl Summary {
             .map(Counter::finish);
 
         let with_pairs = || groups.iter().filter(|group| group.pairs > 0);
-        let largest = with_pairs().map(|group| group.w_inter).fold(0.0, f64::max);
-        let mut w_inter = Counter::new(largest, bins);
+        let ends = with_pairs().fold(NOTHING, |ends, group| joined(ends, [group.w_inter; 2]));
+        let mut w_inter = Counter::new(ends, bins);
         with_pairs().for_each(|group| w_inter.count(group.w_inter));
 
         let pairs = curation.pairs().len();
@@ -133,22 +142,23 @@ pub fn effective_size(sum: f64, sum_of_squares: f64) -> f64 {
 
 /// A histogram being filled.
 struct Counter {
-    max: f64,
+    ends: [f64; 2],
     /// Bins per unit, so that counting needs no division.
     scale: f64,
     counts: Vec<u64>,
 }
 
 impl Counter {
-    fn new(max: f64, bins: usize) -> Self {
-        // Without extent every value is 0 and belongs to bin 0.
-        let scale = if max > 0.0 { bins as f64 / max } else { 0.0 };
-        Self { max, scale, counts: vec![0; bins] }
+    fn new(ends: [f64; 2], bins: usize) -> Self {
+        // Where all values are alike they belong to bin 0; without any there are no ends.
+        let ends = if ends[0] <= ends[1] { ends } else { [0.0; 2] };
+        let scale = if ends[1] > ends[0] { bins as f64 / (ends[1] - ends[0]) } else { 0.0 };
+        Self { ends, scale, counts: vec![0; bins] }
     }
 
     fn count(&mut self, value: f64) {
         let last = self.counts.len() - 1;
-        self.counts[((value * self.scale) as usize).min(last)] += 1;
+        self.counts[(((value - self.ends[0]) * self.scale) as usize).min(last)] += 1;
     }
 
     fn add(&mut self, other: &Self) {
@@ -158,7 +168,7 @@ impl Counter {
     }
 
     fn finish(self) -> Histogram {
-        Histogram { max: self.max, counts: self.counts }
+        Histogram { min: self.ends[0], max: self.ends[1], counts: self.counts }
     }
 }
 

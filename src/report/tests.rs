@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rows::{Kind, Row, Side, rows};
+use super::rows::{Kind, Side, rows};
 use super::*;
 use crate::imaging::sheet::{self, Cell, Sheet};
 use crate::iqa::{Direction, MetricKey};
@@ -114,10 +114,8 @@ fn the_rows_are_the_comparisons_numbers_and_name_the_better_side() {
     // Better is only what chance does not explain: zero outside of the interval, of enough images.
     assert_eq!((row("brisque").better(), row("psnr").better()), (Some(Side::B), None));
     assert_eq!((row("Mean@4").better(), row("Worst@4").better()), (Some(Side::B), None));
-    let few = Row {
-        interval: row("brisque").interval.map(|i| Interval { images: ENOUGH - 1, ..i }),
-        ..row("brisque").clone()
-    };
+    let mut few = row("brisque").clone();
+    few.interval = few.interval.map(|interval| Interval { images: ENOUGH - 1, ..interval });
     assert_eq!(few.better(), None);
     assert_eq!(row("brisque").interval_in_sigma(), "[−0.12, −0.04]");
     assert_eq!((row("broken").better(), row("broken").change_in_sigma()), (None, None));

@@ -1,4 +1,4 @@
-//! The graphics adapter, for tests that need one and skip without.
+//! The graphics adapter, for tests that need one and skip without; with `DP2O_NEEDS_ADAPTER` set they fail instead.
 
 use std::task::{Context, Poll, Waker};
 
@@ -13,8 +13,11 @@ pub fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// An adapter, if there is one.
+/// An adapter, if there is one. Panics: there is none, and `DP2O_NEEDS_ADAPTER` says that there must be.
 pub fn adapter() -> Option<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    now(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()
+    let found = now(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok();
+    let is_needed = std::env::var_os("DP2O_NEEDS_ADAPTER").is_some_and(|value| value != "0");
+    assert!(found.is_some() || !is_needed, "there is no graphics adapter, and DP2O_NEEDS_ADAPTER is set");
+    found
 }

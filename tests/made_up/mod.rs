@@ -163,7 +163,7 @@ fn run(id: i64) -> RunRow {
         id: RunId(id),
         name: format!("run-{id}"),
         dir: format!("run-{id}"),
-        recipe: String::new(),
+        recipe: recipe_of(id),
         seed: 0,
         state: RunState::Done,
         message: None,
@@ -173,6 +173,13 @@ fn run(id: i64) -> RunRow {
         ended_at_secs: Some(60),
         pairs_hash: None,
     }
+}
+
+/// β is another in every run.
+fn recipe_of(run: i64) -> String {
+    let mut recipe = Recipe::default();
+    recipe.training.beta = 1000.0 * run as f64;
+    recipe.to_ron().unwrap()
 }
 
 fn checkpoints(size: Size) -> Vec<CheckpointRow> {

@@ -49,6 +49,8 @@ pub struct ImagesView {
     by_row: bool,
     /// As a person chose it; `None` shows as many rows as there is room for.
     row_height: Option<f32>,
+    /// The height at which as many rows as can be are seen.
+    fitting: f32,
     /// What was asked for last, and of which rewards.
     asked: Option<(GridOf, usize)>,
     made_of: Option<Key4>,
@@ -120,21 +122,13 @@ impl ImagesView {
                 };
                 ui.selectable_value(&mut self.of.order, order, order.title()).on_hover_text(hint);
             }
-            ui.separator();
-            ui.toggle_value(&mut self.by_row, "Stretch rows")
-                .on_hover_text("Colours run from the worst to the best of each image, not of all images");
-            let mut height = self.row_height.unwrap_or(*ROWS.start());
-            ui.spacing_mut().slider_width = 64.0;
-            let slider = Slider::new(&mut height, ROWS).show_value(false).step_by(1.0);
-            if widgets::slider(ui, slider, "Row height").on_hover_text("Height of the rows").changed() {
-                self.row_height = Some(height);
-            }
         });
     }
 
     /// The colour bar with its unit, and the value under the pointer's or the selection's mark.
-    fn legend_ui(&self, ui: &mut Ui, cx: &Cx, grid: &Grid) {
+    fn legend_ui(&mut self, ui: &mut Ui, cx: &Cx, grid: &Grid) {
         ui.horizontal(|ui| {
+            self.scale_ui(ui);
             let title = scale_title(&grid.of.subject, grid.direction);
             ui.label(RichText::new(title).small().color(cx.palette.text_weak));
             if self.by_row {
@@ -144,7 +138,7 @@ impl ImagesView {
             if grid.range[0] > grid.range[1] {
                 return;
             }
-            let (bar, response) = ui.allocate_exact_size(vec2(ui.available_width().min(260.0), 16.0), Sense::hover());
+            let (bar, response) = ui.allocate_exact_size(vec2(ui.available_width().min(240.0), 16.0), Sense::hover());
             let [low, high] = grid.range.map(|v| v as f32);
             let range = if grid.direction == Direction::Lower { [high, low] } else { [low, high] };
             let selected = cx.state.selection.image.zip(cx.state.selection.seed);
@@ -159,6 +153,19 @@ impl ImagesView {
             let text = "Bounds open: all R move a little with every new score, until training freezes the scale.";
             ui.add(egui::Label::new(RichText::new(text).small().color(cx.palette.text_faint)).truncate());
         }
+    }
+
+    /// How the cells are coloured and how high they are.
+    fn scale_ui(&mut self, ui: &mut Ui) {
+        ui.toggle_value(&mut self.by_row, "Stretch rows")
+            .on_hover_text("Colours run from the worst to the best of each image, not of all images");
+        let mut height = self.row_height.unwrap_or(self.fitting);
+        ui.spacing_mut().slider_width = 64.0;
+        let slider = Slider::new(&mut height, ROWS).show_value(false).step_by(1.0);
+        if widgets::slider(ui, slider, "Row height").on_hover_text("Height of the rows").changed() {
+            self.row_height = Some(height);
+        }
+        ui.separator();
     }
 
     /// Colours the cells anew if what they follow from has changed.
@@ -197,6 +204,7 @@ impl ImagesView {
         let (m, count) = (grid.seeds.len(), grid.rows.len());
         let room = ui.available_size();
         let fitting = ((room.y - HEAD - 4.0) / count as f32).floor().clamp(*ROWS.start(), *ROWS.end());
+        self.fitting = fitting;
         let height = self.row_height.unwrap_or(fitting);
         let width = ((room.x - NAME - SPREAD - 14.0) / m as f32).max(2.0);
         let left = ui.cursor().left() + NAME;

@@ -217,7 +217,7 @@ impl ScatterView {
     fn dots_mesh(&self, cx: &Cx, plot: Rect) -> Mesh {
         let p = cx.palette;
         let mut mesh = Mesh::default();
-        let size = if self.dots.len() > 300 { 2.0 } else { 3.5 };
+        let size = if self.dots.len() > 300 { 2.0 } else { 4.5 };
         for dot in &self.dots {
             let color = match dot.side {
                 Some(true) => p.winner,

@@ -184,7 +184,11 @@ impl LibraryPane {
             ui.label(RichText::new(text).small().color(p.text_faint));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.add_space(10.0);
-                ui.label(RichText::new("mean R · spread σ").small().color(p.text_faint));
+                let max = cx.state.rewards.as_ref().map_or(0.0, |rewards| rewards.max_sigma);
+                let scale = if max > 0.0 { format!("mean R · σ, bar to {}", format::reward(max)) } else { "mean R · σ".into() };
+                ui.label(RichText::new(scale).small().color(p.text_faint)).on_hover_text(
+                    "σ: spread of the reward over the seeds of an image, as a number and as a bar up to the widest of all",
+                );
             });
         });
         if images.is_empty() {
@@ -346,13 +350,15 @@ fn paint_row(ui: &Ui, cx: &mut Cx, rect: Rect, image: &ImageRow) {
         mark("⚠ file gone", p.error);
     }
     if !image.prompt.is_empty() && reads_prompts(cx.state) {
-        let room = Rect::from_min_max(pos2(x, bottom.top()), pos2(right - figure - 4.0, bottom.bottom()));
+        let room = Rect::from_min_max(pos2(x, bottom.top()), pos2(right - 68.0, bottom.bottom()));
         widgets::paint_text(ui, room, Align2::LEFT_CENTER, &image.prompt, small.clone(), p.text_faint);
     }
     let sigma = stats.map_or(f64::NAN, |s| s.sigma);
     if sigma.is_finite() {
         let max = cx.state.rewards.as_ref().map_or(0.0, |r| r.max_sigma);
-        let bar = Rect::from_center_size(pos2(right - figure * 0.5, bottom.center().y), vec2(figure, 4.0));
+        let number = Rect::from_min_max(pos2(right - 34.0, bottom.top()), bottom.max);
+        widgets::paint_text(ui, number, Align2::RIGHT_CENTER, &format::reward(sigma), small, p.text_weak);
+        let bar = Rect::from_center_size(pos2(number.left() - 17.0, bottom.center().y), vec2(26.0, 4.0));
         widgets::paint_bar(ui, bar, (sigma / max.max(1e-12)) as f32, p.accent);
     }
     let line = Stroke::new(1.0, p.line);

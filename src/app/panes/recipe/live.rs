@@ -4,7 +4,9 @@ use egui::{Align, Frame, Layout, Margin, RichText, Ui, vec2};
 
 use crate::app::actions::Cx;
 use crate::app::theme::{self, space};
+use crate::app::widgets::Beside;
 use crate::app::{format, widgets};
+use crate::method::summary::{Histogram, Summary};
 
 /// Room of the pane from which both rows of histograms are shown; the settings come first where there is less.
 const ROOMY: f32 = 760.0;
@@ -43,9 +45,13 @@ pub fn ui(ui: &mut Ui, cx: &Cx) {
         ui.label(RichText::new(groups).color(p.text_weak));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let (text, hint) = if frozen {
-                ("bounds frozen", "The reward bounds are frozen: rewards compare across checkpoints (method §2)")
+                ("scale fixed", "The reward bounds are frozen: a reward means the same for every checkpoint (method §2)")
             } else {
-                ("bounds open", "The reward bounds still move with new scores; training freezes them (method §2)")
+                (
+                    "scale still moves",
+                    "Bounds open: R is measured from the worst to the best score so far of each metric, so a new score beyond \
+                     them moves all rewards, and with them pairs and weights. The first training freezes the bounds (method §2)",
+                )
             };
             ui.label(RichText::new(text).small().color(p.text_faint)).on_hover_text(hint);
         });
@@ -60,16 +66,21 @@ pub fn ui(ui: &mut Ui, cx: &Cx) {
     });
     let width = (ui.available_width() - space::S) * 0.5;
     ui.spacing_mut().item_spacing = vec2(space::S, space::XS);
-    let histogram =
-        |ui: &mut Ui, title: &str, text: &str, h, color| widgets::histogram(ui, title, text, h, color, width);
+    let before = ranking.before.as_ref();
+    let histogram = |ui: &mut Ui, title: &str, text: &str, of: fn(&Summary) -> &Histogram, mark, color| {
+        let beside = Beside { before: before.map(of), mark };
+        widgets::histogram(ui, title, text, of(summary), color, width, beside);
+    };
     Frame::new().inner_margin(Margin::ZERO).show(ui, |ui| {
         ui.horizontal(|ui| {
-            histogram(ui, "gap |R_w − R_l|", "Gap in reward between winner and loser", &summary.gap, p.series[5]);
+            let gap = "Gap in reward between winner and loser";
+            histogram(ui, "gap |R_w − R_l|", gap, |s| &s.gap, None, p.series[5]);
             histogram(
                 ui,
                 "w = w_intra · w_inter",
-                "Weight of the pairs in the loss (method §5)",
-                &summary.weight,
+                "Weight of the pairs in the loss; at the mark a pair counts once (method §5)",
+                |s| &s.weight,
+                Some(1.0),
                 p.accent,
             );
         });
@@ -78,9 +89,9 @@ pub fn ui(ui: &mut Ui, cx: &Cx) {
         }
         ui.horizontal(|ui| {
             let intra = "Weight within the group: 1 + α_intra · (gap − μ_gap) (method §4)";
-            histogram(ui, "w_intra", intra, &summary.w_intra, p.series[2]);
+            histogram(ui, "w_intra", intra, |s| &s.w_intra, Some(1.0), p.series[2]);
             let inter = "Weight of the groups: 1 + α_inter · (σ_g − μ_σ) (method §4)";
-            histogram(ui, "w_inter, by group", inter, &summary.w_inter, p.series[4]);
+            histogram(ui, "w_inter, by group", inter, |s| &s.w_inter, Some(1.0), p.series[4]);
         });
     });
     if let Some(missing) = &ranking.missing {

@@ -1,13 +1,14 @@
 //! Runs: started, watched, stopped.
 //!
 //! * [`quantity`]: what is drawn. [`series`]: curves as they are drawn. [`plots`]: the plots.
-//! * [`runs`]: runs and checkpoints. [`previews`]: fixed seeds over the steps.
+//! * [`runs`]: runs and checkpoints, [`table`]: the runs side by side. [`previews`]: a fixed seed over the steps.
 
 mod plots;
 mod previews;
 mod quantity;
 mod runs;
 mod series;
+mod table;
 
 use egui::{Align, Layout, RichText, Slider, Ui, vec2};
 
@@ -15,10 +16,11 @@ use crate::app::actions::{Cx, Pane};
 use crate::app::commands::CommandId;
 use crate::app::state::jobs::{Kind, Phase};
 use crate::app::state::{Stage, State};
-use crate::app::theme::space;
-use crate::app::widgets;
+use crate::app::theme::{self, space};
+use crate::app::{format, widgets};
 use crate::engine::protocol::{Level, Library};
 use crate::method::alarms::{self, Alarm};
+use crate::method::learning::Verdict;
 use crate::workspace::{RunId, Split};
 
 /// Width of the list of runs, in points.
@@ -29,6 +31,11 @@ const LIST: f32 = 212.0;
 pub struct TrainingPane {
     plots: plots::Plots,
     previews: previews::Previews,
+    table: table::RunTable,
+    /// The runs as a table instead of the curves.
+    shows_table: bool,
+    /// The run that the line over the curves was asked for, and the version of its curves.
+    learning: Option<(RunId, u64)>,
     shown: Vec<RunId>,
     selected: Option<RunId>,
     /// Runs that were seen before; a new one is selected.
@@ -53,6 +60,7 @@ impl Pane for TrainingPane {
             self.shown.extend(self.selected.filter(|id| !self.shown.contains(id)));
         }
         self.tools_ui(ui, cx);
+        self.learning_ui(ui, cx);
         self.alarms_ui(ui, cx);
         ui.add_space(space::XS);
         let size = ui.available_size();
@@ -63,6 +71,10 @@ impl Pane for TrainingPane {
                 runs::ui(ui, cx, &library, &mut self.shown, &mut self.selected);
             });
             ui.vertical(|ui| {
+                if self.shows_table {
+                    self.table.ui(ui, cx, &library, &mut self.selected);
+                    return;
+                }
                 let has_previews = library.set.is_some() && library.images.iter().any(|i| i.split == Split::Validation);
                 let below = if has_previews { (size.y * 0.26).clamp(96.0, 260.0) } else { 0.0 };
                 let above = vec2(ui.available_width(), size.y - below - space::M);
@@ -112,6 +124,8 @@ impl TrainingPane {
         ui.horizontal(|ui| {
             controls_ui(ui, cx);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.toggle_value(&mut self.shows_table, "Table")
+                    .on_hover_text("All runs side by side with what their recipes differ in");
                 ui.toggle_value(&mut self.plots.is_log, "log y")
                     .on_hover_text("Logarithmic loss, gradient norm and learning rate");
                 ui.spacing_mut().slider_width = 96.0;
@@ -121,6 +135,36 @@ impl TrainingPane {
                 ui.label(RichText::new("Smoothing").color(cx.palette.text_weak));
             });
         });
+    }
+
+    /// Whether the selected run is learning, in one line.
+    fn learning_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
+        let Some(run) = self.selected else { return };
+        let curves = cx.state.curves_of(run);
+        let (version, has_both) = (curves.version, curves.start_and_last().is_some());
+        if !has_both {
+            return;
+        }
+        if self.learning != Some((run, version)) {
+            self.learning = Some((run, version));
+            cx.state.wants.learning.insert(run);
+        }
+        let Some(learning) = cx.state.learning.get(&run) else { return };
+        let p = cx.palette;
+        let color = match learning.verdict() {
+            Verdict::Learning if !learning.hallucinates => p.winner,
+            Verdict::Learning => p.warning,
+            Verdict::Worse => p.loser,
+            Verdict::WithinNoise | Verdict::TooFewImages => p.text_weak,
+        };
+        let text = RichText::new(learning.line()).font(theme::strong(13.5)).color(color);
+        let images = learning.interval.map_or(0, |interval| interval.images);
+        let hint = format!(
+            "From the start of the run to its last evaluation, on {}. In brackets the 95 % interval of the gain over images; \
+             σ is the spread over seeds at the start.",
+            format::counted(images, "validation image")
+        );
+        ui.add(egui::Label::new(text).truncate()).on_hover_text(hint);
     }
 
     /// What should be looked at in the selected run; said once as a toast too.

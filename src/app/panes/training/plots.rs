@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use egui::accesskit::Role;
-use egui::{Align, Id, Label, Layout, RichText, ScrollArea, Ui, vec2};
-use egui_plot::{AxisHints, GridMark, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
+use egui::{
+    Align, Align2, Button, Id, Key, Label, Layout, Rect, RichText, ScrollArea, TextStyle, Ui, Vec2, pos2, vec2,
+};
+use egui_plot::{AxisHints, GridMark, HLine, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
 
 use super::quantity::{Chart, Quantity, charts};
 use super::runs::color_of;
@@ -28,6 +30,8 @@ pub struct Plots {
     series: HashMap<(RunId, Quantity), Series>,
     /// Range of steps the plots showed last; they are linked.
     range: Option<[f64; 2]>,
+    /// The one plot that is shown large.
+    enlarged: Option<String>,
 }
 
 /// A run drawn: its name and the version of its curves.
@@ -52,7 +56,17 @@ impl Plots {
                 }
             }
         }
-        let columns = ((ui.available_width() + space::S) / (WIDTH + space::S)).floor().max(1.0);
+        if let Some(chart) = all.iter().find(|chart| self.enlarged.as_ref() == Some(&chart.title)) {
+            let size = vec2(ui.available_width() - 4.0, (ui.available_height() - 30.0).max(HEIGHT));
+            self.chart_ui(ui, cx, chart, &drawn, size);
+            return;
+        }
+        if all.is_empty() {
+            ui.label(RichText::new("Curves appear with the first steps.").color(cx.palette.text_weak));
+            return;
+        }
+        // As many columns as have room, and no more than there are plots: what is left over widens them.
+        let columns = ((ui.available_width() + space::S) / (WIDTH + space::S)).floor().clamp(1.0, all.len() as f32);
         let width = ((ui.available_width() - (columns - 1.0) * space::S - 10.0) / columns).floor();
         ScrollArea::vertical().id_salt("plots").auto_shrink(false).show(ui, |ui| {
             for row in all.chunks(columns as usize) {
@@ -60,7 +74,7 @@ impl Plots {
                     ui.spacing_mut().item_spacing.x = space::S;
                     for chart in row {
                         ui.allocate_ui_with_layout(vec2(width, HEIGHT + 26.0), Layout::top_down(Align::Min), |ui| {
-                            self.chart_ui(ui, cx, chart, &drawn, width)
+                            self.chart_ui(ui, cx, chart, &drawn, vec2(width, HEIGHT))
                         });
                     }
                 });
@@ -69,14 +83,25 @@ impl Plots {
         });
     }
 
-    fn chart_ui(&mut self, ui: &mut Ui, cx: &Cx, chart: &Chart, drawn: &[Drawn], width: f32) {
-        let p = cx.palette;
-        ui.horizontal(|ui| {
-            ui.label(RichText::new(&chart.title).color(p.text)).on_hover_text(&chart.hint);
-            // Where there is no room beside the title, the values under the pointer name the strokes.
-            if width > 300.0 {
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| parts_ui(ui, p, chart));
+    fn chart_ui(&mut self, ui: &mut Ui, cx: &Cx, chart: &Chart, drawn: &[Drawn], size: Vec2) {
+        let (p, width) = (cx.palette, size.x);
+        ui.allocate_ui_with_layout(vec2(width, 20.0), Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
+            let is_large = self.enlarged.is_some();
+            let (sign, hint) = if is_large { ("×", "All plots  Esc") } else { ("⬈", "This plot alone, large") };
+            let button = ui.add(Button::new(RichText::new(sign).small().color(p.text_faint)).frame(false));
+            widgets::name(&button, Role::Button, &format!("{}: {}", chart.title, hint.trim_end_matches("  Esc")));
+            let is_left = is_large && ui.input(|input| input.key_pressed(Key::Escape));
+            if button.on_hover_text(hint).clicked() || is_left {
+                self.enlarged = (!is_large).then(|| chart.title.clone());
             }
+            if width > 300.0 {
+                parts_ui(ui, p, chart);
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let title = Label::new(RichText::new(&chart.title).color(p.text)).truncate();
+                ui.add(title).on_hover_text(&chart.hint);
+            });
         });
         // Quantities with a sign or that are zero at the start have no logarithm.
         let is_log =
@@ -95,7 +120,7 @@ impl Plots {
         let steps = drawn.iter().filter_map(|run| cx.state.curves.get(&run.id)?.steps.last()).map(|row| row.step);
         let plot = Plot::new(Id::unique(("training", &chart.title)))
             .width(width)
-            .height(HEIGHT)
+            .height(size.y)
             .link_axis(Id::unique("training steps"), [true, false])
             .link_cursor(Id::unique("training steps"), [true, false])
             .allow_scroll(false)
@@ -121,7 +146,13 @@ impl Plots {
             .set_margin_fraction(vec2(0.01, 0.08))
             .label_formatter(|_| None);
         let series = &self.series;
+        let reference = chart.quantities[0].reference();
         let response = plot.show(ui, |plot| {
+            if let Some((value, name)) = reference {
+                let value = if is_log { value.log10() } else { value };
+                let line = HLine::new(name, value).color(p.line_strong).width(1.0).style(LineStyle::dashed_loose());
+                plot.hline(line.allow_hover(false));
+            }
             for run in drawn {
                 let color = color_of(p, run.id);
                 for quantity in &chart.quantities {
@@ -143,6 +174,20 @@ impl Plots {
             (plot.pointer_coordinate(), (!is_whole).then(|| [bounds.min()[0], bounds.max()[0]]))
         });
         widgets::name(&response.response, Role::Image, &chart.title);
+        if width <= 300.0 {
+            marks_ui(ui, p, chart, response.response.rect);
+        }
+        if let Some((value, name)) = reference {
+            let at = response
+                .transform
+                .position_from_point(&PlotPoint::new(0.0, if is_log { value.log10() } else { value }));
+            let rect = response.response.rect;
+            if rect.y_range().contains(at.y) {
+                let font = TextStyle::Small.resolve(ui.style());
+                let at = pos2(rect.right() - 3.0, at.y - 1.0);
+                ui.painter().text(at, Align2::RIGHT_BOTTOM, name, font, p.text_faint);
+            }
+        }
         let (pointer, range) = response.inner;
         if self.range != range {
             self.range = range;
@@ -191,11 +236,27 @@ fn parts_ui(ui: &mut Ui, p: &Palette, chart: &Chart) {
         return;
     }
     for quantity in chart.quantities.iter().rev() {
-        let mark = match style_of(quantity) {
-            LineStyle::Solid => "—",
-            LineStyle::Dashed { .. } => "- -",
-            LineStyle::Dotted { .. } => "···",
-        };
-        ui.label(RichText::new(format!("{mark} {}", quantity.part())).small().color(p.text_faint));
+        ui.label(RichText::new(format!("{} {}", mark_of(quantity), quantity.part())).small().color(p.text_weak));
+    }
+}
+
+/// The same within the plot, where there is no room above it.
+fn marks_ui(ui: &Ui, p: &Palette, chart: &Chart, plot: Rect) {
+    if chart.quantities.len() < 2 {
+        return;
+    }
+    let marks = chart.quantities.iter().map(|quantity| format!("{} {}", mark_of(quantity), quantity.part()));
+    let text = marks.collect::<Vec<_>>().join("   ");
+    let galley = ui.painter().layout_no_wrap(text, TextStyle::Small.resolve(ui.style()), p.text_weak);
+    let at = Align2::RIGHT_TOP.anchor_size(plot.right_top() + vec2(-4.0, 2.0), galley.size());
+    ui.painter().rect_filled(at.expand(2.0), 2.0, p.surface.gamma_multiply(0.8));
+    ui.painter().galley(at.min, galley, p.text_weak);
+}
+
+fn mark_of(quantity: &Quantity) -> &'static str {
+    match style_of(quantity) {
+        LineStyle::Solid => "—",
+        LineStyle::Dashed { .. } => "- -",
+        LineStyle::Dotted { .. } => "···",
     }
 }

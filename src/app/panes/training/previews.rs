@@ -1,6 +1,6 @@
-//! Candidates of fixed seeds over the steps of a run: one slider moves all of them.
+//! Candidates of a fixed seed over the steps of a run, each beside the reference's: one slider moves all of them.
 
-use egui::{Align, Label, Layout, Rect, RichText, ScrollArea, Sense, Slider, Ui, pos2, vec2};
+use egui::{Align, Label, Layout, Rect, RichText, ScrollArea, Sense, Slider, TextStyle, Ui, pos2, vec2};
 
 use crate::app::actions::Cx;
 use crate::app::panes::seeds::paint_picture;
@@ -9,8 +9,6 @@ use crate::app::{format, widgets};
 use crate::engine::protocol::{Library, Source};
 use crate::workspace::{CandidateSet, CheckpointId, ImageId, RunId, Split};
 
-/// Seeds shown of each image.
-const SEEDS: usize = 2;
 const GAP: f32 = 4.0;
 
 /// The previews of a run.
@@ -30,8 +28,8 @@ impl Previews {
         let (step, checkpoint) = steps[at];
         ui.horizontal(|ui| {
             widgets::section(ui, "Previews");
-            let hint = "Candidates of fixed seeds on the validation images, as each evaluated checkpoint draws them";
-            let text = RichText::new(if step == 0 { "reference".into() } else { format!("step {step}") });
+            let hint = "Left as the reference draws it, right as the checkpoint of the step does: the same seed on the validation images, as each evaluated checkpoint draws them";
+            let text = RichText::new(if step == 0 { "reference".into() } else { format!("reference | step {step}") });
             ui.label(text.color(cx.palette.text_weak)).on_hover_text(hint);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.spacing_mut().slider_width = (ui.available_width() - space::L).clamp(60.0, 320.0);
@@ -43,25 +41,29 @@ impl Previews {
             });
         });
         let set = CandidateSet { checkpoint, sampler: set.sampler.clone() };
-        let seeds: Vec<u64> = cx.state.recipe.edited.seeds().into_iter().take(SEEDS).collect();
+        let Some(seed) = cx.state.recipe.edited.seeds().first().copied() else { return };
+        let before = CandidateSet { checkpoint: steps[0].1, sampler: set.sampler.clone() };
+        let shown_sets = if step == 0 { vec![before] } else { vec![before, set] };
         let images: Vec<(ImageId, String)> =
             library.images.iter().filter(|i| i.split == Split::Validation).map(|i| (i.id, i.name.clone())).collect();
         let side = (ui.available_height() - 22.0).clamp(48.0, 256.0);
         ScrollArea::horizontal().id_salt("previews").auto_shrink(false).show_viewport(ui, |ui, view| {
-            let each = seeds.len() as f32 * (side + GAP) + space::S;
+            let each = shown_sets.len() as f32 * (side + GAP) + space::S;
             ui.set_width(images.len() as f32 * each);
             let (row, _) = ui.allocate_exact_size(vec2(images.len() as f32 * each, side + 18.0), Sense::hover());
             let first = (view.left() / each).floor().max(0.0) as usize;
             let shown = (view.width() / each).ceil() as usize + 1;
             for (place, (image, name)) in images.iter().enumerate().skip(first).take(shown) {
                 let left = row.left() + place as f32 * each;
-                for (column, &seed) in seeds.iter().enumerate() {
+                for (column, set) in shown_sets.iter().enumerate() {
                     let min = pos2(left + column as f32 * (side + GAP), row.top());
                     let square = Rect::from_min_size(min, vec2(side, side));
                     let source = Source::Candidate { set: set.clone(), image: *image, seed };
                     paint_picture(ui, cx, &source, square);
-                    let response = ui.interact(square, ui.scope_id().with((image.0, seed)), Sense::click());
-                    if response.on_hover_text(format!("{name}, seed {seed}")).clicked() {
+                    let label = if column == 0 { "reference".into() } else { format!("step {step}") };
+                    label_ui(ui, cx, square, &label);
+                    let response = ui.interact(square, ui.scope_id().with((image.0, column)), Sense::click());
+                    if response.on_hover_text(format!("{name}, seed {seed}, {label}")).clicked() {
                         cx.state.selection.image = Some(*image);
                         cx.state.selection.seed = Some(seed);
                     }
@@ -72,6 +74,15 @@ impl Previews {
             }
         });
     }
+}
+
+/// What a picture is of, in its corner.
+fn label_ui(ui: &Ui, cx: &Cx, square: Rect, text: &str) {
+    let font = TextStyle::Small.resolve(ui.style());
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, cx.palette.on_scrim);
+    let at = Rect::from_min_size(square.left_top() + vec2(3.0, 3.0), galley.size());
+    ui.painter().rect_filled(at.expand2(vec2(3.0, 1.0)), 3.0, cx.palette.scrim);
+    ui.painter().galley(at.min, galley, cx.palette.on_scrim);
 }
 
 /// The reference, then the evaluated checkpoints of a run by step.

@@ -50,6 +50,16 @@ impl Quantity {
         }
     }
 
+    /// The value it is read against, with its name: where it stands before anything was learned.
+    pub fn reference(&self) -> Option<(f64, &'static str)> {
+        match self {
+            Quantity::Loss => Some((std::f64::consts::LN_2, "ln 2")),
+            Quantity::Accuracy => Some((0.5, "0.5")),
+            Quantity::Margin | Quantity::WinnerError | Quantity::LoserError => Some((0.0, "0")),
+            _ => None,
+        }
+    }
+
     /// Its values by step, in order.
     pub fn of(&self, curves: &Curves) -> Vec<[f64; 2]> {
         if self.is_per_step() {
@@ -96,7 +106,11 @@ pub fn charts(curves: &Curves) -> Vec<Chart> {
             "Best, Mean and Worst over the seeds, averaged over the validation images",
             &[Best, Mean, Worst],
         ),
-        chart("Loss", "Mean of w · ℓ over the step's pairs (method §5); its start is near w · log 2", &[Loss]),
+        chart(
+            "Loss",
+            "Mean of w · ℓ over the step's pairs (method §5); its start is near w · ln 2, the dashed line where w = 1",
+            &[Loss],
+        ),
         chart("Implicit accuracy", "Share of pairs with d < 0, ties counted half; 0.5 at the start", &[Accuracy]),
         chart(
             "Margin",
@@ -121,5 +135,7 @@ pub fn charts(curves: &Curves) -> Vec<Chart> {
             quantities: vec![Metric(name.clone())],
         });
     }
+    // No axes without anything on them.
+    charts.retain(|chart| chart.quantities.iter().any(|quantity| !quantity.of(curves).is_empty()));
     charts
 }
