@@ -26,7 +26,7 @@ pub struct HeatmapsPane {
 impl HeatmapsPane {
     /// Turns to the maps of the selected candidate beside the best one's.
     pub fn show_maps(&mut self) {
-        self.shows = Shows::Maps;
+        self.shows = HeatmapView::Maps;
         self.maps.explain();
     }
 }
