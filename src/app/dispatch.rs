@@ -59,6 +59,7 @@ impl Studio {
             CommandId::ShowRecipe => self.show(PaneKind::Recipe),
             CommandId::ShowWeights => self.show_weights(),
             CommandId::CheckModel => self.check_model(),
+            CommandId::TagImages => self.act(Action::Start(Job::Tag { images: None })),
             CommandId::ToggleLog => self.toggle_log(),
             CommandId::LargerCells => self.scale_cells(1.15),
             CommandId::SmallerCells => self.scale_cells(1.0 / 1.15),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::theme::{DEFAULT_FONT_SIZE, FONT_SIZES};
 use crate::engine::devices::Choice;
+use crate::weights::terms;
 
 /// Names the studio to the system, and its directory below the user's data directory.
 pub const APP_ID: &str = "dp2o-studio";
@@ -62,6 +63,9 @@ impl Session {
     pub fn load(storage: Option<&dyn Storage>) -> Self {
         let text = storage.and_then(|storage| storage.get_string(KEY));
         let mut session: Self = text.and_then(|text| ron::from_str(&text).ok()).unwrap_or_default();
+        if storage.is_some() {
+            session.licences.extend(terms::confirmed());
+        }
         session.set_font_size(session.font_size);
         session.set_zoom(session.zoom);
         session.cell_points = if session.cell_points.is_finite() { session.cell_points } else { 0.0 };

@@ -25,7 +25,7 @@ use super::weights_window::WeightsWindow;
 use super::{chrome, fonts, layout, theme, toasts};
 use crate::engine::devices::{Choice, SharedDevice};
 use crate::engine::protocol::{Job, Level};
-use crate::weights::Store;
+use crate::weights::{Store, terms};
 use crate::{Error, Result};
 
 /// The smallest window, in points.
@@ -401,6 +401,10 @@ impl eframe::App for Studio {
         self.session.licences = self.state.licences.clone();
         self.session.device = self.state.device;
         self.session.rater = self.panes.pairs.rater().to_owned();
+        // The command line knows them too.
+        if let Err(error) = terms::confirm(self.session.licences.iter().cloned()) {
+            self.state.log.note(self.state.now_secs, Level::Warning, error.to_string());
+        }
         self.session.cell_points = self.panes.seeds.chosen_cell_points();
         self.session.save(storage);
         layout::save(&self.tree, storage);

@@ -50,12 +50,12 @@ impl WeightsWindow {
             ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
                 // Beside the bar, not under it.
                 ui.set_width(ui.available_width() - 8.0);
-                let shown = parts.iter().filter(|part| !self.only_missing || part.state != Standing::Here);
+                let shown = parts.iter().filter(|part| !self.only_missing || !part.state.is_usable());
                 shown.for_each(|part| part_ui(ui, part));
             });
             ui.add_space(space::M);
             ui.horizontal(|ui| {
-                let here = parts.iter().filter(|part| part.state == Standing::Here).count();
+                let here = parts.iter().filter(|part| part.state.is_usable()).count();
                 ui.checkbox(&mut self.only_missing, "Only what is not there");
                 state.wants.weights |= ui.button("Look again").clicked();
                 ui.weak(format!("{here} of {} there", parts.len()));
@@ -73,7 +73,7 @@ impl WeightsWindow {
 fn part_ui(ui: &mut Ui, part: &PartReport) {
     let p = theme::palette(ui);
     let color = match part.state {
-        Standing::Here => p.text_weak,
+        Standing::Here | Standing::CompiledIn => p.text_weak,
         Standing::Unverified => p.warning,
         Standing::Missing => p.text_faint,
     };
@@ -114,7 +114,7 @@ pub fn lacking(known: Known, parts: &[&'static Part]) -> Vec<String> {
     let lacks = |wanted: &&'static Part| {
         let part = known.iter().find(|part| part.id == wanted.id)?;
         let word = part.state.word();
-        (part.state != Standing::Here).then(|| format!("{word}: {} ({}), {}", part.title, part.id, part.size))
+        (!part.state.is_usable()).then(|| format!("{word}: {} ({}), {}", part.title, part.id, part.size))
     };
     parts.iter().filter_map(lacks).collect()
 }

@@ -5,6 +5,7 @@
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM ([`solver`]) over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
 //! * [`stored`]: latents and conditions as files. [`codec`]: pictures of any size through an autoencoder.
+//! * [`tagger`]: prompts by the tag model.
 //! * [`mini`]: the embedded one; [`pretrain`] trains it from photographs. [`sd2`], [`flux`]: C-SD2 and C-FLUX, from published files.
 
 pub mod card;
@@ -22,6 +23,7 @@ pub mod sd2;
 pub mod solve;
 pub mod solver;
 pub mod stored;
+pub mod tagger;
 pub mod tiles;
 
 use std::cell::OnceCell;

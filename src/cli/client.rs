@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::out;
+use super::{out, terms};
 use crate::engine::Engine;
 use crate::engine::failures::Failures;
+use crate::engine::parts;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Event, Job, JobState, Level, Opened, Outcome};
 use crate::method::evaluation::Evaluation;
@@ -44,8 +45,10 @@ impl Client {
         Ok(client)
     }
 
-    /// Allows the commands of the workspace's recipe, if that is `asked` for.
-    pub fn allow_external(&mut self, asked: bool) -> Result<()> {
+    /// What a person has to agree to before the recipe's work: the terms of its weights; and its commands, if that is `asked` for.
+    /// Errors: terms are declined.
+    pub fn agree(&mut self, asked: bool) -> Result<()> {
+        terms::confirm(&parts::of(&self.recipe()))?;
         match asked {
             true => self.run(Job::AllowExternal { then: None }).map(drop),
             false => Ok(()),

@@ -11,6 +11,8 @@ mod interrupt;
 mod iqa;
 mod out;
 mod pretrain;
+mod tag;
+mod terms;
 mod upscale;
 mod weights;
 mod workspace;
@@ -58,6 +60,8 @@ enum Verb {
     Split(images::Split),
     /// Says what is to be seen on images, for backbones that read prompts.
     Prompt(images::Prompt),
+    /// Has the tag model RAM, with DAPE's changes, write prompts: what is to be seen on LR images.
+    Tag(tag::Arguments),
     /// Removes images, or brings removed ones back.
     Remove(images::Remove),
     /// Compares two checkpoints on held-out images.
@@ -119,6 +123,7 @@ fn carry_out(verb: Option<Verb>, workspace: Option<PathBuf>, device: Option<Choi
         Some(Verb::Train(arguments)) => workspace::train(&arguments),
         Some(Verb::Split(arguments)) => images::split(&arguments),
         Some(Verb::Prompt(arguments)) => images::prompt(&arguments),
+        Some(Verb::Tag(arguments)) => tag::run(&arguments),
         Some(Verb::Remove(arguments)) => images::remove(&arguments),
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),

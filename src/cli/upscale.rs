@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use super::client::{Client, assign, setting};
 use super::out::say;
+use super::terms;
 use crate::backbones::registry;
 use crate::backbones::sampler::Sampler;
 use crate::backbones::solver::Solver;
 use crate::backbones::tiles::Tiling;
+use crate::engine::parts;
 use crate::engine::protocol::{Job, Outcome, Upscale};
 use crate::imaging::output;
 use crate::method::presets;
@@ -109,6 +111,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if seeds == 0 {
         return Err(Error::invalid("--seeds must be at least 1"));
     }
+    let needed = if arguments.best_of { parts::of(&recipe) } else { parts::of_backbone(&arguments.backbone).to_vec() };
+    terms::confirm(&needed)?;
     let job = Job::Upscale(Upscale {
         images: arguments.images.clone(),
         out: arguments.out.clone(),

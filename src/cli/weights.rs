@@ -29,6 +29,10 @@ pub struct Options {
     /// them says so.
     #[arg(long, global = true)]
     unverified: bool,
+    /// Confirms the terms of all weights in use, such as "non-commercial", instead of asking on the terminal; remembered on this
+    /// machine.
+    #[arg(long, global = true)]
+    accept_terms: bool,
 }
 
 static STORE: OnceLock<Store> = OnceLock::new();
@@ -36,6 +40,7 @@ static STORE: OnceLock<Store> = OnceLock::new();
 impl Options {
     /// Makes these the options of the process.
     pub fn keep(self) {
+        super::terms::keep(self.accept_terms);
         STORE.get_or_init(|| Store::of_machine(&self.weights, self.unverified));
     }
 }
@@ -137,8 +142,10 @@ fn list(arguments: &List) -> Result<()> {
         let state = if arguments.verify { store().verify(part)? } else { store().state(part) };
         let row = PartReport::of(part, &state);
         say!("{:<11} {:<18} {:>12}  {}", row.state.word(), row.id, row.size, row.title);
-        if let Some(brief) = &row.brief {
-            say!("{:11} {brief}; {}", "", row.licence);
+        match &row.brief {
+            Some(brief) => say!("{:11} {brief}; {}", "", row.licence),
+            None if row.files.is_empty() => say!("{:11} {}", "", row.licence),
+            None => {}
         }
         for file in &row.files {
             say!("{:11} {} ({}; {})", "", file.path.display(), file.mark(), row.licence);
@@ -266,6 +273,10 @@ fn find(arguments: &Where) -> Result<()> {
     row.files.iter().for_each(|file| say!("{}", file.path.display()));
     write_json(arguments.json.as_deref(), &row)?;
     match state {
+        _ if row.state == Standing::CompiledIn => {
+            say!("compiled into this program");
+            Ok(())
+        }
         State::Missing(missing) => Err(Error::invalid(missing)),
         _ => Ok(()),
     }

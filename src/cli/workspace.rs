@@ -225,7 +225,7 @@ pub fn repair(arguments: &Repair) -> Result<()> {
 
 pub fn sample(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
-    client.allow_external(arguments.allow_external)?;
+    client.agree(arguments.allow_external)?;
     client.finish(Job::Sample { images: None }, |outcome| {
         if let Outcome::Sampled { candidates, .. } = outcome {
             say!("{candidates} candidates sampled");
@@ -236,7 +236,7 @@ pub fn sample(arguments: &Stage) -> Result<()> {
 
 pub fn score(arguments: &Stage) -> Result<()> {
     let mut client = Client::open(&arguments.workspace, &arguments.set)?;
-    client.allow_external(arguments.allow_external)?;
+    client.agree(arguments.allow_external)?;
     client.finish(Job::Score, |outcome| {
         if let Outcome::Scored { scores, .. } = outcome {
             say!("{scores} scores computed");
@@ -247,7 +247,7 @@ pub fn score(arguments: &Stage) -> Result<()> {
 
 pub fn curate(arguments: &Curate) -> Result<()> {
     let mut client = Client::open(&arguments.stage.workspace, &arguments.stage.set)?;
-    client.allow_external(arguments.stage.allow_external)?;
+    client.agree(arguments.stage.allow_external)?;
     if let Outcome::Curated(summary) = client.run(Job::Curate { allow_partial: arguments.allow_partial })? {
         let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, .. } = *summary;
         say!(
@@ -260,7 +260,7 @@ pub fn curate(arguments: &Curate) -> Result<()> {
 pub fn train(arguments: &Train) -> Result<()> {
     let set = with_rounds(&arguments.stage.set, arguments.rounds);
     let mut client = Client::open(&arguments.stage.workspace, &set)?;
-    client.allow_external(arguments.stage.allow_external)?;
+    client.agree(arguments.stage.allow_external)?;
     let job = Job::Train { run: arguments.run.clone(), allow_partial: arguments.allow_partial };
     if let Outcome::Trained { run, steps, state } = client.run(job)? {
         say!("{run}: {} at step {steps}", state.as_str());
@@ -284,7 +284,7 @@ pub fn compare(arguments: &Compare) -> Result<()> {
     ];
     output::check(exports.iter().filter_map(|(_, path)| path.as_deref()).chain(arguments.json.as_deref()))?;
     let mut client = Client::open(&arguments.workspace, &[])?;
-    client.allow_external(arguments.allow_external)?;
+    client.agree(arguments.allow_external)?;
     let job = Job::Compare { a: a.clone(), b: b.clone(), seeds: seeds.map(usize::from), on: *on };
     if let Outcome::Compared(compared) = client.run(job)? {
         say!("{}", compared.report.comparison.to_text());
@@ -316,7 +316,7 @@ pub fn run(arguments: &Run) -> Result<()> {
         client.run(Job::Create { dir: dir.clone(), recipe: Box::new(recipe), example: true })?;
         client
     };
-    client.allow_external(arguments.allow_external)?;
+    client.agree(arguments.allow_external)?;
     let job = Job::Run { compare: !arguments.no_compare, allow_partial: arguments.allow_partial };
     client.finish(job, |outcome| {
         if let Outcome::Ran(report) = outcome {

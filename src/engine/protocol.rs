@@ -76,6 +76,10 @@ pub enum Job {
     SetSplits(Vec<(ImageId, SplitChoice)>),
     /// Says what is to be seen on images, for backbones that read it.
     SetPrompts(Vec<(ImageId, String)>),
+    /// Has the tag model say what is to be seen on images: on `images`, or on all without a prompt.
+    Tag { images: Option<Vec<ImageId>> },
+    /// Writes the tag model's published files as one small file.
+    ConvertTagger { path: PathBuf },
     /// Removes images from view, or brings them back.
     SetRemoved { images: Vec<ImageId>, removed: bool },
     /// Records a person's verdict on a pair of candidates, or takes it back (`None`).
@@ -397,6 +401,11 @@ pub enum Outcome {
         scores: usize,
         failed: Failures,
     },
+    /// Names of images and what is to be seen on them, and what could not be said.
+    Tagged {
+        prompts: Vec<(String, String)>,
+        failed: Failures,
+    },
     Curated(Box<Summary>),
     Trained {
         run: String,
@@ -424,6 +433,7 @@ impl Outcome {
             Outcome::Sampled { failed, .. }
             | Outcome::Scored { failed, .. }
             | Outcome::Generated { failed, .. }
+            | Outcome::Tagged { failed, .. }
             | Outcome::Written { failed, .. } => failed,
             Outcome::Ran(report) => &report.failed,
             Outcome::None

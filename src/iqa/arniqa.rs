@@ -12,6 +12,7 @@ use super::features::Features;
 use super::info::{Info, text};
 use super::learned::{IMAGENET, Judge, Judged, batch_of, input, shared_as};
 use super::metric::{Map, Metric, Scorer};
+use super::windows;
 use crate::imaging::Image;
 use crate::networks::published::{Published, unwrapped};
 use crate::networks::resnet50::{Names, ResNet50};
@@ -69,6 +70,7 @@ const fn info(name: &'static str, title: &'static str, version: &'static str) ->
         version: text(version),
         crop_policy: text("the whole image and its half"),
         gflop: 53.0,
+        map: text("1 − score of windows of 224 pixels, averaged"),
         paper: text("Agnolucci et al., WACV 2024"),
         ..Info::LEARNED
     }
@@ -168,7 +170,7 @@ impl Judge for Opened {
         Ok(all.iter().map(score).collect())
     }
 
-    fn map(&self, _: &Arc<Image>, _: &Features) -> Result<Option<Map>> {
-        Ok(None)
+    fn map(&self, image: &Arc<Image>, features: &Features) -> Result<Option<Map>> {
+        windows::map(self, image, features, |score| 1.0 - score).map(Some)
     }
 }

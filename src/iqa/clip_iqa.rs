@@ -12,7 +12,7 @@ use super::metric::{Metric, Scorer};
 use crate::networks::clip::text::ENDS;
 use crate::networks::published::unwrapped;
 use crate::nn::kernels::Compute;
-use crate::weights::{Part, Store, of_metrics, registry};
+use crate::weights::{Part, Store, registry};
 use crate::{Error, Result};
 
 /// CLIP-IQA with one kind of texts.
@@ -75,7 +75,7 @@ pub static CLIP_IQA_PLUS: ClipIqa = ClipIqa {
 /// The variant trained on images of 512 pixels.
 pub static CLIP_IQA_PLUS_512: ClipIqa = ClipIqa {
     info: info("clipiqa+_rn50_512", "CLIP-IQA+ (RN50, 512)", "as pyiqa 0.1.16: RN50, learned words, positions"),
-    parts: &[&registry::CLIP_RN50, &of_metrics::CLIP_IQA_PLUS_RN50_512],
+    parts: &[&registry::CLIP_RN50, &registry::CLIP_IQA_PLUS_RN50_512],
     model: Model::Rn50,
     words: "prompt_learner.ctx",
     positions: true,
@@ -88,7 +88,7 @@ pub static CLIP_IQA_PLUS_VIT_512: ClipIqa = ClipIqa {
         "CLIP-IQA+ (ViT-L/14, 512)",
         "as pyiqa 0.1.16: ViT-L/14, learned words, positions",
     ),
-    parts: &[&of_metrics::CLIP_VIT_L_14, &of_metrics::CLIP_IQA_PLUS_VIT_L_14_512],
+    parts: &[&registry::CLIP_VIT_L_14, &registry::CLIP_IQA_PLUS_VIT_L_14_512],
     model: Model::VitL14,
     words: "prompt_learner.ctx",
     positions: true,

@@ -11,6 +11,7 @@ use super::features::Features;
 use super::info::{Info, text};
 use super::learned::{IMAGENET, Judge, Judged, batch_of, input};
 use super::metric::{Map, Metric, Scorer};
+use super::windows;
 use crate::Result;
 use crate::imaging::Image;
 use crate::networks::dbcnn::Dbcnn as Network;
@@ -29,6 +30,7 @@ static INFO: Info = Info {
     min_size_px: 32,
     version: text("DBCNN, KonIQ"),
     gflop: 172.0,
+    map: text("1 − score of windows of 224 pixels, averaged"),
     paper: text("Zhang et al., IEEE TCSVT 2020"),
     ..Info::LEARNED
 };
@@ -74,7 +76,7 @@ impl Judge for Opened {
         Ok(scores.into_iter().map(f64::from).collect())
     }
 
-    fn map(&self, _: &Arc<Image>, _: &Features) -> Result<Option<Map>> {
-        Ok(None)
+    fn map(&self, image: &Arc<Image>, features: &Features) -> Result<Option<Map>> {
+        windows::map(self, image, features, |score| 1.0 - score).map(Some)
     }
 }

@@ -41,8 +41,6 @@ static INFO: Info = Info {
     ..Info::LEARNED
 };
 
-/// The published file with the weights of the channels, whole.
-const WEIGHTS: &[u8] = include_bytes!("../../assets/iqa/DISTS_weights-f5e65c96.pth");
 /// Channels of the image itself and of the five stages.
 const CHANNELS: usize = 3 + 64 + 128 + 256 + 512 + 512;
 /// Keeps both similarities from dividing by zero.
@@ -67,7 +65,7 @@ impl Metric for Dists {
         let mut specs = Specs::default();
         let network = Vgg16::new(&mut specs, "features.");
         source.check(specs.iter(), &["classifier.*"])?;
-        let weights = store.compiled_in(&registry::DISTS, WEIGHTS)?;
+        let weights = store.compiled_in(&registry::DISTS)?;
         let read = |name: &str| weights.floats::<f64>(name, &[1, CHANNELS, 1, 1]);
         let [alpha, beta] = [read("alpha")?, read("beta")?];
         let sum: f64 = alpha.iter().chain(&beta).sum();

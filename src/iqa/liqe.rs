@@ -21,7 +21,7 @@ use crate::networks::published::unwrapped;
 use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
-use crate::weights::{Part, Store, of_metrics};
+use crate::weights::{Part, Store, registry};
 
 /// LIQE with one set of weights.
 #[derive(Debug)]
@@ -55,9 +55,9 @@ const fn info(name: &'static str, title: &'static str) -> Info {
 }
 
 /// Trained on KonIQ-10k.
-pub static LIQE: Liqe = Liqe { info: info("liqe", "LIQE (KonIQ)"), parts: [&of_metrics::LIQE], mix: false };
+pub static LIQE: Liqe = Liqe { info: info("liqe", "LIQE (KonIQ)"), parts: [&registry::LIQE], mix: false };
 /// Trained on six sets together.
-pub static LIQE_MIX: Liqe = Liqe { info: info("liqe_mix", "LIQE (mix)"), parts: [&of_metrics::LIQE_MIX], mix: true };
+pub static LIQE_MIX: Liqe = Liqe { info: info("liqe_mix", "LIQE (mix)"), parts: [&registry::LIQE_MIX], mix: true };
 
 /// "bad", "poor", "fair", "good", "perfect".
 const GRADES: [&[u32]; 5] = [&[2103], &[3665], &[2849], &[886], &[1878]];

@@ -89,14 +89,8 @@ impl Over {
     /// The weights of the channels: the published file, whole.
     fn channel_weights(self, store: &Store) -> Result<Vec<Vec<f32>>> {
         let (source, channels) = match self {
-            Over::Alex => {
-                let bytes = include_bytes!("../../assets/iqa/LPIPS_v0.1_alex-df73285e.pth");
-                (store.compiled_in(&registry::LPIPS_ALEX, bytes)?, AlexNet::CHANNELS)
-            }
-            Over::Vgg => {
-                let bytes = include_bytes!("../../assets/iqa/LPIPS_v0.1_vgg-a78928a0.pth");
-                (store.compiled_in(&registry::LPIPS_VGG, bytes)?, Vgg16::CHANNELS)
-            }
+            Over::Alex => (store.compiled_in(&registry::LPIPS_ALEX)?, AlexNet::CHANNELS),
+            Over::Vgg => (store.compiled_in(&registry::LPIPS_VGG)?, Vgg16::CHANNELS),
         };
         let layer = |(i, c)| source.floats::<f32>(&format!("lin{i}.model.1.weight"), &[1, c, 1, 1]);
         channels.into_iter().enumerate().map(layer).collect()

@@ -20,7 +20,7 @@ use crate::networks::maniqa::Opened as Network;
 use crate::networks::published::unwrapped;
 use crate::networks::vit::{GRID, IMAGE_PX};
 use crate::nn::kernels::Compute;
-use crate::weights::{Part, Store, of_metrics, registry};
+use crate::weights::{Part, Store, registry};
 
 /// MANIQA with one set of weights.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Maniqa {
 
     /// KonIQ's weights, likewise.
     pub const fn koniq(name: &'static str, title: &'static str, policy: &'static str, crops: usize) -> Self {
-        Self::new(name, title, policy, crops, &of_metrics::MANIQA_KONIQ, 0.8)
+        Self::new(name, title, policy, crops, &registry::MANIQA_KONIQ, 0.8)
     }
 }
 
@@ -79,7 +79,7 @@ pub static MANIQA_PIPAL_4: Maniqa =
 pub static MANIQA: Maniqa = Maniqa::koniq("maniqa", "MANIQA (KonIQ)", TWENTY, 20);
 /// Trained on KADID-10k.
 pub static MANIQA_KADID: Maniqa =
-    Maniqa::new("maniqa-kadid", "MANIQA (KADID)", TWENTY, 20, &of_metrics::MANIQA_KADID, 0.8);
+    Maniqa::new("maniqa-kadid", "MANIQA (KADID)", TWENTY, 20, &registry::MANIQA_KADID, 0.8);
 
 impl Metric for &'static Maniqa {
     fn info(&self) -> &Info {

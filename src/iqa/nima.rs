@@ -11,6 +11,7 @@ use super::features::Features;
 use super::info::{Info, text};
 use super::learned::{IMAGENET, Judge, Judged, SYMMETRIC, batch_of, expected_grade, input, with_short_side};
 use super::metric::{Map, Metric, Scorer};
+use super::windows;
 use crate::Result;
 use crate::imaging::Image;
 use crate::networks::inception_resnet_v2::InceptionResnetV2;
@@ -79,6 +80,7 @@ const fn info(name: &'static str, title: &'static str, version: &'static str, ra
         version: text(version),
         crop_policy: text(crop_policy),
         gflop,
+        map: text("what the score of windows of 224 pixels lacks to the best grade, averaged"),
         paper: text("Talebi & Milanfar, IEEE TIP 2018"),
         ..Info::LEARNED
     }
@@ -175,7 +177,8 @@ impl Judge for Opened {
         Ok(rows.iter().map(|row| if let [score] = row[..] { score.into() } else { expected_grade(row) }).collect())
     }
 
-    fn map(&self, _: &Arc<Image>, _: &Features) -> Result<Option<Map>> {
-        Ok(None)
+    fn map(&self, image: &Arc<Image>, features: &Features) -> Result<Option<Map>> {
+        let best = self.info.range.1;
+        windows::map(self, image, features, |score| best - score).map(Some)
     }
 }

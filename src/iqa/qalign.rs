@@ -3,7 +3,8 @@
 //!
 //! Wu et al., "Q-Align: Teaching LMMs for Visual Scoring via Discrete Text-Defined Levels", ICML 2024, with the weights of `one-align`. The
 //! question is given as LLaMA's numbers of tokens, begun by its first one, as the model was trained. On a CPU 16-bit weights take 16.4 GB
-//! and a picture minutes: it is meant for a GPU.
+//! and a picture minutes: it is meant for a GPU. It has no map: the answer is one word about the whole picture, and windows would be
+//! pictures of their own at the full price each.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::networks::mplug_owl2::{Asked, Config, PATCH, Question};
 use crate::nn::kernels::resample::{Axis, Interpolation};
 use crate::nn::kernels::{Compute, Precision};
 use crate::nn::tape::{Tape, Var};
-use crate::weights::{Part, Store, of_metrics};
+use crate::weights::{Part, Store, registry};
 
 /// Q-Align with one question.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ const ANSWERS: [u32; 5] = [15_129, 1781, 6534, 6460, 4319];
 /// What the image is padded with: CLIP's mean, in bytes.
 const PADDING: [f32; 3] = [122.0 / 255.0, 116.0 / 255.0, 104.0 / 255.0];
 
-static PARTS: [&Part; 1] = [&of_metrics::ONE_ALIGN];
+static PARTS: [&Part; 1] = [&registry::ONE_ALIGN];
 
 impl Metric for &'static QAlign {
     fn info(&self) -> &Info {

@@ -12,7 +12,7 @@ use super::metric::{Metric, Scorer};
 use crate::Result;
 use crate::networks::published::unwrapped;
 use crate::nn::kernels::Compute;
-use crate::weights::{Part, Store, of_metrics};
+use crate::weights::{Part, Store, registry};
 
 /// QualiCLIP, with or without learned words.
 #[derive(Debug)]
@@ -36,11 +36,11 @@ const fn info(name: &'static str, title: &'static str) -> Info {
 }
 
 /// With the words that it was trained with.
-pub static QUALICLIP: QualiClip = QualiClip { info: info("qualiclip", "QualiCLIP"), parts: &[&of_metrics::QUALICLIP] };
+pub static QUALICLIP: QualiClip = QualiClip { info: info("qualiclip", "QualiCLIP"), parts: &[&registry::QUALICLIP] };
 /// With words learned on KonIQ.
 pub static QUALICLIP_PLUS: QualiClip = QualiClip {
     info: info("qualiclip+", "QualiCLIP+ (KonIQ)"),
-    parts: &[&of_metrics::QUALICLIP, &of_metrics::QUALICLIP_PLUS],
+    parts: &[&registry::QUALICLIP, &registry::QUALICLIP_PLUS],
 };
 
 const PAIRS: usize = 7;

@@ -18,7 +18,7 @@ use crate::imaging::Image;
 use crate::networks::cfanet::{CfaNet, Config, Output, UNREAD};
 use crate::networks::published::{Published, unwrapped};
 use crate::networks::resnet50::{Names, ResNet50};
-use crate::networks::swin_base::{self, Biases, SwinBase};
+use crate::networks::swin_stages::{self, Biases, SwinStages};
 use crate::nn::kernels::Compute;
 use crate::nn::kernels::resample::Interpolation;
 use crate::nn::params::Params;
@@ -79,11 +79,11 @@ weights! {
     /// Trained on AVA, over Swin-B: what papers report as TOPIQ-IAA.
     IAA, TOPIQ_IAA, iaa("topiq_iaa", "TOPIQ-IAA (AVA)", "CFANet over Swin-B, AVA",
         "the whole image, resized to 384×384 pixels", 105.0),
-        Config { channels: &SwinBase::CHANNELS, width: 512, heads: 8, outputs: 10, compares: false }, Swin;
+        Config { channels: &SwinStages::CHANNELS, width: 512, heads: 8, outputs: 10, compares: false }, Swin;
 }
 
 /// The side that the aesthetic ones look at, in pixels.
-const SIDE_PX: usize = swin_base::IMAGE_PX;
+const SIDE_PX: usize = swin_stages::IMAGE_PX;
 
 const GATES: &str =
     "mean of the gates of all scales, bilinear: where the network looks for distortion, not how bad it is";
@@ -152,7 +152,9 @@ impl Metric for Topiq {
         let mut published = Published::default();
         let prefix = "semantic_model.";
         let backbone = match self.look {
-            Look::Swin => Backbone::Swin(SwinBase::new(&mut published.specs, prefix), Vec::new()),
+            Look::Swin => {
+                Backbone::Swin(SwinStages::new(&mut published.specs, prefix, &swin_stages::Config::BASE), Vec::new())
+            }
             _ => Backbone::ResNet(ResNet50::new(&mut published, prefix, Names::TORCHVISION)),
         };
         let network = CfaNet::new(&mut published, self.config);
@@ -184,7 +186,7 @@ const OF_BACKBONES: [&str; 6] = [
 
 enum Backbone {
     ResNet(ResNet50),
-    Swin(SwinBase, Biases),
+    Swin(SwinStages, Biases),
 }
 
 /// The network with its weights.

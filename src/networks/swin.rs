@@ -107,7 +107,7 @@ impl Block {
         let y = tape.reshape(&tape.linear(params, &self.out, &y)?, &[batch, tokens, width])?;
         let x = tape.add(x, &self.reordered(&y, 1)?)?;
         let y = tape.linear(params, &self.mlp[0], &tape.layer_norm(params, &self.norms[1], &x)?)?;
-        tape.add(&x, &tape.linear(params, &self.mlp[1], &tape.activate(Activation::Gelu, &y)?)?)
+        tape.linear_onto(params, &self.mlp[1], &tape.activate(Activation::Gelu, &y)?, &x)
     }
 
     fn reordered(&self, x: &Var, which: usize) -> Result<Var> {

@@ -119,9 +119,9 @@ impl Block {
             }
         };
         let y = tape.attention_with(&q, &k, &v, heads, Scores { causal, ..Scores::default() })?;
-        let x = tape.add(&few(x)?, &tape.linear(params, &self.out, &y)?)?;
+        let x = tape.linear_onto(params, &self.out, &y, &few(x)?)?;
         let y = tape.linear(params, &self.mlp[0], &tape.layer_norm(params, &self.norms[1], &x)?)?;
-        tape.add(&x, &tape.linear(params, &self.mlp[1], &tape.activate(activation, &y)?)?)
+        tape.linear_onto(params, &self.mlp[1], &tape.activate(activation, &y)?, &x)
     }
 }
 

@@ -10,9 +10,11 @@
 pub mod add;
 pub mod bfl;
 mod bytes;
+pub mod compiled_in;
 pub mod dtype;
 pub mod names;
 pub mod of_metrics;
+pub mod of_tagger;
 pub mod open;
 pub mod part;
 pub mod places;
@@ -22,6 +24,7 @@ pub mod report;
 pub mod safetensors;
 pub mod store;
 mod stored;
+pub mod terms;
 pub mod trust;
 
 #[cfg(test)]

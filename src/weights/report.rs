@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::compiled_in;
 use super::part::Part;
 use super::store::{FoundFile, State, Store};
 use super::trust::Trust;
@@ -31,6 +32,9 @@ pub struct PartReport {
 pub enum Standing {
     /// It can be used.
     Here,
+    /// It can be used: it comes with the program.
+    #[serde(rename = "compiled in")]
+    CompiledIn,
     /// It is there, but is not known to be as published, and not permitted.
     Unverified,
     Missing,
@@ -48,10 +52,16 @@ pub struct FileReport {
 }
 
 impl Standing {
+    /// Whether the part can be used.
+    pub fn is_usable(self) -> bool {
+        matches!(self, Standing::Here | Standing::CompiledIn)
+    }
+
     /// In a word.
     pub fn word(self) -> &'static str {
         match self {
             Standing::Here => "here",
+            Standing::CompiledIn => "compiled in",
             Standing::Unverified => "unverified",
             Standing::Missing => "missing",
         }
@@ -73,6 +83,8 @@ impl PartReport {
     /// How a part stands.
     pub fn of(part: &'static Part, state: &State) -> Self {
         let (standing, found) = match state {
+            // What a file of it says is not read.
+            _ if compiled_in::bytes_of(part).is_some() => (Standing::CompiledIn, None),
             State::Here(found) => (Standing::Here, Some(found)),
             State::Doubtful(found, _) => (Standing::Unverified, Some(found)),
             State::Missing(_) => (Standing::Missing, None),
@@ -91,10 +103,11 @@ impl PartReport {
             licence: part.licence,
             files: found.map_or_else(Vec::new, |found| found.files.iter().map(file).collect()),
             brief: match state {
+                _ if standing.is_usable() => None,
                 State::Missing(missing) => Some(missing.brief()),
                 other => other.why_not(),
             },
-            cause: state.why_not(),
+            cause: state.why_not().filter(|_| !standing.is_usable()),
         }
     }
 

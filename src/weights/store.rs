@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::compiled_in;
 use super::open::Source;
 use super::part::{Form, Part, Published, Size};
 use super::places::{self, Place};
@@ -118,8 +119,12 @@ impl Store {
     }
 
     /// The tensors of a part that is compiled into the program, unless this store [holds](Self::holding) others.
-    pub fn compiled_in(&self, part: &'static Part, bytes: &'static [u8]) -> Result<Source> {
-        self.held(part).map_or_else(|| Source::embedded(part.id, bytes), |source| Ok(source.clone()))
+    pub fn compiled_in(&self, part: &'static Part) -> Result<Source> {
+        match (self.held(part), compiled_in::bytes_of(part)) {
+            (Some(source), _) => Ok(source.clone()),
+            (None, Some(bytes)) => Source::embedded(part.id, bytes),
+            (None, None) => self.open(part),
+        }
     }
 
     fn held(&self, part: &Part) -> Option<&Source> {

@@ -23,4 +23,5 @@ fn over_vgg16() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [40, 36]);
+    comparison.check_own_map(&model, [40, 260]);
 }

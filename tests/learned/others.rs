@@ -13,6 +13,7 @@ fn arniqa() {
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [80, 72]);
     comparison.check_composed(&model, [80, 72]);
+    comparison.check_own_map(&model, [40, 260]);
 }
 
 #[test]
@@ -22,6 +23,7 @@ fn dbcnn() {
     comparison.check(&model);
     comparison.check_sizes(&model);
     comparison.check_independence(&model, [80, 72]);
+    comparison.check_own_map(&model, [40, 260]);
     comparison.check_composed(&model, [80, 72]);
 }
 

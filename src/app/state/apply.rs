@@ -105,6 +105,9 @@ impl State {
                     bad => format!("{} not as it should be", format::counted(bad, "finding")),
                 })
             }
+            Outcome::Tagged { prompts, .. } => {
+                Some(format!("{} by the tag model", format::counted(prompts.len(), "prompt")))
+            }
             Outcome::Repaired(lines) => Some(lines.join("; ")),
             Outcome::Written { files, .. } => {
                 // The last one lies beside the folders of the others.

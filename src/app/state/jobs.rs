@@ -63,6 +63,7 @@ pub enum Kind {
     Repair,
     CheckModel,
     ComputeOn,
+    Tag,
 }
 
 impl Kind {
@@ -91,6 +92,7 @@ impl Kind {
             Job::Repair { .. } => Kind::Repair,
             Job::CheckModel(_) => Kind::CheckModel,
             Job::ComputeOn(_) => Kind::ComputeOn,
+            Job::Tag { .. } | Job::ConvertTagger { .. } => Kind::Tag,
             Job::AllowExternal { then } => then.as_deref().map_or(Kind::SetRecipe, Kind::of),
         }
     }
@@ -120,6 +122,7 @@ impl Kind {
             Kind::Repair => "Repair workspace",
             Kind::CheckModel => "Check model",
             Kind::ComputeOn => "Change device",
+            Kind::Tag => "Tag images",
         }
     }
 

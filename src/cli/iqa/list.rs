@@ -10,6 +10,8 @@ use crate::Result;
 use crate::imaging::output;
 use crate::iqa::{self, Metric};
 use crate::method::recipe::Recipe;
+use crate::weights::PartReport;
+use crate::weights::report::Standing;
 
 #[derive(Serialize)]
 struct Listed {
@@ -25,10 +27,32 @@ struct Listed {
     status: &'static str,
     has_map: bool,
     licences: Vec<String>,
+    weights: Vec<Weights>,
     paper: String,
     held_out: bool,
     /// What it lacks; empty where it can be used.
     lacks: Vec<String>,
+}
+
+/// Some of a metric's weights, and how they stand on this machine.
+#[derive(Serialize)]
+struct Weights {
+    /// As in `weights list`; `None` of those that are in the program and not listed there.
+    id: Option<&'static str>,
+    state: Standing,
+    licence: String,
+}
+
+fn weights(metric: &dyn Metric) -> Vec<Weights> {
+    let own = Some(metric.info().licence.to_string()).filter(|licence| !licence.is_empty());
+    let own = own.map(|licence| Weights { id: None, state: Standing::CompiledIn, licence });
+    let brought = PartReport::of_all(store(), metric.needs());
+    let brought = brought.into_iter().map(|part| Weights {
+        id: Some(part.id),
+        state: part.state,
+        licence: part.licence.to_owned(),
+    });
+    own.into_iter().chain(brought).collect()
 }
 
 fn listed(metric: &dyn Metric, held_out: &[String]) -> Listed {
@@ -47,6 +71,7 @@ fn listed(metric: &dyn Metric, held_out: &[String]) -> Listed {
         status: info.status.phrase(),
         has_map: !info.map.is_empty(),
         licences: metric.licences(),
+        weights: weights(metric),
         paper: info.paper.to_string(),
         held_out: held_out.iter().any(|name| *name == info.name),
         lacks: store().lacking(metric.needs()),
@@ -84,9 +109,13 @@ pub fn list(json: Option<&Path>) -> Result<()> {
 
 fn line(listed: &Listed, metric: &dyn Metric) -> String {
     let info = metric.info();
-    let licence = match listed.licences.as_slice() {
+    let weight = |weights: &Weights| match weights.id {
+        Some(id) => format!("{id} {} ({})", weights.state.word(), weights.licence),
+        None => format!("{} ({})", weights.state.word(), weights.licence),
+    };
+    let licence = match listed.weights.iter().map(weight).collect::<Vec<_>>().as_slice() {
         [] => "no weights".to_owned(),
-        licences => format!("weights: {}", licences.join("; ")),
+        weights => format!("weights: {}", weights.join(", ")),
     };
     let (name, title, cost) = (&listed.name, &listed.title, info.cost());
     let crops = if info.crops > 1 { format!(", {} crops", info.crops) } else { String::new() };

@@ -11,8 +11,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::out::note;
-use super::weights::store;
+use super::terms;
 use crate::engine::references::{self, References};
 use crate::imaging::output;
 use crate::iqa::external::{self, ExternalMetric};
@@ -99,7 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::invalid("there are no images in what is named; --recursive enters folders in folders"));
     }
     let asked = pairs(arguments, files)?;
-    licences(&metrics);
+    terms::confirm(&metrics.iter().flat_map(|metric| metric.needs().to_vec()).collect::<Vec<_>>())?;
     let table = arguments.out.as_deref().map(Table::open).transpose()?;
     let out = Out { table, json: arguments.json.as_deref(), maps: arguments.map.as_deref() };
     scoring::run(&metrics, asked, unread, out)
@@ -120,19 +119,6 @@ fn pairs(arguments: &Arguments, files: Vec<PathBuf>) -> Result<Vec<Asked>> {
         reference => {
             let asked = |file| Asked { file, reference: reference.map(|path| Ok(path.to_owned())) };
             Ok(files.into_iter().map(asked).collect())
-        }
-    }
-}
-
-/// Says under which terms the weights are that are used and not this program's.
-fn licences(metrics: &[Arc<dyn Metric>]) {
-    for metric in metrics.iter().filter(|metric| !metric.needs().is_empty()) {
-        if store().lacking(metric.needs()).is_empty() {
-            note(format_args!(
-                "note: the weights of {} are under: {}",
-                metric.info().name,
-                metric.licences().join("; ")
-            ));
         }
     }
 }

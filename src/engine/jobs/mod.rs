@@ -27,6 +27,7 @@ mod sheet;
 mod splits;
 mod states;
 mod tables;
+mod tags;
 mod train;
 mod upscale;
 
@@ -61,6 +62,8 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::AddExample => add::add_example(context),
         Job::SetSplits(choices) => images::set_splits(context, &choices),
         Job::SetPrompts(prompts) => images::set_prompts(context, &prompts),
+        Job::Tag { images } => tags::tag(context, images.as_deref()),
+        Job::ConvertTagger { path } => tags::convert(context, &path),
         Job::SetRemoved { images, removed } => images::set_removed(context, &images, removed),
         Job::Judge { set, image, winner, loser, verdict } => {
             images::judge(context, &set, image, (winner, loser), verdict)

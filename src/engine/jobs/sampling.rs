@@ -38,6 +38,19 @@ pub fn wanted(context: &Context, only: Option<&[ImageId]>) -> Result<Vec<ImageRo
     Ok(wanted)
 }
 
+/// Says which of the images that are about to be sampled say nothing to a network that reads prompts.
+fn say_unprompted(context: &Context, model: &Model, images: &[ImageRow], missing: &[MissingSeeds]) {
+    let is_missing = |row: &&ImageRow| missing.iter().any(|m| m.image == row.id && !m.seeds.is_empty());
+    let empty = images.iter().filter(is_missing).filter(|row| row.prompt.is_empty()).count();
+    if empty > 0 && model.backbone.card().prompt {
+        let text = format!(
+            "{empty} of the images have no prompt and are sampled without one; the paper's are tags, which `tag` writes, or type \
+             them (`prompt`)"
+        );
+        context.log(Level::Info, text);
+    }
+}
+
 /// A candidate just made, with its pixels as they were saved: whoever scores it need not read it.
 pub type Fresh = (CandidateId, Rgb8);
 
@@ -59,6 +72,7 @@ pub fn fill(
     let ids: Vec<ImageId> = images.iter().map(|image| image.id).collect();
     let missing = context.workspace()?.ledger().missing_candidates(set, &ids, &recipe.seeds())?;
     let total = missing.iter().map(|m| m.seeds.len()).sum();
+    say_unprompted(context, model, images, &missing);
     let sampling = Sampling::of(recipe)?;
     let mut meter = Meter::new(stage, "candidates", total);
     context.report(Some(meter.now()));

@@ -18,7 +18,7 @@ use crate::app::state::pictures::fit;
 use crate::app::theme::{self, space};
 use crate::app::widgets;
 use crate::backbones::registry;
-use crate::engine::protocol::{Library, Source};
+use crate::engine::protocol::{Job, Library, Source};
 use crate::workspace::{ImageId, ImageRow, Split, prompt_of};
 
 use crate::app::state::rewards::RewardView;
@@ -279,6 +279,14 @@ fn prompt_ui(ui: &mut Ui, cx: &mut Cx, image: &ImageRow) {
         ui.close();
     } else if response.changed() {
         ui.data_mut(|data| data.insert_temp(typed, text));
+    }
+    let command = crate::app::commands::command(CommandId::TagImages);
+    let button = ui.add_enabled((command.enabled)(cx.state).is_ok(), egui::Button::new(command.title));
+    if button.on_hover_text("What RAM sees on the selected images, in place of their prompts").clicked() {
+        let images = cx.state.selection.images.iter().copied().collect();
+        cx.act(Action::Start(Job::Tag { images: Some(images) }));
+        ui.data_mut(|data| data.remove::<String>(typed));
+        ui.close();
     }
 }
 

@@ -16,7 +16,7 @@ use crate::app::widgets;
 use crate::engine::{metrics, parts};
 use crate::iqa::{Info, Kind};
 use crate::method::recipe::Recipe;
-use crate::weights::Part;
+use crate::weights::terms;
 
 /// What the metric is to be added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,11 +198,6 @@ impl Choice {
     }
 }
 
-/// The terms of parts, as they are confirmed.
-pub fn terms(parts: &[&'static Part]) -> Vec<String> {
-    parts.iter().map(|part| format!("{}: {}", part.title, part.licence)).collect()
-}
-
 /// The terms of what a recipe uses and was not chosen here, as that of a preset or of somebody else: shown until they are
 /// confirmed.
 pub fn unread_ui(ui: &mut Ui, cx: &mut Cx) {
@@ -210,7 +205,7 @@ pub fn unread_ui(ui: &mut Ui, cx: &mut Cx) {
     let parts = parts::of(&cx.state.recipe.edited);
     let here: Vec<_> =
         parts.into_iter().filter(|part| weights_window::lacking(weights.as_ref(), &[*part]).is_empty()).collect();
-    let unread: Vec<String> = terms(&here).into_iter().filter(|terms| !cx.state.licences.contains(terms)).collect();
+    let unread: Vec<String> = terms::of(&here).into_iter().filter(|terms| !cx.state.licences.contains(terms)).collect();
     if weights.is_none() || unread.is_empty() {
         return;
     }
@@ -250,7 +245,7 @@ fn choices(recipe: &Recipe, purpose: Purpose, known: Known) -> Vec<Choice> {
             (true, true) if is_held_out(&info.name) => (Group::HeldOut, Vec::new()),
             (true, true) => (Group::Available, Vec::new()),
         };
-        let terms = terms(&parts);
+        let terms = terms::of(&parts);
         Choice { info, group, why_not, terms }
     };
     metrics::all(recipe).into_iter().filter(wanted).map(choice).collect()

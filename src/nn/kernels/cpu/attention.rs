@@ -13,6 +13,7 @@ use super::gemm::{self, Lhs, Out, Rhs};
 use super::rows;
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd};
+use super::wide_attention;
 
 /// Queries and keys of one block of scores (48 KB).
 const QUERIES: usize = 64;
@@ -23,16 +24,16 @@ const QUERIES_AT_ONCE: usize = 128;
 const PIECES: usize = 8;
 
 impl AttentionShape {
-    fn channels(&self) -> usize {
+    pub(super) fn channels(&self) -> usize {
         self.heads * self.dim
     }
 
     /// Values before those of one head of one image of `tokens` tokens.
-    fn offset(&self, image: usize, head: usize, tokens: usize) -> usize {
+    pub(super) fn offset(&self, image: usize, head: usize, tokens: usize) -> usize {
         image * tokens * self.channels() + head * self.dim
     }
 
-    fn mask<'a>(&self, bias: Option<Bias<'a>>, image: usize, head: usize) -> Mask<'a> {
+    pub(super) fn mask<'a>(&self, bias: Option<Bias<'a>>, image: usize, head: usize) -> Mask<'a> {
         let size = self.queries * self.keys;
         let of_head = |Bias { values, heads }: Bias<'a>| {
             let at = image % (values.len() / size / heads) * heads + head % heads;
@@ -67,6 +68,10 @@ pub fn forward(
     assert_eq!(out.len(), q.len());
     let AttentionShape { batch, queries, keys, heads, dim, .. } = shape;
     let mut log_sums = vec![0.0; batch * heads * queries];
+    if dim >= wide_attention::WIDE {
+        wide_attention::forward(shape, (q, k, v), bias, SendPtr(out.as_mut_ptr()), &mut log_sums);
+        return log_sums;
+    }
     let (out, sums) = (SendPtr(out.as_mut_ptr()), SendPtr(log_sums.as_mut_ptr()));
     // Keys, turned block by block, and values of each head lie together: in the channels each token is on a page of its own.
     scratch::with(2 * k.len(), |packed| {
@@ -165,7 +170,7 @@ pub fn backward(
 
 /// What is done to the scores of one head before the softmax, beyond their scale.
 #[derive(Clone, Copy)]
-struct Mask<'a> {
+pub(super) struct Mask<'a> {
     shape: AttentionShape,
     bias: Option<&'a [f32]>,
 }
@@ -181,7 +186,7 @@ impl Mask<'_> {
 
     /// Scales and masks the scores of a query with the keys from `first_key` on; returns what is left to scale with.
     #[inline(always)]
-    fn apply(&self, scores: &mut [f32], query: usize, first_key: usize) -> f32 {
+    pub(super) fn apply(&self, scores: &mut [f32], query: usize, first_key: usize) -> f32 {
         let AttentionShape { scale, causal, keys, .. } = self.shape;
         if self.bias.is_none() && !causal {
             return scale;

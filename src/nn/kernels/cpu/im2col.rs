@@ -52,7 +52,7 @@ impl Weights {
 }
 
 /// `range` in blocks of [`DEPTH`].
-fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     blocks_of(range, DEPTH)
 }
 

@@ -20,6 +20,7 @@ mod scratch;
 pub mod simd;
 mod spread;
 pub mod values;
+mod wide_attention;
 mod winograd;
 
 use std::sync::Arc;

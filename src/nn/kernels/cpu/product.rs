@@ -18,8 +18,8 @@ pub const TILE: usize = 8;
 pub const DEPTH: usize = 256;
 /// Values from one row of a tile to the next: not a power of two, whose rows would share lines of the cache.
 const STRIDE: usize = DEPTH + 16;
-/// Rows that one thread packs at once, so that they stay in L2 (280 KB).
-pub const ROWS_PACKED: usize = 256;
+/// Rows that one thread packs at once at most, so that they stay in L2 (350 KB).
+pub const ROWS_PACKED: usize = 320;
 /// Values of a right operand that stays in L2.
 const RESIDENT: usize = 256 << 10;
 /// Panels up to which packing rows that lie in memory as they are costs more than it saves.
@@ -180,7 +180,8 @@ fn shares(rows: usize, right: &Panels) -> (usize, usize) {
     };
     let rows_each = match right.data.len() <= RESIDENT || right.columns * DEPTH <= RESIDENT / 2 {
         true => rows.div_ceil(wanted).next_multiple_of(TILE).clamp(4 * TILE, ROWS_PACKED),
-        false => ROWS_PACKED,
+        // Even shares: a rest of one row would read all of the right operand for itself.
+        false => rows.div_ceil(rows.div_ceil(ROWS_PACKED).max(1)).next_multiple_of(TILE),
     };
     let column_parts = wanted.div_ceil(rows.div_ceil(rows_each).max(1)).min(right.panels.len()).max(1);
     (rows_each, right.panels.len().div_ceil(column_parts).max(1))

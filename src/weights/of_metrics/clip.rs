@@ -1,16 +1,42 @@
-//! Further parts of metrics: those on CLIP and on other transformers.
+//! CLIP, and the metrics that stand on it.
 
-use super::part::Size::{About, Bytes, Unknown};
-use super::part::{Form, Part, Published};
-use super::registry::{FROM_PYIQA, PYIQA};
-
-/// A file of pyiqa's.
-const fn pyiqa(id: &'static str, title: &'static str, forms: &'static [Form], licence: &'static str) -> Part {
-    Part { id, title, forms, get: FROM_PYIQA, licence }
-}
+use super::{FROM_PYIQA, PYIQA, pyiqa};
+use crate::weights::part::Size::{About, Bytes, Unknown};
+use crate::weights::part::{Form, Part, Published};
 
 const S_LAB: &str = "S-Lab License 1.0 (non-commercial)";
+
 const QUALICLIP_NC: &str = "CC-BY-NC-4.0";
+
+/// CLIP RN50 of OpenAI: CLIP-IQA, and what CLIP-IQA+ stands on.
+pub static CLIP_RN50: Part = Part {
+    id: "clip-rn50",
+    title: "CLIP RN50, OpenAI's weights",
+    forms: &[Form::alone(
+        &[],
+        &[Published::new("RN50.pt", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", About(244))],
+    )],
+    get: "from https://openaipublic.azureedge.net/clip/models/\
+          afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt",
+    licence: "MIT",
+};
+
+/// The learned prompts of CLIP-IQA+.
+pub static CLIP_IQA_PLUS: Part = Part {
+    id: "clip-iqa-plus",
+    title: "CLIP-IQA+, learned prompts over CLIP RN50",
+    forms: &[Form::alone(
+        PYIQA,
+        &[Published::new(
+            "CLIP-IQA+_learned_prompts-603f3273.pth",
+            "603f3273b6e8a75b309297c85781170c067c6b474f66818c2f253a46a6534447",
+            Unknown,
+        )
+        .or_named(&["CLIP-IQA%2B_learned_prompts-603f3273.pth"])],
+    )],
+    get: FROM_PYIQA,
+    licence: S_LAB,
+};
 
 /// CLIP ViT-L/14 of OpenAI.
 pub static CLIP_VIT_L_14: Part = Part {
@@ -69,45 +95,11 @@ pub static LIQE: Part =
 pub static LIQE_MIX: Part =
     pyiqa("liqe-mix", "LIQE (mix)", &[Form::alone(PYIQA, &[Published::new("liqe_mix.pt", "", Unknown)])], "MIT");
 
-/// MANIQA trained on KonIQ.
-pub static MANIQA_KONIQ: Part = pyiqa(
-    "maniqa-koniq",
-    "MANIQA (KonIQ)",
-    &[Form::alone(PYIQA, &[Published::new("ckpt_koniq10k.pt", "", About(543))])],
-    "Apache-2.0",
-);
-
-/// MANIQA trained on KADID.
-pub static MANIQA_KADID: Part = pyiqa(
-    "maniqa-kadid",
-    "MANIQA (KADID)",
-    &[Form::alone(PYIQA, &[Published::new("ckpt_kadid10k.pt", "", About(543))])],
-    "Apache-2.0",
-);
-
-const ONE_ALIGN_HUB: &[&str] = &["q-future/one-align"];
-
-/// Q-Align's model: mPLUG-Owl2 of 8.2 billion weights.
-pub static ONE_ALIGN: Part = Part {
-    id: "one-align",
-    title: "Q-Align (one-align)",
-    forms: &[
-        Form {
-            folder: "one-align",
-            hubs: ONE_ALIGN_HUB,
-            files: &[
-                Published::new("pytorch_model-00001-of-00002.bin", "", Unknown),
-                Published::new("pytorch_model-00002-of-00002.bin", "", Unknown),
-            ],
-            size: About(16_400),
-        },
-        Form {
-            folder: "one-align",
-            hubs: ONE_ALIGN_HUB,
-            files: &[Published::new("model.safetensors.index.json", "", Unknown)],
-            size: About(16_400),
-        },
-    ],
-    get: "from https://huggingface.co/q-future/one-align",
-    licence: "S-Lab License 1.0 (non-commercial); Llama 2 Community License",
+/// A-FINE: its CLIP tower, both terms and the adapter.
+pub static AFINE: Part = Part {
+    id: "afine",
+    title: "A-FINE",
+    forms: &[Form::alone(PYIQA, &[Published::new("afine.pth", "", About(611))])],
+    get: FROM_PYIQA,
+    licence: "Apache-2.0; CLIP: MIT",
 };

@@ -1,36 +1,58 @@
-//! Swin-B for images of 384 pixels (Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", arXiv
-//! 2103.14030), with the tokens after each of its four stages, as TOPIQ reads them: brought together by fours where a stage does so.
+//! The stages of a Swin transformer (Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", arXiv
+//! 2103.14030), with the tokens after each of them, brought together by fours where a stage does so: Swin-B as TOPIQ reads it, Swin-L
+//! as the tag model RAM does.
 
 use candle_core::Tensor;
 
-use super::swin::{Block, Config};
+use super::swin::{self, Block};
 use crate::Result;
 use crate::nn::layers::{Conv, Kernel, LayerNorm, Linear};
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 
-/// The side of an image in pixels.
-pub const IMAGE_PX: usize = 384;
+/// Sizes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The side of an image in pixels.
+    pub image_px: usize,
+    /// Width of tokens in the first stage; every next one has twice as much.
+    pub width: usize,
+    /// Blocks of each stage.
+    pub depths: &'static [usize],
+    /// Heads of each stage.
+    pub heads: &'static [usize],
+    /// Side of a window in tokens.
+    pub window: usize,
+}
 
+impl Config {
+    /// Swin-B for images of 384 pixels.
+    pub const BASE: Self =
+        Self { image_px: IMAGE_PX, width: 128, depths: &[2, 2, 18, 2], heads: &[4, 8, 16, 32], window: 12 };
+    /// Swin-L for images of 384 pixels.
+    pub const LARGE: Self = Self { width: 192, heads: &[6, 12, 24, 48], ..Self::BASE };
+
+    /// Width of the tokens after the last stage, which brings none together.
+    pub fn last_width(&self) -> usize {
+        self.width << self.depths.len().saturating_sub(1)
+    }
+}
+
+/// The side of an image that published networks look at, in pixels.
+pub const IMAGE_PX: usize = 384;
 /// Side of a patch in pixels.
 const PATCH_PX: usize = 4;
-/// Width of tokens in the first stage; every next one has twice as much.
-const WIDTH: usize = 128;
-/// Blocks of each stage.
-const DEPTHS: [usize; 4] = [2, 2, 18, 2];
-/// Heads in the first stage; every next one has twice as many.
-const HEADS: usize = 4;
-/// Side of a window in tokens.
-const WINDOW: usize = 12;
 /// Added to the variances.
 const EPSILON: f32 = 1e-5;
 
 /// The structure.
 #[derive(Clone, Debug)]
-pub struct SwinBase {
+pub struct SwinStages {
     patches: Conv,
     norm: LayerNorm,
     stages: Vec<Stage>,
+    /// What comes before the names.
+    prefix: String,
 }
 
 #[derive(Clone, Debug)]
@@ -44,26 +66,26 @@ struct Stage {
 /// What follows from the weights: what is added to the scores of each block's attention.
 pub type Biases = Vec<Vec<Tensor>>;
 
-impl SwinBase {
-    /// Channels of the features after each stage.
+impl SwinStages {
+    /// Channels of Swin-B's features after each stage.
     pub const CHANNELS: [usize; 4] = [256, 512, 1024, 1024];
 
     /// Declares the weights; `prefix` comes before timm's names.
-    pub fn new(specs: &mut Specs, prefix: &str) -> Self {
+    pub fn new(specs: &mut Specs, prefix: &str, config: &Config) -> Self {
+        let Config { image_px, width: first, depths, heads, window } = *config;
         let kernel = Kernel { stride: PATCH_PX, pad: [0; 2], ..Kernel::square(PATCH_PX) };
-        let patches = Conv::with(specs, &format!("{prefix}patch_embed.proj"), (3, WIDTH), kernel, 1.0);
-        let norm = LayerNorm::new(specs, &format!("{prefix}patch_embed.norm"), WIDTH, EPSILON);
-        let stages = DEPTHS.iter().enumerate().map(|(i, &depth)| {
-            let (name, side, width) = (format!("{prefix}layers.{i}"), (IMAGE_PX / PATCH_PX) >> i, WIDTH << i);
+        let patches = Conv::with(specs, &format!("{prefix}patch_embed.proj"), (3, first), kernel, 1.0);
+        let norm = LayerNorm::new(specs, &format!("{prefix}patch_embed.norm"), first, EPSILON);
+        let stages = depths.iter().zip(heads).enumerate().map(|(i, (&depth, &heads))| {
+            let (name, side, width) = (format!("{prefix}layers.{i}"), (image_px / PATCH_PX) >> i, first << i);
             let block = |j: usize| {
                 // Windows that are as large as the grid have nowhere to move.
-                let shift = if j % 2 == 1 && side > WINDOW { WINDOW / 2 } else { 0 };
-                let config =
-                    Config { width, heads: HEADS << i, window: WINDOW, shift, hidden: 4 * width, grid: [side; 2] };
+                let shift = if j % 2 == 1 && side > window { window / 2 } else { 0 };
+                let config = swin::Config { width, heads, window, shift, hidden: 4 * width, grid: [side; 2] };
                 Block::new(specs, &format!("{name}.blocks.{j}"), config)
             };
             let blocks = (0..depth).map(block).collect();
-            let merge = (i + 1 < DEPTHS.len()).then(|| {
+            let merge = (i + 1 < depths.len()).then(|| {
                 let norm = LayerNorm::new(specs, &format!("{name}.downsample.norm"), 4 * width, EPSILON);
                 let name = format!("{name}.downsample.reduction");
                 (norm, Linear::with(specs, &name, (4 * width, 2 * width), false, 1.0))
@@ -71,22 +93,22 @@ impl SwinBase {
             Stage { blocks, merge, side }
         });
         let stages = stages.collect();
-        Self { patches, norm, stages }
+        Self { patches, norm, stages, prefix: prefix.to_owned() }
     }
 
-    /// What [`SwinBase::forward`] needs beside the weights.
+    /// What [`SwinStages::forward`] needs beside the weights.
     pub fn biases(&self, params: &Params) -> Result<Biases> {
         let of_stage = |stage: &Stage| stage.blocks.iter().map(|block| block.bias(params)).collect();
         self.stages.iter().map(of_stage).collect()
     }
 
-    /// The features after each stage, `[batch, height, width, channels]`, of normalized images of 384×384 pixels.
+    /// The features after each stage, `[batch, height, width, channels]`, of normalized images of the size it is for.
     pub fn forward(&self, tape: &Tape, params: &Params, biases: &Biases, x: &Var) -> Result<Vec<Var>> {
         let x = tape.conv2d(params, &self.patches, x, None)?;
         let (batch, rows, columns, width) = x.tensor().dims4()?;
         let x = tape.reshape(&x, &[batch, rows * columns, width])?;
         let mut x = tape.layer_norm(params, &self.norm, &x)?;
-        params.tap("semantic_model.patch_embed", &x);
+        params.tap(format_args!("{}patch_embed", self.prefix), &x);
         let mut features = Vec::with_capacity(self.stages.len());
         for (i, (stage, biases)) in self.stages.iter().zip(biases).enumerate() {
             for (block, bias) in stage.blocks.iter().zip(biases) {
@@ -97,7 +119,7 @@ impl SwinBase {
                 x = tape.linear(params, reduction, &tape.layer_norm(params, norm, &by_fours(&x, side)?)?)?;
                 side /= 2;
             }
-            params.tap(format_args!("semantic_model.layers.{i}"), &x);
+            params.tap(format_args!("{}layers.{i}", self.prefix), &x);
             let width = x.tensor().dim(2)?;
             features.push(tape.reshape(&x, &[batch, side, side, width])?);
         }
