@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use dp2o_studio::networks::ram::{Config, Ram, published};
+use dp2o_studio::backbones::tagger::{self, Tagger};
+use dp2o_studio::imaging::Image;
+use dp2o_studio::networks::ram::{Config, Ram, merged, published};
 use dp2o_studio::networks::swin_stages;
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::tape::Var;
-use dp2o_studio::weights::Source;
+use dp2o_studio::weights::{Source, Store};
 use serde_json::Value;
 
 const TINY: Config = Config {
@@ -45,6 +47,46 @@ fn logits_with_and_without_the_changes_for_degraded_images() {
         println!("{name}: {far:.1e}");
         assert!(got.len() == want.len() && far < 1e-5, "{name}: {far:e}");
     }
+}
+
+/// A folder with the model's files and lists of its tags.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir(path("ram")).unwrap();
+    for name in ["ram_swin_large_14m.pth", "DAPE.pth"] {
+        std::fs::copy(fixture(name), path(name)).unwrap();
+    }
+    let lines = |line: &dyn Fn(usize) -> String| (0..TINY.tags).map(|i| line(i) + "\n").collect::<String>();
+    std::fs::write(path("ram/ram_tag_list.txt"), lines(&|i| format!("tag {i}"))).unwrap();
+    // Tags 3 and 5 are given by anything, the others by nothing.
+    let threshold = |i| if [3, 5].contains(&i) { "0.0" } else { "1.0" };
+    std::fs::write(path("ram/ram_tag_list_threshold.txt"), lines(&|i| threshold(i).to_owned())).unwrap();
+    dir
+}
+
+#[test]
+fn tags_from_published_files_and_from_the_converted_one() {
+    let (dir, on) = (folder(), Compute::cpu());
+    let store = Store::of_folders(&[dir.path().into()], true);
+    let image = Image::new(50, 37, (0..3 * 50 * 37).map(|i| (i % 97) as f32 / 96.0).collect()).unwrap();
+    let prompt = |store: &Store| Tagger::of(store, TINY, &on).unwrap().prompt(&image).unwrap();
+    assert_eq!(prompt(&store), "tag 3, tag 5");
+    let converted = tempfile::tempdir().unwrap();
+    let path = converted.path().join("ram-dape.safetensors");
+    tagger::convert(&store, &TINY, &path).unwrap();
+    let of_both = Source::open(&path).unwrap();
+    let qkv = "visual_encoder.layers.0.blocks.1.attn.qkv.weight";
+    let dape = Source::open(&fixture("DAPE.pth")).unwrap();
+    let merged = merged(&ram(), Some(&dape), qkv, &[36, 12]).unwrap();
+    assert_eq!(of_both.floats::<f32>(qkv, &[36, 12]).unwrap(), merged);
+    assert_ne!(merged, ram().floats::<f32>(qkv, &[36, 12]).unwrap());
+    let store = Store::of_folders(&[converted.path().into(), dir.path().into()], true);
+    assert_eq!(tagger::parts(&store)[0].id, "ram-dape");
+    assert_eq!(prompt(&store), "tag 3, tag 5");
+    std::fs::write(dir.path().join("ram/ram_tag_list_threshold.txt"), "0.5\n").unwrap();
+    let error = Tagger::of(&Store::of_folders(&[dir.path().into()], true), TINY, &on).err().unwrap().to_string();
+    assert!(error.contains("ram_tag_list_threshold.txt") && error.contains("1 lines"), "{error}");
 }
 
 #[test]

@@ -31,10 +31,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The state of the part of LPIPS, as JSON has it.
-fn listed(home: &Path, more: &[&str]) -> Value {
+/// The state of a part, as JSON has it.
+fn listed(home: &Path, id: &str, more: &[&str]) -> Value {
     let json = home.join("list.json");
-    let arguments = [&["list", "lpips-alex", "--json", json.to_str().unwrap()], more].concat();
+    let arguments = [&["list", id, "--json", json.to_str().unwrap()], more].concat();
     let output = weights(home, &arguments);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let rows: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
@@ -47,15 +47,19 @@ fn listed(home: &Path, more: &[&str]) -> Value {
 fn weights_are_missing_until_they_are_added_and_doubted_once_they_are_changed() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
-    let row = listed(home, &[]);
+    let row = listed(home, "vgg16", &[]);
     assert_eq!(row["state"], "missing");
     let cause = row["cause"].as_str().unwrap();
     let data = home.join(".local/share/dp2o-studio/weights");
-    for part in ["LPIPS_v0.1_alex-df73285e.pth", "huggingface.co", data.to_str().unwrap(), ".cache/huggingface/hub"] {
+    for part in ["vgg16-397923af.pth", "pytorch.org", data.to_str().unwrap(), ".cache/huggingface/hub"] {
         assert!(cause.contains(part), "{part}: {cause}");
     }
-    let lost = weights(home, &["where", "lpips-alex"]);
+    let lost = weights(home, &["where", "vgg16"]);
     assert_eq!((lost.status.code(), text(&lost.stderr).lines().count()), (Some(1), 1));
+    // What is in the program is not missing.
+    let row = listed(home, "lpips-alex", &[]);
+    assert_eq!((&row["state"], &row["cause"]), (&"compiled in".into(), &Value::Null));
+    assert_eq!(text(&weights(home, &["where", "lpips-alex"]).stdout), "compiled into this program\n");
 
     let check = text(&weights(home, &["check", FILE, "--tensors"]).stdout);
     assert!(check.contains("the published file of lpips-alex; 5 tensors, 1152 values"), "{check}");
@@ -65,19 +69,39 @@ fn weights_are_missing_until_they_are_added_and_doubted_once_they_are_changed() 
     assert!(added.status.success() && text(&added.stdout).contains("BSD-2-Clause"), "{added:?}");
     let at = data.join("LPIPS_v0.1_alex-df73285e.pth");
     assert_eq!(text(&weights(home, &["where", "lpips-alex"]).stdout), format!("{}\n", at.display()));
-    let row = listed(home, &["--verify"]);
+    let row = listed(home, "lpips-alex", &["--verify"]);
     assert_eq!((&row["state"], &row["files"][0]["verified"]), (&"here".into(), &true.into()));
 
     let mut bytes = std::fs::read(&at).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&at, &bytes).unwrap();
-    let row = listed(home, &["--verify"]);
+    let row = listed(home, "lpips-alex", &["--verify"]);
     assert_eq!((&row["state"], &row["files"][0]["verified"]), (&"unverified".into(), &false.into()));
     let check = text(&weights(home, &["check", at.to_str().unwrap()]).stdout);
     assert!(check.contains("not a file that is known as published"), "{check}");
     let refused = weights(home, &["add", at.to_str().unwrap()]);
     assert!(text(&refused.stderr).contains("is not the published LPIPS_v0.1_alex-df73285e.pth"), "{refused:?}");
     assert!(weights(home, &["add", at.to_str().unwrap(), "--unverified"]).status.success());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn terms_that_restrict_are_said_until_they_are_confirmed() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out.safetensors");
+    let said = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+        command.env("HOME", home.path()).env_remove("XDG_DATA_HOME").args(["tag", "--convert", out.to_str().unwrap()]);
+        let output = command.args(["--weights", "tests/fixtures/ram", "--unverified"]).args(more).output().unwrap();
+        // The files are of a small model, which is said after that.
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.lines().last().unwrap().contains("shape"), "{error}");
+        error.contains("https://github.com/cswry/SeeSR")
+    };
+    assert!(said(&[]) && said(&[]), "nobody confirms them in a script");
+    assert!(!said(&["--accept-terms"]) && !said(&[]));
+    let kept = std::fs::read_to_string(home.path().join(".local/share/dp2o-studio/terms.txt")).unwrap();
+    assert!(kept.contains("DAPE") && kept.lines().count() == 1, "{kept}");
 }
 
 #[test]

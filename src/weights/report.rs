@@ -83,10 +83,9 @@ impl PartReport {
     /// How a part stands.
     pub fn of(part: &'static Part, state: &State) -> Self {
         let (standing, found) = match state {
-            // What a file of it says is not read.
-            _ if compiled_in::bytes_of(part).is_some() => (Standing::CompiledIn, None),
             State::Here(found) => (Standing::Here, Some(found)),
             State::Doubtful(found, _) => (Standing::Unverified, Some(found)),
+            State::Missing(_) if compiled_in::bytes_of(part).is_some() => (Standing::CompiledIn, None),
             State::Missing(_) => (Standing::Missing, None),
         };
         let file = |file: &FoundFile| FileReport {
