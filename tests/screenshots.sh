@@ -103,6 +103,16 @@ for size in "${sizes[@]}"; do
         keys ctrl+4
         keys j j j
         shot 27-fourth-pair
+        keys w
+        sleep 4
+        shot 28-why-it-wins
+        keys w a 1 3
+        shot 29-blind
+        keys a
+        keys ctrl+2
+        keys Right Return
+        shot 12-loupe
+        keys Escape
         keys ctrl+3
         keys ctrl+2
         keys ctrl+k

@@ -11,7 +11,7 @@ use super::theme::{self, Palette, STATUS_HEIGHT, space};
 use crate::engine::protocol::Level;
 
 /// Width of a message, in points.
-const WIDTH: f32 = 340.0;
+const WIDTH: f32 = 268.0;
 
 /// The colour of a level.
 pub fn level_color(p: &Palette, level: Level) -> Color32 {
