@@ -37,6 +37,13 @@ enum Shows {
     Blind,
 }
 
+/// The disputed pairs, and what they follow from.
+struct Disputed {
+    rewards: Weak<RewardView>,
+    judgements: Weak<Judgements>,
+    pairs: Arc<BTreeSet<PairKey>>,
+}
+
 /// The Pairs tab.
 pub struct PairsPane {
     rows: Rows,
@@ -51,8 +58,7 @@ pub struct PairsPane {
     scroll_to: Option<usize>,
     /// Agreement with the reward, and the ranking it belongs to.
     agreement: Option<(Weak<RewardView>, Agreement)>,
-    /// What blind judgements the disputed pairs follow from, with the ranking.
-    disputed: Option<(Weak<RewardView>, Weak<Judgements>, Arc<BTreeSet<PairKey>>)>,
+    disputed: Option<Disputed>,
     /// The map of the metric that decided most is on the pictures, which it is; another one was chosen by hand.
     why: Option<String>,
     viewer: Viewer,
@@ -199,16 +205,17 @@ impl PairsPane {
 
     /// The pairs on which someone prefers what the reward ranks lower.
     fn disputed(&mut self, cx: &Cx, rewards: &Arc<RewardView>) -> Arc<BTreeSet<PairKey>> {
-        if let Some((view, judgements, known)) = &self.disputed
-            && std::ptr::eq(view.as_ptr(), Arc::as_ptr(rewards))
-            && std::ptr::eq(judgements.as_ptr(), Arc::as_ptr(&cx.state.judgements))
-        {
-            return known.clone();
-        }
         let judgements = &cx.state.judgements;
-        let found = Arc::new(judgements.disputed(rewards));
-        self.disputed = Some((Arc::downgrade(rewards), Arc::downgrade(judgements), found.clone()));
-        found
+        if let Some(known) = &self.disputed
+            && std::ptr::eq(known.rewards.as_ptr(), Arc::as_ptr(rewards))
+            && std::ptr::eq(known.judgements.as_ptr(), Arc::as_ptr(judgements))
+        {
+            return known.pairs.clone();
+        }
+        let pairs = Arc::new(judgements.disputed(rewards));
+        let (rewards, judgements) = (Arc::downgrade(rewards), Arc::downgrade(judgements));
+        self.disputed = Some(Disputed { rewards, judgements, pairs: pairs.clone() });
+        pairs
     }
 
     fn none_ui(&mut self, ui: &mut Ui, cx: &Cx) {
