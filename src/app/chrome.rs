@@ -278,7 +278,9 @@ fn counts_ui(ui: &mut Ui, state: &State) {
         ui.label(small(format!("{} pairs", format::count(summary.pairs))));
         ui.label(small("·".into()));
     }
-    ui.label(small(format!("{} / {} candidates", format::count(done), format::count(total))));
-    ui.label(small("·".into()));
+    if total > 0 {
+        ui.label(small(format!("{} / {} candidates", format::count(done), format::count(total))));
+        ui.label(small("·".into()));
+    }
     ui.label(small(format::counted(state.images_count(), "image")));
 }
