@@ -95,15 +95,26 @@ fn shown(count: usize) -> Shown {
     Shown::of(vec![image], vec![text]).repeated(count).expect("one is repeated")
 }
 
-/// The least seconds of several runs after one that does not count.
+/// The least seconds of several runs after one that does not count; on standard error, those of each and of all threads'
+/// work, which says more where others are at work too.
 fn timed(runs: usize, mut run: impl FnMut()) -> f64 {
     let mut once = || {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), worked());
         run();
-        start.elapsed().as_secs_f64()
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!("{seconds:.3} s, {:.2} s of work", worked() - before);
+        seconds
     };
     let first = once();
     (0..runs).map(|_| once()).reduce(f64::min).unwrap_or(first)
+}
+
+/// Seconds that all threads together were at work, in hundredths.
+fn worked() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
+    ticks / 100.0
 }
 
 /// A model that was read once before, so that its files are in the system's memory.

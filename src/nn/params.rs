@@ -66,9 +66,9 @@ impl Specs {
 }
 
 /// Values of the largest weight of which other forms are kept.
-pub const KEPT_VALUES: usize = 4 << 20;
+const KEPT_VALUES: usize = 4 << 20;
 /// The same of a weight that is trained.
-const KEPT_VALUES_TRAINED: usize = 1 << 20;
+pub const KEPT_VALUES_TRAINED: usize = 1 << 20;
 
 /// One weight. It outlives the [`Params`] it came from as long as a tape needs it.
 #[derive(Debug)]
@@ -113,12 +113,18 @@ impl Weight {
         Ok(self.tensor.to_dtype(DType::F32)?)
     }
 
-    /// The weight in a form that its kernels read, made when first asked for. Of 16-bit weights it is made each time: kept, it
-    /// would take more than twice what the weight does. So it is of large ones, of which the forms of a network of gigabytes would
-    /// be gigabytes more; most of all where they are trained, as then each form is good for one pass.
-    pub fn in_form<T: Any + Send + Sync>(&self, form: Form, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    /// Whether forms of it are kept. Not those of 16-bit weights, which would take more than twice what the weight does; nor of
+    /// large ones, of which the forms of a network of gigabytes would be gigabytes more; least of all where they are trained,
+    /// as then each form is good for one pass.
+    pub fn keeps_forms(&self) -> bool {
         let most = if self.trainable { KEPT_VALUES_TRAINED } else { KEPT_VALUES };
-        if !self.keeps_forms || self.tensor.dtype() != DType::F32 || self.tensor.elem_count() > most {
+        self.keeps_forms && self.tensor.dtype() == DType::F32 && self.tensor.elem_count() <= most
+    }
+
+    /// The weight in a form that its kernels read, made when first asked for, and each time where [it is not
+    /// kept](Self::keeps_forms).
+    pub fn in_form<T: Any + Send + Sync>(&self, form: Form, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        if !self.keeps_forms() {
             return Ok(Arc::new(make()?));
         }
         let mut slot = self.slot(form);

@@ -1,11 +1,12 @@
-//! 2-D convolution: chooses between [`winograd`] and [`im2col`] by shape.
+//! 2-D convolution: chooses between [`winograd`], [`winograd_blocks`] and [`im2col`] by shape.
 
+use candle_core::DType;
 use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
 use super::values::{Element, FromWeight};
-use super::{bf16, elementwise, im2col, winograd};
-use crate::nn::params::KEPT_VALUES;
+use super::{bf16, elementwise, im2col, winograd, winograd_blocks};
+use crate::nn::params::{KEPT_VALUES_TRAINED, Weight};
 
 /// Whether [`winograd`] takes a convolution.
 fn is_winograd(shape: &ConvShape) -> bool {
@@ -16,9 +17,12 @@ fn is_winograd(shape: &ConvShape) -> bool {
         && shape.pad[0] == shape.pad[1]
         && shape.pad[0] <= 2
         && *channels.start() >= 16
-        // Transformed, weights are four times as large; of those that are not kept so, that costs more than it saves.
-        && shape.c_in * shape.c_out * shape.taps() <= KEPT_VALUES
         && *channels.end() <= winograd::MAX_CHANNELS
+}
+
+/// Whether [`winograd_blocks`] does, where the weights are not kept transformed.
+fn is_in_blocks(shape: &ConvShape) -> bool {
+    is_winograd(shape) && shape.groups == 1
 }
 
 /// Weights brought into the form the forward pass reads, of each group. Valid for every batch and image size.
@@ -75,6 +79,39 @@ impl FromWeight for Make {
             Some(weight) => Forward(vec![Weights::Bf16(bf16::Weights::forward(weight, self.shape))]),
             None => Forward::new(weight, self.shape),
         }
+    }
+}
+
+impl Make {
+    /// Whether the pass, or the `back`ward one, reads a weight as it is, as nothing that is made of it would be kept.
+    pub fn reads_as_is(&self, weight: &Weight, back: bool) -> bool {
+        let takes = if back { bf16::takes_back(&self.shape) } else { bf16::takes(&self.shape) };
+        let is_half = self.half && takes && weight.tensor().dtype() == DType::BF16;
+        is_in_blocks(&self.shape) && !weight.keeps_forms() && !is_half
+    }
+}
+
+/// A pass that reads the weights as they are.
+pub struct Pass<'a> {
+    pub shape: ConvShape,
+    /// Whether it is the gradient of the input.
+    pub back: bool,
+    /// The input, or the gradient of the output.
+    pub x: &'a [f32],
+    pub bias: Option<&'a [f32]>,
+    pub residual: Option<&'a [f32]>,
+}
+
+/// The pass, and what it writes.
+impl FromWeight for (Pass<'_>, &mut [f32]) {
+    type Output = ();
+    fn make<T: Element>(self, weight: &[T]) {
+        let (Pass { shape, back, x, bias, residual }, y) = self;
+        let weights = winograd_blocks::Weights::new(weight, shape.c_in, back);
+        let shape = if back { shape.transposed() } else { shape };
+        assert!(x.len() == shape.in_len() && y.len() == shape.out_len());
+        assert!(residual.is_none_or(|r| r.len() == y.len()) && bias.is_none_or(|b| b.len() == shape.c_out));
+        winograd_blocks::forward(shape, x, weights, bias, residual, y);
     }
 }
 
@@ -151,9 +188,10 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
     assert_eq!(dy.len(), shape.out_len());
     assert_eq!(dw.len(), shape.c_out * shape.patch_len());
     let one = shape.one_group();
-    let group = |x: &[f32], dy: &[f32], dw: &mut [f32]| match is_winograd(&one) {
-        true => winograd::weight_gradient(one, x, dy, dw),
-        false => im2col::weight_gradient(one, x, dy, dw),
+    let group = |x: &[f32], dy: &[f32], dw: &mut [f32]| match (is_winograd(&one), dw.len() > KEPT_VALUES_TRAINED) {
+        (true, true) => winograd_blocks::weight_gradient(one, x, dy, dw),
+        (true, false) => winograd::weight_gradient(one, x, dy, dw),
+        (false, _) => im2col::weight_gradient(one, x, dy, dw),
     };
     if shape.groups == 1 {
         return group(x, dy, dw);
@@ -252,6 +290,7 @@ mod tests {
             shape(1, 23, 19, 3, 10, 11, 4, 2),
             shape(2, 7, 7, 24, 40, 5, 1, 2),
             shape(1, 1, 1, 16, 16, 3, 1, 1),
+            shape(1, 6, 5, 200, 117, 3, 1, 1),
             ConvShape { dilation: 2, ..shape(2, 11, 9, 16, 20, 3, 1, 2) },
             ConvShape { dilation: 3, ..shape(1, 17, 15, 6, 10, 3, 2, 3) },
             ConvShape { kernel: [1, 7], pad: [0, 3], ..shape(2, 6, 10, 20, 16, 1, 1, 0) },
@@ -280,6 +319,17 @@ mod tests {
             let mut dx = vec![f32::NAN; x.len()];
             input_gradient(s, &dy, &Backward::new(&w, s), &mut dx);
             assert_close("input gradient", s, &dx, &dx_want);
+            if is_winograd(&s) && s.groups == 1 {
+                // As weights are read that are not kept transformed.
+                let (bias, residual, kept, kept_dx) = (Some(&bias[..]), Some(&residual[..]), y.clone(), dx.clone());
+                (Pass { shape: s, back: false, x: &x, bias, residual }, y.as_mut_slice()).make(&w);
+                assert_eq!(y, kept, "output of {s:?} in blocks");
+                (Pass { shape: s, back: true, x: &dy, bias: None, residual: None }, dx.as_mut_slice()).make(&w);
+                assert_eq!(dx, kept_dx, "input gradient of {s:?} in blocks");
+                let mut dw = vec![0.5; w.len()];
+                winograd_blocks::weight_gradient(s, &x, &dy, &mut dw);
+                assert_close("weight gradient in blocks", s, &dw, &dw_want);
+            }
             let mut dw = vec![0.5; w.len()];
             weight_gradient(s, &x, &dy, &mut dw);
             assert_close("weight gradient", s, &dw, &dw_want);

@@ -27,13 +27,38 @@ pub struct Out {
     pub row: usize,
 }
 
-/// `out = lhs · rhs`, or `out += lhs · rhs` with `accumulate`, for `m × k` times `k × n`.
+/// What the sums are of besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Zero,
+    /// Added to what is there.
+    Added,
+    /// As one sum with what is there, which was summed before: to the last bit as if it had not been interrupted.
+    Continued,
+}
+
+impl From<bool> for Start {
+    /// Added, or from zero.
+    fn from(accumulate: bool) -> Self {
+        if accumulate { Self::Added } else { Self::Zero }
+    }
+}
+
+/// `out = lhs · rhs` for `m × k` times `k × n`, with what `start` says of `out` before.
 ///
 /// # Safety
 /// All elements addressed must be readable (writable for `out`), and `out` must not overlap the operands.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub unsafe fn gemm<S: Simd>(simd: S, (m, n, k): (usize, usize, usize), lhs: Lhs, rhs: Rhs, out: Out, accumulate: bool) {
+pub unsafe fn gemm<S: Simd>(
+    simd: S,
+    (m, n, k): (usize, usize, usize),
+    lhs: Lhs,
+    rhs: Rhs,
+    out: Out,
+    start: impl Into<Start>,
+) {
+    let start = start.into();
     let lanes = S::F32_LANES;
     let (mut col, mut vectors) = (0, n / lanes);
     while vectors > 0 {
@@ -46,9 +71,9 @@ pub unsafe fn gemm<S: Simd>(simd: S, (m, n, k): (usize, usize, usize), lhs: Lhs,
             let rhs = Rhs { ptr: rhs.ptr.add(col), ..rhs };
             let out = Out { ptr: out.ptr.add(col), ..out };
             match take {
-                3 => columns::<S, 3, false>(simd, (m, 0, k), lhs, rhs, out, accumulate),
-                2 => columns::<S, 2, false>(simd, (m, 0, k), lhs, rhs, out, accumulate),
-                _ => columns::<S, 1, false>(simd, (m, 0, k), lhs, rhs, out, accumulate),
+                3 => columns::<S, 3, false>(simd, (m, 0, k), lhs, rhs, out, start),
+                2 => columns::<S, 2, false>(simd, (m, 0, k), lhs, rhs, out, start),
+                _ => columns::<S, 1, false>(simd, (m, 0, k), lhs, rhs, out, start),
             }
         }
         col += take * lanes;
@@ -58,7 +83,7 @@ pub unsafe fn gemm<S: Simd>(simd: S, (m, n, k): (usize, usize, usize), lhs: Lhs,
         unsafe {
             let rhs = Rhs { ptr: rhs.ptr.add(col), ..rhs };
             let out = Out { ptr: out.ptr.add(col), ..out };
-            columns::<S, 1, true>(simd, (m, n - col, k), lhs, rhs, out, accumulate);
+            columns::<S, 1, true>(simd, (m, n - col, k), lhs, rhs, out, start);
         }
     }
 }
@@ -71,7 +96,7 @@ unsafe fn columns<S: Simd, const NV: usize, const TAIL: bool>(
     lhs: Lhs,
     rhs: Rhs,
     out: Out,
-    accumulate: bool,
+    start: Start,
 ) {
     let mut row = 0;
     macro_rules! rows {
@@ -79,7 +104,7 @@ unsafe fn columns<S: Simd, const NV: usize, const TAIL: bool>(
             unsafe {
                 let lhs = Lhs { ptr: lhs.ptr.add(row * lhs.row), ..lhs };
                 let out = Out { ptr: out.ptr.add(row * out.row), ..out };
-                tile::<S, $mr, NV, TAIL>(simd, (n, k), lhs, rhs, out, accumulate);
+                tile::<S, $mr, NV, TAIL>(simd, (n, k), lhs, rhs, out, start);
                 row += $mr;
             }
         };
@@ -109,11 +134,18 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
     lhs: Lhs,
     rhs: Rhs,
     out: Out,
-    accumulate: bool,
+    start: Start,
 ) {
     let mask = TAIL.then(|| simd.mask_between_m32s(0, n as u32));
     let mut sum = [[simd.splat_f32s(0.0); NV]; MR];
     unsafe {
+        if start == Start::Continued {
+            for (r, sum) in sum.iter_mut().enumerate() {
+                for (v, sum) in sum.iter_mut().enumerate() {
+                    *sum = simd::load_masked(simd, out.ptr.add(r * out.row + v * S::F32_LANES), mask);
+                }
+            }
+        }
         for p in 0..k {
             let row = rhs.ptr.add(p * rhs.depth);
             let mut b = [simd.splat_f32s(0.0); NV];
@@ -130,9 +162,9 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
         for (r, sum) in sum.iter().enumerate() {
             for (v, &sum) in sum.iter().enumerate() {
                 let at = out.ptr.add(r * out.row + v * S::F32_LANES);
-                let sum = match accumulate {
-                    true => simd.add_f32s(sum, simd::load_masked(simd, at, mask)),
-                    false => sum,
+                let sum = match start {
+                    Start::Added => simd.add_f32s(sum, simd::load_masked(simd, at, mask)),
+                    Start::Zero | Start::Continued => sum,
                 };
                 simd::store_masked(simd, at, sum, mask);
             }

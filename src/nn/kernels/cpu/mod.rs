@@ -22,10 +22,11 @@ mod spread;
 pub mod values;
 mod wide_attention;
 mod winograd;
+mod winograd_blocks;
 
 use std::sync::Arc;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Device, Shape, Tensor};
 
 use self::antialias::BlurredConv;
 use self::norm::Stats;
@@ -70,10 +71,15 @@ impl Kernels for Cpu {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), self.make(shape))?))?;
         let x = values(x)?;
         let (bias, residual) = (bias.map(values).transpose()?, residual.map(values).transpose()?);
         let (height, width) = shape.out_size();
+        if self.make(shape).reads_as_is(weight, false) {
+            let (bias, residual) = (bias.as_deref(), residual.as_deref());
+            let pass = conv::Pass { shape, back: false, x: &x, bias, residual };
+            return read_as_is(weight, (shape.batch, height, width, shape.c_out), pass);
+        }
+        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), self.make(shape))?))?;
         let y = build((shape.batch, height, width, shape.c_out), |y| {
             conv::forward(shape, &x, &packed, bias.as_deref(), residual.as_deref(), y)
         })?;
@@ -81,10 +87,14 @@ impl Kernels for Cpu {
     }
 
     fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> Result<Tensor> {
-        let packed =
-            weight.in_form(Form::Backward, || Ok(of_weight(weight.tensor(), conv::MakeBackward(self.make(shape)))?))?;
         let dy = values(dy)?;
         let ConvShape { batch, height, width, c_in, .. } = shape;
+        if self.make(shape).reads_as_is(weight, true) {
+            let pass = conv::Pass { shape, back: true, x: &dy, bias: None, residual: None };
+            return read_as_is(weight, (batch, height, width, c_in), pass);
+        }
+        let packed =
+            weight.in_form(Form::Backward, || Ok(of_weight(weight.tensor(), conv::MakeBackward(self.make(shape)))?))?;
         Ok(build((batch, height, width, c_in), |dx| conv::input_gradient(shape, &dy, &packed, dx))?)
     }
 
@@ -290,6 +300,9 @@ impl Kernels for Cpu {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
+        if self.make(shape).reads_as_is(weight, false) {
+            return self.activate(Activation::Relu, &self.conv2d(shape, weight, Some(bias), x, residual)?);
+        }
         let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), self.make(shape))?))?;
         let (x, bias, (height, width)) = (values(x)?, values(bias)?, shape.out_size());
         let residual = residual.map(values).transpose()?;
@@ -415,6 +428,14 @@ impl Kernels for Cpu {
     fn lerp(&self, a: &Tensor, b: &Tensor, fraction: f32) -> Result<()> {
         optimizer::lerp(a, b, fraction)
     }
+}
+
+/// What a pass that reads the weights as they are writes.
+fn read_as_is(weight: &Weight, shape: impl Into<Shape>, pass: conv::Pass) -> Result<Tensor> {
+    let mut done = Ok(());
+    let y = build(shape, |y| done = of_weight(weight.tensor(), (pass, y)))?;
+    done?;
+    Ok(y)
 }
 
 /// The shape of `x` with another last dimension.

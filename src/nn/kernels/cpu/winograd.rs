@@ -15,7 +15,7 @@ use super::simd::{self, SendPtr, Simd, WithSimd, for_lanes};
 use super::values::Element;
 
 /// Values in a transformed tile, and so the number of matrix products.
-const FREQS: usize = 36;
+pub(super) const FREQS: usize = 36;
 /// Output pixels along one side of a tile.
 const TILE: usize = 4;
 /// Most channels for which rows outside the image can be read from [`ZEROS`].
@@ -76,19 +76,19 @@ impl Weights {
 
 /// How the tiles lie over the images.
 #[derive(Clone, Copy)]
-struct Tiling {
+pub(super) struct Tiling {
     shape: ConvShape,
     tiles_y: usize,
     tiles_x: usize,
 }
 
 impl Tiling {
-    fn new(shape: ConvShape) -> Self {
+    pub(super) fn new(shape: ConvShape) -> Self {
         let (h, w) = shape.out_size();
         Self { shape, tiles_y: h.div_ceil(TILE), tiles_x: w.div_ceil(TILE) }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.shape.batch * self.tiles_y * self.tiles_x
     }
 
@@ -117,7 +117,8 @@ pub fn forward(
         simd::dispatch(InputTransform { tiling, src: x, tiles, v, freq_stride: stride });
     };
     let output = |tiles: Range<usize>, m: SendPtr<f32>, stride| {
-        simd::dispatch(OutputTransform { tiling, bias, residual, tiles, m, freq_stride: stride, out });
+        let columns = 0..c_out;
+        simd::dispatch(OutputTransform { tiling, columns, bias, residual, tiles, m, freq_stride: stride, out });
     };
     let product = |freqs: Range<usize>, count: usize, v: SendPtr<f32>, m: SendPtr<f32>| {
         simd::dispatch(Products {
@@ -215,7 +216,7 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
 }
 
 /// `0..count` in a few parts a thread.
-fn parts(count: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
+pub(super) fn parts(count: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
     let size = count.div_ceil(rayon::current_num_threads() * 4).max(4);
     (0..count.div_ceil(size)).into_par_iter().map(move |i| i * size..((i + 1) * size).min(count))
 }
@@ -300,7 +301,7 @@ fn g_transposed<S: Simd>(s: S, u: [S::f32s; 6]) -> [S::f32s; 3] {
 macro_rules! both_sides {
     ($name:ident, $transform:ident, $from:literal, $to:literal) => {
         #[inline(always)]
-        fn $name<S: Simd>(s: S, d: [[S::f32s; $from]; $from]) -> [[S::f32s; $to]; $to] {
+        pub(super) fn $name<S: Simd>(s: S, d: [[S::f32s; $from]; $from]) -> [[S::f32s; $to]; $to] {
             let zero = s.splat_f32s(0.0);
             let mut columns = [[zero; $to]; $from];
             for j in 0..$from {
@@ -332,7 +333,12 @@ type Mask<S> = Option<pulp::MemMask<<S as Simd>::m32s>>;
 
 /// One vector from each of the `N × N` rows that lie `stride` values apart.
 #[inline(always)]
-unsafe fn load_rows<S: Simd, const N: usize>(s: S, ptr: *const f32, stride: usize, mask: Mask<S>) -> [[S::f32s; N]; N] {
+pub(super) unsafe fn load_rows<S: Simd, const N: usize>(
+    s: S,
+    ptr: *const f32,
+    stride: usize,
+    mask: Mask<S>,
+) -> [[S::f32s; N]; N] {
     let mut tile = [[s.splat_f32s(0.0); N]; N];
     for (f, value) in tile.as_flattened_mut().iter_mut().enumerate() {
         *value = unsafe { simd::load_masked(s, ptr.add(f * stride), mask) };
@@ -342,7 +348,7 @@ unsafe fn load_rows<S: Simd, const N: usize>(s: S, ptr: *const f32, stride: usiz
 
 /// One vector to each of the `N × N` rows that lie `stride` values apart.
 #[inline(always)]
-unsafe fn store_rows<S: Simd, const N: usize>(
+pub(super) unsafe fn store_rows<S: Simd, const N: usize>(
     s: S,
     ptr: *mut f32,
     stride: usize,
@@ -413,12 +419,12 @@ impl WithSimd for WeightAdjoint<'_> {
 }
 
 /// `v[f][tile][c] = (Bᵀ d B)[f]` for the input tiles.
-struct InputTransform<'a> {
-    tiling: Tiling,
-    src: &'a [f32],
-    tiles: Range<usize>,
-    v: SendPtr<f32>,
-    freq_stride: usize,
+pub(super) struct InputTransform<'a> {
+    pub(super) tiling: Tiling,
+    pub(super) src: &'a [f32],
+    pub(super) tiles: Range<usize>,
+    pub(super) v: SendPtr<f32>,
+    pub(super) freq_stride: usize,
 }
 
 impl WithSimd for InputTransform<'_> {
@@ -450,12 +456,12 @@ impl WithSimd for InputTransform<'_> {
 }
 
 /// `m[f][tile][c] = (A dy Aᵀ)[f]` for the tiles of the output gradient.
-struct GradientTransform<'a> {
-    tiling: Tiling,
-    dy: &'a [f32],
-    tiles: Range<usize>,
-    m: SendPtr<f32>,
-    freq_stride: usize,
+pub(super) struct GradientTransform<'a> {
+    pub(super) tiling: Tiling,
+    pub(super) dy: &'a [f32],
+    pub(super) tiles: Range<usize>,
+    pub(super) m: SendPtr<f32>,
+    pub(super) freq_stride: usize,
 }
 
 impl WithSimd for GradientTransform<'_> {
@@ -485,14 +491,16 @@ impl WithSimd for GradientTransform<'_> {
 }
 
 /// `y = Aᵀ m A + bias + residual` for the tiles, written to the NHWC output.
-struct OutputTransform<'a> {
-    tiling: Tiling,
-    bias: Option<&'a [f32]>,
-    residual: Option<&'a [f32]>,
-    tiles: Range<usize>,
-    m: SendPtr<f32>,
-    freq_stride: usize,
-    out: SendPtr<f32>,
+pub(super) struct OutputTransform<'a> {
+    pub(super) tiling: Tiling,
+    /// Output channels that `m` has.
+    pub(super) columns: Range<usize>,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) residual: Option<&'a [f32]>,
+    pub(super) tiles: Range<usize>,
+    pub(super) m: SendPtr<f32>,
+    pub(super) freq_stride: usize,
+    pub(super) out: SendPtr<f32>,
 }
 
 impl WithSimd for OutputTransform<'_> {
@@ -501,19 +509,20 @@ impl WithSimd for OutputTransform<'_> {
     fn with_simd<S: Simd>(self, s: S) {
         let (height, width) = self.tiling.shape.out_size();
         let channels = self.tiling.shape.c_out;
-        let bias = self.bias.unwrap_or(&ZEROS[..channels]);
-        let first = self.tiles.start;
+        let bias = &self.bias.unwrap_or(&ZEROS[..channels])[self.columns.clone()];
+        let (first, columns) = (self.tiles.start, self.columns.len());
         for tile in self.tiles {
             let (image, oy, ox) = self.tiling.origin(tile);
-            let m = unsafe { self.m.add((tile - first) * channels) };
-            for_lanes!(s, channels, |c, mask| {
+            let m = unsafe { self.m.add((tile - first) * columns) };
+            for_lanes!(s, columns, |c, mask| {
                 unsafe {
                     let d = load_rows(s, m.add(c), self.freq_stride, mask);
                     let y = output_tile(s, d);
                     let bias = simd::load_masked(s, bias.as_ptr().add(c), mask);
                     for (i, row) in y.iter().enumerate().take(height - oy) {
                         for (j, &value) in row.iter().enumerate().take(width - ox) {
-                            let at = ((image * height + oy + i) * width + ox + j) * channels + c;
+                            let pixel = (image * height + oy + i) * width + ox + j;
+                            let at = pixel * channels + self.columns.start + c;
                             let mut value = s.add_f32s(value, bias);
                             if let Some(residual) = self.residual {
                                 value = s.add_f32s(value, simd::load_masked(s, residual.as_ptr().add(at), mask));
