@@ -85,6 +85,9 @@ impl Card {
         match (key, self.guidance) {
             ("sampling.guidance", Guidance::None) => Some(format!("{name} was not trained for guidance")),
             ("sampling.latents", _) if !self.keeps_latents => Some(format!("the latents of {name} are its pictures")),
+            ("sampling.precision", _) if self.memory.network == 0 => {
+                Some(format!("{name} is trained as a whole, and computes in f32"))
+            }
             ("sampling.negative_prompt", _) if !self.prompt => Some(format!("{name} reads no text")),
             ("sampling.negative_prompt", Guidance::None | Guidance::Embedded) => {
                 Some(format!("the guidance of {name} leads away from nothing"))

@@ -4,7 +4,7 @@
 //! * [`process`]: flow matching and diffusion: noise in, clean latent out. [`condition`]: what a picture is drawn under.
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM ([`solver`]) over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
-//! * [`stored`]: latents and conditions as files. [`codec`]: pictures of any size through an autoencoder.
+//! * [`products`]: how exactly. [`stored`]: latents and conditions as files. [`codec`]: pictures of any size through an autoencoder.
 //! * [`tagger`]: prompts by the tag model.
 //! * [`mini`]: the embedded one; [`pretrain`] trains it from photographs. [`sd2`], [`flux`]: C-SD2 and C-FLUX, from published files.
 
@@ -17,6 +17,7 @@ pub mod guidance;
 pub mod mini;
 pub mod pretrain;
 pub mod process;
+pub mod products;
 pub mod registry;
 pub mod sampler;
 pub mod sd2;

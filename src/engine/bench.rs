@@ -43,7 +43,7 @@ pub struct StepBench {
 /// Measures a recipe's backbone on a device, at its crop size, number of seeds, steps and batch.
 pub fn bench(recipe: &Recipe, device: SharedDevice) -> Result<Bench> {
     let mut models = Models::on(device, Store::of_machine(&[], false));
-    let model = models.reference(&recipe.sampling.backbone)?.model;
+    let model = models.reference(&recipe.sampling.backbone, recipe.sampling.precision)?.model;
     let side = (recipe.data.crop_px / SCALE).max(1) * SCALE;
     let picture = |seed: u64| {
         let noise = Random::new(seed, 3).normal_image(3, side, side);

@@ -149,8 +149,12 @@ impl Context {
     pub fn say_memory(&self) {
         let name = &self.recipe.sampling.backbone;
         let is_large = registry::card_of(name).is_ok_and(|card| card.memory.network > 0 && !card.parts.is_empty());
-        if !is_large || self.models.has(name) {
+        let precision = self.recipe.sampling.precision;
+        if !is_large || self.models.has(name, precision) {
             return;
+        }
+        if let Some(why) = self.recipe.why_idle("sampling.precision").filter(|_| precision != precision.here()) {
+            self.log(Level::Warning, format!("sampling.precision: {}, as {why}", precision.here().word()));
         }
         if let Ok(need) = MemoryNeed::of(&self.recipe, &self.store(), &self.models.device) {
             self.log(Level::Info, format!("{name} takes of memory: {need}"));

@@ -8,6 +8,7 @@ use super::{memory_plan, parts};
 use crate::Result;
 use crate::backbones::Pass;
 use crate::backbones::card::{Card, Guidance};
+use crate::backbones::products::Products;
 use crate::backbones::registry;
 use crate::backbones::stored::Keep;
 use crate::method::recipe::{Mode, Recipe};
@@ -21,7 +22,7 @@ const MATRIX_SIDE: usize = 1000;
 /// What a recipe takes, in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemoryNeed {
-    /// Networks that are not trained, in the type of their files.
+    /// Networks that are not trained, in the type of their files, or in that of the recipe.
     pub weights: u64,
     /// Whether the files are here; otherwise they are taken for f32.
     pub by_files: bool,
@@ -46,7 +47,7 @@ impl MemoryNeed {
     /// What the recipe takes. Errors: its backbone is not in this program.
     pub fn of(recipe: &Recipe, store: &Store, device: &SharedDevice) -> Result<Self> {
         let card = registry::card_of(&recipe.sampling.backbone)?;
-        let (weights, by_files) = frozen_bytes(card, store);
+        let (weights, by_files) = frozen_bytes(card, store, recipe.sampling.precision);
         let side = if recipe.data.crop_px > 0 { recipe.data.crop_px } else { SIDE_PX };
         let tile = memory_plan::tiling(&recipe.sampling).tile_px;
         let (whole, at_once) = ([side; 2], [side.min(tile); 2]);
@@ -152,7 +153,7 @@ impl fmt::Display for MemoryNeed {
 }
 
 /// Bytes of the networks that are not trained, and whether their files are here. What a file takes, its values take in memory.
-fn frozen_bytes(card: &Card, store: &Store) -> (u64, bool) {
+fn frozen_bytes(card: &Card, store: &Store, products: Products) -> (u64, bool) {
     let frozen = (card.memory.network + card.memory.around) as u64;
     let bytes_of = |part| match store.state(part) {
         State::Here(found) | State::Doubtful(found, _) => Some(found.files.iter().map(|file| file.bytes).sum::<u64>()),
@@ -160,11 +161,14 @@ fn frozen_bytes(card: &Card, store: &Store) -> (u64, bool) {
     };
     let files: Option<u64> = parts::of_backbone(card.name).iter().map(|part| bytes_of(*part)).sum();
     let all = frozen + card.memory.adapter as u64;
-    match files {
+    let (weights, by_files) = match files {
         // The adapter's file is one of them, of the same type more often than not.
         Some(files) if all > 0 => ((u128::from(files) * u128::from(frozen) / u128::from(all)) as u64, true),
         _ => (4 * frozen, frozen == 0),
-    }
+    };
+    // Of the network that predicts, bf16 keeps half of f32.
+    let halved = products.here() == Products::Bf16 && weights > 3 * frozen;
+    (if halved { weights - 2 * card.memory.network as u64 } else { weights }, by_files)
 }
 
 /// Bytes of a latent as it is kept.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::devices::SharedDevice;
 use super::model::{Model, Reference};
 use super::{batch, devices};
+use crate::backbones::products::Products;
 use crate::backbones::registry;
 use crate::fs::hash::{self, Stamp};
 use crate::nn::checkpoint;
-use crate::nn::kernels::{Compute, Precision};
+use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::weights::{Source, Store};
 use crate::{Error, Result};
@@ -40,7 +41,8 @@ pub(super) struct Models {
     compute: OnceCell<Compute>,
     /// Where weights are found.
     store: Store,
-    reference: Option<(String, Reference)>,
+    /// The last one, by its name and what its products are of.
+    reference: Option<(String, Products, Reference)>,
     /// The last checkpoints used, each with the stamp of its file as it was read; the latest last.
     checkpoints: Vec<(PathBuf, Stamp, Checkpoint)>,
     /// [`batch::fastest_pixels`], once it was asked for.
@@ -75,32 +77,50 @@ impl Models {
     }
 
     /// Whether a backbone is loaded.
-    pub fn has(&self, name: &str) -> bool {
-        self.reference.as_ref().is_some_and(|(known, _)| known == name)
+    pub fn has(&self, name: &str, products: Products) -> bool {
+        self.known(name, products).is_some()
     }
 
-    /// The reference of a backbone's name. Errors: a backbone that is not in this program.
-    pub fn reference(&mut self, name: &str) -> Result<Reference> {
-        if let Some((known, reference)) = &self.reference
-            && known == name
-        {
+    fn known(&self, name: &str, products: Products) -> Option<&Reference> {
+        let known = self.reference.as_ref().filter(|(known, of, _)| known == name && *of == products.here());
+        known.map(|(.., reference)| reference)
+    }
+
+    /// The reference of a backbone's name, its frozen network computed as `products` says. Errors: a backbone that is not in this
+    /// program.
+    pub fn reference(&mut self, name: &str, products: Products) -> Result<Reference> {
+        if let Some(reference) = self.known(name, products) {
             return Ok(reference.clone());
         }
-        let backbone = registry::open(name, self.compute(), &self.store)?;
+        // Two large networks at once are more than many machines have.
+        self.reference = None;
+        self.checkpoints.clear();
+        let on = match products.here() {
+            Products::F32 => self.compute().clone(),
+            Products::Bf16 => self.compute().clone().in_precision(products.precision()),
+        };
+        let backbone = registry::open(name, &on, &self.store)?;
         let (params, weights_hash) = (Arc::new(backbone.reference()?), backbone.weights_hash());
         let model = Model { backbone, params, layers: Some(Arc::new([])) };
         let reference = Reference { model, weights_hash };
-        self.reference = Some((name.to_owned(), reference.clone()));
+        self.reference = Some((name.to_owned(), products.here(), reference.clone()));
         Ok(reference)
     }
 
     /// The weights of a checkpoint file for the network of a backbone. Errors: the file is no such checkpoint, or other weights
     /// than those `recorded`.
-    pub fn checkpoint(&mut self, backbone: &str, path: &Path, recorded: Option<Recorded>) -> Result<Checkpoint> {
+    pub fn checkpoint(
+        &mut self,
+        (backbone, products): (&str, Products),
+        path: &Path,
+        recorded: Option<Recorded>,
+    ) -> Result<Checkpoint> {
         let stamp = || std::fs::metadata(path).ok().and_then(|file| Stamp::of(&file));
+        // Checkpoints compute with the frozen network of the backbone that is open.
+        let is_open = self.has(backbone, products);
         let known = stamp().and_then(|stamp| {
             let is_it = |kept: &&(PathBuf, Stamp, Checkpoint)| {
-                kept.0 == path && kept.1 == stamp && kept.2.model.backbone.card().name == backbone
+                kept.0 == path && kept.1 == stamp && kept.2.model.backbone.card().name == backbone && is_open
             };
             self.checkpoints.iter().find(is_it).map(|kept| kept.2.clone())
         });
@@ -108,7 +128,7 @@ impl Models {
             verify(path, &checkpoint.weights_hash, recorded)?;
             return Ok(checkpoint);
         }
-        let reference = self.reference(backbone)?;
+        let reference = self.reference(backbone, products)?;
         let before = stamp();
         let bytes = checkpoint::read_file(reference.model.params.specs(), path)?;
         let weights_hash = hash::hash_bytes(&bytes);
@@ -129,7 +149,7 @@ impl Models {
 
 /// An adapter in tensors of any floating-point type, as it is trained and sampled: f32.
 pub(super) fn read_adapter(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Params> {
-    Params::from_source(specs, source, &compute.clone().in_precision(Precision::default()))
+    Params::to_be_trained(specs, source, compute)
 }
 
 fn verify(path: &Path, found: &str, recorded: Option<Recorded>) -> Result<()> {
@@ -165,12 +185,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("step-000003.safetensors");
         let mut models = Models::on(SharedDevice::new(Choice::Cpu), Store::of_machine(&[], false));
-        let specs = models.reference("mini").unwrap().model.backbone.adapter().clone();
+        let specs = models.reference("mini", Products::F32).unwrap().model.backbone.adapter().clone();
         let fresh = |seed| Params::init(&specs, seed, &Compute::cpu()).unwrap();
         let (first, second) = (fresh(1), fresh(2));
         let hash = write(&path, &first);
         let recorded = Recorded { name: "run-1@3", weights_hash: &hash };
-        let mut load = |recorded| models.checkpoint("mini", &path, recorded);
+        let mut load = |recorded| models.checkpoint(("mini", Products::F32), &path, recorded);
         let loaded = load(Some(recorded)).unwrap();
         assert!(loaded.model.params.to_flat().unwrap() == first.to_flat().unwrap());
         let again = load(Some(recorded)).unwrap();

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::backbones::card::Card;
 use crate::backbones::condition::{Condition, Prompt};
 use crate::backbones::field::StateMemory;
+use crate::backbones::products::Products;
 use crate::backbones::registry;
 use crate::backbones::sampler::Sampler;
 use crate::backbones::solve::Solved;
@@ -147,6 +148,10 @@ fn key_of(card: &Card, s: &recipe::Sampling, tiling: Tiling) -> Result<SamplerKe
     if is_used("sampling.negative_prompt") && !s.negative_prompt.is_empty() {
         key.push_str(&format!("+n{:.16}", hash::hash_bytes(s.negative_prompt.as_bytes())));
     }
+    // By what is computed: without bf16 here, candidates are those of f32.
+    if is_used("sampling.precision") && s.precision.here() != Products::F32 {
+        key.push_str(&format!("+{}", s.precision.word()));
+    }
     let most = if card.prompt { SamplerKey::MAX_BYTES_BEFORE_PROMPT } else { SamplerKey::MAX_BYTES };
     if key.len() > most {
         key = format!("{}/{}+{:.32}", s.solver.word(), s.steps, hash::hash_bytes(key.as_bytes()));
@@ -163,7 +168,7 @@ pub fn candidates_of(checkpoint: CheckpointId, recipe: &Recipe) -> Result<Candid
 /// The reference model of a recipe, known to the ledger, and its candidates.
 pub fn reference(models: &mut Models, workspace: &Workspace, recipe: &Recipe) -> Result<(CandidateSet, Model)> {
     let backbone = recipe.sampling.backbone.clone();
-    let reference = models.reference(&backbone)?;
+    let reference = models.reference(&backbone, recipe.sampling.precision)?;
     let new = NewReference { backbone, weights_hash: reference.weights_hash };
     Ok((candidates_of(workspace.ledger().ensure_reference(&new)?, recipe)?, reference.model))
 }
@@ -179,7 +184,7 @@ pub fn known_reference(workspace: &Workspace, recipe: &Recipe) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbones::card::Guidance;
+    use crate::backbones::card::{Guidance, Memory};
     use crate::backbones::mini;
     use crate::engine::devices::{Choice, SharedDevice};
     use crate::method::fields::{self, Bearing};
@@ -187,7 +192,13 @@ mod tests {
     use crate::weights::Store;
 
     /// A backbone that uses every setting there is.
-    static ALL: Card = Card { name: "all", guidance: Guidance::ClassifierFree, prompt: true, ..mini::CARD };
+    static ALL: Card = Card {
+        name: "all",
+        guidance: Guidance::ClassifierFree,
+        prompt: true,
+        memory: Memory { network: 1, ..mini::CARD.memory },
+        ..mini::CARD
+    };
 
     fn with(settings: &[(&str, &str)]) -> Recipe {
         let mut recipe = Recipe::default();
@@ -206,11 +217,14 @@ mod tests {
         // Proven below.
         let changes_no_pixel = ["sampling.memory_budget_mib", "sampling.latents"];
         let base = with(&[("tile", "128")]);
+        // Where it comes to the same, candidates are the same.
+        let comes_to_f32 = |key: &str| key == "sampling.precision" && Products::Bf16.here() == Products::F32;
         for field in fields::fields().iter().filter(|field| field.topic() == "sampling") {
             let mut other = base.clone();
             field.assign(&mut other, field.another_value(&base)).unwrap();
             let [of_all, of_mini] = [&ALL, &mini::CARD].map(|card| key(card, &base) != key(card, &other));
-            if named_elsewhere.contains(&field.key) || changes_no_pixel.contains(&field.key) {
+            if named_elsewhere.contains(&field.key) || changes_no_pixel.contains(&field.key) || comes_to_f32(field.key)
+            {
                 assert!(!of_all, "{} is named twice", field.key);
                 continue;
             }
@@ -241,8 +255,8 @@ mod tests {
 
     #[test]
     fn the_memory_budget_changes_no_pixel() {
-        let model =
-            Models::on(SharedDevice::new(Choice::Cpu), Store::of_machine(&[], false)).reference("mini").unwrap().model;
+        let mut models = Models::on(SharedDevice::new(Choice::Cpu), Store::of_machine(&[], false));
+        let model = models.reference("mini", Products::F32).unwrap().model;
         let noise = Random::new(3, 3).normal_image(3, 20, 24);
         let lr = Image::new(24, 20, noise.iter().map(|v| (0.5 + 0.2 * v).clamp(0.0, 1.0)).collect()).unwrap();
         let (pixels, scratch) = (16 * lr.width() * lr.height(), tempfile::tempdir().unwrap());

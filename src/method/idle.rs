@@ -24,6 +24,9 @@ impl Recipe {
             "sampling.tile_overlap_px" if self.sampling.tile_px == 0 => {
                 Some("the tile is chosen, and its overlap with it")
             }
+            "sampling.precision" if self.sampling.precision != self.sampling.precision.here() => {
+                Some("this processor multiplies no bf16 (it has no AMX): f32 is computed")
+            }
             "training.lora_rank" | "training.lora_alpha" if self.training.mode != Mode::Lora => {
                 Some("all weights are trained, not low-rank additions")
             }

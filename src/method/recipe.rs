@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
+use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
 use crate::imaging::color_fix::ColorFix;
@@ -57,6 +58,7 @@ pub struct Sampling {
     pub color_fix: ColorFix,
     pub rounding: Rounding,
     pub latents: Keep,
+    pub precision: Products,
     pub tile_px: usize,
     pub tile_overlap_px: usize,
     pub memory_budget_mib: usize,
@@ -153,6 +155,7 @@ impl Default for Sampling {
             color_fix: ColorFix::Off,
             rounding: Rounding::Nearest,
             latents: Keep::Bf16,
+            precision: Products::F32,
             tile_px: 0,
             tile_overlap_px: 32,
             memory_budget_mib: 0,

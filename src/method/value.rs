@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
+use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
 use crate::imaging::color_fix::ColorFix;
@@ -208,4 +209,4 @@ macro_rules! choices {
         }
     )+};
 }
-choices!(Solver, ColorFix, Rounding, Keep, Scope, Mode, Activations, Augmentation, RoundReference);
+choices!(Solver, Products, ColorFix, Rounding, Keep, Scope, Mode, Activations, Augmentation, RoundReference);

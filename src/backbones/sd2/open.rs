@@ -47,8 +47,11 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
     let mut specs = Specs::default();
     let network = Unet::new(&mut specs, &config);
     let weights = unet.weights(specs, on)?;
-    let codec = codec(vae, on)?;
-    let prompts = prompts(text, tokenizer, &config, on)?;
+    // Pictures and texts are small work, and what they are off by nothing makes good.
+    let is_rounded = on.precision.products != DType::F32;
+    let exact = if is_rounded { on.clone().in_precision(Precision::default()) } else { on.clone() };
+    let codec = codec(vae, &exact)?;
+    let prompts = prompts(text, tokenizer, &config, &exact)?;
     let (control, adapter, released) = control_net(control, config)?;
     let (compute, adapter) = (on.clone(), Arc::new(adapter));
     Ok(Sd2 { compute, unet: network, weights, codec, prompts, control, adapter, released, weights_hash })

@@ -57,7 +57,7 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
         lacking.into_iter().for_each(|line| found.add(Mark::Bad, "files", line));
         return Ok(found.outcome());
     }
-    let reference = match context.models.reference(backbone) {
+    let reference = match context.models.reference(backbone, recipe.sampling.precision) {
         Ok(reference) => reference,
         Err(error) => {
             found.add(Mark::Bad, "files", error.to_string());

@@ -44,12 +44,13 @@ pub fn load(context: &mut Context, name: &str) -> Result<Loaded> {
 
 /// The weights of a checkpoint, which `name` names. Errors: they are not those that were recorded.
 fn of(context: &mut Context, row: &CheckpointRow, name: &str) -> Result<Model> {
+    let products = context.recipe.sampling.precision;
     match &row.path {
-        None => Ok(context.models.reference(&row.backbone)?.model),
+        None => Ok(context.models.reference(&row.backbone, products)?.model),
         Some(path) => {
             let path = context.workspace()?.path(path);
             let recorded = Recorded { name, weights_hash: &row.weights_hash };
-            Ok(context.models.checkpoint(&row.backbone, &path, Some(recorded))?.model)
+            Ok(context.models.checkpoint((&row.backbone, products), &path, Some(recorded))?.model)
         }
     }
 }

@@ -47,7 +47,7 @@ pub fn weights(context: &mut Context, name: &str, path: &Path, form: WeightsForm
             params.to_safetensors(true, &about)?
         }
         (WeightsForm::Factors, Some(layers)) if !layers.is_empty() => {
-            let reference = context.models.reference(backbone.card().name)?;
+            let reference = context.models.reference(backbone.card().name, context.recipe.sampling.precision)?;
             reference.released().file_of(params, Some(layers), about)?
         }
         (WeightsForm::Factors, _) => {

@@ -7,7 +7,7 @@ use crate::engine::context::Context;
 use crate::engine::metrics;
 use crate::engine::protocol::{Event, Level, Outcome};
 use crate::method::presets;
-use crate::method::recipe::Recipe;
+use crate::method::recipe::{Recipe, Sampling};
 use crate::workspace::{NewReference, Workspace};
 use crate::{Error, Result};
 
@@ -66,8 +66,8 @@ pub fn repair(context: &mut Context, dir: &Path) -> Result<Outcome> {
     }
     let recipe = presets::preset(presets::DEFAULT)?;
     let kept = Workspace::recipe_left(dir).filter(|kept: &Recipe| kept.check_backbone().is_ok());
-    let backbone = kept.as_ref().unwrap_or(&recipe).sampling.backbone.clone();
-    let weights_hash = context.models.reference(&backbone)?.weights_hash;
+    let Sampling { backbone, precision, .. } = kept.as_ref().unwrap_or(&recipe).sampling.clone();
+    let weights_hash = context.models.reference(&backbone, precision)?.weights_hash;
     let lines = Workspace::rebuild(dir, &NewReference { backbone, weights_hash }, &recipe.to_ron()?)?;
     Ok(Outcome::Repaired(lines))
 }

@@ -175,7 +175,8 @@ fn one(
         context.log(Level::Info, format!("{} is {} already{why}", run.name, run.state.as_str()));
         return Ok(Ended { steps, state: run.state });
     }
-    let released = context.models.reference(reference.backbone.card().name)?;
+    let precision = context.recipe.sampling.precision;
+    let released = context.models.reference(reference.backbone.card().name, precision)?;
     let workspace = context.workspace()?;
     let lines = pairs::read(&workspace.path(&workspace.pairs_file(run)?))?;
     let ended = loop {

@@ -31,7 +31,7 @@ const SECTIONS: [(&str, &str, bool); 7] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 22] = [
+const RARE: [&str; 23] = [
     "data.unverified_weights",
     "sampling.first_seed",
     "sampling.solver",
@@ -40,6 +40,7 @@ const RARE: [&str; 22] = [
     "sampling.color_fix",
     "sampling.rounding",
     "sampling.latents",
+    "sampling.precision",
     "sampling.tile_px",
     "sampling.tile_overlap_px",
     "sampling.memory_budget_mib",

@@ -22,19 +22,19 @@ use task::{Output, Shared, State, Task};
 /// Writes `NAME_x4_seedS.png` for each seed, or `NAME_x4.png` of the best. A picture that fails is reported and left out.
 pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
     let recipe = request.recipe.as_ref();
-    let backbone = &recipe.sampling.backbone;
+    let (backbone, precision) = (&recipe.sampling.backbone, recipe.sampling.precision);
     if let Some(lacking) = context.store().lacking(parts::of_backbone(backbone)).first() {
         return Err(Error::invalid(lacking));
     }
     let (model, weights, weights_name) = match &request.checkpoint {
         Some(path) => {
             // Nothing records what it should be: its name in papers and logs is its hash.
-            let found = context.models.checkpoint(backbone, path, None)?;
+            let found = context.models.checkpoint((backbone, precision), path, None)?;
             context.log(Level::Info, format!("weights {}: SHA-256 {}", path.display(), found.weights_hash));
             (found.model, found.weights_hash, path.display().to_string())
         }
         None => {
-            let reference = context.models.reference(backbone)?;
+            let reference = context.models.reference(backbone, precision)?;
             (reference.model, reference.weights_hash, format!("the released {backbone}"))
         }
     };
