@@ -1,8 +1,10 @@
 //! The whole way of C-SD2 through the engine, on the small weights of `tests/fixtures/make_sd2.py`: add, prompt, sample, score,
-//! curate, train, stop and go on, compare, write the ControlNet in every form, and open what was written as the published one.
+//! curate, train, stop and go on (and be killed and go on), compare, write the ControlNet in every form, and open what was written as the published one.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Program, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use candle_core::Device;
 use dp2o_studio::engine::Engine;
@@ -208,4 +210,52 @@ fn from_files_to_a_tuned_control_net_that_is_opened_as_the_published_one() {
             std::fs::copy(from, keep.join(format!("{to}.safetensors"))).unwrap();
         }
     }
+}
+
+/// The program itself, training.
+fn training(root: &Path, run: &str) -> Child {
+    let mut program = Program::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+    program.stdout(Stdio::null()).stderr(Stdio::null());
+    program.arg("train").arg(root).args(["--run", run, "--unverified", "--weights"]).arg(fixtures()).spawn().unwrap()
+}
+
+/// Steps of a run so far.
+fn made(root: &Path, run: &str) -> usize {
+    let Ok(workspace) = Workspace::open_read_only(root) else { return 0 };
+    let found = workspace.ledger().run_by_name(run).ok().flatten();
+    found.map_or(0, |run| workspace.ledger().steps_since(run.id, 0).unwrap_or_default().len())
+}
+
+#[test]
+fn killed_again_and_again_it_makes_the_steps_of_an_undisturbed_run() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().join("ws");
+    let mut recipe = Recipe::from_ron(RECIPE, "sd2.ron").unwrap();
+    for setting in ["training.steps=8", "batch_pairs=1", "state_every_steps=1"] {
+        recipe.set_assignment(setting).unwrap();
+    }
+    let engine = self::engine(home.path());
+    workspace(&engine, &root, &recipe);
+    sampled(&engine);
+    done(&engine, Job::Score);
+    drop(engine);
+    assert!(training(&root, "whole").wait().unwrap().success());
+    let mut kills = 0;
+    for wanted in [2, 4] {
+        let mut child = training(&root, "killed");
+        // Its own weights are opened first; nothing waits longer than a hanging program may.
+        for _ in 0..6000 {
+            if made(&root, "killed") >= wanted || child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        kills += usize::from(!child.wait().unwrap().success());
+    }
+    assert!(kills > 0, "every run ended before it could be killed");
+    assert!(training(&root, "killed").wait().unwrap().success());
+    let (whole, killed) = (steps(&root, "whole"), steps(&root, "killed"));
+    assert_eq!(whole.len(), 8);
+    assert!(whole == killed, "{whole:?}\n{killed:?}");
 }

@@ -274,8 +274,18 @@ impl Params {
     }
 
     /// The same weights, of which no other forms are kept: for a network that is seldom at work.
-    pub fn lean(mut self) -> Self {
-        for weight in &mut self.weights {
+    pub fn lean(self) -> Self {
+        self.lean_where(|_| true)
+    }
+
+    /// The same weights, without other forms of the large kernels: for a network of gigabytes. Transformed, kernels are four times
+    /// as large, and transforming them is a small part of a convolution.
+    pub fn without_large_forms(self) -> Self {
+        self.lean_where(|weight| weight.rank() == 4 && weight.elem_count() > KEPT_VALUES_TRAINED)
+    }
+
+    fn lean_where(mut self, is_lean: impl Fn(&Tensor) -> bool) -> Self {
+        for weight in self.weights.iter_mut().filter(|weight| is_lean(&weight.tensor)) {
             let (tensor, trainable) = (weight.tensor.clone(), weight.trainable);
             *weight = Arc::new(Weight { tensor, forms: Default::default(), trainable, keeps_forms: false });
         }

@@ -36,6 +36,8 @@ impl Dtype {
 
 /// What values of a file become: f32, f64, f16, bf16 or i64.
 pub trait Wanted: Copy + std::fmt::Display {
+    /// The format whose bytes, on this machine, are those of the value; any bytes are some value.
+    const SAME: Dtype;
     fn from_f32(value: f32) -> Self;
     fn from_f64(value: f64) -> Self;
     fn from_i64(value: i64) -> Self;
@@ -43,8 +45,9 @@ pub trait Wanted: Copy + std::fmt::Display {
 }
 
 macro_rules! wanted {
-    ($t:ty, $f32:expr, $f64:expr, $i64:expr, $finite:expr) => {
+    ($t:ty, $same:ident, $f32:expr, $f64:expr, $i64:expr, $finite:expr) => {
         impl Wanted for $t {
+            const SAME: Dtype = Dtype::$same;
             fn from_f32(value: f32) -> Self {
                 $f32(value)
             }
@@ -60,11 +63,11 @@ macro_rules! wanted {
         }
     };
 }
-wanted!(f32, |v| v, |v: f64| v as f32, |v: i64| v as f32, f32::is_finite);
-wanted!(f64, |v: f32| v.into(), |v| v, |v: i64| v as f64, f64::is_finite);
-wanted!(f16, f16::from_f32, f16::from_f64, |v: i64| f16::from_f64(v as f64), f16::is_finite);
-wanted!(bf16, bf16::from_f32, bf16::from_f64, |v: i64| bf16::from_f64(v as f64), bf16::is_finite);
-wanted!(i64, |v: f32| v as i64, |v: f64| v as i64, |v| v, |_| true);
+wanted!(f32, F32, |v| v, |v: f64| v as f32, |v: i64| v as f32, f32::is_finite);
+wanted!(f64, F64, |v: f32| v.into(), |v| v, |v: i64| v as f64, f64::is_finite);
+wanted!(f16, F16, f16::from_f32, f16::from_f64, |v: i64| f16::from_f64(v as f64), f16::is_finite);
+wanted!(bf16, Bf16, bf16::from_f32, bf16::from_f64, |v: i64| bf16::from_f64(v as f64), bf16::is_finite);
+wanted!(i64, I64, |v: f32| v as i64, |v: f64| v as i64, |v| v, |_| true);
 
 /// Appends the values of little-endian bytes, or big-endian ones where `swap` is set, a whole number of them.
 pub fn decode<T: Wanted>(dtype: Dtype, swap: bool, bytes: &[u8], to: &mut Vec<T>) {

@@ -15,6 +15,9 @@ use super::{pth, safetensors};
 use crate::fs::hash::hash_bytes;
 use crate::{Error, Result};
 
+/// Values that are looked at together.
+const BLOCK: usize = 4096;
+
 /// Named tensors. Nothing of them is read before it is asked for.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -125,7 +128,10 @@ impl Source {
             );
         }
         let values = read::<T>(stored)?;
-        match values.iter().find(|value| !value.is_finite()) {
+        // Whole blocks at a time, which the compiler makes vectors of: such networks have a billion values.
+        let is_fine = |block: &[T]| block.iter().fold(true, |all, value| all & value.is_finite());
+        let bad = values.chunks(BLOCK).find(|block| !is_fine(block));
+        match bad.and_then(|block| block.iter().find(|value| !value.is_finite())) {
             None => Ok(values),
             Some(bad) => Err(self.fault(format!("the weight {name:?} contains {bad}"))),
         }

@@ -124,7 +124,16 @@ impl Stored {
     /// `count` values that lie one after the other.
     fn run<T: Wanted>(&self, mut offset: u64, count: usize) -> Result<Vec<T>> {
         let mut left = count * self.dtype.size();
-        let mut values = Vec::with_capacity(count);
+        let mut values: Vec<T> = Vec::with_capacity(count);
+        if T::SAME == self.dtype && !self.swap && cfg!(target_endian = "little") {
+            // SAFETY: the capacity is there, all bit patterns are values of these types, and all are written before any is read.
+            unsafe {
+                let bytes = std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), left);
+                self.bytes.read_at(offset, bytes)?;
+                values.set_len(count);
+            }
+            return Ok(values);
+        }
         let mut buffer = vec![0; left.min(CHUNK)];
         while left > 0 {
             let part = &mut buffer[..left.min(CHUNK)];

@@ -91,7 +91,7 @@ impl Backbone for Sd2 {
     }
 
     fn reference(&self) -> Result<Params> {
-        Params::to_be_trained(&self.adapter, &self.released, &self.compute)
+        Ok(Params::to_be_trained(&self.adapter, &self.released, &self.compute)?.without_large_forms())
     }
 
     fn weights_hash(&self) -> String {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::DType;
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::Sd2;
@@ -30,14 +31,20 @@ const CONFIG: &str = "config.json";
 /// Beginnings of names in files of the first publisher, which have no diffusers names.
 const COMPVIS: [&str; 3] = ["model.diffusion_model.", "first_stage_model.", "cond_stage_model."];
 
+/// What holds tensors.
+const PARTS: [&Part; 4] = [&SD2_UNET, &SD2_VAE, &SD2_TEXT, &C_SD2];
+
 /// Opens all parts; the text encoder's and the ControlNet's weights are read when they are needed.
 pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
     let lacking = store.lacking(C_SD2_PARTS);
     if !lacking.is_empty() {
         return Err(Error::invalid(lacking.join("; ")));
     }
-    let [unet, vae, text, control] = [&SD2_UNET, &SD2_VAE, &SD2_TEXT, &C_SD2].map(|part| Opened::of(part, store));
-    let ([unet, vae, text, control], tokenizer) = ([unet?, vae?, text?, control?], store.files(&SD2_TOKENIZER)?);
+    // Files of unknown hash are read for it: gigabytes, all at once.
+    let opened: Vec<_> = PARTS.into_par_iter().map(|part| Opened::of(part, store)).collect::<Result<_>>()?;
+    let [unet, vae, text, control] =
+        <[Opened; 4]>::try_from(opened).map_err(|_| Error::invalid("a part of C-SD2 is missing"))?;
+    let tokenizer = store.files(&SD2_TOKENIZER)?;
     let trusts = [&unet, &vae, &text, &control].into_iter().filter_map(|opened| opened.source.trust());
     let all = Trust::of_all(trusts.chain(tokenizer.files.iter().filter_map(|file| file.trust.as_ref())));
     let weights_hash = all.map(|trust| trust.whole_mark()).unwrap_or_default();
@@ -46,7 +53,7 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
     let config = unet.config(unet_config, unet_sd::Config::SD2)?;
     let mut specs = Specs::default();
     let network = Unet::new(&mut specs, &config);
-    let weights = unet.weights(specs, on)?;
+    let weights = unet.weights(specs, on)?.without_large_forms();
     // Pictures and texts are small work, and what they are off by nothing makes good.
     let is_rounded = on.precision.products != DType::F32;
     let exact = if is_rounded { on.clone().in_precision(Precision::default()) } else { on.clone() };
