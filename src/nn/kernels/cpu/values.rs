@@ -68,11 +68,19 @@ pub trait Element: Copy + Sync {
         let _ = values;
         None
     }
+    /// The values themselves, if they are f32.
+    fn floats(values: &[Self]) -> Option<&[f32]> {
+        let _ = values;
+        None
+    }
 }
 
 impl Element for f32 {
     fn wide(self) -> f32 {
         self
+    }
+    fn floats(values: &[Self]) -> Option<&[f32]> {
+        Some(values)
     }
 }
 

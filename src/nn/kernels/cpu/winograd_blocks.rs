@@ -54,11 +54,44 @@ impl<'w, T: Element> Weights<'w, T> {
             }
             return;
         }
-        for (i, column) in columns.enumerate() {
-            let kernels = &self.values[(column * self.c_in + rows.start) * 9..][..rows.len() * 9];
-            for (taps, value) in taps.chunks_exact_mut(lanes).zip(kernels) {
-                taps[i] = value.wide();
+        let kernels = &self.values[(columns.start * self.c_in + rows.start) * 9..];
+        turn(kernels, [columns.len(), rows.len() * 9, self.c_in * 9], lanes, taps);
+    }
+}
+
+/// Rows of some values, `stride` apart, as columns `lanes` apart.
+#[inline(always)]
+fn turn<T: Element>(from: &[T], [rows, values, stride]: [usize; 3], lanes: usize, to: &mut [f32]) {
+    let whole =
+        if cfg!(target_arch = "x86_64") && T::floats(from).is_some() { [rows / 4 * 4, values / 4 * 4] } else { [0; 2] };
+    #[cfg(target_arch = "x86_64")]
+    if let Some(from) = T::floats(from) {
+        for row in (0..whole[0]).step_by(4) {
+            let four: [&[f32]; 4] = std::array::from_fn(|i| &from[(row + i) * stride..][..values]);
+            for at in (0..whole[1]).step_by(4) {
+                turn_four(four.map(|row| &row[at..at + 4]), lanes, &mut to[at * lanes + row..][..3 * lanes + 4]);
             }
+        }
+    }
+    for row in 0..rows {
+        let first = if row < whole[0] { whole[1] } else { 0 };
+        let from = &from[row * stride..][..values];
+        from.iter().enumerate().skip(first).for_each(|(at, value)| to[at * lanes + row] = value.wide());
+    }
+}
+
+/// Four values of four rows, turned in registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn turn_four(rows: [&[f32]; 4], lanes: usize, to: &mut [f32]) {
+    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
+    assert!(rows.iter().all(|row| row.len() == 4) && to.len() == 3 * lanes + 4);
+    // SAFETY: every x86-64 has SSE, and the slices are as long as what is read and written.
+    unsafe {
+        let [mut a, mut b, mut c, mut d] = rows.map(|row| _mm_loadu_ps(row.as_ptr()));
+        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+        for (i, column) in [a, b, c, d].into_iter().enumerate() {
+            _mm_storeu_ps(to.as_mut_ptr().add(i * lanes), column);
         }
     }
 }
