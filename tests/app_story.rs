@@ -235,6 +235,7 @@ fn the_newcomers_story() {
     let exported = home.path().join("pairs");
     harness.state_mut().act(Action::Start(Job::ExportPairs {
         dir: exported.clone(),
+        layout: Default::default(),
         allow_partial: false,
         overwrite: false,
     }));

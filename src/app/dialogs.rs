@@ -103,7 +103,12 @@ impl Dialogs {
                 let folder = dialog.set_title("A folder for the pairs").pick_folder();
                 self.wait(folder, |dir| {
                     let dir = path(&dir);
-                    vec![Action::Start(Job::ExportPairs { dir, allow_partial: false, overwrite: false })]
+                    vec![Action::Start(Job::ExportPairs {
+                        dir,
+                        layout: Default::default(),
+                        allow_partial: false,
+                        overwrite: false,
+                    })]
                 });
             }
             Ask::ExportWeights { checkpoint } => {

@@ -115,9 +115,20 @@ impl Context {
         self.workspace.as_ref().ok_or_else(closed)
     }
 
-    /// The reference model of the recipe and its candidates.
-    pub fn reference(&mut self) -> Result<(CandidateSet, Model)> {
+    /// The candidates of the reference: sampled here, or imported.
+    pub fn reference_set(&mut self) -> Result<CandidateSet> {
+        match plan::imported_reference(self.workspace()?, &self.recipe)? {
+            Some(imported) => Ok(imported),
+            None => Ok(self.reference("")?.0),
+        }
+    }
+
+    /// The reference model of the recipe and its candidates, for `what`. Errors: they are imported, and there is no model.
+    pub fn reference(&mut self, what: &str) -> Result<(CandidateSet, Model)> {
         let workspace = self.workspace.as_ref().ok_or_else(closed)?;
+        if let Some(name) = self.recipe.imported() {
+            return Err(plan::not_here(name, what));
+        }
         plan::reference(&mut self.models, workspace, &self.recipe)
     }
 
@@ -148,6 +159,9 @@ impl Context {
     /// Says what the recipe takes of memory before a backbone of published files is loaded.
     pub fn say_memory(&self) {
         let name = &self.recipe.sampling.backbone;
+        if self.recipe.imported().is_some() {
+            return;
+        }
         let is_large = registry::card_of(name).is_ok_and(|card| card.memory.network > 0 && !card.parts.is_empty());
         let precision = self.recipe.sampling.precision;
         if !is_large || self.models.has(name, precision) {
@@ -208,6 +222,16 @@ impl Context {
         self.tell(&Opening::Opened { root, recipe: Box::new(recipe.clone()) });
         self.for_edits(|edits| edits.recipe = recipe.clone());
         self.recipe = recipe;
+        Ok(())
+    }
+
+    /// [`Context::set_recipe`] for a recipe that a job changed, which the client is told.
+    pub fn adopt_recipe(&mut self, recipe: Recipe) -> Result<()> {
+        self.set_recipe(recipe.clone())?;
+        let root = self.workspace()?.root().to_owned();
+        let device = self.models.device_name();
+        let opened = Opened { root, recipe, findings: Vec::new(), device, held_by: None };
+        self.emit(Event::Opened(Arc::new(opened)));
         Ok(())
     }
 

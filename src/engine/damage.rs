@@ -18,16 +18,22 @@ pub(super) fn check(context: &Context, candidate: &CandidateRow) -> Result<()> {
         return Ok(());
     }
     let path = context.workspace()?.path(&candidate.path);
-    Err(Error::file(path, "was damaged and is discarded; do the same again: it is sampled anew"))
+    let then = if is_imported(candidate) { "import it again" } else { "do the same again: it is sampled anew" };
+    Err(Error::file(path, format!("was damaged and is discarded; {then}")))
 }
 
 /// Discards a candidate if it is damaged; says whether it was.
 pub(super) fn discard(context: &Context, candidate: &CandidateRow) -> Result<bool> {
     let Some(damage) = context.workspace()?.discard_if_damaged(candidate)? else { return Ok(false) };
-    context.log(Level::Warning, format!("{}: damaged ({damage}); it is sampled again", candidate.path));
+    let then = if is_imported(candidate) { "import it again" } else { "it is sampled again" };
+    context.log(Level::Warning, format!("{}: damaged ({damage}); {then}", candidate.path));
     context.discarded.set(context.discarded.get() + 1);
     context.changed(Change::Candidates(candidate.image));
     Ok(true)
+}
+
+fn is_imported(candidate: &CandidateRow) -> bool {
+    candidate.path.dir().ends_with("/imported")
 }
 
 /// Reads a file of an image; the error says what to do where it is damaged.

@@ -1,8 +1,8 @@
 //! The engine: everything that computes, behind one protocol of commands and events.
 //!
-//! * [`protocol`]: what clients say and hear; [`added`], [`failures`]: what adding came to, what of a job could not be done.
+//! * [`protocol`]: what clients say and hear; [`added`], [`imported`], [`failures`]: what adding and importing came to, what of a job could not be done.
 //!   [`progress`], [`control`]: how far a job is; pause and cancel.
-//! * `plan`: which candidates a recipe means, and how they are drawn.
+//! * [`previews`]: what would come in, before it does. `plan`: which candidates a recipe means, and how they are drawn.
 //! * [`devices`]: what to compute on. `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one,
 //!   as `queue` orders them; small edits of the workspace on a lane of their own, beside the job that runs.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
@@ -21,6 +21,7 @@ mod emitter;
 mod external;
 pub mod failures;
 pub mod grid;
+pub mod imported;
 mod jobs;
 pub mod memory_need;
 mod memory_plan;
@@ -29,6 +30,7 @@ mod model;
 mod models;
 pub mod parts;
 mod plan;
+pub mod previews;
 pub mod progress;
 pub mod protocol;
 mod queue;

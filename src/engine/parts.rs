@@ -10,7 +10,9 @@ use crate::{Error, Result};
 /// The parts that a recipe's backbone and metrics are made of, beside what is compiled in.
 pub fn of(recipe: &Recipe) -> Vec<&'static Part> {
     let metrics = recipe.scored_metrics().into_iter().flat_map(of_metric);
-    without_repeats(of_backbone(&recipe.sampling.backbone).iter().copied().chain(metrics))
+    // Imported candidates need no network of their own.
+    let backbone = if recipe.imported().is_none() { of_backbone(&recipe.sampling.backbone) } else { &[] };
+    without_repeats(backbone.iter().copied().chain(metrics))
 }
 
 /// The parts of a backbone.

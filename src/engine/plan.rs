@@ -5,7 +5,6 @@ use rayon::prelude::*;
 use super::memory_plan::{self, Budget, Plan};
 use super::model::Model;
 use super::models::Models;
-use crate::Result;
 use crate::backbones::card::Card;
 use crate::backbones::condition::{Condition, Prompt};
 use crate::backbones::field::StateMemory;
@@ -23,6 +22,7 @@ use crate::imaging::rows::Rows;
 use crate::method::recipe::{self, Recipe};
 use crate::nn::tensors::Width;
 use crate::workspace::{CandidateSet, CheckpointId, NewReference, SamplerKey, Workspace};
+use crate::{Error, Result};
 
 /// How candidates are made, and the key that tells them from others: the solver, what leads it, and what is done to its
 /// output.
@@ -173,8 +173,41 @@ pub fn reference(models: &mut Models, workspace: &Workspace, recipe: &Recipe) ->
     Ok((candidates_of(workspace.ledger().ensure_reference(&new)?, recipe)?, reference.model))
 }
 
+/// The imported candidates that take the reference's place; `None` where the recipe names none. Errors: there are none of that name.
+pub fn imported_reference(workspace: &Workspace, recipe: &Recipe) -> Result<Option<CandidateSet>> {
+    let Some(name) = recipe.imported() else { return Ok(None) };
+    match workspace.ledger().imported(name)? {
+        Some(row) => Ok(Some(row.imported_set())),
+        None => Err(Error::invalid(format!(
+            "sampling.imported: there are no imported candidates called {}; `dp2o-studio import WS candidates DIR --as NAME` makes some",
+            name.escape_debug()
+        ))),
+    }
+}
+
+/// What is said of what needs the network that made imported candidates.
+pub fn not_here(name: &str, what: &str) -> Error {
+    Error::invalid(format!(
+        "{what}: the candidates `{name}` were imported, and the network that made them is not here; `--set sampling.imported=` goes \
+         back to the backbone's own"
+    ))
+}
+
+/// The seeds of a recipe's candidates; of imported ones as many of those there are.
+pub fn seeds_of(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe) -> Result<Vec<u64>> {
+    if !set.sampler.is_imported() {
+        return Ok(recipe.seeds());
+    }
+    let sampling = &recipe.sampling;
+    let all = workspace.ledger().seeds_of(set)?.into_iter().filter(|seed| *seed >= sampling.first_seed);
+    Ok(all.take(sampling.m).collect())
+}
+
 /// The candidates that [`reference`] would name, by what the ledger knows; `None` before anything was sampled.
 pub fn known_reference(workspace: &Workspace, recipe: &Recipe) -> Result<Option<CandidateSet>> {
+    if let Some(imported) = imported_reference(workspace, recipe)? {
+        return Ok(Some(imported));
+    }
     let sampler = Sampling::of(recipe)?.key;
     let checkpoints = workspace.ledger().checkpoints()?;
     let reference = checkpoints.into_iter().rfind(|c| c.run.is_none() && c.backbone == recipe.sampling.backbone);
@@ -213,7 +246,7 @@ mod tests {
     #[test]
     fn every_setting_of_sampling_is_part_of_the_candidates_identity_or_changes_no_pixel() {
         // The set of candidates names the weights, and each candidate its seed.
-        let named_elsewhere = ["sampling.backbone", "sampling.m", "sampling.first_seed"];
+        let named_elsewhere = ["sampling.backbone", "sampling.imported", "sampling.m", "sampling.first_seed"];
         // Proven below.
         let changes_no_pixel = ["sampling.memory_budget_mib", "sampling.latents"];
         let base = with(&[("tile", "128")]);

@@ -27,7 +27,9 @@ use super::added::Added;
 use super::devices::Choice;
 use super::failures::Failures;
 use super::grid::{Grid, GridOf};
+use super::imported::Imported;
 use super::memory_need::MemoryNeed;
+use super::previews::{Incoming, Preview};
 use super::progress::Progress;
 use super::ranking::Ranking;
 
@@ -107,9 +109,8 @@ pub enum Job {
     Upscale(Upscale),
     /// Looks whether a backbone's files do what they should. Needs no workspace.
     CheckModel(CheckModel),
-    /// Writes the pairs as `w/` and `l/` folders with JSONL and CSV. Refused where the folder has files already, unless
-    /// `overwrite`.
-    ExportPairs { dir: PathBuf, allow_partial: bool, overwrite: bool },
+    /// Writes the pairs with their pictures. Refused where the folder has files already, unless `overwrite`.
+    ExportPairs { dir: PathBuf, layout: PairsLayout, allow_partial: bool, overwrite: bool },
     /// Writes the weights of a checkpoint (`reference`, `RUN` or `RUN@STEP`) as other programs read them. Refused where the file
     /// is there already, unless `overwrite`.
     ExportWeights { checkpoint: String, path: PathBuf, form: WeightsForm, overwrite: bool },
@@ -118,6 +119,10 @@ pub enum Job {
     /// Records scores that were computed elsewhere: CSV or JSON lines of image, seed, metric, value, and for a metric that is not
     /// known yet direction and kind.
     ImportScores { path: PathBuf },
+    /// Takes the candidates of another model in, under a name of their own.
+    ImportCandidates(ImportCandidates),
+    /// Records verdicts on pairs that were made elsewhere: CSV or JSON lines of image, winner_seed, loser_seed, verdict.
+    ImportVerdicts { path: PathBuf },
     /// Writes a comparison in one of the forms that leave the studio.
     ExportComparison { compared: Arc<Compared>, format: Format, path: PathBuf },
     /// Computes on another device from now on. Errors: it cannot be opened; the one before stays.
@@ -125,6 +130,18 @@ pub enum Job {
     /// Allows the commands that the recipe names as metrics, on this machine and for good, then does what was refused for
     /// want of that.
     AllowExternal { then: Option<Box<Job>> },
+}
+
+/// How pairs are written with their pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PairsLayout {
+    /// `w/`, `l/` and `lr/` folders with JSONL and CSV.
+    #[default]
+    Folders,
+    /// A folder of pictures with `metadata.jsonl`, for Hugging Face `datasets`.
+    HuggingFace,
+    /// Parquet in the columns of Diffusion-DPO's script, pictures within.
+    DiffusionDpo,
 }
 
 /// How the weights of a checkpoint are written.
@@ -257,6 +274,22 @@ pub struct AddImages {
     pub degradation: Option<String>,
     /// A list of prompts (CSV). Pictures that it does not name have what a text file beside them says.
     pub prompts: Option<PathBuf>,
+}
+
+/// Candidates of another model to import.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportCandidates {
+    /// Where they lie, in sub-folders too.
+    pub dir: PathBuf,
+    /// What they are called by; where the pattern has steps, NAME@STEP.
+    pub name: String,
+    /// Where image and seed stand in the names, such as `{image}_{seed}.png`; `None` finds out.
+    pub pattern: Option<String>,
+    /// Folders of the LR and HR images that are not here yet, by their names.
+    pub lr: Option<PathBuf>,
+    pub hr: Option<PathBuf>,
+    /// What these are for.
+    pub split: SplitChoice,
 }
 
 /// Pictures to super-resolve.
@@ -406,6 +439,13 @@ pub enum Outcome {
         prompts: Vec<(String, String)>,
         failed: Failures,
     },
+    /// Candidates imported, and what of the files did not fit.
+    Imported(Box<Imported>),
+    /// Verdicts recorded, and lines that were left out.
+    Judged {
+        verdicts: usize,
+        failed: Failures,
+    },
     Curated(Box<Summary>),
     Trained {
         run: String,
@@ -430,10 +470,12 @@ impl Outcome {
     pub fn failed(&self) -> Option<&Failures> {
         let failed = match self {
             Outcome::Added(added) => &added.failed,
+            Outcome::Imported(imported) => &imported.failed,
             Outcome::Sampled { failed, .. }
             | Outcome::Scored { failed, .. }
             | Outcome::Generated { failed, .. }
             | Outcome::Tagged { failed, .. }
+            | Outcome::Judged { failed, .. }
             | Outcome::Written { failed, .. } => failed,
             Outcome::Ran(report) => &report.failed,
             Outcome::None
@@ -560,6 +602,8 @@ pub enum Query {
     Weights,
     /// What a recipe takes of memory.
     Memory { recipe: Box<Recipe> },
+    /// What adding or importing would find.
+    Preview(Box<Incoming>),
 }
 
 impl Query {
@@ -572,6 +616,7 @@ impl Query {
             Query::Memory { .. } => Some(3),
             Query::Judgements { .. } => Some(4),
             Query::Grid { .. } => Some(5),
+            Query::Preview(_) => Some(6),
             _ => None,
         }
     }
@@ -624,6 +669,7 @@ pub enum Answer {
         run: RunId,
         learning: Box<Learning>,
     },
+    Preview(Arc<Preview>),
     Curves {
         run: RunId,
         since: u32,

@@ -74,10 +74,16 @@ pub struct Ranking {
 impl Scores {
     /// Reads what the ledger knows of the candidates `set` under the recipe: of all images trained on, and of the held-out
     /// images `on`. What metrics are opened with is in `store`.
-    pub fn read(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe, on: On, store: &Store) -> Result<Self> {
+    pub fn read(
+        workspace: &Workspace,
+        set: &CandidateSet,
+        recipe: &Recipe,
+        seeds: Vec<u64>,
+        on: On,
+        store: &Store,
+    ) -> Result<Self> {
         let ledger = workspace.ledger();
         let metrics = MetricSet::of(recipe, store)?;
-        let seeds = recipe.seeds();
         let column_of: HashMap<u64, usize> = seeds.iter().enumerate().map(|(i, &s)| (s, i)).collect();
         let (mut held_out, train): (Vec<ImageRow>, Vec<ImageRow>) =
             ledger.images()?.into_iter().partition(ImageRow::is_held_out);
@@ -129,7 +135,7 @@ impl Scores {
 
     /// Whether a metric counts that has no frozen bounds.
     pub fn lacks_bounds(&self, recipe: &Recipe) -> bool {
-        let table = &self.train.table;
+        let table = self.basis();
         // Without any HR the FR metrics have no scores to fit bounds on, nor need they any.
         let counts =
             |name: &str| table.has_any_hr() || table.column_of(name).is_none_or(|c| !table.columns()[c].is_fr());
@@ -138,9 +144,14 @@ impl Scores {
             && !recipe.trained_metrics().iter().all(|name| known(name) || !counts(name))
     }
 
+    /// What bounds are fitted on: the images trained on; where there are none, as of candidates that are only compared, the others.
+    fn basis(&self) -> &ScoreTable {
+        if self.train.images.is_empty() { &self.held_out.table } else { &self.train.table }
+    }
+
     /// The frozen bounds, completed by what would be frozen now.
     pub fn bounds(&self) -> Bounds {
-        let mut bounds = Bounds::fit(&self.train.table);
+        let mut bounds = Bounds::fit(self.basis());
         if let Some(frozen) = &self.frozen {
             bounds.0.extend(frozen.0.iter().map(|(name, &b)| (name.clone(), b)));
         }
@@ -161,7 +172,7 @@ impl Scores {
             change: None,
             before: None,
         };
-        match RewardPlan::new(&self.train.table, &recipe.reward, &ranking.bounds) {
+        match RewardPlan::new(self.basis(), &recipe.reward, &ranking.bounds) {
             Ok(plan) => {
                 ranking.rewards.compute(&self.train.table, &plan);
                 ranking.held_out.compute(&self.held_out.table, &plan);

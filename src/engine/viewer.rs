@@ -15,7 +15,7 @@ use super::metrics::{self, MetricSet, Scorers};
 use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
 use super::suspects::{self, Suspects};
-use super::{parts, plan};
+use super::{parts, plan, previews};
 use crate::imaging::{Image, decode, quantize, resize};
 use crate::iqa::{Features, Kind, MetricKey};
 use crate::method::curation::Curation;
@@ -195,6 +195,7 @@ impl Viewer {
             Query::Grid { recipe, of } => Answer::Grid(Arc::new(Grid::new(&self.ranking(None, &recipe)?, &of))),
             Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), &parts::known()))),
             Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store(), &self.device)?)),
+            Query::Preview(incoming) => Answer::Preview(Arc::new(previews::preview(self.workspace()?, &incoming)?)),
             Query::Picture { source, max_side_px } => Answer::Picture(self.picture(source, max_side_px)?),
             Query::Map { source, metric } => Answer::Map(self.map(source, metric)?),
             Query::Learning { run, start, last, step } => {
@@ -233,14 +234,14 @@ impl Viewer {
                 .ok_or_else(|| Error::invalid("nothing was sampled yet: generate candidates first"))?,
         };
         let key = ScoresKey {
+            seeds: plan::seeds_of(workspace, &set, recipe)?,
             set,
-            seeds: recipe.seeds(),
             metrics: MetricSet::of(recipe, &self.store())?.keys,
             version: workspace.ledger().data_version()?,
         };
         let scores = match &self.scores {
             Some((known, scores)) if *known == key => scores.clone(),
-            _ => Arc::new(Scores::read(workspace, &key.set, recipe, On::HeldOut, &self.store())?),
+            _ => Arc::new(Scores::read(workspace, &key.set, recipe, key.seeds.clone(), On::HeldOut, &self.store())?),
         };
         self.scores = Some((key, scores.clone()));
         scores.rank(recipe)
@@ -255,7 +256,10 @@ impl Viewer {
             _ => {
                 let scores = &ranking.scores;
                 let names = || scores.train.table.columns().iter().map(|c| c.name.as_ref());
-                if scores.seeds != base.seeds() || base.trained_metrics().iter().any(|m| !names().any(|n| n == *m)) {
+                let workspace = self.workspace()?;
+                if scores.seeds != plan::seeds_of(workspace, &scores.set, &base)?
+                    || base.trained_metrics().iter().any(|m| !names().any(|n| n == *m))
+                {
                     return Err(Error::invalid("the edit changes which candidates or scores are looked at"));
                 }
                 let before = scores.rank(&base)?;

@@ -19,6 +19,10 @@ words! {
     pub enum Augmentation { None = "none", Turns = "turns" }
 }
 words! {
+    /// Whether event files for TensorBoard are written beside a run.
+    pub enum Events { Tensorboard = "tensorboard", Off = "off" }
+}
+words! {
     /// Which model is π_ref in the rounds after the first.
     pub enum RoundReference { Original = "original", Last = "last" }
 }

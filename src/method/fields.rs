@@ -4,7 +4,7 @@
 //! here: [`Field::default_value`] takes them from `Recipe::default()`. A new setting is one line in
 //! [`super::recipe`] and one entry here; a test fails if either is missing.
 
-use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
+use super::choices::{Activations, Augmentation, Events, Mode, RoundReference, Scope};
 use super::recipe::Recipe;
 use super::value::{Accepted, Setting, Value};
 use crate::backbones::products::Products;
@@ -230,6 +230,9 @@ static FIELDS: &[Field] = &[
 
     field!(sampling.backbone, Run, ["backbone"], "Backbone", "", Accepted::Text { optional: false }, NONE,
         "Generative super-resolution model that is sampled and fine-tuned."),
+    field!(sampling.imported, Run, ["imported"], "Imported candidates", "", Accepted::Text { optional: true }, NONE,
+        "Name of imported candidates that are the reference's, in place of those that the backbone samples here; empty for its own. \
+         More of them cannot be sampled here, nor anything trained on them."),
     field!(sampling.m, Pairs, ["m", "seeds"], "Seeds M", "seeds", count(2, 1024), "§1 M outputs with M seeds",
         "Candidates drawn for each LR image. The paper uses up to 64."),
     field!(sampling.first_seed, Run, [], "First seed", "", SEED, NONE,
@@ -340,6 +343,8 @@ static FIELDS: &[Field] = &[
     field!(training.state_every_secs, Nothing, ["state_every_secs"], "Save state after", "s", count(0, 86_400), NONE,
         "Seconds after which the training state is written: what a kill may cost. 0 leaves it to the steps and the \
          checkpoints."),
+    field!(training.events, Nothing, ["events"], "Event files", "", Accepted::Choice(Events::WORDS), NONE,
+        "The curves of a run as TensorBoard reads them, written as it goes: `tensorboard --logdir WORKSPACE/runs`. off writes none."),
     field!(training.rounds, Nothing, ["rounds"], "Rounds", "rounds", count(1, 1000), NONE,
         "1 trains offline, as the paper. More re-sample from the current policy and go on."),
     field!(training.round_reference, LaterRounds, [], "Reference of a round", "", Accepted::Choice(RoundReference::WORDS), NONE,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
+pub use super::choices::{Activations, Augmentation, Events, Mode, RoundReference, Scope};
 use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
@@ -45,6 +45,7 @@ pub struct Data {
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
     pub backbone: String,
+    pub imported: String,
     pub m: usize,
     pub first_seed: u64,
     pub steps: usize,
@@ -124,6 +125,7 @@ pub struct Training {
     pub checkpoint_every: usize,
     pub state_every_steps: usize,
     pub state_every_secs: usize,
+    pub events: Events,
     pub rounds: usize,
     pub round_reference: RoundReference,
 }
@@ -145,6 +147,7 @@ impl Default for Sampling {
     fn default() -> Self {
         Self {
             backbone: "mini".into(),
+            imported: String::new(),
             m: 16,
             first_seed: 0,
             // Measured on `mini` by ST-LPIPS: best at 8 steps of Heun; 7 cost less than 1 % of it, 10 of Euler 14 %.
@@ -215,6 +218,7 @@ impl Default for Training {
             checkpoint_every: 15,
             state_every_steps: 0,
             state_every_secs: 120,
+            events: Events::Tensorboard,
             rounds: 1,
             round_reference: RoundReference::Original,
         }
@@ -229,9 +233,19 @@ impl Training {
 }
 
 impl Recipe {
+    /// The imported candidates that take the place of the backbone's own, by name, if any do.
+    pub fn imported(&self) -> Option<&str> {
+        Some(self.sampling.imported.as_str()).filter(|name| !name.is_empty())
+    }
+
     /// The seeds of a group's candidates.
     pub fn seeds(&self) -> Vec<u64> {
-        (0..self.sampling.m as u64).map(|i| self.sampling.first_seed.wrapping_add(i)).collect()
+        self.seeds_of(self.sampling.m)
+    }
+
+    /// The first `count` seeds, which may be more than a group's.
+    pub fn seeds_of(&self, count: usize) -> Vec<u64> {
+        (0..count as u64).map(|i| self.sampling.first_seed.wrapping_add(i)).collect()
     }
 
     /// Metrics that make up the reward: those with a weight above zero, FR first.

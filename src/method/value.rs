@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::choices::{Activations, Augmentation, Mode, RoundReference, Scope};
+use super::choices::{Activations, Augmentation, Events, Mode, RoundReference, Scope};
 use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
@@ -209,4 +209,4 @@ macro_rules! choices {
         }
     )+};
 }
-choices!(Solver, Products, ColorFix, Rounding, Keep, Scope, Mode, Activations, Augmentation, RoundReference);
+choices!(Solver, Products, ColorFix, Rounding, Keep, Scope, Mode, Activations, Augmentation, Events, RoundReference);

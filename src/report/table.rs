@@ -1,17 +1,24 @@
-//! A table for notebooks: the same rows as CSV (RFC 4180) or as JSON lines, numbers in full precision, absent ones empty or null.
+//! A table for notebooks: the same rows as CSV (RFC 4180), as JSON lines or as Parquet, numbers in full precision, absent ones empty
+//! or null.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
 use super::csv::field;
+use super::parquet::{Cell, Kind, Writer};
 use crate::words::words;
+use crate::{Error, Result};
+
+/// Rows that a Parquet file has together.
+const ROWS_OF_GROUP: usize = 100_000;
 
 words! {
     /// A form of a table.
     pub enum Form {
         Csv = "csv",
         Jsonl = "jsonl",
+        Parquet = "parquet",
     }
 }
 
@@ -44,12 +51,31 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// Its text.
-    pub fn text(&self, form: Form) -> String {
+    /// The bytes of its file.
+    pub fn bytes(&self, form: Form) -> Result<Vec<u8>> {
         match form {
-            Form::Csv => self.csv(),
-            Form::Jsonl => self.jsonl(),
+            Form::Csv => Ok(self.csv().into_bytes()),
+            Form::Jsonl => Ok(self.jsonl().into_bytes()),
+            Form::Parquet => self.parquet().map_err(|e| Error::invalid(format!("the table cannot be written: {e}"))),
         }
+    }
+
+    fn parquet(&self) -> parquet::errors::Result<Vec<u8>> {
+        let rows: Vec<Vec<Cell>> = self.rows.iter().map(|row| row.iter().map(Cell::from).collect()).collect();
+        let kind = |column: usize| {
+            let cells = || rows.iter().map(|row| &row[column]);
+            match () {
+                () if cells().any(|cell| matches!(cell, Cell::Number(_))) => Kind::Number,
+                () if cells().any(|cell| matches!(cell, Cell::Whole(_))) => Kind::Whole,
+                () => Kind::Text,
+            }
+        };
+        let columns: Vec<(&str, Kind)> = self.columns.iter().enumerate().map(|(at, name)| (*name, kind(at))).collect();
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, &columns)?;
+        rows.chunks(ROWS_OF_GROUP).try_for_each(|rows| writer.rows(rows))?;
+        writer.finish()?;
+        Ok(bytes)
     }
 
     fn csv(&self) -> String {
@@ -90,10 +116,10 @@ mod tests {
         table.push([json!("a, \"b\""), json!(u64::MAX), json!(0.1)]);
         table.push([json!("=1+1"), json!(0), json!(f64::NAN)]);
         let csv = "image,seed,value\n\"a, \"\"b\"\"\",18446744073709551615,0.1\n\"'=1+1\",0,\n";
-        assert_eq!(table.text(Form::Csv), csv);
-        let lines: Vec<Value> =
-            table.text(Form::Jsonl).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(table.bytes(Form::Csv).unwrap(), csv.as_bytes());
+        let lines: Vec<Value> = table.jsonl().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let first = json!({"image": "a, \"b\"", "seed": u64::MAX, "value": 0.1});
+        assert!(table.bytes(Form::Parquet).unwrap().starts_with(b"PAR1"));
         assert_eq!(lines, [first, json!({"image": "=1+1", "seed": 0, "value": null})]);
     }
 }

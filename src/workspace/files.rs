@@ -148,6 +148,19 @@ impl SamplerKey {
         }
     }
 
+    /// The key of candidates that another program made: how, is not known.
+    const IMPORTED: &str = "imported";
+
+    /// The key of imported candidates; that of a sampler of this program has a `/`.
+    pub fn imported() -> Self {
+        Self(Self::IMPORTED.into())
+    }
+
+    /// Whether the candidates were imported.
+    pub fn is_imported(&self) -> bool {
+        self.0 == Self::IMPORTED
+    }
+
     /// What ends the key of samplers that read prompts; what follows tells the prompt.
     const PROMPT: &str = "+p";
     /// Longest text of a key to which that may still come.
@@ -242,6 +255,19 @@ pub fn is_kept_for_training(name: &str) -> bool {
 /// `runs/<run>/checkpoints/step-000100.safetensors`; `suffix` is empty or such as `-ema`.
 pub(super) fn checkpoint_path(run_dir: &str, step: u32, suffix: &str) -> Result<RelPath> {
     RelPath::new(format!("{RUNS_DIR}/{run_dir}/checkpoints/step-{step:06}{suffix}.safetensors"))
+}
+
+/// Checks a name for imported candidates: that of a run, but none that a checkpoint of a run could have.
+pub fn check_import_name(name: &str) -> Result<()> {
+    check_run_name(name)?;
+    let of_run = name.strip_suffix(CheckpointKind::Ema.suffix()).unwrap_or(name);
+    let ends_in_step = of_run.rsplit_once('-').is_some_and(|(_, step)| step.len() >= 6 && step.parse::<u32>().is_ok());
+    match ends_in_step || name.eq_ignore_ascii_case("reference") {
+        true => Err(Error::invalid(format!(
+            "“{name}” cannot name imported candidates: checkpoints of this program are called so"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// The name of a checkpoint of a run: `run-1-000100`.

@@ -106,6 +106,12 @@ impl Workspace {
         let (mut found, mut left) = (0, 0);
         for image in self.ledger.images()? {
             for name in names(&self.root.join(CANDIDATES_DIR).join(&image.dir)) {
+                let of_image = self.root.join(CANDIDATES_DIR).join(&image.dir).join(&name);
+                if of_image.join(SamplerKey::imported().as_str()).is_dir()
+                    && !checkpoints.iter().any(|(known, _)| *known == name)
+                {
+                    checkpoints.push((name.clone(), self.ledger.ensure_imported_dir(&name)?));
+                }
                 let known = checkpoints.iter().find(|(known, _)| *known == name).map(|&(_, id)| id);
                 let [new, lost] = self.register_candidates(&image, &name, known)?;
                 (found, left) = (found + new, left + lost);

@@ -70,6 +70,7 @@ impl fmt::Display for Finding {
             Finding::FilesMissing { owner, dir, missing, example } => {
                 write!(f, "{dir}: {missing} {owner} file(s) missing (for example {example}); ")?;
                 f.write_str(match owner {
+                    FileOwner::Candidate if dir.ends_with("/imported") => "import them again",
                     FileOwner::Candidate => "they will be sampled again",
                     FileOwner::Image => "add the image again, or remove it",
                     FileOwner::Checkpoint => "these checkpoints cannot be used",

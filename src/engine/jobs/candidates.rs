@@ -6,10 +6,11 @@ use std::time::Instant;
 use super::sampling::{self, Fresh};
 use super::scoring::{self, Group, Scored};
 use crate::engine::context::Context;
+use crate::engine::damage;
 use crate::engine::failures::Failures;
 use crate::engine::metrics::Open;
 use crate::engine::model::Model;
-use crate::engine::protocol::Change;
+use crate::engine::protocol::{Change, Level};
 use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, NewScore};
 use crate::{Error, Result};
@@ -27,9 +28,25 @@ pub struct Made {
 
 /// The reference's candidates of all images, or of `only` some, and their scores.
 pub fn of_reference(context: &mut Context, only: Option<&[ImageId]>) -> Result<Made> {
-    let (set, model) = context.reference()?;
+    if let Some(name) = context.recipe.imported().map(str::to_owned) {
+        let set = context.reference_set()?;
+        context.log(
+            Level::Info,
+            format!("the candidates `{name}` were imported: they are scored, and no more are sampled"),
+        );
+        return score_imported(context, &set, &context.recipe, "scoring");
+    }
+    let (set, model) = context.reference("nothing can be sampled")?;
     let images = sampling::wanted(context, only)?;
     fill(context, &set, &model, &context.recipe.clone(), &images, "")
+}
+
+/// Scores what imported candidates lack.
+pub fn score_imported(context: &Context, set: &CandidateSet, recipe: &Recipe, stage: &str) -> Result<Made> {
+    damage::discard_suspects(context)?;
+    let began = Instant::now();
+    let (scores, failed) = scoring::fill(context, set, &context.open_metrics(recipe)?, stage)?;
+    Ok(Made { candidates: 0, scores, failed, secs: [0.0, began.elapsed().as_secs_f64()] })
 }
 
 /// Samples and scores what is missing of `set` for `images` and the recipe's seeds; `stage` says what for. Candidates that

@@ -1,11 +1,14 @@
 //! Finding checkpoints by the names people type, and loading them.
 
+use super::evaluate::Side;
 use crate::engine::context::Context;
 use crate::engine::model::Model;
 use crate::engine::models::Recorded;
+use crate::engine::plan;
 use crate::engine::protocol::Level;
 use crate::method::provenance::Chosen;
-use crate::workspace::{CheckpointId, CheckpointKind, CheckpointRow, RunId};
+use crate::method::recipe::Recipe;
+use crate::workspace::{CandidateSet, CheckpointId, CheckpointKind, CheckpointRow, RunId, SamplerKey};
 use crate::{Error, Result};
 
 /// A checkpoint with its weights.
@@ -13,7 +16,10 @@ pub struct Loaded {
     pub id: CheckpointId,
     /// `reference`, or `RUN@STEP`.
     pub name: String,
-    pub model: Model,
+    /// `None` where only its candidates are here, imported.
+    model: Option<Model>,
+    /// Name of its backbone.
+    pub backbone: String,
     /// `None` for the reference.
     pub run: Option<RunId>,
     /// How it came to be this one.
@@ -21,6 +27,20 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Its weights. Errors: they are not here.
+    pub fn model(&self) -> Result<&Model> {
+        self.model.as_ref().ok_or_else(|| plan::not_here(&self.name, "there are no weights"))
+    }
+
+    /// Its candidates under a recipe, and what makes them.
+    pub fn side(&self, recipe: &Recipe) -> Result<Side<'_>> {
+        let set = match &self.model {
+            Some(_) => plan::candidates_of(self.id, recipe)?,
+            None => CandidateSet { checkpoint: self.id, sampler: SamplerKey::imported() },
+        };
+        Ok(Side { set, model: self.model.as_ref() })
+    }
+
     /// Says where a run's last checkpoint stands for it, for want of something to choose by.
     pub fn say_choice(&self, context: &Context) {
         if let Chosen::Last { why } = &self.chosen {
@@ -31,15 +51,22 @@ impl Loaded {
 
 /// The checkpoint of `reference`, `RUN` (its best on the validation images, else its last) or `RUN@STEP`.
 pub fn load(context: &mut Context, name: &str) -> Result<Loaded> {
-    if name == "reference" {
-        let (set, model) = context.reference()?;
-        return Ok(Loaded { id: set.checkpoint, name: name.into(), model, run: None, chosen: Chosen::Name });
+    let imported = if name == "reference" { context.recipe.imported().map(str::to_owned) } else { None };
+    if name == "reference" && imported.is_none() {
+        let (set, model) = context.reference("there is no reference")?;
+        let backbone = context.recipe.sampling.backbone.clone();
+        let (name, model) = (name.to_owned(), Some(model));
+        return Ok(Loaded { id: set.checkpoint, name, model, backbone, run: None, chosen: Chosen::Name });
     }
-    let (row, chosen) = find(context, name)?;
+    if let Some(row) = context.workspace()?.ledger().imported(imported.as_deref().unwrap_or(name))? {
+        let (id, name, backbone) = (row.id, row.import_name(), row.backbone);
+        return Ok(Loaded { id, name, model: None, backbone, run: None, chosen: Chosen::Name });
+    }
+    let (row, chosen) = find(context, imported.as_deref().unwrap_or(name))?;
     let run = name.split_once('@').map_or(name, |(run, _)| run);
     let name = format!("{run}@{}", row.step);
-    let model = of(context, &row, &name)?;
-    Ok(Loaded { id: row.id, name, model, run: row.run, chosen })
+    let model = Some(of(context, &row, &name)?);
+    Ok(Loaded { id: row.id, name, model, backbone: row.backbone, run: row.run, chosen })
 }
 
 /// The weights of a checkpoint, which `name` names. Errors: they are not those that were recorded.
@@ -67,7 +94,9 @@ fn find(context: &Context, name: &str) -> Result<(CheckpointRow, Chosen)> {
         }
     };
     let run = ledger.run_by_name(run_name)?.ok_or_else(|| {
-        let runs: Vec<String> = ledger.runs().unwrap_or_default().into_iter().map(|r| r.name).collect();
+        let imported = ledger.checkpoints().unwrap_or_default().into_iter().filter(CheckpointRow::is_imported);
+        let runs = ledger.runs().unwrap_or_default().into_iter().map(|run| run.name);
+        let runs: Vec<String> = imported.map(|row| row.import_name()).chain(runs).collect();
         Error::invalid(format!("there is no run `{run_name}`; there are: reference {}", runs.join(" ")))
     })?;
     match step {

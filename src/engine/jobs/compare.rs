@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{checkpoints, curate, evaluate, seen};
+use super::checkpoints::{self, Loaded};
+use super::evaluate::{self, Side};
+use super::{curate, imported, seen};
 use crate::Result;
 use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
-use crate::engine::plan::{self, Sampling};
 use crate::engine::protocol::{Compared, Outcome};
 use crate::engine::ranking::Ranking;
 use crate::method::evaluation::{Comparison, Evaluation, ImageComparison};
@@ -15,7 +16,7 @@ use crate::method::intervals::Intervals;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::report::{MetricSource, Provenance, Report};
-use crate::workspace::{CheckpointId, RunId, Split};
+use crate::workspace::{RunId, Split};
 
 /// Samples and scores what is missing and sets `b` against `a`.
 pub fn compare(context: &mut Context, names: [&str; 2], seeds: Option<usize>, on: On) -> Result<Outcome> {
@@ -30,8 +31,11 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
     let images = evaluate::images(context, on)?;
     // The bounds belong to the training images: frozen now if they are not.
     curate::ensure_bounds(context)?;
-    let ranking_a = evaluate::ranked(context, before.id, &before.model, seeds, a, on)?;
-    let ranking_b = evaluate::ranked(context, after.id, &after.model, seeds, b, on)?;
+    let seeds = imported::seeds(context, [&before, &after], &images, seeds)?;
+    let recipe = evaluate::recipe_for(context, &seeds);
+    let [of_a, of_b] = [before.side(&recipe)?, after.side(&recipe)?];
+    let ranking_a = evaluate::ranked(context, &of_a, &seeds, a, on)?;
+    let ranking_b = evaluate::ranked(context, &of_b, &seeds, b, on)?;
     let sides = [&ranking_a, &ranking_b].map(|ranking| (&ranking.scores.held_out.table, &ranking.held_out));
     let (reference, policy) = Evaluation::both(sides, |name| evaluate::is_held_out(context, name))?;
     let runs: Vec<RunId> = [before.run, after.run].into_iter().flatten().collect();
@@ -48,24 +52,30 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
         on,
         images: images.len(),
         validation_images: images.iter().filter(|image| image.split == Split::Validation).count(),
-        seeds,
-        a: before.name,
-        b: after.name,
-        chosen: [before.chosen, after.chosen],
+        seeds: seeds.len(),
+        a: before.name.clone(),
+        b: after.name.clone(),
+        chosen: [before.chosen.clone(), after.chosen.clone()],
         trained_on,
         intervals: Intervals::between(&reference.by_image, &policy.by_image),
         reference,
         policy,
         by_image: by_image.collect(),
     };
-    let recipe = evaluate::recipe_for(context, seeds);
-    let provenance = provenance(context, &recipe, [before.id, after.id])?;
-    let sets = [plan::candidates_of(before.id, &recipe)?, plan::candidates_of(after.id, &recipe)?];
+    let provenance = provenance(context, &recipe, [&before, &after], [&of_a, &of_b], seeds)?;
+    let sets = [of_a.set, of_b.set];
     let report = Report { changes: comparison.changes(), comparison, provenance };
     Ok(Compared { report, images: images.iter().map(|image| image.id).collect(), sets })
 }
 
-fn provenance(context: &Context, recipe: &Recipe, checkpoints: [CheckpointId; 2]) -> Result<Provenance> {
+fn provenance(
+    context: &Context,
+    recipe: &Recipe,
+    checkpoints: [&Loaded; 2],
+    sides: [&Side; 2],
+    seeds: Vec<u64>,
+) -> Result<Provenance> {
+    let both = |[a, b]: [&str; 2]| if a == b { a.to_owned() } else { format!("{a}, {b}") };
     let workspace = context.workspace()?;
     let ledger = workspace.ledger();
     let weights = |id| ledger.checkpoint(id).map(|row| row.weights_hash);
@@ -77,11 +87,11 @@ fn provenance(context: &Context, recipe: &Recipe, checkpoints: [CheckpointId; 2]
     Ok(Provenance {
         program: format!("DP²O Studio {}", env!("CARGO_PKG_VERSION")),
         workspace: workspace.root().file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        backbone: recipe.sampling.backbone.clone(),
-        sampler: Sampling::of(recipe)?.key.to_string(),
+        backbone: both(checkpoints.map(|checkpoint| checkpoint.backbone.as_str())),
+        sampler: both(sides.map(|side| side.set.sampler.as_str())),
         device: context.models.device_name(),
-        weights: [weights(checkpoints[0])?, weights(checkpoints[1])?],
-        seeds: recipe.seeds(),
+        weights: [weights(checkpoints[0].id)?, weights(checkpoints[1].id)?],
+        seeds,
         metrics: metrics.collect(),
         recipe: context.recipe.to_ron()?,
         made_at_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),

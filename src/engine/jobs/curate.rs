@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::groups;
+use super::{candidates, groups};
 use crate::engine::context::Context;
 use crate::engine::metrics::MetricSet;
-use crate::engine::protocol::Change;
+use crate::engine::plan;
+use crate::engine::protocol::{Change, Level};
 use crate::engine::ranking::{Ranking, Scores};
 use crate::method::provenance::On;
 use crate::workspace::{Bounds, CandidateSet};
@@ -21,7 +22,7 @@ pub struct Curated {
 /// The ranking of the reference's candidates; freezes the bounds that are not frozen yet, fitted on them. Refused where an
 /// image lacks seeds, unless `allow_partial`.
 pub fn curate(context: &mut Context, allow_partial: bool) -> Result<Curated> {
-    let (set, _) = context.reference()?;
+    let set = context.reference_set()?;
     let (ranking, partial) = ranked(context, &set, allow_partial)?;
     freeze(context, &ranking.scores)?;
     Ok(Curated { ranking, partial })
@@ -34,18 +35,30 @@ pub fn of(context: &Context, set: &CandidateSet) -> Result<Ranking> {
 
 /// Freezes the reward bounds if they are not.
 pub fn ensure_bounds(context: &mut Context) -> Result<()> {
-    let (set, _) = context.reference()?;
-    match Scores::read(context.workspace()?, &set, &context.recipe, On::HeldOut, &context.store())?
-        .lacks_bounds(&context.recipe)
-    {
-        true => curate(context, false).map(drop),
-        false => Ok(()),
+    let set = context.reference_set()?;
+    if !read(context, &set)?.lacks_bounds(&context.recipe) {
+        return Ok(());
     }
+    if set.sampler.is_imported() {
+        candidates::score_imported(context, &set, &context.recipe, "scoring")?.failed.check_in("scoring")?;
+        let scores = read(context, &set)?;
+        if scores.train.images.is_empty() {
+            let text = "no image is to train on: the reward's bounds are those of the reference's held-out candidates";
+            context.log(Level::Info, text);
+            return freeze(context, &scores);
+        }
+    }
+    curate(context, false).map(drop)
+}
+
+fn read(context: &Context, set: &CandidateSet) -> Result<Scores> {
+    let (workspace, recipe) = (context.workspace()?, &context.recipe);
+    let seeds = plan::seeds_of(workspace, set, recipe)?;
+    Scores::read(workspace, set, recipe, seeds, On::HeldOut, &context.store())
 }
 
 fn ranked(context: &Context, set: &CandidateSet, allow_partial: bool) -> Result<(Ranking, Option<String>)> {
-    let scores = Arc::new(Scores::read(context.workspace()?, set, &context.recipe, On::HeldOut, &context.store())?);
-    let ranking = scores.rank(&context.recipe)?;
+    let ranking = Arc::new(read(context, set)?).rank(&context.recipe)?;
     let partial = groups::require_whole(context, &ranking, allow_partial)?;
     if let Some(reason) = ranking.missing {
         return Err(Error::invalid(reason));

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::candidates;
+use super::{candidates, imported};
 use crate::engine::context::Context;
 use crate::engine::model::Model;
-use crate::engine::plan;
 use crate::engine::ranking::{Ranking, Scores};
 use crate::method::evaluation::Evaluation;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
-use crate::workspace::{CheckpointId, ImageRow};
+use crate::workspace::{CandidateSet, ImageRow};
 use crate::{Error, Result};
 
 /// The held-out images something is measured on; an error says how to get some.
@@ -28,23 +27,24 @@ pub fn images(context: &Context, on: On) -> Result<Vec<ImageRow>> {
     }))
 }
 
-/// The recipe for evaluating: the workspace's with M seeds.
-pub fn recipe_for(context: &Context, seeds: usize) -> Recipe {
+/// The recipe for evaluating: the workspace's with these seeds, of which those that are sampled here follow one another.
+pub fn recipe_for(context: &Context, seeds: &[u64]) -> Recipe {
     let mut recipe = context.recipe.clone();
-    recipe.sampling.m = seeds;
+    recipe.sampling.m = seeds.len();
+    recipe.sampling.first_seed = seeds.first().copied().unwrap_or(recipe.sampling.first_seed);
     recipe
 }
 
+/// Candidates that are evaluated, and the model that makes those that are missing; `None` where they were imported.
+#[derive(Clone)]
+pub struct Side<'m> {
+    pub set: CandidateSet,
+    pub model: Option<&'m Model>,
+}
+
 /// Samples and scores what is missing, then evaluates.
-pub fn evaluate(
-    context: &Context,
-    checkpoint: CheckpointId,
-    model: &Model,
-    seeds: usize,
-    stage: &str,
-    on: On,
-) -> Result<Evaluation> {
-    let ranking = ranked(context, checkpoint, model, seeds, stage, on)?;
+pub fn evaluate(context: &Context, side: &Side, seeds: &[u64], stage: &str, on: On) -> Result<Evaluation> {
+    let ranking = ranked(context, side, seeds, stage, on)?;
     Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, |name| is_held_out(context, name))
 }
 
@@ -53,22 +53,22 @@ pub fn is_held_out(context: &Context, metric: &str) -> bool {
     context.recipe.reward.held_out.iter().any(|held| held == metric)
 }
 
-/// Samples and scores what is missing, then rewards. Errors: an image that could not be sampled or scored.
-pub fn ranked(
-    context: &Context,
-    checkpoint: CheckpointId,
-    model: &Model,
-    seeds: usize,
-    stage: &str,
-    on: On,
-) -> Result<Ranking> {
+/// Samples and scores what is missing, then rewards. Errors: an image that could not be sampled or scored, or that lacks imported
+/// candidates.
+pub fn ranked(context: &Context, side: &Side, seeds: &[u64], stage: &str, on: On) -> Result<Ranking> {
     let images = images(context, on)?;
     let recipe = recipe_for(context, seeds);
-    let set = plan::candidates_of(checkpoint, &recipe)?;
+    let set = &side.set;
     // A mean over fewer images or seeds than were asked for is another figure.
-    candidates::fill(context, &set, model, &recipe, &images, stage)?.failed.check_in(stage)?;
-    let scores = Arc::new(Scores::read(context.workspace()?, &set, &recipe, on, &context.store())?);
-    let ranking = scores.rank(&recipe)?;
+    match side.model {
+        Some(model) => candidates::fill(context, set, model, &recipe, &images, stage)?.failed.check_in(stage)?,
+        None => {
+            imported::check_whole(context, set, &images, seeds, stage)?;
+            candidates::score_imported(context, set, &recipe, stage)?.failed.check_in(stage)?;
+        }
+    }
+    let scores = Scores::read(context.workspace()?, set, &recipe, seeds.to_vec(), on, &context.store())?;
+    let ranking = Arc::new(scores).rank(&recipe)?;
     match ranking.missing {
         Some(reason) => Err(Error::invalid(reason)),
         None => Ok(ranking),

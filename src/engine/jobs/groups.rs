@@ -57,7 +57,8 @@ pub fn require_whole(context: &Context, ranking: &Ranking, allow_partial: bool) 
         context.log(Level::Warning, format!("{note}; pairs are made of what is there"));
         return Ok(Some(note));
     }
-    let cause = format!("{what}: {}; sample and score them, or remove them", listed(&counts, NAMED, ", "));
+    let make = if ranking.scores.set.sampler.is_imported() { "import" } else { "sample" };
+    let cause = format!("{what}: {}; {make} and score them, or remove them", listed(&counts, NAMED, ", "));
     Err(Error::Refused { cause, permit: Permit::Partial })
 }
 

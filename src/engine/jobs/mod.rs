@@ -7,13 +7,17 @@ mod checkpoints;
 mod compare;
 mod curate;
 mod evaluate;
+mod events;
 mod export;
+mod export_pairs;
 mod groups;
 mod images;
 mod import;
+mod imported;
 mod latents;
 mod leaks;
 mod open;
+mod paired;
 mod pairs;
 mod prompts;
 mod report;
@@ -31,7 +35,9 @@ mod tags;
 mod train;
 mod upscale;
 
+pub(super) use add::preview as preview_images;
 pub(super) use add::{Collected, Place};
+pub(super) use import::preview as preview_candidates;
 
 use super::context::Context;
 use super::external;
@@ -82,12 +88,16 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Run { compare, allow_partial } => run::run(context, compare, allow_partial),
         Job::CheckModel(request) => check_model::check_model(context, &request),
         Job::Upscale(upscale) => upscale::upscale(context, &upscale),
-        Job::ExportPairs { dir, allow_partial, overwrite } => export::pairs(context, &dir, allow_partial, overwrite),
+        Job::ExportPairs { dir, layout, allow_partial, overwrite } => {
+            export_pairs::pairs(context, &dir, layout, allow_partial, overwrite)
+        }
         Job::ExportWeights { checkpoint, path, form, overwrite } => {
             export::weights(context, &checkpoint, &path, form, overwrite)
         }
         Job::ExportTable { of, form, path, overwrite } => tables::export(context, &of, form, &path, overwrite),
         Job::ImportScores { path } => import::scores(context, &path),
+        Job::ImportCandidates(request) => import::candidates(context, &request),
+        Job::ImportVerdicts { path } => import::verdicts(context, &path),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
         Job::ComputeOn(choice) => context.compute_on(choice).map(|()| Outcome::None),
         Job::AllowExternal { then } => {

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::evaluate;
+use super::evaluate::{self, Side};
+use super::events::Curves;
 use super::pairs::Loader;
 use super::states::States;
 use crate::engine::context::Context;
 use crate::engine::memory_plan::{self, Doubt};
 use crate::engine::model::{Model, Reference};
-use crate::engine::plan::Sampling;
+use crate::engine::plan::{self, Sampling};
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Event, Level};
 use crate::method::evaluation::Evaluation;
@@ -102,9 +103,10 @@ impl Round<'_> {
     ) -> Result<RunState> {
         let (context, total, mut has_fallen) = (self.context, settings.steps, false);
         let mut meter = Meter::new("training", "steps", total);
+        let curves = Curves::begin(context, self.run, trainer.step_number());
         context.advance(&mut meter, trainer.step_number() as usize);
         loop {
-            if self.after_step(trainer, settings, states)? {
+            if self.after_step(trainer, settings, states, &curves)? {
                 return Ok(RunState::Collapsed);
             }
             if trainer.step_number() >= total as u64 {
@@ -127,13 +129,14 @@ impl Round<'_> {
             };
             let row = step_row(&log, began.elapsed().as_secs_f64());
             context.workspace()?.ledger().record_steps(self.run.id, std::slice::from_ref(&row))?;
+            curves.step(&row);
             context.emit(Event::Step { run: self.run.id, row });
             context.advance(&mut meter, 1);
         }
     }
 
     /// Does what is due after the trainer's step and was not done before; true if the run has collapsed.
-    fn after_step(&self, trainer: &Trainer, settings: &Training, states: &States) -> Result<bool> {
+    fn after_step(&self, trainer: &Trainer, settings: &Training, states: &States, curves: &Curves) -> Result<bool> {
         let ledger = self.context.workspace()?.ledger();
         let step = trainer.step_number();
         let last = step >= settings.steps as u64;
@@ -156,7 +159,11 @@ impl Round<'_> {
             let model = Model { backbone: self.reference.backbone.clone(), params, layers: None };
             let stage = format!("evaluation at step {step}");
             let (context, seeds) = (self.context, settings.eval_seeds);
-            let evaluation = evaluate::evaluate(context, checkpoint, &model, seeds, &stage, On::Validation)?;
+            let recipe = &context.recipe;
+            let seeds: Vec<u64> = recipe.seeds_of(seeds);
+            let side = Side { set: plan::candidates_of(checkpoint, recipe)?, model: Some(&model) };
+            let evaluation = evaluate::evaluate(context, &side, &seeds, &stage, On::Validation)?;
+            curves.evaluation(step, &evaluation);
             if step > 0 {
                 ledger.set_held_out_reward(checkpoint, evaluation.mean_reward())?;
             }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::train::Trained;
 use super::{candidates, compare, evaluate, sheet, train};
 use crate::engine::context::Context;
+use crate::engine::plan;
 use crate::engine::protocol::{Level, Outcome, RunReport};
 use crate::method::provenance::On;
 use crate::workspace::{ImageId, ImageRow, RunState};
@@ -19,6 +20,9 @@ pub fn generate(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outco
 
 /// Sample, score, curate, train: what is missing of each; with `compare` the comparison and the image sheet.
 pub fn run(context: &mut Context, compare: bool, allow_partial: bool) -> Result<Outcome> {
+    if let Some(name) = context.recipe.imported() {
+        return Err(plan::not_here(name, "nothing can be trained"));
+    }
     // What a whole run would find missing at its end is said before it begins.
     if compare {
         evaluate::images(context, On::Test)

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// Samples what the reference lacks for all images, or for `only` some.
 pub fn sample(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outcome> {
-    let (set, model) = context.reference()?;
+    let (set, model) = context.reference("nothing more can be sampled")?;
     let recipe = context.recipe.clone();
     let wanted = wanted(context, only)?;
     let (candidates, failed) = fill(context, &set, &model, &recipe, &wanted, "sampling", None)?;

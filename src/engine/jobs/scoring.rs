@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// Scores what the reference's candidates lack.
 pub fn score(context: &mut Context) -> Result<Outcome> {
-    let (set, _) = context.reference()?;
+    let set = context.reference_set()?;
     if context.workspace()?.ledger().candidates(&set)?.is_empty() {
         return Err(Error::invalid("there are no candidates to score; sample some first (`dp2o-studio sample WS`)"));
     }

@@ -5,13 +5,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::curate;
+use super::paired::{self, Half};
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::metrics::MetricSet;
 use crate::engine::protocol::{Outcome, TableOf};
 use crate::imaging::output;
 use crate::report::table::{Form, Table};
-use crate::workspace::{CandidateId, CandidateRow, CandidateSet, ImageRow, RelPath};
+use crate::workspace::{CandidateId, CandidateSet, ImageRow, RelPath};
 use crate::{Error, Result};
 
 /// Writes a table. Refused where the file is there already, unless `overwrite`.
@@ -26,13 +27,13 @@ pub fn export(context: &mut Context, of: &TableOf, form: Form, path: &Path, over
     if table.is_empty() {
         return Err(Error::invalid(format!("there are no {} yet, so nothing is written", of.title())));
     }
-    output::write(path, table.text(form).as_bytes())?;
+    output::write(path, &table.bytes(form)?)?;
     Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::default() })
 }
 
 /// Every score of the reference's candidates that the recipe asks for.
 fn scores(context: &mut Context) -> Result<Table> {
-    let (set, _) = context.reference()?;
+    let set = context.reference_set()?;
     let metrics = MetricSet::of(&context.recipe, &context.store())?;
     let workspace = context.workspace()?;
     let scores = workspace.ledger().scores(&set, &metrics.keys)?;
@@ -90,7 +91,6 @@ fn paths(context: &Context, set: &CandidateSet) -> Result<Paths> {
 
 /// The pairs of the recipe's curation with their weights.
 fn pairs(context: &mut Context, allow_partial: bool) -> Result<Table> {
-    let (set, _) = context.reference()?;
     let ranking = curate::curate(context, allow_partial)?.ranking;
     let workspace = context.workspace()?;
     let mut table = Table::new(&[
@@ -107,46 +107,31 @@ fn pairs(context: &mut Context, allow_partial: bool) -> Result<Table> {
         "loser",
         "lr",
     ]);
-    let scores = &ranking.scores;
-    let mut known: Option<(usize, ImageRow, Vec<CandidateRow>)> = None;
-    for index in 0..ranking.curation.pairs().len() {
-        let Some(detail) = ranking.curation.detail(&ranking.rewards, index) else { continue };
-        if known.as_ref().is_none_or(|(group, ..)| *group != detail.group) {
-            context.checkpoint()?;
-            let image = workspace.ledger().image(scores.train.images[detail.group])?;
-            let group = workspace.ledger().group(&set, image.id)?;
-            known = Some((detail.group, image, group));
-        }
-        let Some((_, image, group)) = &known else { continue };
-        let reward = |s: u16| ranking.rewards.get(detail.group, s.into()).map_or(Value::Null, |reward| json!(reward));
-        let path = |path: &RelPath| json!(workspace.path(path).to_string_lossy());
-        let of = |s: u16| {
-            let seed = scores.seeds[usize::from(s)];
-            let candidate = group.iter().find(|candidate| candidate.seed == seed);
-            (json!(seed), reward(s), candidate.map_or(Value::Null, |candidate| path(&candidate.path)))
-        };
-        let (winner, loser) = (of(detail.pair.winner), of(detail.pair.loser));
+    let path = |path: &RelPath| json!(workspace.path(path).to_string_lossy());
+    let file = |half: &Half| half.candidate.map_or(Value::Null, |candidate| path(&candidate.path));
+    paired::each(context, &ranking, |pair| {
         table.push([
-            json!(image.name),
-            winner.0,
-            loser.0,
-            winner.1,
-            loser.1,
-            json!(detail.gap),
-            json!(detail.w_intra),
-            json!(detail.w_inter),
-            json!(detail.pair.weight),
-            winner.2,
-            loser.2,
-            path(&image.lr_path),
+            json!(pair.image.name),
+            json!(pair.winner.seed),
+            json!(pair.loser.seed),
+            json!(pair.winner.reward),
+            json!(pair.loser.reward),
+            json!(pair.gap),
+            json!(pair.w_intra),
+            json!(pair.w_inter),
+            json!(pair.weight),
+            file(&pair.winner),
+            file(&pair.loser),
+            path(&pair.image.lr_path),
         ]);
-    }
+        Ok(())
+    })?;
     Ok(table)
 }
 
 /// What a person said of pairs.
 fn verdicts(context: &mut Context) -> Result<Table> {
-    let (set, _) = context.reference()?;
+    let set = context.reference_set()?;
     let ledger = context.workspace()?.ledger();
     let mut table = Table::new(&[
         "image",

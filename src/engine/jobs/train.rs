@@ -44,7 +44,7 @@ pub struct Trained {
 /// Trains all rounds.
 pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) -> Result<Trained> {
     say_what_is_not_evaluated(context)?;
-    let (mut set, original) = context.reference()?;
+    let (mut set, original) = context.reference("nothing can be trained")?;
     let curate::Curated { mut ranking, mut partial } = curate::curate(context, allow_partial)?;
     let pairs = ranking.curation.pairs().len();
     let (mut reference, mut start, mut start_id) = (original.clone(), original.clone(), set.checkpoint);
@@ -68,12 +68,12 @@ pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) ->
         policy.say_choice(context);
         (parent, start_id) = (Some(run.id), policy.id);
         if settings.round_reference == RoundReference::Last {
-            reference = policy.model.clone();
+            reference = policy.model()?.clone();
         }
         set = CandidateSet { checkpoint: policy.id, sampler: set.sampler };
-        resample(context, &set, &policy.model, round)?;
+        resample(context, &set, policy.model()?, round)?;
         ranking = curate::of(context, &set)?;
-        start = policy.model;
+        start = policy.model()?.clone();
     }
 }
 

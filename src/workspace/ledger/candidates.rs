@@ -115,6 +115,15 @@ impl Ledger {
         self.read(|conn| rows(conn, &sql, key, CandidateRow::from_row))
     }
 
+    /// The seeds of which a set has candidates of some image, ascending.
+    pub fn seeds_of(&self, set: &CandidateSet) -> Result<Vec<u64>> {
+        let sql = format!("SELECT DISTINCT seed FROM {}", usable(set));
+        let key = (set.checkpoint, &set.sampler);
+        let mut seeds = self.read(|conn| rows(conn, &sql, key, |row| Ok(seed_from_sql(row.get(0)?))))?;
+        seeds.sort_unstable();
+        Ok(seeds)
+    }
+
     /// How many candidates each image has; images without any are left out.
     pub fn group_sizes(&self, set: &CandidateSet) -> Result<HashMap<ImageId, u32>> {
         let sql = format!("SELECT image_id, count(*) FROM {} GROUP BY image_id", usable(set));

@@ -3,9 +3,10 @@
 use rusqlite::{Row, named_params};
 
 use super::ids::text_enum;
-use super::{CheckpointId, Ledger, RunId, digest_of, execute, first, now_secs, rows};
+use super::{CandidateSet, CheckpointId, Ledger, RunId, digest_of, execute, first, now_secs, rows};
+use crate::fs::hash::hash_bytes;
 use crate::method::provenance::{Chosen, On};
-use crate::workspace::files::{self, DirName, RelPath};
+use crate::workspace::files::{self, DirName, RelPath, SamplerKey};
 use crate::{Error, Result};
 
 text_enum! {
@@ -87,7 +88,28 @@ pub struct CheckpointRow {
     pub state_missing: bool,
 }
 
+/// What stands for the backbone of candidates that another program made.
+const ELSEWHERE: &str = "imported";
+
 impl CheckpointRow {
+    /// Whether another program made its candidates, whose weights are not known here.
+    pub fn is_imported(&self) -> bool {
+        self.run.is_none() && self.backbone == ELSEWHERE
+    }
+
+    /// The candidates that were imported under it.
+    pub fn imported_set(&self) -> CandidateSet {
+        CandidateSet { checkpoint: self.id, sampler: SamplerKey::imported() }
+    }
+
+    /// As people type a checkpoint that was imported: NAME, or NAME@STEP.
+    pub fn import_name(&self) -> String {
+        match self.name.strip_suffix(&format!("-{:06}", self.step)) {
+            Some(name) => format!("{name}@{}", self.step),
+            None => self.name.clone(),
+        }
+    }
+
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get("id")?,
@@ -125,6 +147,46 @@ impl Ledger {
             let values = (&name, &new.backbone, CheckpointKind::Reference, &new.weights_hash, now_secs());
             Ok(conn.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
         })
+    }
+
+    /// What candidates are imported under: a name, and a step where there are several; recorded now if it is new. Errors: a run is
+    /// called so, or a checkpoint.
+    pub fn ensure_imported(&self, name: &str, step: Option<u32>) -> Result<CheckpointId> {
+        files::check_import_name(name)?;
+        let dir = step.map_or(name.to_owned(), |step| files::checkpoint_name(name, step, ""));
+        self.write(|conn| {
+            if let Some(known) =
+                first(conn, "SELECT * FROM checkpoints WHERE name = ?1", [&dir], CheckpointRow::from_row)?
+            {
+                return match known.is_imported() {
+                    true => Ok(known.id),
+                    false => Err(Error::invalid(format!("“{dir}” is the name of a checkpoint here; choose another"))),
+                };
+            }
+            if conn.prepare_cached("SELECT 1 FROM runs WHERE name = ?1")?.exists([name])? {
+                return Err(Error::invalid(format!("“{name}” is the name of a run here; choose another")));
+            }
+            let sql = "INSERT INTO checkpoints (name, backbone, kind, step, weights_hash, added_at_secs)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
+            let identity = hash_bytes(format!("{ELSEWHERE}\0{dir}").as_bytes());
+            let values = (&dir, ELSEWHERE, CheckpointKind::Reference, step.unwrap_or(0), identity, now_secs());
+            Ok(conn.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
+        })
+    }
+
+    /// [`Ledger::ensure_imported`] of the directory that candidates lie in.
+    pub(in crate::workspace) fn ensure_imported_dir(&self, dir: &str) -> Result<CheckpointId> {
+        let step = dir.rsplit_once('-').filter(|(_, step)| step.len() >= 6);
+        match step.and_then(|(name, step)| Some((name, step.parse().ok()?))) {
+            Some((name, step)) => self.ensure_imported(name, Some(step)),
+            None => self.ensure_imported(dir, None),
+        }
+    }
+
+    /// The imported candidates of a name, NAME or NAME@STEP.
+    pub fn imported(&self, name: &str) -> Result<Option<CheckpointRow>> {
+        let rows = self.checkpoints()?.into_iter().filter(CheckpointRow::is_imported);
+        Ok(rows.into_iter().find(|row| row.import_name().eq_ignore_ascii_case(name)))
     }
 
     /// All checkpoints: references first, then by run and step.

@@ -112,6 +112,11 @@ impl Ledger {
             if conn.prepare_cached("SELECT 1 FROM runs WHERE name = ?1")?.exists([name])? {
                 return Err(Error::invalid(format!("there is a run “{name}” already; runs are never overwritten")));
             }
+            let imported =
+                "SELECT 1 FROM checkpoints WHERE run_id IS NULL AND (name = ?1 OR name LIKE ?1 || '-______')";
+            if conn.prepare_cached(imported)?.exists([name])? {
+                return Err(Error::invalid(format!("“{name}” is the name of imported candidates; choose another")));
+            }
             let dirs: Vec<String> = rows(conn, "SELECT lower(dir) FROM runs", [], |r| r.get(0))?;
             Ok(files::safe_dir_name(name, "", |dir| dirs.contains(&dir.to_ascii_lowercase()) || is_used(dir)))
         })

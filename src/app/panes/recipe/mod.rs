@@ -31,8 +31,9 @@ const SECTIONS: [(&str, &str, bool); 7] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 23] = [
+const RARE: [&str; 25] = [
     "data.unverified_weights",
+    "sampling.imported",
     "sampling.first_seed",
     "sampling.solver",
     "sampling.guidance",
@@ -54,6 +55,7 @@ const RARE: [&str; 23] = [
     "training.ema_decay",
     "training.frozen",
     "training.seed",
+    "training.events",
     "training.round_reference",
 ];
 

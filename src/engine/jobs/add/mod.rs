@@ -12,11 +12,13 @@ mod likeness;
 mod names;
 mod pairs_file;
 mod plan;
+mod preview;
 mod sides;
 mod write;
 
 pub use collect::Collected;
 pub use names::Place;
+pub use preview::preview;
 
 #[cfg(test)]
 mod tests;

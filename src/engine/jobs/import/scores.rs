@@ -6,15 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use serde_json::Value;
-
+use super::ByName;
+use super::lines::{self, Row};
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::metrics;
 use crate::engine::protocol::{Change, Level, Outcome};
-use crate::input::{self, table};
 use crate::iqa::{self, Direction, External, Kind, MetricKey};
-use crate::workspace::{CandidateId, ImageRow, NewScore};
+use crate::workspace::{CandidateId, NewScore};
 use crate::{Error, Result};
 
 /// What is kept as the device of a score that was imported.
@@ -23,8 +22,11 @@ const DEVICE: &str = "imported";
 /// Records the scores of a file, CSV with a heading or JSON lines: `image` (its name), `seed`, `metric`, `value`, and for a metric
 /// that is not known yet `direction` (higher, lower) and `kind` (fr, nr). All or nothing of it.
 pub fn scores(context: &mut Context, path: &Path) -> Result<Outcome> {
-    let lines = read(path)?;
-    let (set, _) = context.reference()?;
+    let lines = lines::read(path, &COLUMNS, Line::of)?;
+    if lines.is_empty() {
+        return Err(Error::file(path, "there are no scores in it"));
+    }
+    let set = context.reference_set()?;
     let mut recipe = context.recipe.clone();
     let (mut declared, mut keys) = (Vec::new(), Vec::new());
     for (name, line) in firsts(&lines) {
@@ -50,7 +52,7 @@ pub fn scores(context: &mut Context, path: &Path) -> Result<Outcome> {
         keys.push(metrics::by_name(&recipe, name)?.key(&context.store()));
     }
     if !declared.is_empty() {
-        context.set_recipe(recipe)?;
+        context.adopt_recipe(recipe)?;
     }
     let workspace = context.workspace()?;
     let images = ByName::of(workspace.ledger().images()?);
@@ -59,7 +61,7 @@ pub fn scores(context: &mut Context, path: &Path) -> Result<Outcome> {
     let (mut new, mut failed, mut named) = (Vec::new(), Failures::of(lines.len()), BTreeMap::new());
     for line in &lines {
         let image = images.find(&line.image);
-        let candidate = image.and_then(|image| candidates.get(&(image.id, line.seed)));
+        let candidate = image.as_ref().ok().and_then(|image| candidates.get(&(image.id, line.seed)));
         match candidate {
             Some(&candidate) => {
                 let metric = place(&keys, &line.metric);
@@ -67,8 +69,8 @@ pub fn scores(context: &mut Context, path: &Path) -> Result<Outcome> {
             }
             None => {
                 let what = match image {
-                    None => format!("no image here is called {}", line.image.escape_debug()),
-                    Some(image) => {
+                    Err(cause) => cause,
+                    Ok(image) => {
                         format!("{}: seed {} is not among the reference's candidates", image.name, line.seed)
                     }
                 };
@@ -82,7 +84,7 @@ pub fn scores(context: &mut Context, path: &Path) -> Result<Outcome> {
     }
     workspace.ledger().record_scores(DEVICE, &keys, &new)?;
     let touched: std::collections::BTreeSet<_> =
-        lines.iter().filter_map(|line| images.find(&line.image)).map(|i| i.id).collect();
+        lines.iter().filter_map(|line| images.find(&line.image).ok()).map(|i| i.id).collect();
     touched.into_iter().for_each(|image| context.changed(Change::Scores(image)));
     for name in declared {
         context.log(
@@ -108,26 +110,6 @@ fn firsts(lines: &[Line]) -> Vec<(&str, &Line)> {
     firsts
 }
 
-/// Images by what a file may call them: their name, their directory, and either without its ending.
-struct ByName(HashMap<String, ImageRow>);
-
-impl ByName {
-    fn of(images: Vec<ImageRow>) -> Self {
-        let mut all = HashMap::new();
-        for image in images {
-            let stem = Path::new(&image.name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            for name in [Some(image.name.clone()), Some(image.dir.clone()), stem].into_iter().flatten() {
-                all.entry(name).or_insert_with(|| image.clone());
-            }
-        }
-        Self(all)
-    }
-
-    fn find(&self, name: &str) -> Option<&ImageRow> {
-        self.0.get(name).or_else(|| self.0.get(&*Path::new(name).file_stem()?.to_string_lossy()))
-    }
-}
-
 /// One score of the file.
 #[derive(Debug)]
 struct Line {
@@ -142,23 +124,18 @@ struct Line {
 }
 
 impl Line {
-    fn of(number: usize, cell: impl Fn(&str) -> Option<String>) -> std::result::Result<Self, String> {
-        let needed =
-            |name: &str| cell(name).filter(|text| !text.is_empty()).ok_or_else(|| format!("there is no {name}"));
-        let seed = needed("seed")?;
-        let value = needed("value")?;
+    fn of(row: &Row) -> std::result::Result<Self, String> {
+        let value = row.needed("value")?;
+        let number = value.parse().ok().filter(|value: &f64| value.is_finite());
+        let word = |column: &str| row.get(column).map(str::to_owned);
         Ok(Self {
-            number,
-            image: needed("image")?,
-            seed: seed.parse().map_err(|_| format!("the seed `{}` is no whole number", seed.escape_debug()))?,
-            metric: needed("metric")?,
-            value: value
-                .parse()
-                .ok()
-                .filter(|value: &f64| value.is_finite())
-                .ok_or_else(|| format!("the value `{}` is no number", value.escape_debug()))?,
-            direction: cell("direction").filter(|text| !text.is_empty()),
-            kind: cell("kind").filter(|text| !text.is_empty()),
+            number: row.number,
+            image: row.needed("image")?.to_owned(),
+            seed: row.seed("seed")?,
+            metric: row.needed("metric")?.to_owned(),
+            value: number.ok_or_else(|| format!("the value `{}` is no number", value.escape_debug()))?,
+            direction: word("direction"),
+            kind: word("kind"),
         })
     }
 
@@ -201,64 +178,19 @@ impl Line {
     }
 }
 
-/// The scores of a file.
-fn read(path: &Path) -> Result<Vec<Line>> {
-    let text = input::read_text(path)?;
-    let is_json = text.trim_start().starts_with('{');
-    let lines = if is_json { json_lines(&text) } else { csv_lines(&text) };
-    let lines = lines.map_err(|cause| Error::file(path, cause))?;
-    match lines.is_empty() {
-        true => Err(Error::file(path, "there are no scores in it")),
-        false => Ok(lines),
-    }
-}
-
-fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
-}
-
-fn csv_lines(text: &str) -> std::result::Result<Vec<Line>, String> {
-    let mut lines = numbered(text);
-    let (number, heading) = lines.next().ok_or("it is empty")?;
-    let columns = table::cells(heading).map_err(|cause| format!("line {number}: {cause}"))?;
-    let columns: Vec<String> =
-        columns.iter().map(|name| name.trim_start_matches('\u{feff}').to_ascii_lowercase()).collect();
-    for name in ["image", "seed", "metric", "value"] {
-        if !columns.iter().any(|column| column == name) {
-            return Err(format!("line {number}: no column is called {name}; image, seed, metric and value are needed"));
-        }
-    }
-    let line = |(number, line)| {
-        let cells = table::cells(line)?;
-        Line::of(number, |name| cells.get(columns.iter().position(|column| column == name)?).cloned())
-    };
-    lines.map(|(number, text)| line((number, text)).map_err(|cause| format!("line {number}: {cause}"))).collect()
-}
-
-fn json_lines(text: &str) -> std::result::Result<Vec<Line>, String> {
-    let line = |(number, line)| {
-        let value: Value = serde_json::from_str(line).map_err(|e| format!("no JSON: {e}"))?;
-        Line::of(number, |name| match value.get(name)? {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        })
-    };
-    numbered(text)
-        .map(|(number, text)| line((number, text)).map_err(|cause| format!("line {number}: {cause}")))
-        .collect()
-}
+const COLUMNS: [&str; 4] = ["image", "seed", "metric", "value"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn csv_lines(text: &str) -> std::result::Result<Vec<Line>, String> {
+        lines::parse(text, &COLUMNS, Line::of)
+    }
+
     #[test]
     fn faults_of_a_file_are_named_by_line() {
-        let fault = |text: &str| {
-            let lines = if text.starts_with('{') { json_lines(text) } else { csv_lines(text) };
-            lines.unwrap_err()
-        };
+        let fault = |text: &str| csv_lines(text).unwrap_err();
         assert_eq!(
             fault("image,seed,metric\n"),
             "line 1: no column is called value; image, seed, metric and value are needed"
