@@ -24,7 +24,7 @@ const SIZE: [f32; 2] = [1280.0, 800.0];
 const GOAL: Duration = Duration::from_millis(50);
 
 /// Commands that leave the window: dialogs of the system, and the end.
-const LEAVES: [CommandId; 14] = [
+const LEAVES: [CommandId; 22] = [
     CommandId::NewWorkspace,
     CommandId::OpenWorkspace,
     CommandId::OpenExample,
@@ -32,7 +32,15 @@ const LEAVES: [CommandId; 14] = [
     CommandId::AddFolder,
     CommandId::LoadRecipe,
     CommandId::SaveRecipe,
+    CommandId::ImportCandidates,
+    CommandId::ImportTable,
     CommandId::ExportPairs,
+    CommandId::ExportPairTable,
+    CommandId::ExportPairsHf,
+    CommandId::ExportPairsDpo,
+    CommandId::ExportScores,
+    CommandId::ExportVerdicts,
+    CommandId::ExportRun,
     CommandId::ExportReport,
     CommandId::ExportFigure,
     CommandId::ExportCsv,

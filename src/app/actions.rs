@@ -56,6 +56,13 @@ pub enum Action {
     Remove(Vec<ImageId>),
     /// Opens the window in which it is said what the files are.
     OfferToAdd(Vec<PathBuf>),
+    /// Opens it for a folder of another model's candidates.
+    OfferCandidates(PathBuf),
+    /// The folder of their LR or HR images, for that window.
+    CandidatesSide {
+        path: PathBuf,
+        is_hr: bool,
+    },
     /// Opens a file dialog.
     Ask(Ask),
     /// A file for the window that checks a model: an adapter, or a photograph.

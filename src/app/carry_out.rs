@@ -62,6 +62,8 @@ impl Studio {
                 self.start_job(Job::SetRemoved { images, removed: true });
             }
             Action::OfferToAdd(paths) => self.offer_to_add(paths),
+            Action::OfferCandidates(dir) => self.offer_candidates(dir),
+            Action::CandidatesSide { path, is_hr } => self.incoming.set_side(path, is_hr),
             Action::Ask(ask) => self.dialogs.open(ask),
             Action::ModelFile { path, is_adapter } => self.model_window.chosen(path, is_adapter),
             Action::Add(request) => self.start_job(Job::Add(request)),
@@ -301,7 +303,10 @@ impl Studio {
     }
 
     pub(super) fn compare_last(&mut self) {
-        let run = self.state.library.as_ref().and_then(|l| l.runs.last()).map(|run| run.name.clone());
+        let run = self.state.library.as_ref().and_then(|library| {
+            let imported = || library.others_imported().last().map(|row| row.import_name());
+            library.runs.last().map(|run| run.name.clone()).or_else(imported)
+        });
         if let Some(run) = run {
             self.show(PaneKind::Compare);
             self.act(Action::Start(Job::Compare { a: "reference".into(), b: run, seeds: None, on: On::Test }));

@@ -48,6 +48,16 @@ fn menus(ui: &mut Ui, cx: &mut Cx, session: &Session) {
                     ui.separator();
                     devices_ui(ui, cx);
                 }
+                if menu == Menu::File {
+                    ui.separator();
+                    for menu in [Menu::Import, Menu::Export] {
+                        ui.menu_button(menu.title(), |ui| {
+                            ui.set_min_width(300.0);
+                            let of_menu = commands::all().iter().filter(|c| c.menu == menu);
+                            of_menu.for_each(|command| command_item(ui, cx, command));
+                        });
+                    }
+                }
                 if menu == Menu::File && !session.recent.is_empty() {
                     ui.separator();
                     ui.menu_button("Recent workspaces", |ui| {

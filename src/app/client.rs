@@ -67,6 +67,9 @@ impl Client {
             let recipe = Box::new(state.recipe.edited.clone());
             self.query(state, Asked::Memory, Query::Memory { recipe });
         }
+        if let Some(incoming) = state.wants.preview.take() {
+            self.query(state, Asked::Preview(incoming.clone()), Query::Preview(incoming));
+        }
         let now = state.now_secs;
         let mut later: Option<f64> = None;
         let mut due = |asked: f64| {
@@ -153,6 +156,7 @@ impl Client {
                 Asked::Library => state.wants.library = true,
                 Asked::Weights => state.wants.weights = true,
                 Asked::Memory => state.wants.memory = true,
+                Asked::Preview(incoming) => state.wants.preview = Some(incoming),
                 Asked::Ranking => state.wants.ranking = true,
                 Asked::Judgements => state.wants.judgements = true,
                 Asked::RankingOf(set) => drop(state.wants.rankings.insert(set)),

@@ -149,7 +149,14 @@ pub fn shortcut_sheet(ctx: &Context) -> bool {
         ui.add_space(space::S);
         ScrollArea::vertical().max_height(660.0).min_scrolled_height(660.0).show(ui, |ui| {
             ui.columns(3, |columns| {
-                let places = [(0, Menu::File), (0, Menu::Help), (1, Menu::Edit), (0, Menu::Run), (2, Menu::View)];
+                let places = [
+                    (0, Menu::File),
+                    (0, Menu::Export),
+                    (0, Menu::Help),
+                    (1, Menu::Edit),
+                    (0, Menu::Run),
+                    (2, Menu::View),
+                ];
                 for (column, menu) in places.into_iter().chain([(1, Menu::Pairs)]) {
                     section(&mut columns[column], menu);
                 }

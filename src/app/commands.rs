@@ -1,10 +1,13 @@
 //! The one table of commands: the menus, the command palette, the shortcuts and the shortcut sheet all read it.
 
+use std::sync::Arc;
+
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
 use super::pane_kind::PaneKind;
 use super::state::jobs::Kind;
 use super::state::{Stage, State};
+use crate::engine::protocol::Library;
 
 /// Names a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +37,15 @@ pub enum CommandId {
     RunAll,
     PauseResume,
     Cancel,
+    ImportCandidates,
+    ImportTable,
     ExportPairs,
+    ExportPairTable,
+    ExportPairsHf,
+    ExportPairsDpo,
+    ExportScores,
+    ExportVerdicts,
+    ExportRun,
     ShowLibrary,
     ShowRecipe,
     ShowSeeds,
@@ -86,6 +97,10 @@ pub enum CommandId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Menu {
     File,
+    /// Within File.
+    Import,
+    /// Within File.
+    Export,
     Edit,
     Run,
     View,
@@ -98,14 +113,24 @@ pub enum Menu {
 
 impl Menu {
     /// All of them, in the order they are shown.
-    pub const ALL: [Menu; 7] = [Menu::File, Menu::Edit, Menu::Run, Menu::View, Menu::Pairs, Menu::Compare, Menu::Help];
+    pub const ALL: [Menu; 9] = [
+        Menu::File,
+        Menu::Import,
+        Menu::Export,
+        Menu::Edit,
+        Menu::Run,
+        Menu::View,
+        Menu::Pairs,
+        Menu::Compare,
+        Menu::Help,
+    ];
 
     /// The tab its single keys belong to.
     fn tab(self) -> Option<PaneKind> {
         match self {
             Menu::Pairs => Some(PaneKind::Pairs),
             Menu::Compare => Some(PaneKind::Compare),
-            Menu::File | Menu::Edit | Menu::Run | Menu::View | Menu::Help => None,
+            Menu::File | Menu::Import | Menu::Export | Menu::Edit | Menu::Run | Menu::View | Menu::Help => None,
         }
     }
 
@@ -113,6 +138,8 @@ impl Menu {
     pub fn title(self) -> &'static str {
         match self {
             Menu::File => "File",
+            Menu::Import => "Import",
+            Menu::Export => "Export",
             Menu::Edit => "Edit",
             Menu::Run => "Run",
             Menu::View => "View",
@@ -234,18 +261,37 @@ fn needs_held_out(state: &State) -> Result<(), &'static str> {
 
 fn can_run(state: &State) -> Result<(), &'static str> {
     can_work(state)?;
+    needs_network(state)?;
     needs_held_out(state)
 }
 
+/// Errors: the reference's candidates were imported, and there is no network to train.
+fn needs_network(state: &State) -> Result<(), &'static str> {
+    match state.recipe.edited.imported() {
+        Some(_) => Err("the reference's candidates were imported, and the network that made them is not here"),
+        None => Ok(()),
+    }
+}
+
 fn can_train(state: &State) -> Result<(), &'static str> {
+    can_work(state)?;
+    needs_network(state)?;
+    can_rank(state)
+}
+
+/// There are pairs to be made.
+fn can_rank(state: &State) -> Result<(), &'static str> {
     can_work(state)?;
     if state.stage() < Stage::Scored { Err("there are no pairs yet: generate candidates first") } else { Ok(()) }
 }
 
 fn can_compare(state: &State) -> Result<(), &'static str> {
     can_work(state)?;
-    let has_policy = state.library.as_ref().is_some_and(|l| l.checkpoints.iter().any(|c| c.run.is_some()));
-    if has_policy { needs_held_out(state) } else { Err("there is no trained checkpoint yet: train first") }
+    let is_other =
+        |l: &Arc<Library>| l.checkpoints.iter().any(|c| c.run.is_some()) || l.others_imported().next().is_some();
+    let has_policy = state.library.as_ref().is_some_and(is_other);
+    let none = "there is nothing to compare with yet: train, or import the candidates of another model";
+    if has_policy { needs_held_out(state) } else { Err(none) }
 }
 
 fn needs_pairs(state: &State) -> Result<(), &'static str> {
@@ -294,7 +340,21 @@ static COMMANDS: &[Command] = &[
     command!(AddImages, File, "Add images…", "LR, HR or both; dropping files on the window does the same",
         [ctrl(Key::I)], needs_writable),
     command!(AddFolder, File, "Add a folder…", "", [ctrl_shift(Key::I)], needs_writable),
-    command!(ExportPairs, File, "Export pairs…", "w/ and l/ folders with JSONL and CSV", [ctrl(Key::E)], needs_pairs),
+    command!(ImportCandidates, Import, "Import candidates…", "A folder of SR pictures that another model made, of several seeds",
+        [], needs_writable),
+    command!(ImportTable, Import, "Import scores or verdicts…", "CSV or JSON lines, by columns; dropping the file does the same", [],
+        needs_writable),
+    command!(ExportPairs, Export, "Export pairs…", "w/ and l/ folders with JSONL and CSV", [ctrl(Key::E)], needs_pairs),
+    command!(ExportPairsHf, Export, "Export pairs for Hugging Face datasets…", "A folder of pictures with metadata.jsonl", [],
+        needs_pairs),
+    command!(ExportPairsDpo, Export, "Export pairs for Diffusion-DPO…", "Parquet with jpg_0, jpg_1, label_0 and caption", [],
+        needs_pairs),
+    command!(ExportPairTable, Export, "Export the table of pairs…", "CSV, JSON lines or Parquet, by the name's ending", [],
+        needs_pairs),
+    command!(ExportScores, Export, "Export scores…", "CSV, JSON lines or Parquet, by the name's ending", [], needs_images),
+    command!(ExportVerdicts, Export, "Export verdicts…", "CSV, JSON lines or Parquet, by the name's ending", [], needs_images),
+    command!(ExportRun, Export, "Export the steps of the last run…", "CSV, JSON lines or Parquet, by the name's ending", [],
+        needs_runs),
     command!(Quit, File, "Quit", "A job in progress goes on at the next start", [ctrl(Key::Q)], always),
 
     command!(Undo, Edit, "Undo", "Recipe edits, verdicts on pairs, marks and removals", [ctrl(Key::Z)], always),
@@ -317,7 +377,7 @@ static COMMANDS: &[Command] = &[
     command!(Generate, Run, "Generate", "Samples and scores the candidates that are missing", [ctrl(Key::G)], can_work),
     command!(GenerateSelected, Run, "Generate for the selected images", "", [ctrl_shift(Key::G)], can_work),
     command!(Curate, Run, "Freeze the reward bounds", "Ranks, pairs and weighs with bounds that no longer move", [],
-        can_train),
+        can_rank),
     command!(Train, Run, "Train", "Begins a run, or goes on with the last one", [ctrl(Key::T)], can_train),
     command!(Compare, Run, "Compare with the reference", "The best checkpoint of the last run by validation, on the test images",
         [ctrl(Key::R)], can_compare),

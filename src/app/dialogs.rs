@@ -1,19 +1,27 @@
-//! Native file dialogs that never hold up drawing: what was chosen comes back as an action, some frames later.
+//! File dialogs that never hold up drawing: what was chosen comes back as an action, some frames later. Where the system opens none,
+//! a window asks for the path.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use rfd::{AsyncFileDialog, FileHandle};
 
 use super::actions::Action;
-use crate::engine::protocol::{Compared, Job};
+use super::path_field::Wanted;
+use super::path_window::{Kind, PathWindow};
+use crate::engine::protocol::{Compared, Job, PairsLayout, TableOf};
 use crate::imaging::decode;
 use crate::report::Format;
+use crate::report::table::Form;
+
+/// A dialog that is not there after this long does not come.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a dialog is opened for.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +30,14 @@ pub enum Ask {
     Images,
     /// A folder of images to add.
     ImageFolder,
+    /// A folder of another model's candidates.
+    Candidates,
+    /// A folder of LR or HR images for these.
+    CandidatesSide {
+        is_hr: bool,
+    },
+    /// Scores or verdicts, as CSV or JSON lines.
+    ImportTable,
     /// A file for the window that checks a model: an adapter, or a photograph.
     ModelFile {
         is_adapter: bool,
@@ -30,7 +46,8 @@ pub enum Ask {
     NewWorkspace,
     LoadRecipe,
     SaveRecipe,
-    ExportPairs,
+    ExportPairs(PairsLayout),
+    ExportTable(TableOf),
     /// The weights of this checkpoint.
     ExportWeights {
         checkpoint: String,
@@ -41,119 +58,211 @@ pub enum Ask {
     },
 }
 
-/// Dialogs that are open, and what was chosen in them.
+/// What is chosen in a dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Files,
+    File,
+    Folder,
+    /// A folder to write into.
+    NewFolder,
+    Save,
+}
+
+/// How a dialog looks.
+struct Look {
+    title: String,
+    choice: Choice,
+    /// Name of the files that can be chosen, and their endings.
+    filter: Option<(&'static str, &'static [&'static str])>,
+    /// The name that is proposed for what is saved.
+    name: String,
+}
+
+const WEIGHTS: &[&str] = &["safetensors", "pth", "json"];
+const TABLES: &[&str] = &["csv", "jsonl"];
+const WRITTEN_TABLES: &[&str] = &["csv", "jsonl", "parquet"];
+
+impl Ask {
+    fn look(&self) -> Look {
+        let images: Option<(_, &'static [&'static str])> = Some(("Images", &decode::EXTENSIONS));
+        let (title, choice, filter) = match self {
+            Ask::Images => ("Add images", Choice::Files, images),
+            Ask::ImageFolder => ("Add a folder of images", Choice::Folder, None),
+            Ask::Candidates => ("A folder of another model's candidates", Choice::Folder, None),
+            Ask::CandidatesSide { is_hr: false } => ("The folder of their LR images", Choice::Folder, None),
+            Ask::CandidatesSide { is_hr: true } => ("The folder of their HR images", Choice::Folder, None),
+            Ask::ImportTable => ("Scores or verdicts", Choice::File, Some(("Tables", TABLES))),
+            Ask::ModelFile { is_adapter: true } => ("A ControlNet", Choice::File, Some(("Weights", WEIGHTS))),
+            Ask::ModelFile { is_adapter: false } => ("A photograph", Choice::File, images),
+            Ask::OpenWorkspace => ("Open a workspace", Choice::Folder, None),
+            Ask::NewWorkspace => ("An empty folder for the new workspace", Choice::NewFolder, None),
+            Ask::LoadRecipe => ("Load a recipe", Choice::File, Some(("Recipe", &["ron"][..]))),
+            Ask::SaveRecipe => ("Save the recipe", Choice::Save, Some(("Recipe", &["ron"][..]))),
+            Ask::ExportPairs(_) => ("A folder for the pairs", Choice::NewFolder, None),
+            Ask::ExportTable(_) => ("Export a table", Choice::Save, Some(("Tables", WRITTEN_TABLES))),
+            Ask::ExportWeights { .. } => ("Export weights", Choice::Save, Some(("Weights", &["safetensors"][..]))),
+            Ask::ExportComparison { format, .. } => (format.title(), Choice::Save, None),
+        };
+        let name = match self {
+            Ask::SaveRecipe => "recipe.ron".to_owned(),
+            Ask::ExportTable(TableOf::Run(run)) => format!("{run}.csv"),
+            Ask::ExportTable(of) => format!("{}.csv", of.title()),
+            Ask::ExportWeights { checkpoint } => format!("{checkpoint}.safetensors"),
+            Ask::ExportComparison { compared, format } => format.file_name(&compared.report.comparison),
+            _ => String::new(),
+        };
+        Look { title: title.trim_end_matches('…').to_owned(), choice, filter, name }
+    }
+
+    /// What is to be done with what was chosen.
+    fn then(self, paths: Vec<PathBuf>) -> Vec<Action> {
+        let Some(path) = paths.first().cloned() else { return Vec::new() };
+        vec![match self {
+            Ask::Images | Ask::ImageFolder => Action::OfferToAdd(paths),
+            Ask::Candidates => Action::OfferCandidates(path),
+            Ask::CandidatesSide { is_hr } => Action::CandidatesSide { path, is_hr },
+            Ask::ImportTable => Action::Start(Job::ImportTable { path }),
+            Ask::ModelFile { is_adapter } => Action::ModelFile { path, is_adapter },
+            Ask::OpenWorkspace => Action::OpenWorkspace(path),
+            Ask::NewWorkspace => Action::CreateWorkspace { dir: path, example: false },
+            Ask::LoadRecipe => Action::LoadRecipe(path),
+            Ask::SaveRecipe => Action::SaveRecipe(path),
+            Ask::ExportPairs(layout) => {
+                Action::Start(Job::ExportPairs { dir: path, layout, allow_partial: false, overwrite: false })
+            }
+            // Whoever chose the file has been asked before it is replaced.
+            Ask::ExportTable(of) => {
+                let path = with_extension(path, "csv");
+                let ends = |form: &Form| path.extension().is_some_and(|end| end.eq_ignore_ascii_case(form.word()));
+                let form = [Form::Jsonl, Form::Parquet].into_iter().find(ends).unwrap_or(Form::Csv);
+                Action::Start(Job::ExportTable { of, form, path, overwrite: true })
+            }
+            Ask::ExportWeights { checkpoint } => {
+                let (path, form) = (with_extension(path, "safetensors"), Default::default());
+                Action::Start(Job::ExportWeights { checkpoint, path, form, overwrite: true })
+            }
+            Ask::ExportComparison { compared, format } => {
+                let path = with_extension(path, format.extension());
+                Action::Start(Job::ExportComparison { compared, format, path })
+            }
+        }]
+    }
+}
+
+/// The dialog that is open, or the window in its place.
 pub struct Dialogs {
-    sender: Sender<Vec<Action>>,
-    chosen: Receiver<Vec<Action>>,
+    sender: Sender<(u64, Option<Vec<PathBuf>>)>,
+    chosen: Receiver<(u64, Option<Vec<PathBuf>>)>,
     ctx: egui::Context,
-    /// A second dialog does not open on top of the first.
-    is_open: bool,
+    /// What is to be asked in the next frame, when the window that it belongs to is at hand.
+    next: Option<Ask>,
+    open: Option<Open>,
+    window: PathWindow,
+    number: u64,
+    /// Where the window begins.
+    folder: PathBuf,
     /// What the next dialog is answered with instead of being opened.
     answer: Option<PathBuf>,
+    /// No dialog of the system is tried.
+    asks_for_paths: bool,
+}
+
+/// A question that was asked.
+struct Open {
+    number: u64,
+    ask: Ask,
+    since: Instant,
 }
 
 impl Dialogs {
-    /// No dialog is open.
-    pub fn new(ctx: &egui::Context) -> Self {
+    /// No dialog is open. With `asks_for_paths` the window is used without trying one of the system.
+    pub fn new(ctx: &egui::Context, asks_for_paths: bool) -> Self {
         let (sender, chosen) = channel();
-        Self { sender, chosen, ctx: ctx.clone(), is_open: false, answer: None }
+        let folder = std::env::current_dir().unwrap_or_default();
+        let window = PathWindow::default();
+        let ctx = ctx.clone();
+        Self { sender, chosen, ctx, next: None, open: None, window, number: 0, folder, answer: None, asks_for_paths }
     }
 
-    /// Opens a dialog. It must be made on this thread; it is waited for on another.
+    /// Asks, in the next frame. A question that has not been answered is dropped for it.
     pub fn open(&mut self, ask: Ask) {
-        if std::mem::replace(&mut self.is_open, true) {
-            return;
+        self.next = Some(ask);
+        self.ctx.request_repaint();
+    }
+
+    /// Opens what was asked for. It must be made on this thread, for the window that `frame` is of; it is waited for on another.
+    pub fn open_next(&mut self, frame: &eframe::Frame) {
+        let Some(ask) = self.next.take() else { return };
+        self.number += 1;
+        let (number, sender) = (self.number, self.sender.clone());
+        self.open = Some(Open { number, ask: ask.clone(), since: Instant::now() });
+        if let Some(path) = self.answer.take() {
+            let _ = sender.send((number, Some(vec![path])));
+            self.ctx.request_repaint();
+        } else if self.asks_for_paths || !self.try_system(frame, ask.look(), number) {
+            self.ask_for_path();
+        } else {
+            self.window.close();
+            self.ctx.request_repaint_after(PATIENCE);
         }
-        let dialog = AsyncFileDialog::new();
-        match ask {
-            Ask::Images => {
-                let files = dialog.set_title("Add images").add_filter("Images", &decode::EXTENSIONS).pick_files();
-                self.wait(files, |files| vec![Action::OfferToAdd(files.iter().map(path).collect())]);
-            }
-            Ask::ImageFolder => {
-                let folder = dialog.set_title("Add a folder of images").pick_folder();
-                self.wait(folder, |dir| vec![Action::OfferToAdd(vec![path(&dir)])]);
-            }
-            Ask::ModelFile { is_adapter } => {
-                let (title, name, ends): (_, _, &[&str]) = match is_adapter {
-                    true => ("A ControlNet", "Weights", &["safetensors", "pth", "json"]),
-                    false => ("A photograph", "Images", &decode::EXTENSIONS),
-                };
-                let file = dialog.set_title(title).add_filter(name, ends).pick_file();
-                self.wait(file, move |file| vec![Action::ModelFile { path: path(&file), is_adapter }]);
-            }
-            Ask::OpenWorkspace => {
-                let folder = dialog.set_title("Open a workspace").pick_folder();
-                self.wait(folder, |dir| vec![Action::OpenWorkspace(path(&dir))]);
-            }
-            Ask::NewWorkspace => {
-                let folder = dialog.set_title("An empty folder for the new workspace").pick_folder();
-                self.wait(folder, |dir| vec![Action::CreateWorkspace { dir: path(&dir), example: false }]);
-            }
-            Ask::LoadRecipe => {
-                let file = dialog.set_title("Load a recipe").add_filter("Recipe", &["ron"]).pick_file();
-                self.wait(file, |file| vec![Action::LoadRecipe(path(&file))]);
-            }
-            Ask::SaveRecipe => {
-                let dialog = dialog.set_title("Save the recipe").add_filter("Recipe", &["ron"]);
-                let file = dialog.set_file_name("recipe.ron").save_file();
-                self.wait(file, |file| vec![Action::SaveRecipe(path(&file))]);
-            }
-            Ask::ExportPairs => {
-                let folder = dialog.set_title("A folder for the pairs").pick_folder();
-                self.wait(folder, |dir| {
-                    let dir = path(&dir);
-                    vec![Action::Start(Job::ExportPairs {
-                        dir,
-                        layout: Default::default(),
-                        allow_partial: false,
-                        overwrite: false,
-                    })]
-                });
-            }
-            Ask::ExportWeights { checkpoint } => {
-                let dialog = dialog.set_title("Export weights").add_filter("Weights", &["safetensors"]);
-                let file = dialog.set_file_name(format!("{checkpoint}.safetensors")).save_file();
-                // The dialog has asked before it replaces a file.
-                self.wait(file, |file| {
-                    let path = with_extension(path(&file), "safetensors");
-                    let form = Default::default();
-                    vec![Action::Start(Job::ExportWeights { checkpoint, path, form, overwrite: true })]
-                });
-            }
-            Ask::ExportComparison { compared, format } => {
-                if let Some(path) = self.answer.take() {
-                    let _ = self.sender.send(vec![Action::Start(Job::ExportComparison { compared, format, path })]);
-                    self.ctx.request_repaint();
-                    return;
-                }
-                let dialog = dialog.set_title(format.title().trim_end_matches('…'));
-                let dialog = dialog.add_filter(format.title().trim_end_matches('…'), &[format.extension()]);
-                let file = dialog.set_file_name(format.file_name(&compared.report.comparison)).save_file();
-                self.wait(file, move |file| {
-                    let path = with_extension(path(&file), format.extension());
-                    vec![Action::Start(Job::ExportComparison { compared, format, path })]
-                });
-            }
+    }
+
+    /// Opens a dialog of the system; false if it cannot be waited for.
+    fn try_system(&self, frame: &eframe::Frame, look: Look, number: u64) -> bool {
+        let mut dialog = AsyncFileDialog::new().set_title(&look.title).set_parent(frame);
+        if let Some((name, endings)) = look.filter {
+            dialog = dialog.add_filter(name, endings);
+        }
+        match look.choice {
+            Choice::Files => self.wait(number, dialog.pick_files(), |files| files.iter().map(path).collect()),
+            Choice::File => self.wait(number, dialog.pick_file(), |file| vec![path(&file)]),
+            Choice::Folder | Choice::NewFolder => self.wait(number, dialog.pick_folder(), |dir| vec![path(&dir)]),
+            Choice::Save => self.wait(number, dialog.set_file_name(look.name).save_file(), |file| vec![path(&file)]),
         }
     }
 
     fn wait<T: 'static>(
-        &mut self,
+        &self,
+        number: u64,
         dialog: impl Future<Output = Option<T>> + Send + 'static,
-        then: impl FnOnce(T) -> Vec<Action> + Send + 'static,
-    ) {
+        paths: impl FnOnce(T) -> Vec<PathBuf> + Send + 'static,
+    ) -> bool {
         let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
         let waiting = std::thread::Builder::new().name("dialog".into()).spawn(move || {
-            let actions = block_on(dialog).map(then).unwrap_or_default();
             // Fails only when the window was closed meanwhile.
-            let _ = sender.send(actions);
+            let _ = sender.send((number, block_on(dialog).map(paths)));
             ctx.request_repaint();
         });
-        self.is_open = waiting.is_ok();
+        waiting.is_ok()
     }
 
-    /// Answers the next dialog that asks where to save.
+    /// Opens the window for what is asked.
+    fn ask_for_path(&mut self) {
+        let Some(open) = &self.open else { return };
+        let look = open.ask.look();
+        let endings = look.filter.map_or(&[][..], |(_, endings)| endings);
+        let kind = match look.choice {
+            Choice::Files | Choice::File => Kind::Existing(Wanted::File(endings)),
+            Choice::Folder => Kind::Existing(Wanted::Folder),
+            Choice::NewFolder | Choice::Save => Kind::New(look.name),
+        };
+        self.window.open(&look.title, kind, &self.folder);
+    }
+
+    /// Draws the window that stands in for a dialog, if it is open.
+    pub fn show(&mut self, ctx: &egui::Context) -> Vec<Action> {
+        match self.window.show(ctx) {
+            None => Vec::new(),
+            Some(None) => {
+                self.open = None;
+                Vec::new()
+            }
+            Some(Some(path)) => self.answered(vec![path]),
+        }
+    }
+
+    /// Answers the next dialog with a path instead of opening it.
     pub fn answer_next(&mut self, path: PathBuf) {
         self.answer = Some(path);
     }
@@ -163,11 +272,38 @@ impl Dialogs {
         &self.ctx
     }
 
-    /// What was chosen since the last frame.
+    /// What was chosen since the last frame. Where no dialog came, the window opens: an answer of nothing at once is none of a person,
+    /// nor is there a dialog while this window keeps the keyboard.
     pub fn take(&mut self) -> Vec<Action> {
-        let chosen: Vec<Vec<Action>> = self.chosen.try_iter().collect();
-        self.is_open &= chosen.is_empty();
-        chosen.into_iter().flatten().collect()
+        let mut actions = Vec::new();
+        let answers: Vec<_> = self.chosen.try_iter().collect();
+        for (number, chosen) in answers {
+            let Some(open) = self.open.as_ref().filter(|open| open.number == number) else { continue };
+            let is_at_once = open.since.elapsed() < PATIENCE;
+            match chosen {
+                Some(paths) => {
+                    self.window.close();
+                    actions.extend(self.answered(paths));
+                }
+                None if self.window.is_open() => {}
+                None if is_at_once => self.ask_for_path(),
+                None => self.open = None,
+            }
+        }
+        let has_keyboard = self.ctx.input(|input| input.viewport().focused.unwrap_or(true));
+        let is_late = self.open.as_ref().is_some_and(|open| open.since.elapsed() >= PATIENCE);
+        if is_late && has_keyboard && !self.window.is_open() {
+            self.ask_for_path();
+        }
+        actions
+    }
+
+    fn answered(&mut self, paths: Vec<PathBuf>) -> Vec<Action> {
+        let Some(Open { ask, .. }) = self.open.take() else { return Vec::new() };
+        if let Some(folder) = paths.first().and_then(|path| path.parent()).filter(|dir| *dir != Path::new("")) {
+            self.folder = folder.to_owned();
+        }
+        ask.then(paths)
     }
 }
 

@@ -8,7 +8,7 @@ use super::dialogs::Ask;
 use super::pane_kind::PaneKind;
 use super::session::example_dir;
 use super::studio::Studio;
-use crate::engine::protocol::{Job, Level};
+use crate::engine::protocol::{Job, Level, PairsLayout, TableOf};
 use crate::workspace::Split;
 
 impl Studio {
@@ -28,7 +28,22 @@ impl Studio {
             CommandId::OpenExample => self.act(Action::CreateWorkspace { dir: example_dir(), example: true }),
             CommandId::AddImages => self.dialogs.open(Ask::Images),
             CommandId::AddFolder => self.dialogs.open(Ask::ImageFolder),
-            CommandId::ExportPairs => self.dialogs.open(Ask::ExportPairs),
+            CommandId::ImportCandidates => self.dialogs.open(Ask::Candidates),
+            CommandId::ImportTable => self.dialogs.open(Ask::ImportTable),
+            CommandId::ExportPairs => self.dialogs.open(Ask::ExportPairs(PairsLayout::Folders)),
+            CommandId::ExportPairsHf => self.dialogs.open(Ask::ExportPairs(PairsLayout::HuggingFace)),
+            CommandId::ExportPairsDpo => self.dialogs.open(Ask::ExportPairs(PairsLayout::DiffusionDpo)),
+            CommandId::ExportScores => self.dialogs.open(Ask::ExportTable(TableOf::Scores)),
+            CommandId::ExportPairTable => {
+                self.dialogs.open(Ask::ExportTable(TableOf::Pairs { allow_partial: false }));
+            }
+            CommandId::ExportVerdicts => self.dialogs.open(Ask::ExportTable(TableOf::Verdicts)),
+            CommandId::ExportRun => {
+                let run = self.state.library.as_ref().and_then(|library| library.runs.last());
+                if let Some(name) = run.map(|run| run.name.clone()) {
+                    self.dialogs.open(Ask::ExportTable(TableOf::Run(name)));
+                }
+            }
             CommandId::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             CommandId::Undo | CommandId::PairUndo => self.undo(),
             CommandId::Redo => self.redo(),

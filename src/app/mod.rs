@@ -5,7 +5,7 @@
 //!   engine and back, never waiting.
 //! * [`actions`]: what a pane is and may ask for. [`commands`]: the one table behind menu, palette, shortcuts and `?`;
 //!   [`dispatch`] does what each says.
-//! * [`chrome`]: the bars; [`command_palette`], [`add_images`], [`weights_window`], [`model_window`], [`dialogs`], [`toasts`]: what opens on
+//! * [`chrome`]: the bars; [`command_palette`], [`incoming`], [`weights_window`], [`model_window`], [`dialogs`], [`toasts`]: what opens on
 //!   top.
 //! * [`history`]: undo and redo. [`layout`]: the tiles. [`session`]: what is remembered from start to start.
 //! * [`theme`], [`widgets`], [`format`]: how things look, in one place each.
@@ -15,7 +15,6 @@
 //! The thread that draws never computes and never waits: rankings, pictures and maps are questions to the engine.
 
 pub mod actions;
-pub mod add_images;
 mod carry_out;
 pub mod chrome;
 pub mod client;
@@ -27,10 +26,13 @@ pub mod fonts;
 pub mod format;
 pub mod gpu;
 pub mod history;
+pub mod incoming;
 pub mod layout;
 pub mod model_window;
 pub mod pane_kind;
 pub mod panes;
+pub mod path_field;
+pub mod path_window;
 pub mod session;
 pub mod state;
 pub mod studio;

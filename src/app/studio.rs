@@ -10,12 +10,12 @@ use egui::{CentralPanel, Context, Ui, ViewportBuilder, ViewportCommand};
 use egui_tiles::Tree;
 
 use super::actions::{Action, Cx};
-use super::add_images::AddWindow;
 use super::client::Client;
 use super::command_palette::{self, CommandPalette};
 use super::commands::{self, CommandId};
 use super::dialogs::Dialogs;
 use super::history::History;
+use super::incoming::IncomingWindow;
 use super::model_window::ModelWindow;
 use super::pane_kind::PaneKind;
 use super::panes::{Panes, Tiled};
@@ -47,6 +47,8 @@ pub struct Options {
     pub device: Option<Choice>,
     /// Opens none, not even the example: for tests and benches, which bring a workspace of their own making.
     pub is_idle: bool,
+    /// Asks for paths in a window of its own, without trying the system's dialogs.
+    pub asks_for_paths: bool,
 }
 
 /// Opens the window and returns once it is closed.
@@ -81,7 +83,7 @@ pub struct Studio {
     pub(super) edited_secs: Option<f64>,
     /// When writing a workspace that another process held was tried last.
     tried_secs: f64,
-    add_window: AddWindow,
+    pub(super) incoming: IncomingWindow,
     weights_window: WeightsWindow,
     pub(super) model_window: ModelWindow,
     gpu: Option<RenderState>,
@@ -125,7 +127,7 @@ impl Studio {
         panes.pairs.set_rater(session.rater.clone());
         Ok(Self {
             state: State { licences: session.licences.clone(), device, ..State::new() },
-            dialogs: Dialogs::new(ctx),
+            dialogs: Dialogs::new(ctx, options.asks_for_paths),
             command_palette: CommandPalette::default(),
             shows_shortcuts: false,
             session,
@@ -141,7 +143,7 @@ impl Studio {
             actions: Vec::new(),
             edited_secs: None,
             tried_secs: 0.0,
-            add_window: AddWindow::default(),
+            incoming: IncomingWindow::default(),
             weights_window: WeightsWindow::default(),
             model_window: ModelWindow::default(),
             gpu: cc.wgpu_render_state.clone(),
@@ -302,6 +304,9 @@ impl Studio {
                 self.act(Action::OpenWorkspace(one.clone()));
             }
             [one] if one.extension().is_some_and(|e| e == "ron") => self.act(Action::LoadRecipe(one.clone())),
+            [one] if one.extension().is_some_and(|e| e == "csv" || e == "jsonl") && self.state.opened.is_some() => {
+                self.act(Action::Start(Job::ImportTable { path: one.clone() }));
+            }
             _ => self.act(Action::OfferToAdd(dropped)),
         }
     }
@@ -323,9 +328,11 @@ impl Studio {
         if self.shows_shortcuts {
             self.shows_shortcuts = command_palette::shortcut_sheet(&ctx);
         }
-        self.add_window.show(&ctx, &mut self.actions);
+        self.incoming.show(&ctx, &mut self.state, &mut self.actions);
         self.weights_window.show(&ctx, &mut self.state);
         self.model_window.show(&ctx, &self.state, &mut self.actions);
+        let chosen = self.dialogs.show(&ctx);
+        self.actions.extend(chosen);
         toasts::show(&ctx, &mut self.state, &mut self.actions);
         drop_hint(&ctx);
     }
@@ -345,12 +352,20 @@ impl Studio {
         if self.state.opened.is_none() {
             return self.say(Level::Warning, "Open a workspace first, then add images to it");
         }
-        self.add_window.open(paths, &self.state);
+        self.incoming.open_images(paths, &self.state);
+    }
+
+    /// Opens it for a folder of another model's candidates.
+    pub(super) fn offer_candidates(&mut self, dir: PathBuf) {
+        if self.state.opened.is_none() {
+            return self.say(Level::Warning, "Open a workspace first, then import candidates into it");
+        }
+        self.incoming.open_candidates(dir, &self.state);
     }
 }
 
 impl eframe::App for Studio {
-    fn logic(&mut self, ctx: &Context, _: &mut Frame) {
+    fn logic(&mut self, ctx: &Context, frame: &mut Frame) {
         self.state.now_secs = self.began.elapsed().as_secs_f64();
         let root = self.state.opened.as_ref().map(|o| o.root.clone());
         if self.client.drain(&mut self.state) {
@@ -358,6 +373,7 @@ impl eframe::App for Studio {
         }
         self.note_opened(root);
         self.try_to_write(ctx);
+        self.dialogs.open_next(frame);
         let chosen = self.dialogs.take();
         self.actions.extend(chosen);
         self.carry_out(ctx);
@@ -430,6 +446,6 @@ fn drop_hint(ctx: &Context) {
     let palette = theme::of(ctx.theme() == egui::Theme::Dark);
     painter.rect_filled(screen, 0.0, palette.scrim);
     let font = theme::strong(22.0);
-    let text = "Drop images or folders to add them";
+    let text = "Drop images, folders, or tables of scores and verdicts";
     painter.text(screen.center(), egui::Align2::CENTER_CENTER, text, font, palette.on_scrim);
 }

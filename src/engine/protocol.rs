@@ -119,6 +119,8 @@ pub enum Job {
     /// Records scores that were computed elsewhere: CSV or JSON lines of image, seed, metric, value, and for a metric that is not
     /// known yet direction and kind.
     ImportScores { path: PathBuf },
+    /// Records the scores or the verdicts of a file, whichever it holds.
+    ImportTable { path: PathBuf },
     /// Takes the candidates of another model in, under a name of their own.
     ImportCandidates(ImportCandidates),
     /// Records verdicts on pairs that were made elsewhere: CSV or JSON lines of image, winner_seed, loser_seed, verdict.
@@ -692,6 +694,14 @@ pub struct Library {
     pub runs: Vec<RunRow>,
     /// The candidates the recipe is about: reference and sampler. `None` before anything was sampled.
     pub set: Option<CandidateSet>,
+}
+
+impl Library {
+    /// What was imported and is not the reference.
+    pub fn others_imported(&self) -> impl Iterator<Item = &CheckpointRow> {
+        let reference = self.set.as_ref().map(|set| set.checkpoint);
+        self.checkpoints.iter().filter(move |row| row.is_imported() && Some(row.id) != reference)
+    }
 }
 
 /// Pixels for the screen.

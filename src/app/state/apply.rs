@@ -7,7 +7,7 @@ use super::maps::Maps;
 use super::rewards::RewardView;
 use super::{Asked, Selection, State, Wants};
 use crate::app::format;
-use crate::engine::added::Added;
+use crate::engine::added::{Added, Detail};
 use crate::engine::failures::Failures;
 use crate::engine::protocol::{
     Answer, Change, Compared, Event, JobId, JobState, Level, Library, Mark, Opened, Outcome, QueryId,
@@ -108,6 +108,12 @@ impl State {
             Outcome::Tagged { prompts, .. } => {
                 Some(format!("{} by the tag model", format::counted(prompts.len(), "prompt")))
             }
+            Outcome::Imported(imported) => {
+                let (headline, details) = (imported.headline(), imported.details(NAMES));
+                self.say_details(headline, details);
+                None
+            }
+            Outcome::Judged { verdicts, .. } => Some(format!("{} recorded", format::counted(*verdicts, "verdict"))),
             Outcome::Repaired(lines) => Some(lines.join("; ")),
             Outcome::Written { files, .. } => {
                 // The last one lies beside the folders of the others.
@@ -129,15 +135,19 @@ impl State {
 
     /// A toast of what adding came to; the names are in the log.
     fn say_added(&mut self, added: &Added) {
+        self.say_details(added.headline(), added.details(NAMES));
+    }
+
+    fn say_details(&mut self, headline: String, details: Vec<Detail>) {
         let now = self.now_secs;
         let mut is_warning = false;
-        for detail in added.details(NAMES) {
+        for detail in details {
             is_warning |= detail.is_warning;
             let level = if detail.is_warning { Level::Warning } else { Level::Info };
             self.log.note(now, level, detail.heading);
             detail.lines.into_iter().for_each(|line| self.log.note(now, level, format!("    {line}")));
         }
-        self.log.toast(now, if is_warning { Level::Warning } else { Level::Info }, added.headline());
+        self.log.toast(now, if is_warning { Level::Warning } else { Level::Info }, headline);
     }
 
     /// Keeps a comparison as the last one; an older one of the same checkpoints is no longer true.
@@ -268,6 +278,8 @@ impl State {
             }
             (Asked::Learning(run), Ok(Answer::Learning { learning, .. })) => drop(self.learning.insert(run, *learning)),
             (Asked::Weights, Ok(Answer::Weights(weights))) => self.weights = Some(weights),
+            (Asked::Preview(of), Ok(Answer::Preview(found))) => self.preview = Some((*of, Ok(found))),
+            (Asked::Preview(of), Err(cause)) => self.preview = Some((*of, Err(cause))),
             (Asked::Memory, answer) => {
                 self.memory = match answer {
                     Ok(Answer::Memory(need)) => Some(need),

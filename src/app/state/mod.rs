@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::engine::devices::Choice;
 use crate::engine::grid::{Grid, GridOf};
 use crate::engine::memory_need::MemoryNeed;
+use crate::engine::previews::{Incoming, Preview};
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
 use crate::method::learning::Learning;
@@ -56,6 +57,8 @@ pub enum Asked {
     Weights,
     /// What the recipe being edited takes of memory.
     Memory,
+    /// What would come in.
+    Preview(Box<Incoming>),
 }
 
 /// What is to be asked as soon as possible.
@@ -77,6 +80,8 @@ pub struct Wants {
     pub weights: bool,
     /// What the recipe takes of memory.
     pub memory: bool,
+    /// What would come in.
+    pub preview: Option<Box<Incoming>>,
 }
 
 /// What is selected, across all panes.
@@ -188,6 +193,8 @@ pub struct State {
     pub weights: Option<Arc<Vec<PartReport>>>,
     /// What the edited recipe takes of memory; `None` where its backbone is not in this program, or before it was heard.
     pub memory: Option<Box<MemoryNeed>>,
+    /// What was asked last of what would come in, and what was found.
+    pub preview: Option<(Incoming, Result<Arc<Preview>, String>)>,
     /// What was found of a model's files last.
     pub model_check: Option<Arc<ModelCheck>>,
     /// Terms of published weights that were confirmed on this machine.

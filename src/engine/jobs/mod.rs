@@ -97,6 +97,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::ExportTable { of, form, path, overwrite } => tables::export(context, &of, form, &path, overwrite),
         Job::ImportScores { path } => import::scores(context, &path),
         Job::ImportCandidates(request) => import::candidates(context, &request),
+        Job::ImportTable { path } => import::table(context, &path),
         Job::ImportVerdicts { path } => import::verdicts(context, &path),
         Job::ExportComparison { compared, format, path } => report::export(context, &compared, format, &path),
         Job::ComputeOn(choice) => context.compute_on(choice).map(|()| Outcome::None),

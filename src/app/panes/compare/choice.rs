@@ -78,6 +78,8 @@ impl Choice {
 /// The checkpoints that can be compared: the reference, then by run and step.
 pub fn candidates(library: &Library) -> Vec<Candidate> {
     let mut found = vec![Candidate { name: REFERENCE.into(), reward: None, is_best: false }];
+    let imported = library.others_imported().filter(|row| !row.file_missing).map(|row| row.import_name());
+    found.extend(imported.map(|name| Candidate { name, reward: None, is_best: false }));
     for run in &library.runs {
         let of_run = library.checkpoints.iter().filter(|c| c.run == Some(run.id) && !c.file_missing);
         for checkpoint in of_run {

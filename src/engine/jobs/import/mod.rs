@@ -15,7 +15,19 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::Place;
+use crate::engine::context::Context;
+use crate::engine::protocol::Outcome;
 use crate::workspace::ImageRow;
+use crate::{Result, input};
+
+/// Records what a file holds: verdicts where its first line names winners, else scores.
+pub fn table(context: &mut Context, path: &Path) -> Result<Outcome> {
+    let text = input::read_text(path)?;
+    match text.lines().next().is_some_and(|line| line.contains("winner_seed")) {
+        true => verdicts(context, path),
+        false => scores(context, path),
+    }
+}
 
 /// Images by what a file may call them: their name, their directory, either without its ending, or that without marks of scale
 /// and role.
@@ -41,7 +53,7 @@ impl ByName {
     }
 
     /// The image that goes by a name. Errors, without the name of a file: there is none, or more than one.
-    fn find(&self, name: &str) -> Result<&ImageRow, String> {
+    fn find(&self, name: &str) -> std::result::Result<&ImageRow, String> {
         let found =
             self.exact.get(name).or_else(|| self.exact.get(&stem(name))).or_else(|| self.marked.get(&key(name)));
         let found = found.map_or(&[][..], Vec::as_slice);

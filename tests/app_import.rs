@@ -1,0 +1,214 @@
+//! What comes from elsewhere, in the window: candidates of another model, imported and compared; scores dropped on it; and paths typed
+//! where the system opens no dialog.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dp2o_studio::app::actions::Action;
+use dp2o_studio::app::commands::{self, CommandId};
+use dp2o_studio::app::{Options, Studio};
+use dp2o_studio::engine::Engine;
+use dp2o_studio::engine::protocol::{Event, Job, JobState, Level};
+use dp2o_studio::imaging::{Image, encode};
+use dp2o_studio::method::recipe::Recipe;
+use dp2o_studio::random::Random;
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+
+/// A file as it falls on the window.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|e| e.to_string())
+    }
+}
+
+fn picture(path: PathBuf, side: usize, seed: u64, noise: f32) {
+    let drawn = Random::new(seed, 0).normal_image(3, side, side);
+    let wave = |i: usize| 0.5 + 0.3 * ((i % side) as f32 * 6.0 / side as f32).sin();
+    let data = drawn.iter().enumerate().map(|(i, n)| (wave(i) + noise * n).clamp(0.0, 1.0)).collect();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    encode::write_png(path, &Image::new(side, side, data).unwrap()).unwrap();
+}
+
+/// HR and LR of two pictures, and candidates of two models: the second's are better.
+fn made_elsewhere(home: &Path) {
+    for image in 0..2u64 {
+        picture(home.join(format!("hr/cat{image}.png")), 64, 0, 0.0);
+        picture(home.join(format!("lr/cat{image}.png")), 16, 0, 0.01 * image as f32);
+        // The two show different pictures to the program, by their noise.
+        picture(home.join(format!("hr/cat{image}.png")), 64, 40 + image, 0.02);
+        for seed in 0..3u64 {
+            for (model, noise) in [("before", 0.2), ("after", 0.05)] {
+                let noise = noise * (1.0 + seed as f32);
+                picture(home.join(format!("{model}/cat{image}_{seed}.png")), 64, 7 * seed + image, noise);
+            }
+        }
+    }
+}
+
+fn workspace(dir: &Path) {
+    let mut recipe = Recipe::default();
+    for setting in ["crop=64", "fr=psnr", "nr=", "balance=1", "held_out=ssim", "m=3"] {
+        recipe.set_assignment(setting).unwrap();
+    }
+    let engine = Engine::start(Arc::new(|| ())).unwrap();
+    let id = engine.run(Job::Create { dir: dir.into(), recipe: Box::new(recipe), example: false }).unwrap();
+    loop {
+        match engine.events().recv().unwrap() {
+            Event::Job { id: of, state } if of == id && state.is_final() => {
+                return assert!(matches!(state, JobState::Done(_)), "{state:?}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn studio(options: Options) -> Harness<'static, Studio> {
+    Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")))
+}
+
+fn until(harness: &mut Harness<'_, Studio>, what: &str, is: impl Fn(&Studio) -> bool) {
+    let began = Instant::now();
+    while !is(harness.state()) {
+        let log: Vec<_> = harness.state().state.log.lines.iter().map(|line| line.text.clone()).collect();
+        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}; the log: {log:#?}");
+        harness.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    harness.run_steps(3);
+}
+
+fn is_idle(studio: &Studio) -> bool {
+    studio.state.jobs.active().next().is_none()
+}
+
+fn type_into(harness: &mut Harness<'_, Studio>, field: &str, text: &str) {
+    let of_field = harness.get_by_role_and_label(Role::TextInput, field);
+    of_field.click();
+    harness.run_steps(2);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.run_steps(1);
+    harness.get_by_role_and_label(Role::TextInput, field).type_text(text);
+    harness.run_steps(2);
+}
+
+#[test]
+fn candidates_of_other_models_are_imported_scored_and_compared_in_the_window() {
+    let home = tempfile::tempdir().unwrap();
+    made_elsewhere(home.path());
+    let root = home.path().join("ws");
+    workspace(&root);
+    let mut harness = studio(Options { workspace: Some(root), asks_for_paths: true, ..Options::default() });
+    until(&mut harness, "the workspace", |s| s.state.library.is_some());
+
+    // By the command, the path typed, the window filled in.
+    harness.state_mut().act(Action::Command(CommandId::ImportCandidates));
+    harness.run_steps(3);
+    type_into(&mut harness, "Path", &home.path().join("before").display().to_string());
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    type_into(&mut harness, "Name of the candidates", "base");
+    type_into(&mut harness, "Folder of their LR images", &home.path().join("lr").display().to_string());
+    type_into(&mut harness, "Folder of their HR images", &home.path().join("hr").display().to_string());
+    until(
+        &mut harness,
+        "what was recognised",
+        |s| matches!(&s.state.preview, Some((_, Ok(found))) if format!("{found:?}").contains("lr: 2, hr: 2")),
+    );
+    harness.get_by_label_contains("6 candidates of 2 images");
+    harness.get_by_label_contains("3 seeds by the pattern {image}_{seed}");
+    harness.get_by_label("Import").click();
+    until(&mut harness, "the import", |s| is_idle(s) && s.state.library.as_ref().is_some_and(|l| l.set.is_some()));
+    let sampled = |s: &Studio| s.state.library.as_ref().map(|l| l.sampled.iter().sum::<u32>());
+    until(&mut harness, "its candidates", |s| sampled(s) == Some(6));
+    assert_eq!(harness.state().state.recipe.edited.imported(), Some("base"));
+    // What needs the network is off, with the reason.
+    let refusal = (commands::command(CommandId::Train).enabled)(&harness.state().state).unwrap_err();
+    assert!(refusal.contains("imported"), "{refusal}");
+
+    // To evaluate on, then another model's, by its own action as a drop of a folder would.
+    let images = harness.state().state.library.as_ref().unwrap().images.iter().map(|image| image.id).collect();
+    let split = dp2o_studio::workspace::SplitChoice::Fixed(dp2o_studio::workspace::Split::Test);
+    harness.state_mut().act(Action::SetSplit { images, split });
+    until(&mut harness, "held out", |s| is_idle(s));
+    harness.state_mut().act(Action::OfferCandidates(home.path().join("after")));
+    harness.run_steps(3);
+    harness.get_by_label("Import").click();
+    until(&mut harness, "the other import", |s| {
+        is_idle(s) && s.state.library.as_ref().is_some_and(|l| l.others_imported().count() == 1)
+    });
+    harness.state_mut().act(Action::Command(CommandId::Compare));
+    until(&mut harness, "the comparison", |s| !s.state.comparisons.is_empty());
+    let comparison = harness.state().state.comparisons[0].report.comparison.clone();
+    assert_eq!((comparison.a.as_str(), comparison.b.as_str()), ("base", "after"));
+    assert!(comparison.policy.mean_reward() > comparison.reference.mean_reward());
+
+    // Scores of people, dropped on the window.
+    let table = home.path().join("people.csv");
+    let lines: Vec<String> = (0..3).map(|seed| format!("cat0,{seed},people,{seed},higher,nr\n")).collect();
+    std::fs::write(&table, format!("image,seed,metric,value,direction,kind\n{}", lines.concat())).unwrap();
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(table)));
+    until(&mut harness, "the scores", |s| s.state.recipe.edited.metrics.external.iter().any(|m| m.name == "people"));
+}
+
+#[test]
+fn without_a_dialog_of_the_system_a_path_is_typed_and_completed() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().join("my workspace");
+    workspace(&root);
+    let options = Options { is_idle: true, asks_for_paths: true, ..Options::default() };
+    let mut harness = studio(options);
+    harness.run_steps(4);
+    harness.state_mut().act(Action::Command(CommandId::OpenWorkspace));
+    harness.run_steps(3);
+    type_into(&mut harness, "Path", &home.path().join("nowhere").display().to_string());
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    harness.get_by_label_contains("is no folder that is there");
+    // Its name from its beginning.
+    type_into(&mut harness, "Path", &home.path().join("my").display().to_string());
+    let began = Instant::now();
+    while harness.query_by_label_contains("my workspace/").is_none() {
+        assert!(began.elapsed() < Duration::from_secs(20), "no suggestion");
+        harness.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    harness.key_press(Key::Tab);
+    harness.run_steps(2);
+    harness.key_press(Key::Enter);
+    until(&mut harness, "the workspace", |s| s.state.opened.as_ref().is_some_and(|o| o.root.ends_with("my workspace")));
+
+    // A window that was closed asks again; the question is not lost, nor is the window locked.
+    for _ in 0..2 {
+        harness.state_mut().act(Action::Command(CommandId::SaveRecipe));
+        harness.run_steps(3);
+        harness.get_by_label("Cancel").click();
+        harness.run_steps(3);
+        assert!(harness.query_by_role_and_label(Role::TextInput, "Path").is_none());
+    }
+    // What is there is replaced only when that is said twice.
+    let file = home.path().join("recipe.ron");
+    std::fs::write(&file, "old").unwrap();
+    harness.state_mut().act(Action::Command(CommandId::SaveRecipe));
+    harness.run_steps(3);
+    type_into(&mut harness, "Path", &file.display().to_string());
+    harness.get_by_label("Save").click();
+    harness.run_steps(3);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+    harness.get_by_label("Save").click();
+    until(&mut harness, "the recipe", |_| std::fs::read_to_string(&file).unwrap() != "old");
+    let errors = harness.state().state.log.lines.iter().filter(|line| line.level == Level::Error).count();
+    assert_eq!(errors, 0);
+}
