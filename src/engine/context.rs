@@ -230,7 +230,8 @@ impl Context {
         self.set_recipe(recipe.clone())?;
         let root = self.workspace()?.root().to_owned();
         let device = self.models.device_name();
-        let opened = Opened { root, recipe, findings: Vec::new(), device, held_by: None };
+        let devices = Choice::all();
+        let opened = Opened { root, recipe, findings: Vec::new(), device, devices, held_by: None };
         self.emit(Event::Opened(Arc::new(opened)));
         Ok(())
     }
