@@ -6,6 +6,7 @@ use crate::engine::protocol::{Command, Job, JobId, Query, QueryId};
 use crate::engine::{Engine, Wake};
 use crate::weights::Store;
 
+use super::state::jobs::Kind;
 use super::state::{Asked, State};
 
 /// Events taken in before a frame is drawn; the rest waits for the next frame.
@@ -66,6 +67,13 @@ impl Client {
         if std::mem::take(&mut state.wants.memory) {
             let recipe = Box::new(state.recipe.edited.clone());
             self.query(state, Asked::Memory, Query::Memory { recipe });
+        }
+        if state.wants.discard && !state.jobs.is_active(&[Kind::Discard]) {
+            state.wants.discard = false;
+            if state.is_writable() {
+                // Refused only once the engine is closed.
+                let _ = self.start_job(state, Job::DiscardDamaged);
+            }
         }
         if let Some(incoming) = state.wants.preview.take() {
             self.query(state, Asked::Preview(incoming.clone()), Query::Preview(incoming));

@@ -88,6 +88,8 @@ pub enum Job {
     Judge { set: CandidateSet, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict> },
     /// Records what a rater said of two candidates blindly, or takes that back.
     JudgeBlindly { set: CandidateSet, judgement: Box<Judgement>, is_taken_back: bool },
+    /// Takes candidates whose files were found damaged or gone when they were looked at out of use, so that they no longer count.
+    DiscardDamaged,
     /// Samples the candidates that are missing: those of `images`, or of all.
     Sample { images: Option<Vec<ImageId>> },
     /// Computes the scores that are missing.
@@ -169,6 +171,7 @@ impl Job {
                 | Job::SetRemoved { .. }
                 | Job::Judge { .. }
                 | Job::JudgeBlindly { .. }
+                | Job::DiscardDamaged
         )
     }
 

@@ -10,7 +10,7 @@ use crate::app::format;
 use crate::engine::added::{Added, Detail};
 use crate::engine::failures::Failures;
 use crate::engine::protocol::{
-    Answer, Change, Compared, Event, JobId, JobState, Level, Library, Mark, Opened, Outcome, QueryId,
+    Answer, Change, Compared, Event, JobId, JobState, Level, Library, Mark, Opened, Outcome, QueryId, Source,
 };
 use crate::method::presets;
 use crate::method::recipe::Recipe;
@@ -263,7 +263,10 @@ impl State {
                 self.rankings.insert(set, Arc::new(RewardView::new(ranking)));
             }
             (Asked::Picture(request), Ok(Answer::Picture(picture))) => self.pictures.answered(request, Ok(picture)),
-            (Asked::Picture(request), Err(cause)) => self.pictures.answered(request, Err(cause)),
+            (Asked::Picture(request), Err(cause)) => {
+                self.wants.discard |= matches!(request.source, Source::Candidate { .. });
+                self.pictures.answered(request, Err(cause));
+            }
             (Asked::Map(source, metric), Ok(Answer::Map(map))) => self.maps.answered(source, metric, Ok(map)),
             (Asked::Map(source, metric), Err(cause)) => self.maps.answered(source, metric, Err(cause)),
             (Asked::Curves(_), Ok(Answer::Curves { run, since, steps, evaluations })) => {

@@ -46,6 +46,7 @@ pub enum Kind {
     SetRecipe,
     Add,
     Mark,
+    Discard,
     Judge,
     Sample,
     Score,
@@ -79,6 +80,7 @@ impl Kind {
             Job::Add(_) | Job::AddExample => Kind::Add,
             Job::SetSplits(_) | Job::SetPrompts(_) | Job::SetRemoved { .. } => Kind::Mark,
             Job::Judge { .. } | Job::JudgeBlindly { .. } => Kind::Judge,
+            Job::DiscardDamaged => Kind::Discard,
             Job::Sample { .. } => Kind::Sample,
             Job::Score => Kind::Score,
             Job::Generate { .. } => Kind::Generate,
@@ -111,6 +113,7 @@ impl Kind {
             Kind::SetRecipe => "Save recipe",
             Kind::Add => "Add images",
             Kind::Mark => "Mark images",
+            Kind::Discard => "Discard damaged candidates",
             Kind::Judge => "Judge pair",
             Kind::Sample => "Sample",
             Kind::Score => "Score",
@@ -137,7 +140,7 @@ impl Kind {
 
     /// Whether it is over at once and nothing to talk about.
     pub fn is_quiet(self) -> bool {
-        matches!(self, Kind::SetRecipe | Kind::Mark | Kind::Judge | Kind::Open)
+        matches!(self, Kind::SetRecipe | Kind::Mark | Kind::Judge | Kind::Discard | Kind::Open)
     }
 }
 

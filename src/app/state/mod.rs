@@ -82,6 +82,8 @@ pub struct Wants {
     pub memory: bool,
     /// What would come in.
     pub preview: Option<Box<Incoming>>,
+    /// A candidate that was looked at is damaged or gone: it is to be taken out of use.
+    pub discard: bool,
 }
 
 /// What is selected, across all panes.

@@ -40,8 +40,8 @@ pub(super) use add::{Collected, Place};
 pub(super) use import::preview as preview_candidates;
 
 use super::context::Context;
-use super::external;
 use super::protocol::{Job, Outcome};
+use super::{damage, external};
 use crate::Result;
 
 /// Runs a job to its end.
@@ -77,6 +77,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::JudgeBlindly { set, judgement, is_taken_back } => {
             images::judge_blindly(context, &set, &judgement, is_taken_back)
         }
+        Job::DiscardDamaged => damage::discard_suspects(context).map(|()| Outcome::None),
         Job::Sample { images } => sampling::sample(context, images.as_deref()),
         Job::Score => scoring::score(context),
         Job::Generate { images } => run::generate(context, images.as_deref()),

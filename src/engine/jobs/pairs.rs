@@ -81,6 +81,7 @@ pub struct Loader {
     /// Every file that a pair needs.
     lr: HashMap<i64, PathBuf>,
     prompts: HashMap<i64, String>,
+    names: HashMap<i64, String>,
     candidates: HashMap<(i64, u64), PathBuf>,
     /// Where latents are and what they are of, where they are kept.
     latents: Option<Latents>,
@@ -103,7 +104,7 @@ impl Loader {
     /// The pairs `lines` of candidates of `set`. Errors: one of them is not there any more.
     pub fn new(workspace: &Workspace, set: &CandidateSet, lines: Vec<Line>) -> Result<Self> {
         let (mut lr, mut prompts, mut candidates) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let mut largest = [0, 0];
+        let (mut largest, mut names) = ([0, 0], HashMap::new());
         for line in &lines {
             if lr.contains_key(&line.image) {
                 continue;
@@ -118,6 +119,7 @@ impl Loader {
             }
             lr.insert(line.image, workspace.path(&row.lr_path));
             prompts.insert(line.image, row.prompt);
+            names.insert(line.image, row.name);
             let size = [row.lr_height_px as usize, row.lr_width_px as usize];
             largest = if size[0] * size[1] > largest[0] * largest[1] { size } else { largest };
             for candidate in workspace.ledger().group(set, id)? {
@@ -127,15 +129,15 @@ impl Loader {
         for line in &lines {
             for seed in [line.winner, line.loser] {
                 if !candidates.contains_key(&(line.image, seed)) {
+                    let name = names.get(&line.image).map_or("", String::as_str);
                     return Err(Error::invalid(format!(
-                        "seed {seed} of image {} is not sampled any more; sample and train again",
-                        line.image
+                        "{name}: seed {seed} is not sampled any more; sample and train again"
                     )));
                 }
             }
         }
         let images = Lru::of(CACHE_BYTES);
-        Ok(Self { lines, lr, prompts, candidates, latents: None, largest, images })
+        Ok(Self { lines, lr, prompts, names, candidates, latents: None, largest, images })
     }
 
     /// The same from the latents of the candidates, each of which has its file. Errors: a candidate's place is none.
@@ -215,7 +217,16 @@ impl Loader {
         let lr = lr.ok_or_else(|| Error::invalid(format!("there is no image {image}")))?;
         let text = self.prompts.get(&image).cloned().unwrap_or_default();
         let prompt = Prompt { text, negative: String::new() };
-        Ok(Under { lr: (*self.image(lr)?).clone(), prompt, kept: None })
+        let name = self.names.get(&image).cloned().unwrap_or_default();
+        let hint = |error| match error {
+            Error::File { path, cause } => {
+                let cause =
+                    format!("{cause}; it is the LR of {name}: add it again, or remove the image and train again");
+                Error::File { path, cause }
+            }
+            other => other,
+        };
+        Ok(Under { lr: (*self.image(lr).map_err(hint)?).clone(), prompt, kept: None })
     }
 }
 
