@@ -43,10 +43,8 @@ fn picture(path: PathBuf, side: usize, seed: u64, noise: f32) {
 /// HR and LR of two pictures, and candidates of two models: the second's are better.
 fn made_elsewhere(home: &Path) {
     for image in 0..2u64 {
-        picture(home.join(format!("hr/cat{image}.png")), 64, 0, 0.0);
-        picture(home.join(format!("lr/cat{image}.png")), 16, 0, 0.01 * image as f32);
-        // The two show different pictures to the program, by their noise.
-        picture(home.join(format!("hr/cat{image}.png")), 64, 40 + image, 0.02);
+        picture(home.join(format!("lr/cat{image}.png")), 16, image, 0.0);
+        picture(home.join(format!("hr/cat{image}.png")), 64, image, 0.01);
         for seed in 0..3u64 {
             for (model, noise) in [("before", 0.2), ("after", 0.05)] {
                 let noise = noise * (1.0 + seed as f32);
@@ -142,7 +140,7 @@ fn candidates_of_other_models_are_imported_scored_and_compared_in_the_window() {
     let images = harness.state().state.library.as_ref().unwrap().images.iter().map(|image| image.id).collect();
     let split = dp2o_studio::workspace::SplitChoice::Fixed(dp2o_studio::workspace::Split::Test);
     harness.state_mut().act(Action::SetSplit { images, split });
-    until(&mut harness, "held out", |s| is_idle(s));
+    until(&mut harness, "held out", is_idle);
     harness.state_mut().act(Action::OfferCandidates(home.path().join("after")));
     harness.run_steps(3);
     harness.get_by_label("Import").click();

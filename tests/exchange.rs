@@ -110,13 +110,9 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
     assert_eq!(names.len(), 6);
     // Three to train on; three held out, whose candidates the test samples below.
     machine.done(&[&["new", "ws"][..], SMALL].concat());
-    let held_out = machine.done(&["info", "own", "--images"]);
-    let is_held_out =
-        |image: &str| held_out.lines().any(|line| line.contains("(auto)") && line.contains(&format!("  {image}  ")));
     let ledger = dp2o_studio::workspace::Workspace::open_read_only(machine.path("own")).unwrap();
     let rows = ledger.ledger().images().unwrap();
     let train: Vec<&str> = rows.iter().filter(|row| !row.is_held_out()).map(|row| row.dir.as_str()).collect();
-    assert!(train.iter().all(|dir| !is_held_out(dir)));
     let made = rows.iter().filter(|row| machine.path(&format!("before/{}_0.png", row.dir)).exists()).count();
     assert_eq!(made, 6, "`sample` draws all images");
     for row in rows.iter().filter(|row| row.is_held_out()) {
@@ -132,9 +128,6 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
         &["import", "ws", "candidates", "before", "--as", "base"],
         &[train[0], "no image here is called", "--lr or --hr"],
     );
-    let bad = machine.fails(&["import", "ws", "candidates", "before", "--as", "run-000100"], &[]);
-    assert!(bad.contains("checkpoints of this program are called so") || bad.is_empty());
-
     let said = machine.done(&["import", "ws", "candidates", "before", "--as", "base", "--lr", "lr", "--hr", "hr"]);
     assert!(
         said.contains(
@@ -211,9 +204,7 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
     assert_ne!(fs::read_to_string(machine.path("flipped.jsonl")).unwrap(), pairs);
 
     // Another model's, of which one is a size too small, one is grey and one is missing.
-    let image = rows.iter().find(|row| row.is_held_out()).unwrap();
-    let file =
-        |seed: u64| machine.path(&format!("after/{}/{seed}.png", train[0])).with_file_name(format!("{seed}.png"));
+    let file = |seed: u64| machine.path(&format!("after/{}/{seed}.png", train[0]));
     let whole = decode::read(file(0)).unwrap();
     let small =
         dp2o_studio::imaging::resize::resize(&whole, 32, 32, dp2o_studio::imaging::resize::Filter::Area).unwrap();
@@ -251,7 +242,6 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
     machine.fails(&["train", "ws", "--run", "base"], &["is the name of imported candidates"]);
     machine.done(&["train", "ws"]);
     machine.fails(&["import", "ws", "candidates", "before", "--as", "run-1"], &["is the name of a run"]);
-    let _ = image;
 
     // The ledger is lost: candidates are found again under their name.
     fs::remove_file(machine.path("ws/ledger.sqlite")).unwrap();
@@ -291,9 +281,13 @@ fn only_held_out_candidates_and_several_steps_are_compared_too() {
 fn pairs_and_curves_are_written_for_other_tools() {
     let machine = Machine::new();
     machine.done(&[&["new", "ws", "--example"][..], SMALL].concat());
-    for verb in ["sample", "score", "train"] {
-        machine.done(&[verb, "ws"]);
-    }
+    machine.done(&["sample", "ws"]);
+    machine.done(&["score", "ws"]);
+    let workspace = dp2o_studio::workspace::Workspace::open_read_only(machine.path("ws")).unwrap();
+    let images = workspace.ledger().images().unwrap();
+    let held_out = images.iter().find(|image| image.is_held_out()).unwrap().id.0.to_string();
+    machine.done(&["split", "ws", "validation", &held_out]);
+    machine.done(&["train", "ws"]);
     machine.done(&["export", "ws", "pairs", "--format", "hf", "--out", "hf"]);
     let metadata = fs::read_to_string(machine.path("hf/metadata.jsonl")).unwrap();
     for line in metadata.lines() {

@@ -231,9 +231,11 @@ fn add_images(context: &mut Context, request: &ImportCandidates, found: &Found) 
 /// The files by image; names that no image goes by are faults, and seeds that two files claim.
 fn groups(found: &Found, images: &ByName, report: &mut Imported) -> Groups {
     let (mut groups, mut unknown) = (Groups::new(), BTreeMap::<&str, (String, usize)>::new());
+    let mut image_names = BTreeMap::new();
     for (place, file) in &found.placed {
         match images.find(&place.image) {
             Ok(row) => {
+                image_names.insert(row.id, row.name.clone());
                 let group = groups.entry((place.step, row.id)).or_default();
                 group.entry(place.seed).or_default().push(file.clone());
             }
@@ -249,12 +251,9 @@ fn groups(found: &Found, images: &ByName, report: &mut Imported) -> Groups {
         group.retain(|seed, files| {
             if files.len() > 1 {
                 let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-                report.failed.add(format!(
-                    "image {}: seed {seed} has {} files, none is taken: {}",
-                    id.0,
-                    files.len(),
-                    named(&names)
-                ));
+                let (image, count, names) =
+                    (image_names.get(id).map_or("", String::as_str), files.len(), named(&names));
+                report.failed.add(format!("{image}: seed {seed} has {count} files, none is taken: {names}"));
             }
             files.len() == 1
         });
