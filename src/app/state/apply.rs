@@ -65,6 +65,8 @@ impl State {
         if job_state.is_final() {
             // What a job left undone is shown as it is, not as it was last heard of.
             self.wants.library |= self.opened.is_some();
+            // A judgement is shown before it is written, and was not where that failed.
+            self.wants.judgements |= matches!(job_state, JobState::Failed(_)) && self.opened.is_some();
         }
         self.jobs.apply(id, job_state, now);
     }

@@ -92,7 +92,7 @@ impl Blind {
             ui.allocate_rect(room, egui::Sense::hover());
         }
         self.current = Some(judgement);
-        if let Some(choice) = arrow(ui) {
+        if let Some(choice) = arrow(ui).filter(|_| cx.state.is_writable()) {
             self.answer(cx, choice);
         }
     }
