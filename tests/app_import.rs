@@ -210,3 +210,30 @@ fn without_a_dialog_of_the_system_a_path_is_typed_and_completed() {
     let errors = harness.state().state.log.lines.iter().filter(|line| line.level == Level::Error).count();
     assert_eq!(errors, 0);
 }
+
+#[test]
+fn a_failed_open_keeps_what_is_open_and_one_in_use_is_looked_at_until_it_is_free() {
+    let home = tempfile::tempdir().unwrap();
+    let [root, held] = ["ws", "held"].map(|name| home.path().join(name));
+    workspace(&root);
+    workspace(&held);
+    let mut harness = studio(Options { workspace: Some(root.clone()), ..Options::default() });
+    until(&mut harness, "the workspace", |s| s.state.library.is_some());
+    harness.state_mut().act(Action::OpenWorkspace(home.path().join("nowhere")));
+    until(&mut harness, "the failure", |s| {
+        s.state.log.lines.iter().any(|line| line.text.contains("no such directory"))
+    });
+    assert_eq!(harness.state().state.opened.as_ref().unwrap().root, root);
+    assert!((commands::command(CommandId::AddImages).enabled)(&harness.state().state).is_ok());
+
+    // Written elsewhere: everything can be looked at, nothing changed; written here as soon as that ends.
+    let other = dp2o_studio::workspace::Workspace::open(&held).unwrap();
+    harness.state_mut().act(Action::OpenWorkspace(held.clone()));
+    let is_held = |s: &Studio| s.state.opened.as_ref().is_some_and(|o| o.root == held && o.held_by.is_some());
+    until(&mut harness, "to look at", is_held);
+    harness.get_by_label("read only");
+    let refusal = (commands::command(CommandId::ImportCandidates).enabled)(&harness.state().state).unwrap_err();
+    assert!(refusal.contains("another process"), "{refusal}");
+    drop(other);
+    until(&mut harness, "to write", |s| s.state.is_writable());
+}

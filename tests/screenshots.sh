@@ -84,6 +84,13 @@ for size in "${sizes[@]}"; do
         sleep 10
         keys ctrl+r
         sleep 15
+        # As another program would have left them.
+        mkdir -p "$home/elsewhere"
+        for image in "$workspace"/candidates/*; do
+            for seed in 0 1 2 3; do
+                cp "$image"/reference/*/"$seed.png" "$home/elsewhere/$(basename "$image")_$seed.png"
+            done
+        done
     else
         sleep 6
         keys ctrl+r
@@ -126,6 +133,19 @@ for size in "${sizes[@]}"; do
         keys ctrl+j
         shot 32-log
         keys ctrl+j
+        # No dialog of the system opens here: the path is typed.
+        keys ctrl+k
+        xdotool type --delay 60 'import cand'
+        keys Return
+        sleep 1.5
+        keys ctrl+a
+        xdotool type --delay 20 "$home/else"
+        sleep 0.6
+        shot 33-path
+        keys Tab Return
+        sleep 2
+        shot 34-import
+        keys Escape
         keys ctrl+shift+l
     done
     keys ctrl+q

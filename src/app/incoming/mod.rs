@@ -45,7 +45,7 @@ impl IncomingWindow {
             let data = &state.recipe.edited.data;
             *self = Self::default();
             self.degradation.clone_from(&data.degradation);
-            self.images = AddImages { crop_px: data.crop_px, crops: 1, recursive: true, ..AddImages::default() };
+            self.images = AddImages { crop_px: data.crop_px, crops: 1, ..AddImages::default() };
         }
         if let [folder] = paths.as_slice()
             && self.candidates.dir.text.is_empty()
