@@ -4,10 +4,11 @@
 //! workspace.ron                                        format and recipe
 //! ledger.sqlite                                        everything that is not a file of its own
 //! images/<image>/lr.png, hr.png, prompt.txt
-//! candidates/<image>/<checkpoint>/<sampler>/<seed>.png
+//! candidates/<image>/<checkpoint>/<sampler>/<seed>.png   <sampler> is `imported` where another program made them
 //!     <seed>.latent.safetensors, condition.safetensors   what they were decoded from and drawn under, where that is kept
 //! runs/<run>/checkpoints/step-000100.safetensors, step-000100-ema.safetensors
 //! runs/<run>/states/step-000100.safetensors            optimizer moments, sampler position: what resuming needs
+//! runs/<run>/tensorboard/events.out.tfevents…           its curves for TensorBoard
 //! exports/                                             what the user asked to have written out
 //! ```
 //!

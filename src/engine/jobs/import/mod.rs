@@ -1,13 +1,15 @@
 //! What was made elsewhere: candidates of other models, scores of other programs or of people, verdicts on pairs.
 
 mod candidates;
+mod found;
 mod lines;
 mod pattern;
 mod read;
 mod scores;
 mod verdicts;
 
-pub use candidates::{candidates, preview};
+pub use candidates::candidates;
+pub use found::preview;
 pub use scores::scores;
 pub use verdicts::verdicts;
 
