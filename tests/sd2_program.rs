@@ -3,18 +3,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Program, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::Device;
-use dp2o_studio::engine::Engine;
-use dp2o_studio::engine::protocol::{AddImages, Command, Event, Job, JobId, JobState, Outcome, Role, WeightsForm};
-use dp2o_studio::imaging::{Image, encode};
+use dp2o_studio::engine::protocol::{Job, Outcome, WeightsForm};
 use dp2o_studio::method::provenance::On;
 use dp2o_studio::method::recipe::Recipe;
-use dp2o_studio::random::Random;
-use dp2o_studio::weights::{Source, Store};
-use dp2o_studio::workspace::{Split, SplitChoice, StepRow, Workspace};
+use dp2o_studio::weights::Store;
+use dp2o_studio::workspace::Workspace;
+
+mod program;
+use program::{done, export, failed, sampled, shapes, steps, stop_after_a_step, tensors, workspace};
 
 const RECIPE: &str = r#"(
     data: (crop_px: 64),
@@ -29,91 +28,7 @@ const RECIPE: &str = r#"(
 const CONTROL: &str = "c-sd2/model.safetensors";
 
 fn fixtures() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sd2")
-}
-
-fn engine(weights: &Path) -> Engine {
-    Engine::start_with(Arc::new(|| ()), Store::of_folders(&[weights.to_owned(), fixtures()], true)).unwrap()
-}
-
-fn wait(engine: &Engine, mut wanted: impl FnMut(&Event) -> bool) -> Event {
-    let mut is_it = |event: &Event| match event {
-        Event::Job { state: JobState::Failed(cause), .. } => panic!("{cause}"),
-        event => wanted(event),
-    };
-    engine.events().iter().find(|event| is_it(event)).expect("the engine goes on")
-}
-
-fn is(id: JobId, wanted: fn(&JobState) -> bool) -> impl Fn(&Event) -> bool {
-    move |event| matches!(event, Event::Job { id: of, state } if *of == id && wanted(state))
-}
-
-fn done(engine: &Engine, job: Job) -> Outcome {
-    let id = engine.run(job).unwrap();
-    match wait(engine, is(id, |state| matches!(state, JobState::Done(_)))) {
-        Event::Job { state: JobState::Done(outcome), .. } => outcome,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn sampled(engine: &Engine) -> usize {
-    match done(engine, Job::Sample { images: None }) {
-        Outcome::Sampled { candidates, failed } => {
-            assert!(failed.is_empty(), "{failed:?}");
-            candidates
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn picture(key: u64) -> Image {
-    let noise = Random::new(key, 8).normal_image(3, 64, 64);
-    Image::new(64, 64, noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect()).unwrap()
-}
-
-/// A workspace with two images to train on, of which one has a prompt, and two that are held out.
-fn workspace(engine: &Engine, root: &Path, recipe: &Recipe) {
-    let folder = root.with_extension("hr");
-    std::fs::create_dir_all(&folder).unwrap();
-    done(engine, Job::Create { dir: root.to_owned(), recipe: Box::new(recipe.clone()), example: false });
-    for (first, split) in [(0, SplitChoice::default()), (2, SplitChoice::Fixed(Split::Test))] {
-        let dir = folder.join(first.to_string());
-        std::fs::create_dir_all(&dir).unwrap();
-        for key in first..first + 2 {
-            encode::write_png(dir.join(format!("{key}.png")), &picture(key)).unwrap();
-        }
-        std::fs::write(dir.join(format!("{first}.txt")), "a stone wall, moss\n").unwrap();
-        let add = AddImages { paths: vec![dir], split, role: Some(Role::Hr), crops: 1, ..AddImages::default() };
-        match done(engine, Job::Add(add)) {
-            Outcome::Added(added) => assert_eq!(added.images, 2, "{added:?}"),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// What is logged of each step but for the time it took.
-fn steps(root: &Path, run: &str) -> Vec<StepRow> {
-    let workspace = Workspace::open_read_only(root).unwrap();
-    let run = workspace.ledger().run_by_name(run).unwrap().unwrap();
-    let rows = workspace.ledger().steps_since(run.id, 0).unwrap();
-    rows.into_iter().map(|row| StepRow { seconds: 0.0, extra: None, ..row }).collect()
-}
-
-fn export(engine: &Engine, checkpoint: &str, path: &Path, form: WeightsForm) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let job = Job::ExportWeights { checkpoint: checkpoint.into(), path: path.to_owned(), form, overwrite: false };
-    done(engine, job);
-}
-
-/// Names, shapes and values of a file.
-fn tensors(path: &Path) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let source = Source::open(path).unwrap();
-    let values = |name: &str, shape: &[usize]| source.floats(name, shape).unwrap();
-    source.iter().map(|(name, _, shape)| (name.to_owned(), shape.to_vec(), values(name, shape))).collect()
-}
-
-fn shapes(path: &Path) -> Vec<(String, Vec<usize>)> {
-    tensors(path).into_iter().map(|(name, shape, _)| (name, shape)).collect()
+    program::fixtures("sd2")
 }
 
 #[test]
@@ -122,7 +37,8 @@ fn from_files_to_a_tuned_control_net_that_is_opened_as_the_published_one() {
     let at = |name: &str| home.path().join(name);
     let (root, tuned) = (at("ws"), at("tuned"));
     let mut recipe = Recipe::from_ron(RECIPE, "sd2.ron").unwrap();
-    let engine = self::engine(home.path());
+    let folders = [home.path().to_owned(), fixtures()];
+    let engine = program::engine(&folders);
     workspace(&engine, &root, &recipe);
     let prompts = Workspace::open_read_only(&root).unwrap().ledger().images().unwrap();
     assert_eq!(prompts.iter().filter(|image| image.prompt == "a stone wall, moss").count(), 2);
@@ -135,12 +51,9 @@ fn from_files_to_a_tuned_control_net_that_is_opened_as_the_published_one() {
     // Trained at one go, and stopped in between: the same steps.
     let train = |run: &str| Job::Train { run: Some(run.into()), allow_partial: false };
     done(&engine, train("whole"));
-    let id = engine.run(train("stopped")).unwrap();
-    wait(&engine, |event| matches!(event, Event::Step { row, .. } if row.step == 1));
-    engine.send(Command::Cancel(id)).unwrap();
-    wait(&engine, is(id, |state| matches!(state, JobState::Cancelled | JobState::Done(_))));
+    stop_after_a_step(&engine, "stopped");
     drop(engine);
-    let engine = self::engine(home.path());
+    let engine = program::engine(&folders);
     done(&engine, Job::Open { dir: root.clone(), or_look: false });
     done(&engine, train("stopped"));
     let (whole, stopped) = (steps(&root, "whole"), steps(&root, "stopped"));
@@ -196,12 +109,7 @@ fn from_files_to_a_tuned_control_net_that_is_opened_as_the_published_one() {
         form: WeightsForm::Factors,
         overwrite: false,
     };
-    let id = engine.run(job).unwrap();
-    let failed = engine.events().iter().find_map(|event| match event {
-        Event::Job { id: of, state: JobState::Failed(cause) } if of == id => Some(cause),
-        _ => None,
-    });
-    assert!(failed.unwrap().contains("no low-rank factors"));
+    assert!(failed(&engine, job).contains("no low-rank factors"));
     if let Some(keep) = std::env::var_os("DP2O_KEEP_SD2") {
         let keep = PathBuf::from(keep);
         for (from, to) in
@@ -234,7 +142,7 @@ fn killed_again_and_again_it_makes_the_steps_of_an_undisturbed_run() {
     for setting in ["training.steps=8", "batch_pairs=1", "state_every_steps=1"] {
         recipe.set_assignment(setting).unwrap();
     }
-    let engine = self::engine(home.path());
+    let engine = program::engine(&[fixtures()]);
     workspace(&engine, &root, &recipe);
     sampled(&engine);
     done(&engine, Job::Score);

@@ -146,7 +146,7 @@ fn settings_without_effect_are_refused_and_those_of_old_workspaces_dropped() {
         ("sampling.guidance", "3", "mini"),
         ("sampling.negative_prompt", "blur", "mini"),
         ("sampling.solver", "ddim", "euler and heun"),
-        ("sampling.backbone", "flux", "there is mini"),
+        ("sampling.backbone", "later", "there is mini"),
     ] {
         let mut refused = recipe.clone();
         refused.set(key, turned).unwrap();

@@ -125,7 +125,7 @@ fn what_is_no_weights_is_one_line_of_error() {
 }
 
 #[test]
-fn what_a_preset_lacks_is_said_file_by_file_and_refused_before_the_work() {
+fn what_a_preset_lacks_is_said_file_by_file() {
     let home = tempfile::tempdir().unwrap();
     let made = home.path().join("ws");
     let new = |preset: &str| {
@@ -133,14 +133,15 @@ fn what_a_preset_lacks_is_said_file_by_file_and_refused_before_the_work() {
         command.env("HOME", home.path()).args(["new", made.to_str().unwrap(), "--preset", preset]).output().unwrap()
     };
     let flux = new("flux-paper");
-    let error = text(&flux.stderr);
+    let said = text(&flux.stderr);
     for part in
-        ["flux-transformer", "23.8 GB", "black-forest-labs/FLUX.1-dev", "c-flux/model", "is not in this program"]
+        ["flux-transformer", "23.8 GB", "black-forest-labs/FLUX.1-dev", "c-flux/model", "flux-t5", "tokenizer_2"]
     {
-        assert!(error.contains(part), "{part}: {error}");
+        assert!(said.contains(part), "{part}: {said}");
     }
-    assert!(!flux.status.success() && !made.exists());
-    // One that is here says what is missing of it, and of the paper's metrics.
+    assert!(flux.status.success());
+    std::fs::remove_dir_all(&made).unwrap();
+    // And of the paper's metrics.
     let sd2 = new("sd2-paper");
     let said = text(&sd2.stderr);
     for part in ["sd2-unet", "3464 MB", "c-sd2/model.safetensors", "maniqa-pipal", "topiq-fr", "alexnet", "clip-rn50"] {

@@ -43,6 +43,8 @@ pub struct Memory {
     pub network: usize,
     /// Values of the networks around it: encoders of pictures and text, decoder.
     pub around: usize,
+    /// Those of `around` that are loaded while texts are encoded and dropped then, with their values; nothing where all stay.
+    pub passing: (&'static [&'static Part], usize),
     /// Values of its adapter.
     pub adapter: usize,
     /// Bytes that a picture of this height and width in pixels takes at its peak, beside the weights.

@@ -12,6 +12,7 @@ pub mod card;
 pub mod codec;
 pub mod condition;
 pub mod field;
+mod files;
 pub mod flux;
 pub mod guidance;
 pub mod mini;
@@ -60,6 +61,11 @@ pub trait Backbone: Send + Sync {
 
     /// All that depends on the LR image and its prompt; made once an image.
     fn condition<'l>(&self, lr: &'l Image, prompt: &Prompt) -> Result<Condition<'l>>;
+
+    /// What is done once for all prompts to come, as loading a text encoder is.
+    fn prepare(&self, _: &[Prompt]) -> Result<()> {
+        Ok(())
+    }
 
     /// The latents of images whose sides are multiples of the card's `align`.
     fn encode(&self, images: &Tensor, shown: &Shown) -> Result<Tensor>;

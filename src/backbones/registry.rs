@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::card::Card;
-use super::{Backbone, mini, sd2};
+use super::{Backbone, flux, mini, sd2};
 use crate::nn::kernels::Compute;
 use crate::weights::Store;
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ pub struct Entry {
 }
 
 /// The backbones of this program.
-static OWN: &[&Entry] = &[&mini::ENTRY, &sd2::ENTRY];
+static OWN: &[&Entry] = &[&mini::ENTRY, &sd2::ENTRY, &flux::ENTRY];
 /// Those that were added.
 static ADDED: RwLock<Vec<&'static Entry>> = RwLock::new(Vec::new());
 

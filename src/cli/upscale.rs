@@ -75,7 +75,8 @@ pub struct Noise {
     /// The solver; by default the one that the backbone's paper uses.
     #[arg(long, value_name = "NAME", value_parser = solver)]
     solver: Option<Solver>,
-    /// File for the tensors: start [1, C, h, w], and step.000, step.001 and so on of solvers that add noise at every step.
+    /// File for the tensors: start [1, C, h, w], step.000, step.001 and so on of solvers that add noise at every step, and control of
+    /// backbones that draw what they see of the LR image.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Replaces a file that is there.

@@ -129,7 +129,18 @@ impl Context {
         if let Some(name) = self.recipe.imported() {
             return Err(plan::not_here(name, what));
         }
+        self.say_licence(&self.recipe.sampling.backbone);
         plan::reference(&mut self.models, workspace, &self.recipe)
+    }
+
+    /// Says under which terms published weights of a backbone are, before they are loaded for the first time.
+    pub fn say_licence(&self, backbone: &str) {
+        if let Ok(card) = registry::card_of(backbone)
+            && !card.parts.is_empty()
+            && !self.models.is_open(backbone)
+        {
+            self.log(Level::Info, format!("{backbone}: its weights are under terms of their own: {}", card.licence));
+        }
     }
 
     /// Whether the workspace at `dir` is the open one, for writing.

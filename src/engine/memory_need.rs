@@ -12,7 +12,7 @@ use crate::backbones::products::Products;
 use crate::backbones::registry;
 use crate::backbones::stored::Keep;
 use crate::method::recipe::{Mode, Recipe};
-use crate::weights::{State, Store};
+use crate::weights::{Part, State, Store};
 
 /// Side of a picture where the recipe takes them as they are.
 const SIDE_PX: usize = 512;
@@ -26,6 +26,8 @@ pub struct MemoryNeed {
     pub weights: u64,
     /// Whether the files are here; otherwise they are taken for f32.
     pub by_files: bool,
+    /// Networks that are loaded before those, while texts are encoded, and dropped then; 0 where there are none.
+    pub passing: u64,
     /// The adapter as released, f32.
     pub adapter: u64,
     /// What training adds: weights, gradients, moments, average.
@@ -47,7 +49,7 @@ impl MemoryNeed {
     /// What the recipe takes. Errors: its backbone is not in this program.
     pub fn of(recipe: &Recipe, store: &Store, device: &SharedDevice) -> Result<Self> {
         let card = registry::card_of(&recipe.sampling.backbone)?;
-        let (weights, by_files) = frozen_bytes(card, store, recipe.sampling.precision);
+        let ([weights, passing], by_files) = frozen_bytes(card, store, recipe.sampling.precision);
         let side = if recipe.data.crop_px > 0 { recipe.data.crop_px } else { SIDE_PX };
         let tile = memory_plan::tiling(&recipe.sampling).tile_px;
         let (whole, at_once) = ([side; 2], [side.min(tile); 2]);
@@ -61,6 +63,7 @@ impl MemoryNeed {
         let average = if training.ema_decay > 0.0 { 4 * values } else { 0 };
         Ok(Self {
             weights,
+            passing,
             by_files,
             adapter: 4 * card.memory.adapter as u64,
             // What low-rank factors are merged into is as large as what is trained whole; so are its gradients.
@@ -121,6 +124,10 @@ impl MemoryNeed {
         } else {
             lines.push(("weights", gigabytes(self.adapter)));
         }
+        if self.passing > 0 {
+            let passing = gigabytes(self.passing);
+            lines.push(("texts", format!("{passing} while prompts are encoded, once each; not in training")));
+        }
         let seed = gigabytes(self.seed);
         lines.push((
             "sampling",
@@ -152,23 +159,29 @@ impl fmt::Display for MemoryNeed {
     }
 }
 
-/// Bytes of the networks that are not trained, and whether their files are here. What a file takes, its values take in memory.
-fn frozen_bytes(card: &Card, store: &Store, products: Products) -> (u64, bool) {
-    let frozen = (card.memory.network + card.memory.around) as u64;
+/// Bytes of the networks that are not trained, those that stay and those that pass, and whether their files are here. What a file
+/// takes, its values take in memory.
+fn frozen_bytes(card: &Card, store: &Store, products: Products) -> ([u64; 2], bool) {
+    let (passing, values) = card.memory.passing;
+    let frozen = (card.memory.network + card.memory.around - values) as u64;
     let bytes_of = |part| match store.state(part) {
         State::Here(found) | State::Doubtful(found, _) => Some(found.files.iter().map(|file| file.bytes).sum::<u64>()),
         State::Missing(_) => None,
     };
-    let files: Option<u64> = parts::of_backbone(card.name).iter().map(|part| bytes_of(*part)).sum();
-    let all = frozen + card.memory.adapter as u64;
-    let (weights, by_files) = match files {
-        // The adapter's file is one of them, of the same type more often than not.
-        Some(files) if all > 0 => ((u128::from(files) * u128::from(frozen) / u128::from(all)) as u64, true),
-        _ => (4 * frozen, frozen == 0),
+    let is_passing = |part: &Part| passing.iter().any(|known| known.id == part.id);
+    // The adapter is the last, and is counted as what it is in memory.
+    let parts = parts::of_backbone(card.name).split_last().map_or(&[][..], |(_, parts)| parts);
+    let sum = |wanted: bool| -> Option<u64> {
+        parts.iter().filter(|part| is_passing(part) == wanted).map(|part| bytes_of(*part)).sum()
+    };
+    let ([stays, passes], by_files) = match (sum(false), sum(true)) {
+        (Some(stays), Some(passes)) if !parts.is_empty() => ([stays, passes], true),
+        _ => ([4 * frozen, 4 * values as u64], frozen == 0),
     };
     // Of the network that predicts, bf16 keeps half of f32.
-    let halved = products.here() == Products::Bf16 && weights > 3 * frozen;
-    (if halved { weights - 2 * card.memory.network as u64 } else { weights }, by_files)
+    let halved = products.here() == Products::Bf16 && stays > 3 * frozen;
+    let stays = if halved { stays - 2 * card.memory.network as u64 } else { stays };
+    ([stays, passes], by_files)
 }
 
 /// Bytes of a latent as it is kept.

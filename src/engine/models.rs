@@ -76,6 +76,11 @@ impl Models {
         *self.fastest_pixels.get_or_init(|| batch::fastest_pixels(model, &self.device_name()))
     }
 
+    /// Whether a backbone is loaded, in whatever precision.
+    pub fn is_open(&self, name: &str) -> bool {
+        self.reference.as_ref().is_some_and(|(known, ..)| known == name)
+    }
+
     /// Whether a backbone is loaded.
     pub fn has(&self, name: &str, products: Products) -> bool {
         self.known(name, products).is_some()

@@ -141,7 +141,7 @@ mod tests {
     fn a_backbone_that_is_not_here_is_shown_but_not_worked_with() {
         let mut recipe = Recipe::default();
         recipe.check_backbone().unwrap();
-        recipe.set("sampling.backbone", "flux").unwrap();
+        recipe.set("sampling.backbone", "later").unwrap();
         recipe.set("guidance", "3.5").unwrap();
         recipe.validate().unwrap();
         assert!(recipe.check_backbone().unwrap_err().to_string().contains("there is mini"));

@@ -45,9 +45,15 @@ impl ClipBpe {
     /// Reads both files; what pads a text is in `special_tokens_map.json` beside them, `!` where that is not there (as in Stable
     /// Diffusion 2).
     pub fn open(vocabulary: &Path, merges: &Path) -> Result<Self> {
+        Self::open_padded(vocabulary, merges, "!")
+    }
+
+    /// The same with what pads a text where no file says so.
+    pub fn open_padded(vocabulary: &Path, merges: &Path, pad: &str) -> Result<Self> {
+        let otherwise = pad;
         let special = vocabulary.with_file_name(SPECIAL);
         let pad = if special.is_file() { pad_of(&input::read_text(&special)?) } else { None };
-        let pad = pad.unwrap_or_else(|| "!".to_owned());
+        let pad = pad.unwrap_or_else(|| otherwise.to_owned());
         let known: HashMap<String, u32> = serde_json::from_str(&input::read_text(vocabulary)?)
             .map_err(|cause| Error::file(vocabulary, format!("is not a vocabulary of tokens: {cause}")))?;
         let list = merges_of(&input::read_text(merges)?).map_err(|cause| Error::file(merges, cause))?;

@@ -2,7 +2,7 @@
 //! Limits of Transfer Learning with a Unified Text-to-Text Transformer", arXiv 1910.10683; Shazeer, arXiv 2002.05202). No layer has a
 //! bias, and scores are not divided by anything. All tokens are attended to, padding included, as FLUX was trained.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::Result;
 use crate::nn::kernels::shape::Activation;
@@ -101,7 +101,7 @@ impl T5Encoder {
 
     /// What distances add to the scores, `[1, heads, count, count]`.
     fn bias(&self, params: &Params, count: usize) -> Result<Tensor> {
-        let table = params.get(self.distances.weight).to_dtype(DType::F32)?;
+        let table = params.weight(self.distances.weight).wide()?;
         let pairs = (0..count).flat_map(|query| (0..count).map(move |key| key as i64 - query as i64));
         let kinds: Vec<u32> = pairs.map(|distance| self.config.bucket(distance)).collect();
         let kinds = Tensor::from_vec(kinds, count * count, table.device())?;

@@ -12,7 +12,8 @@ use super::kernels::{Compute, Kernels};
 use super::tape::Var;
 use super::tensors::{self, About, MAX_HEADER_BYTES, Named, Tensors};
 use crate::random::Random;
-use crate::weights::Source;
+use crate::weights::dtype::Dtype;
+use crate::weights::{Packed, Source};
 use crate::{Error, Result, input};
 
 /// Names a weight within [`Params`].
@@ -73,7 +74,10 @@ pub const KEPT_VALUES_TRAINED: usize = 1 << 20;
 /// One weight. It outlives the [`Params`] it came from as long as a tape needs it.
 #[derive(Debug)]
 pub struct Weight {
+    /// The values; none where they are packed.
     tensor: Tensor,
+    /// The matrix as it lies in its file, in fewer than 16 bits.
+    packed: Option<Packed>,
     /// The weight brought into the forms that kernels read, by [`Form`]; dropped when its values change.
     forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 3],
     /// Whether a gradient is wanted.
@@ -95,12 +99,44 @@ pub enum Form {
 
 impl Weight {
     fn new(tensor: Tensor, trainable: bool) -> Arc<Self> {
-        Arc::new(Self { tensor, forms: Default::default(), trainable, keeps_forms: true })
+        Arc::new(Self { tensor, packed: None, forms: Default::default(), trainable, keeps_forms: true })
     }
 
-    /// The values.
-    pub fn tensor(&self) -> &Tensor {
-        &self.tensor
+    /// A frozen matrix that is widened whenever it is computed with.
+    fn of_packed(packed: Packed, device: &Device) -> Result<Arc<Self>> {
+        let tensor = Tensor::zeros(0, DType::U8, device)?;
+        let packed = Some(packed);
+        Ok(Arc::new(Self { tensor, packed, forms: Default::default(), trainable: false, keeps_forms: false }))
+    }
+
+    /// The values in the type that they are kept in; in f32 where they are packed.
+    pub fn tensor(&self) -> Result<Tensor> {
+        match &self.packed {
+            None => Ok(self.tensor.clone()),
+            Some(packed) => packed.wide(),
+        }
+    }
+
+    /// The type of [`Weight::tensor`].
+    pub fn dtype(&self) -> DType {
+        if self.packed.is_some() { DType::F32 } else { self.tensor.dtype() }
+    }
+
+    /// Rows in f32 by their numbers. Errors: there is no such row.
+    pub fn rows(&self, ids: &[u32]) -> Result<Tensor> {
+        match &self.packed {
+            None => {
+                let ids = Tensor::from_slice(ids, ids.len(), self.tensor.device())?;
+                Ok(self.tensor.index_select(&ids, 0)?.to_dtype(DType::F32)?)
+            }
+            Some(packed) => packed.rows(ids),
+        }
+    }
+
+    /// Bytes that the values take as they are kept.
+    pub fn byte_count(&self) -> usize {
+        let dense = self.tensor.elem_count() * self.tensor.dtype().size_in_bytes();
+        self.packed.as_ref().map_or(dense, Packed::byte_count)
     }
 
     /// Whether a gradient is wanted.
@@ -110,7 +146,7 @@ impl Weight {
 
     /// The values in f32, whatever they are kept in.
     pub fn wide(&self) -> Result<Tensor> {
-        Ok(self.tensor.to_dtype(DType::F32)?)
+        Ok(self.tensor()?.to_dtype(DType::F32)?)
     }
 
     /// Whether forms of it are kept. Not those of 16-bit weights, which would take more than twice what the weight does; nor of
@@ -210,6 +246,33 @@ impl Params {
         Self::in_type(specs, source, compute, DType::F32)
     }
 
+    /// As [`Params::from_source`], each matrix in the type of its file, packed ones as they lie there; where another precision than
+    /// f32 is asked for, all that have 16 bits or more are in that.
+    pub fn as_stored(specs: &Arc<Specs>, source: &Source, compute: &Compute) -> Result<Self> {
+        let (asked, device) = (compute.precision.frozen, &compute.device);
+        let weight = |spec: &Spec| {
+            let Spec { name, shape, .. } = spec;
+            if shape.len() >= 2
+                && let Some(packed) = source.packed(name, shape, device)?
+            {
+                return Weight::of_packed(packed, device);
+            }
+            let own = match source.dtype(name) {
+                Some(Dtype::F16) => DType::F16,
+                Some(Dtype::Bf16) => DType::BF16,
+                _ => DType::F32,
+            };
+            let dtype = match asked {
+                _ if shape.len() < 2 => DType::F32,
+                DType::F32 => own,
+                asked => asked,
+            };
+            Ok(Weight::new(source.tensor(name, shape, dtype, device)?, false))
+        };
+        let weights = specs.0.par_iter().map(weight).collect::<Result<_>>()?;
+        Ok(Self { specs: specs.clone(), compute: compute.clone(), weights })
+    }
+
     /// Each at once in the type that it is kept in, matrices in `dtype`, on all threads: such networks have gigabytes.
     fn in_type(specs: &Arc<Specs>, source: &Source, compute: &Compute, dtype: DType) -> Result<Self> {
         let tensor = |spec: &Spec| {
@@ -287,7 +350,11 @@ impl Params {
     fn lean_where(mut self, is_lean: impl Fn(&Tensor) -> bool) -> Self {
         for weight in self.weights.iter_mut().filter(|weight| is_lean(&weight.tensor)) {
             let (tensor, trainable) = (weight.tensor.clone(), weight.trainable);
-            *weight = Arc::new(Weight { tensor, forms: Default::default(), trainable, keeps_forms: false });
+            // What is packed keeps no forms as it is.
+            if weight.packed.is_none() {
+                *weight =
+                    Arc::new(Weight { tensor, packed: None, forms: Default::default(), trainable, keeps_forms: false });
+            }
         }
         self
     }
@@ -348,6 +415,7 @@ impl Params {
     pub fn narrowed(&self, dtype: DType) -> Result<Self> {
         let narrow = |(name, weight): (&str, &Arc<Weight>)| match weight.trainable {
             true => Ok(weight.clone()),
+            false if weight.packed.is_some() => Ok(weight.clone()),
             false => Ok(Weight::new(narrow(name, weight.tensor.clone(), dtype)?, false)),
         };
         let weights = self.named().map(narrow).collect::<Result<_>>()?;
@@ -356,7 +424,7 @@ impl Params {
 
     /// Bytes that the weights take as they are kept.
     pub fn byte_count(&self) -> usize {
-        self.iter().map(|(_, t)| t.elem_count() * t.dtype().size_in_bytes()).sum()
+        self.weights.iter().map(|weight| weight.byte_count()).sum()
     }
 
     /// Whether a gradient is wanted for any weight.
@@ -399,7 +467,7 @@ impl Params {
         &self.weights[id.0]
     }
 
-    /// The values of one weight.
+    /// The values of one weight that is not packed.
     pub fn get(&self, id: ParamId) -> &Tensor {
         &self.weights[id.0].tensor
     }

@@ -10,6 +10,9 @@ use crate::Result;
 /// What may precede every name in files that hold a whole pipeline.
 const PREFIX: &str = "model.diffusion_model.";
 
+/// The same of the autoencoder's.
+const VAE_PREFIX: &str = "vae.";
+
 /// Names outside of the blocks: BFL's and diffusers'.
 const OUTSIDE: [(&str, &str); 9] = [
     ("img_in.", "x_embedder."),
@@ -56,7 +59,7 @@ const STACKED: [(&str, &[(&str, usize)]); 3] = [
 
 /// A transformer of FLUX in diffusers' names; the same where it has them already.
 pub fn transformer(source: Source) -> Result<Source> {
-    let source = source.below(PREFIX)?;
+    let source = source.below(PREFIX)?.scaled()?;
     let is_bfl = source.iter().any(|(name, ..)| name.starts_with("double_blocks."));
     match is_bfl {
         true => source.split(parts),
@@ -122,6 +125,7 @@ const LEVELS: usize = 4;
 
 /// An autoencoder of FLUX in diffusers' names; the same where it has them already.
 pub fn vae(source: Source) -> Result<Source> {
+    let source = source.below(VAE_PREFIX)?;
     let is_bfl = source.iter().any(|(name, ..)| name.starts_with("decoder.up."));
     if !is_bfl {
         return Ok(source);

@@ -3,19 +3,22 @@
 //! * [`registry`] lists the [`Part`]s known here, with their published hashes ([`of_metrics`]: more of them); [`store`] finds one, or says what is missing,
 //!   where it was looked for and how to get it: a state, known before anything is loaded. [`report`] has it as plain data.
 //! * [`open`] reads named tensors from whatever holds them: safetensors (one file or shards), `pth` (every form that PyTorch
-//!   writes, as data only), or bytes compiled into the program. [`names`] and [`bfl`] bring the names of one
+//!   writes, as data only), GGUF, or bytes compiled into the program. [`packed`]: matrices that are kept in fewer than 16 bits. [`names`] and [`bfl`] bring the names of one
 //!   publisher into another's.
 //! * [`add`] takes a person's file into the data directory. [`trust`] says whether weights are the published ones; loaders hand it on, and scores and checkpoints keep it.
 
 pub mod add;
 pub mod bfl;
+pub mod blocks;
 mod bytes;
 pub mod compiled_in;
 pub mod dtype;
+mod gguf;
 pub mod names;
 pub mod of_metrics;
 pub mod of_tagger;
 pub mod open;
+pub mod packed;
 pub mod part;
 pub mod places;
 mod pth;
@@ -28,11 +31,14 @@ pub mod terms;
 pub mod trust;
 
 #[cfg(test)]
+mod gguf_tests;
+#[cfg(test)]
 mod open_tests;
 #[cfg(test)]
 mod store_tests;
 
 pub use open::Source;
+pub use packed::Packed;
 pub use part::{Form, Part, Published, Size};
 pub use report::PartReport;
 pub use store::{Missing, State, Store};

@@ -9,9 +9,10 @@ use candle_core::{DType, Device, Tensor};
 
 use super::bytes::Bytes;
 use super::dtype::{Dtype, Wanted};
+use super::packed::Packed;
 use super::stored::Stored;
 use super::trust::Trust;
-use super::{pth, safetensors};
+use super::{gguf, pth, safetensors};
 use crate::fs::hash::hash_bytes;
 use crate::{Error, Result};
 
@@ -27,7 +28,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens a file by what is in it: safetensors, an index of shards (`….index.json`), or a file of PyTorch. Whether it is the
+    /// Opens a file by what is in it: safetensors, an index of shards (`….index.json`), GGUF, or a file of PyTorch. Whether it is the
     /// published one is not looked at: [`super::Store::open`] does.
     pub fn open(path: &Path) -> Result<Self> {
         let is_index = path.to_string_lossy().ends_with(".index.json");
@@ -168,6 +169,48 @@ impl Source {
         })
     }
 
+    /// A matrix of this shape as it lies in the file, on a device; `None` where its numbers are of 16 bits or more. Errors as
+    /// [`Source::floats`].
+    pub fn packed(&self, name: &str, shape: &[usize], device: &Device) -> Result<Option<Packed>> {
+        let stored = self.of_shape(name, shape)?;
+        let packed = stored.packed(device)?;
+        stored.bytes.check_unchanged()?;
+        Ok(packed)
+    }
+
+    /// The format of a tensor; `None` where there is none of that name.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.tensors.get(name).map(|stored| stored.dtype)
+    }
+
+    /// Numbers of 8 bits with the scales that lie beside them: `NAME.scale_weight` (or `NAME.weight_scale`) for `NAME.weight`, one
+    /// for the whole matrix. What is known of inputs is left out: they are not rounded here.
+    ///
+    /// Errors: a matrix has several scales, or one that is not finite.
+    pub(super) fn scaled(mut self) -> Result<Self> {
+        const SCALES: [&str; 2] = [".scale_weight", ".weight_scale"];
+        const UNREAD: [&str; 4] = [".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8"];
+        let scale_of = |name: &str| SCALES.iter().find_map(|end| name.strip_suffix(end)).map(str::to_owned);
+        let scales: Vec<(String, String)> =
+            self.tensors.keys().filter_map(|name| Some((name.clone(), scale_of(name)?))).collect();
+        for (name, matrix) in scales {
+            let Some(scale) = self.tensors.remove(&name) else { continue };
+            let Some(stored) = self.tensors.get_mut(&format!("{matrix}.weight")) else { continue };
+            if !matches!(stored.dtype, Dtype::F8E4m3 | Dtype::F8E5m2) {
+                continue;
+            }
+            match read::<f32>(&scale)?.as_slice() {
+                [one] if one.is_finite() => stored.factor = *one,
+                several => {
+                    let cause = format!("{name:?} are {} scales; one for the matrix is known here", several.len());
+                    return Err(source_fault(&self.origin, cause));
+                }
+            }
+        }
+        self.tensors.retain(|name, _| !UNREAD.iter().any(|end| name.ends_with(end)));
+        Ok(self)
+    }
+
     /// Every tensor under the name that `rename` gives it; tensors it gives none are left out. Errors: two get one name.
     pub fn renamed(self, rename: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let mut tensors = BTreeMap::new();
@@ -262,9 +305,10 @@ impl Source {
 
 /// The tensors of a file by what it begins with.
 pub(super) fn of_bytes(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
-    match pth::is_pth(bytes)? {
-        true => pth::tensors(bytes),
-        false => safetensors::tensors(bytes),
+    match () {
+        _ if gguf::is_gguf(bytes)? => gguf::tensors(bytes),
+        _ if pth::is_pth(bytes)? => pth::tensors(bytes),
+        _ => safetensors::tensors(bytes),
     }
 }
 

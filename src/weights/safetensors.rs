@@ -105,7 +105,8 @@ fn placed(name: &str, entry: &Entry, data: u64) -> Result<Placed, String> {
     let dtype =
         dtype_of(dtype).ok_or_else(|| format!("the tensor {name:?} has the format {dtype:?}, which cannot be read"))?;
     let sides: Option<Vec<usize>> = shape.iter().map(|&side| usize::try_from(side).ok()).collect();
-    let size = shape.iter().try_fold(dtype.size() as u64, |size, &side| size.checked_mul(side));
+    let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side));
+    let size = count.and_then(|count| dtype.bytes_of(count));
     let (Some(shape), Some(size)) = (sides, size) else {
         return Err(unreadable(format_args!("the shape of {name:?} cannot be counted")));
     };
@@ -133,7 +134,7 @@ pub(super) fn tensors(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
     let header = Header::parse(&bytes.range(8, len)?, bytes.len()).map_err(|cause| bytes.fault(cause))?;
     let stored = |(name, placed): (String, Placed)| {
         let Placed { dtype, shape, begin: offset, .. } = placed;
-        (name, Stored { bytes: bytes.clone(), dtype, swap: false, shape, strides: None, offset, rolled: 0 })
+        (name, Stored::plain(bytes.clone(), dtype, shape, offset))
     };
     Ok(header.tensors.into_iter().map(stored).collect())
 }
@@ -178,6 +179,8 @@ pub(super) fn sharded(index: &Path) -> Result<BTreeMap<String, Stored>> {
 
 fn dtype_of(word: &str) -> Option<Dtype> {
     Some(match word {
+        "F8_E4M3" => Dtype::F8E4m3,
+        "F8_E5M2" => Dtype::F8E5m2,
         "F16" => Dtype::F16,
         "BF16" => Dtype::Bf16,
         "F32" => Dtype::F32,

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// The folder of weights in a workspace.
 pub const WORKSPACE_DIR: &str = "weights";
+/// The folder of texts as encoders read them, in a workspace: they can be made again.
+const TEXTS_DIR: &str = "texts";
 
 /// Finds parts on this machine. Cheap to clone; the default one looks nowhere.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,8 @@ pub struct Store {
     accepted: Vec<String>,
     /// Parts that are in memory.
     held: Vec<(&'static Part, Source)>,
+    /// The workspace, which keeps what is made of texts.
+    workspace: Option<PathBuf>,
 }
 
 /// Whether a part can be used.
@@ -96,7 +100,13 @@ impl Store {
         let mut store = self.clone();
         let at = store.places.iter().take_while(|place| place.is_asked_for()).count();
         store.places.insert(at, Place::folder(&root.join(WORKSPACE_DIR), "the workspace"));
+        store.workspace = Some(root.to_owned());
         store
+    }
+
+    /// Where texts are kept once they are encoded; `None` without a workspace.
+    pub fn texts_dir(&self) -> Option<PathBuf> {
+        self.workspace.as_ref().map(|root| root.join(TEXTS_DIR))
     }
 
     /// The same, looking into a folder before all places.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use candle_core::Device;
+
 use super::bytes::Bytes;
 use super::dtype::{Dtype, Wanted, decode};
+use super::packed::Packed;
 use crate::Result;
 
 /// Bytes decoded at once.
@@ -25,9 +28,16 @@ pub struct Stored {
     pub(super) offset: u64,
     /// Values from its end that come before its first.
     pub(super) rolled: usize,
+    /// What every value is multiplied with.
+    pub(super) factor: f32,
 }
 
 impl Stored {
+    /// A tensor whose values lie in the order of its shape, from `offset` on.
+    pub(super) fn plain(bytes: Arc<Bytes>, dtype: Dtype, shape: Vec<usize>, offset: u64) -> Self {
+        Self { bytes, dtype, swap: false, shape, strides: None, offset, rolled: 0, factor: 1.0 }
+    }
+
     /// Number of values; [`Stored::extent`] has checked that it can be counted.
     pub fn value_count(&self) -> usize {
         self.shape.iter().product()
@@ -58,7 +68,7 @@ impl Stored {
                 .ok_or_else(too_large)?,
         };
         match values <= storage_values {
-            true => Ok(values * dtype.size() as u64),
+            true => dtype.bytes_of(values).ok_or_else(too_large),
             false => Err(too_large()),
         }
     }
@@ -72,7 +82,7 @@ impl Stored {
         if !is_plain || from.checked_add(count)? > side {
             return None;
         }
-        let row_bytes = rest.iter().product::<usize>() * self.dtype.size();
+        let row_bytes = self.dtype.bytes_of(rest.iter().product::<usize>() as u64)? as usize;
         let mut shape = self.shape.clone();
         shape[0] = count;
         Some(Self { shape, strides: None, offset: self.offset + (from * row_bytes) as u64, ..self.clone() })
@@ -87,9 +97,34 @@ impl Stored {
 
     /// All values in the order of the shape.
     pub fn values<T: Wanted>(&self) -> Result<Vec<T>> {
-        let mut values = self.in_order()?;
+        let mut values = self.in_order::<T>()?;
         values.rotate_right(self.rolled);
+        if self.factor != 1.0 {
+            values.iter_mut().for_each(|value| *value = value.times(self.factor));
+        }
         Ok(values)
+    }
+
+    /// The matrix as it lies in the file; `None` where its numbers are not packed, or not in order.
+    pub fn packed(&self, device: &Device) -> Result<Option<Packed>> {
+        let is_plain = self.strides.as_deref().is_none_or(|strides| is_contiguous(&self.shape, strides));
+        let is_kept = match self.dtype {
+            // Devices have no such type.
+            Dtype::F8E5m2 => device.is_cpu(),
+            dtype => dtype.is_packed(),
+        };
+        let block = self.dtype.block();
+        let is_whole = self.rolled % block == 0 && self.shape.last().is_some_and(|row| row % block == 0);
+        let Some(len) = self.dtype.bytes_of(self.value_count() as u64) else { return Ok(None) };
+        if !(is_plain && is_kept && is_whole) {
+            return Ok(None);
+        }
+        let mut bytes = self.bytes.range(self.offset, len)?;
+        if !self.dtype.are_finite(&bytes) {
+            return Ok(None);
+        }
+        bytes.rotate_right(self.rolled / block * self.dtype.size());
+        Packed::new(self.dtype, &self.shape, self.factor, bytes, device).map(Some)
     }
 
     fn in_order<T: Wanted>(&self) -> Result<Vec<T>> {
@@ -123,7 +158,7 @@ impl Stored {
 
     /// `count` values that lie one after the other.
     fn run<T: Wanted>(&self, mut offset: u64, count: usize) -> Result<Vec<T>> {
-        let mut left = count * self.dtype.size();
+        let mut left = self.dtype.bytes_of(count as u64).unwrap_or(0) as usize;
         let mut values: Vec<T> = Vec::with_capacity(count);
         if T::SAME == self.dtype && !self.swap && cfg!(target_endian = "little") {
             // SAFETY: the capacity is there, all bit patterns are values of these types, and all are written before any is read.
@@ -134,9 +169,10 @@ impl Stored {
             }
             return Ok(values);
         }
-        let mut buffer = vec![0; left.min(CHUNK)];
+        let chunk = CHUNK / self.dtype.size() * self.dtype.size();
+        let mut buffer = vec![0; left.min(chunk)];
         while left > 0 {
-            let part = &mut buffer[..left.min(CHUNK)];
+            let part = &mut buffer[..left.min(chunk)];
             self.bytes.read_at(offset, part)?;
             decode(self.dtype, self.swap, part, &mut values);
             offset += part.len() as u64;

@@ -2,5 +2,6 @@
 //! (`tests/fixtures/make_flux.py`): networks, sampling, and the gradient of every weight that has one.
 
 mod backbone;
+mod files;
 mod networks;
 mod support;

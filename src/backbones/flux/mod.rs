@@ -4,6 +4,11 @@
 //!
 //! The LR image's latents are drawn anew for each seed from their distribution, which the condition holds; training draws them
 //! anew for each pair. Time and guidance stay f32 all the way.
+//!
+//! * [`open`]: from files to networks, and what other models' files are refused with. [`prompts`]: texts, once each.
+
+mod open;
+mod prompts;
 
 use std::sync::Arc;
 
@@ -13,6 +18,7 @@ use super::card::{Card, Guidance, Latent, Memory};
 use super::codec::Codec;
 use super::condition::{Condition, Prompt, Shown};
 use super::process::{Flow, Process, Shift, Time};
+use super::registry::Entry;
 use super::solver::Solver;
 use super::{Backbone, Pass, Query};
 use crate::Result;
@@ -23,6 +29,7 @@ use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 use crate::weights::Source;
+use crate::weights::registry::{C_FLUX_PARTS, FLUX_CLIP, FLUX_T5};
 
 /// Latents that a token is wide and high.
 const PATCH: usize = 2;
@@ -40,22 +47,31 @@ pub static CARD: Card = Card {
     solvers: &[Solver::Euler, Solver::Heun],
     guidance: Guidance::Embedded,
     prompt: true,
-    parts: &[],
+    parts: C_FLUX_PARTS,
     licence: "FLUX.1 [dev]: Non-Commercial License; ControlNet: see https://github.com/cswry/DP2O-SR",
     keeps_latents: true,
     control_noise: CHANNELS,
     memory: Memory {
         network: 11_901_408_320,
         around: 83_819_683 + 123_060_480 + 4_762_310_656,
+        passing: (&[&FLUX_CLIP, &FLUX_T5], 123_060_480 + 4_762_310_656),
         adapter: 1_442_333_696,
         picture: footprint,
     },
 };
 
+/// How it is opened.
+pub static ENTRY: Entry = Entry { card: &CARD, open: |on, store| Ok(Arc::new(open::open(on, store)?)) };
+
 /// Texts as the networks read them.
 pub trait Texts: Send + Sync {
     /// T5's states `[1, tokens, text]` and CLIP's summary `[1, pooled]`.
     fn embedded(&self, text: &str) -> Result<[Tensor; 2]>;
+
+    /// Encodes those that are not known, so that [`Texts::embedded`] finds them.
+    fn learn(&self, _: &[&str]) -> Result<()> {
+        Ok(())
+    }
 
     /// How much of a prompt is beyond what the encoders read, in words.
     fn unread(&self, prompt: &Prompt) -> Option<String>;
@@ -129,6 +145,10 @@ impl Backbone for Flux {
         let velocity = self.transformer.finish(tape, &self.weights, begun, texts, &residuals)?;
         let [rows, columns] = size;
         tape.shuffle(&tape.reshape(&velocity, &[batch, rows, columns, channels * PATCH * PATCH])?, PATCH)
+    }
+
+    fn prepare(&self, prompts: &[Prompt]) -> Result<()> {
+        self.texts.learn(&prompts.iter().map(|prompt| prompt.text.as_str()).collect::<Vec<_>>())
     }
 
     fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {

@@ -46,7 +46,13 @@ pub static CARD: Card = Card {
     licence: "Stable Diffusion 2: CreativeML Open RAIL++-M; ControlNet: see https://github.com/cswry/DP2O-SR",
     keeps_latents: true,
     control_noise: 0,
-    memory: Memory { network: 865_910_724, around: 83_653_863 + 340_387_840, adapter: 364_228_240, picture: footprint },
+    memory: Memory {
+        network: 865_910_724,
+        around: 83_653_863 + 340_387_840,
+        passing: (&[], 0),
+        adapter: 364_228_240,
+        picture: footprint,
+    },
 };
 
 /// How it is opened.

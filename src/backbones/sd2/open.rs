@@ -1,7 +1,7 @@
 //! From the published files to networks. Sizes come from the `config.json` beside each file, those of Stable Diffusion 2-base where
 //! there is none; what other models' files would be taken for is said of them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::DType;
@@ -11,23 +11,23 @@ use serde_json::Value;
 use super::Sd2;
 use super::prompts::Prompts;
 use crate::backbones::codec::{Codec, Cut};
+use crate::backbones::files::{Opened, four, json, number, text_config, vae_config};
 use crate::networks::clip_bpe::ClipBpe;
 use crate::networks::clip_text;
 use crate::networks::controlnet_sd::{self, ControlNet};
 use crate::networks::unet_sd::{self, Unet};
 use crate::networks::vae_kl::{self, Vae};
-use crate::nn::kernels::shape::Activation;
 use crate::nn::kernels::{Compute, Precision};
-use crate::nn::params::{Params, Specs};
-use crate::weights::dtype::Dtype;
+use crate::nn::params::Specs;
 use crate::weights::registry::{C_SD2, C_SD2_PARTS, SD2_TEXT, SD2_TOKENIZER, SD2_UNET, SD2_VAE};
 use crate::weights::store::Found;
 use crate::weights::{Part, Source, Store, Trust, names};
-use crate::{Error, Result, input};
+use crate::{Error, Result};
 
 /// The folder of what noises and solves, beside that of the U-Net.
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
-const CONFIG: &str = "config.json";
+/// What the parts are of.
+const MODEL: &str = "Stable Diffusion 2-base";
 /// Beginnings of names in files of the first publisher, which have no diffusers names.
 const COMPVIS: [&str; 3] = ["model.diffusion_model.", "first_stage_model.", "cond_stage_model."];
 
@@ -41,15 +41,16 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
         return Err(Error::invalid(lacking.join("; ")));
     }
     // Files of unknown hash are read for it: gigabytes, all at once.
-    let opened: Vec<_> = PARTS.into_par_iter().map(|part| Opened::of(part, store)).collect::<Result<_>>()?;
+    let opened: Vec<_> = PARTS.into_par_iter().map(|part| Opened::of(part, store, MODEL)).collect::<Result<_>>()?;
     let [unet, vae, text, control] =
         <[Opened; 4]>::try_from(opened).map_err(|_| Error::invalid("a part of C-SD2 is missing"))?;
     let tokenizer = store.files(&SD2_TOKENIZER)?;
+    [&unet, &vae, &text, &control].into_iter().try_for_each(refuse_compvis)?;
     let trusts = [&unet, &vae, &text, &control].into_iter().filter_map(|opened| opened.source.trust());
     let all = Trust::of_all(trusts.chain(tokenizer.files.iter().filter_map(|file| file.trust.as_ref())));
     let weights_hash = all.map(|trust| trust.whole_mark()).unwrap_or_default();
 
-    unet.refuse_velocity()?;
+    refuse_velocity(&unet)?;
     let config = unet.config(unet_config, unet_sd::Config::SD2)?;
     let mut specs = Specs::default();
     let network = Unet::new(&mut specs, &config);
@@ -65,7 +66,7 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
 }
 
 fn codec(vae: Opened, on: &Compute) -> Result<Codec> {
-    let config = vae.config(vae_config, vae_kl::Config::SD)?;
+    let config = vae.config(|value| vae_config(value, vae_kl::Config::SD), vae_kl::Config::SD)?;
     let mut specs = Specs::default();
     let net = Vae::new(&mut specs, config);
     let vae = Opened { source: names::vae(vae.source)?, ..vae };
@@ -130,100 +131,34 @@ fn other_control_net(source: &Source) -> Option<&'static str> {
     })
 }
 
-/// A part's tensors, and the file that names its folder.
-struct Opened {
-    part: &'static Part,
-    source: Source,
-    file: PathBuf,
-}
-
-impl Opened {
-    fn of(part: &'static Part, store: &Store) -> Result<Self> {
-        let source = store.open(part)?;
-        let found = store.files(part)?;
-        let file = found.files.first().map(|file| file.path.clone()).unwrap_or_default();
-        let is_compvis = source.iter().any(|(name, ..)| COMPVIS.iter().any(|prefix| name.starts_with(prefix)));
-        if is_compvis {
-            let cause =
-                format!("has the first publisher's names, not diffusers'; get the diffusers folder {}", part.get);
-            return Err(Error::file(&file, cause));
-        }
-        Ok(Self { part, source, file })
-    }
-
-    fn fault(&self, cause: impl std::fmt::Display) -> Error {
-        Error::file(&self.file, format!("{cause}; get Stable Diffusion 2-base {}", self.part.get))
-    }
-
-    /// The sizes in the `config.json` beside the file; the published ones where there is none.
-    fn config<T>(&self, read: impl Fn(&Value) -> std::result::Result<T, String>, published: T) -> Result<T> {
-        let path = self.file.with_file_name(CONFIG);
-        match json(&path)? {
-            None => Ok(published),
-            Some(value) => read(&value).map_err(|cause| {
-                Error::file(&path, format!("{cause}; Stable Diffusion 2-base is needed: get it {}", self.part.get))
-            }),
+/// Errors: the files are of the first publisher's names.
+fn refuse_compvis(opened: &Opened) -> Result<()> {
+    let is_compvis = opened.source.iter().any(|(name, ..)| COMPVIS.iter().any(|prefix| name.starts_with(prefix)));
+    match is_compvis {
+        false => Ok(()),
+        true => {
+            let get = opened.part.get;
+            let cause = format!("has the first publisher's names, not diffusers'; get the diffusers folder {get}");
+            Err(Error::file(&opened.file, cause))
         }
     }
-
-    /// Errors: the folder's scheduler says that the network predicts something other than noise.
-    fn refuse_velocity(&self) -> Result<()> {
-        let Some(folder) = self.file.parent().and_then(Path::parent) else { return Ok(()) };
-        let path = folder.join(SCHEDULER);
-        let said = json(&path)?.and_then(|value| value.get("prediction_type")?.as_str().map(str::to_owned));
-        match said.as_deref() {
-            None | Some("epsilon") => Ok(()),
-            Some(other) => Err(Error::file(
-                &path,
-                format!(
-                    "the network predicts {other:?}, as Stable Diffusion 2.1 does; 2-base is needed: get it {}",
-                    self.part.get
-                ),
-            )),
-        }
-    }
-
-    /// Where and in what its frozen weights are kept: in the 16 bits that are asked for, or that the file has.
-    fn kept(&self, on: &Compute) -> Compute {
-        let is = |kind| {
-            let mut matrices = self.source.iter().filter(|(.., shape)| shape.len() >= 2).peekable();
-            matrices.peek().is_some() && matrices.all(|(_, dtype, _)| dtype == kind)
-        };
-        let frozen = match on.precision.frozen {
-            DType::F32 if is(Dtype::F16) => DType::F16,
-            DType::F32 if is(Dtype::Bf16) => DType::BF16,
-            asked => asked,
-        };
-        on.clone().in_precision(Precision { frozen, ..on.precision })
-    }
-
-    /// The weights; tensors of other names are not looked at.
-    fn weights(&self, specs: Specs, on: &Compute) -> Result<Params> {
-        self.source.check(specs.iter(), &["*"])?;
-        Params::from_source(&Arc::new(specs), &self.source, &self.kept(on))
-    }
 }
 
-/// A file's JSON; nothing where there is no file.
-fn json(path: &Path) -> Result<Option<Value>> {
-    if !path.is_file() {
-        return Ok(None);
+/// Errors: the folder's scheduler says that the network predicts something other than noise.
+fn refuse_velocity(unet: &Opened) -> Result<()> {
+    let Some(folder) = unet.file.parent().and_then(Path::parent) else { return Ok(()) };
+    let path = folder.join(SCHEDULER);
+    let said = json(&path)?.and_then(|value| value.get("prediction_type")?.as_str().map(str::to_owned));
+    match said.as_deref() {
+        None | Some("epsilon") => Ok(()),
+        Some(other) => Err(Error::file(
+            &path,
+            format!(
+                "the network predicts {other:?}, as Stable Diffusion 2.1 does; 2-base is needed: get it {}",
+                unet.part.get
+            ),
+        )),
     }
-    let value = serde_json::from_str(&input::read_text(path)?);
-    value.map(Some).map_err(|cause| Error::file(path, format!("is not JSON: {cause}")))
-}
-
-fn number(value: &Value, key: &str) -> std::result::Result<usize, String> {
-    let number = value.get(key).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
-    number.filter(|number| (1..=1 << 20).contains(number)).ok_or_else(|| format!("{key} is no size"))
-}
-
-/// Four sizes.
-fn four(value: &Value, key: &str) -> std::result::Result<[usize; 4], String> {
-    let list = value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let sizes: Vec<usize> = list.iter().filter_map(|v| v.as_u64()).map(|v| v as usize).collect();
-    let sizes = <[usize; 4]>::try_from(sizes).ok().filter(|sizes| sizes.iter().all(|v| (1..=1 << 16).contains(v)));
-    sizes.ok_or_else(|| format!("{key} are not four sizes, as those of Stable Diffusion 2 are"))
 }
 
 fn unet_config(value: &Value) -> std::result::Result<unet_sd::Config, String> {
@@ -254,46 +189,5 @@ fn unet_config(value: &Value) -> std::result::Result<unet_sd::Config, String> {
     match divides {
         true => Ok(unet_sd::Config { latent, channels, heads, text, groups }),
         false => Err("heads or groups do not divide the channels".into()),
-    }
-}
-
-fn vae_config(value: &Value) -> std::result::Result<vae_kl::Config, String> {
-    let or = |key: &str, otherwise: usize| value.get(key).map_or(Ok(otherwise), |_| number(value, key));
-    let float = |key: &str, otherwise: f32| value.get(key).and_then(Value::as_f64).map_or(otherwise, |v| v as f32);
-    let (latent, groups) = (or("latent_channels", 4)?, or("norm_num_groups", 32)?);
-    if latent != super::CARD.latent.channels {
-        return Err(format!("has latents of {latent} channels, not 4"));
-    }
-    let channels = four(value, "block_out_channels")?;
-    if channels.iter().any(|c| c % groups != 0) {
-        return Err("groups do not divide the channels".into());
-    }
-    let (scale, shift) = (float("scaling_factor", vae_kl::Config::SD.scale), float("shift_factor", 0.0));
-    if !(scale.is_finite() && scale > 0.0) {
-        return Err("scaling_factor is no scale".into());
-    }
-    let blocks = or("layers_per_block", 2)?;
-    Ok(vae_kl::Config { latent, channels, blocks, groups, scale, shift, quant: true })
-}
-
-fn text_config(value: &Value) -> std::result::Result<clip_text::Config, String> {
-    let activation = match value.get("hidden_act").and_then(Value::as_str) {
-        None | Some("gelu") => Activation::Gelu,
-        Some("quick_gelu") => Activation::GeluQuick,
-        Some(other) => return Err(format!("{other:?} is an activation that is not known here")),
-    };
-    let config = clip_text::Config {
-        vocabulary: number(value, "vocab_size")?,
-        positions: number(value, "max_position_embeddings")?,
-        width: number(value, "hidden_size")?,
-        inner: number(value, "intermediate_size")?,
-        layers: number(value, "num_hidden_layers")?,
-        heads: number(value, "num_attention_heads")?,
-        activation,
-        eps: value.get("layer_norm_eps").and_then(Value::as_f64).map_or(1e-5, |eps| eps as f32),
-    };
-    match config.width.is_multiple_of(config.heads) && config.positions > 2 && config.layers <= 256 {
-        true => Ok(config),
-        false => Err("its sizes do not fit each other".into()),
     }
 }

@@ -9,6 +9,7 @@ use candle_core::Tensor;
 use super::sampling::Batches;
 use crate::backbones::condition::Shown;
 use crate::backbones::field::StateMemory;
+use crate::backbones::guidance::Guided;
 use crate::backbones::process::Process;
 use crate::backbones::{Backbone, Query};
 use crate::engine::context::Context;
@@ -57,6 +58,7 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
         lacking.into_iter().for_each(|line| found.add(Mark::Bad, "files", line));
         return Ok(found.outcome());
     }
+    context.say_licence(backbone);
     let reference = match context.models.reference(backbone, recipe.sampling.precision) {
         Ok(reference) => reference,
         Err(error) => {
@@ -75,7 +77,8 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
     context.report(Some(meter.now()));
     let latent = found.round_trip(model, &photograph, &shown)?;
     context.advance(&mut meter, 1);
-    found.errors(context, model, (&latent, &shown), &adapters, &mut meter)?;
+    let told = Guided::by(model.backbone.card(), recipe.sampling.guidance).told();
+    found.errors(context, model, (&latent, &shown, told), &adapters, &mut meter)?;
     if let [(_, a), (_, b)] = adapters.as_slice() {
         let models = [a, b].map(|params| Model { params: params.clone(), layers: None, ..model.clone() });
         let rewards = rewards(context, recipe, request, models, (&photograph, &lr))?;
@@ -177,7 +180,7 @@ impl Found {
         &mut self,
         context: &Context,
         model: &Model,
-        (latent, shown): (&Tensor, &Shown),
+        (latent, shown, told): (&Tensor, &Shown, Option<f32>),
         adapters: &Adapters,
         meter: &mut Meter,
     ) -> Result<()> {
@@ -186,7 +189,7 @@ impl Found {
             let mut sum = 0.0;
             for key in 0..NOISES {
                 context.checkpoint()?;
-                sum += error(backbone, params, latent, shown, key)? / NOISES as f64;
+                sum += error(backbone, params, (latent, shown, told), key)? / NOISES as f64;
                 context.advance(meter, 1);
             }
             Ok(sum)
@@ -269,7 +272,12 @@ fn zeros(params: &Params) -> Result<Params> {
 }
 
 /// The mean square of what the network errs by in the middle of the way, as a share of what it should predict.
-fn error(backbone: &dyn Backbone, params: &Params, latent: &Tensor, shown: &Shown, key: u64) -> Result<f64> {
+fn error(
+    backbone: &dyn Backbone,
+    params: &Params,
+    (latent, shown, told): (&Tensor, &Shown, Option<f32>),
+    key: u64,
+) -> Result<f64> {
     let (_, channels, height, width) = latent.dims4()?;
     let noise = Random::new(key, STREAM).normal_image(channels, height, width);
     let noise = Tensor::from_vec(noise, latent.shape(), latent.device())?;
@@ -279,7 +287,7 @@ fn error(backbone: &dyn Backbone, params: &Params, latent: &Tensor, shown: &Show
         Process::Flow(_) => 0.5,
     }];
     let (x_t, target) = (process.corrupt(latent, &noise, &times)?, process.target(latent, &noise, &times)?);
-    let query = Query::new(&x_t, &times, shown);
+    let query = Query::new(&x_t, &times, shown).guided(told);
     let y = backbone.predict(&Tape::inference(params.kernels()), params, &query)?.tensor().clone();
     let mean = |tensor: Tensor| -> Result<f64> { Ok(f64::from(tensor.sqr()?.mean_all()?.to_scalar::<f32>()?)) };
     Ok(mean((y - &target)?)? / mean(target)?.max(1e-12))

@@ -77,10 +77,16 @@ pub fn fill(
     let mut meter = Meter::new(stage, "candidates", total);
     context.report(Some(meter.now()));
     let (mut made, mut failed, mut batches) = (0, Failures::of(images.len()), Batches::default());
-    for MissingSeeds { image, seeds } in missing {
-        let Some(row) = images.iter().find(|row| row.id == image) else { continue };
+    for (index, MissingSeeds { image, seeds }) in missing.iter().enumerate() {
+        let row_of = |missing: &MissingSeeds| images.iter().find(|row| row.id == missing.image);
+        if index % PREPARED == 0 && model.backbone.card().prompt {
+            let some = missing[index..].iter().take(PREPARED).filter_map(row_of);
+            let prompts: Vec<_> = some.map(|row| sampling.prompt(&row.prompt)).collect();
+            model.backbone.prepare(&prompts)?;
+        }
+        let (Some(row), image) = (row_of(&missing[index]), *image) else { continue };
         let mut fresh = done.is_some().then(Vec::new);
-        match group(context, set, model, &sampling, row, &seeds, (&mut meter, &mut batches), fresh.as_mut()) {
+        match group(context, set, model, &sampling, row, seeds, (&mut meter, &mut batches), fresh.as_mut()) {
             Ok(count) => {
                 made += count;
                 if let Some(done) = &mut done {
@@ -98,6 +104,9 @@ pub fn fill(
     }
     Ok((made, failed))
 }
+
+/// Images whose prompts are encoded at once.
+const PREPARED: usize = 64;
 
 /// Pixels of new candidates that are kept for scoring, in bytes; those beyond are read back.
 const KEPT_BYTES: usize = 256 << 20;

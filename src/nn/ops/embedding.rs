@@ -1,6 +1,6 @@
 //! Rows of a table by number, and sines and cosines of a time.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use crate::nn::layers::Embedding;
 use crate::nn::params::Params;
@@ -13,9 +13,9 @@ impl Tape {
         if let Some(id) = ids.iter().find(|id| **id as usize >= layer.count) {
             return Err(Error::invalid(format!("a table of {} rows has no row {id}", layer.count)));
         }
+        let y = params.weight(layer.weight).rows(ids)?;
         let table = params.get(layer.weight);
         let ids = Tensor::from_slice(ids, ids.len(), table.device())?;
-        let y = table.index_select(&ids, 0)?.to_dtype(DType::F32)?;
         Ok(self.push(y, self.trains(params, layer.weight), || {
             let (weight, table) = (layer.weight, table.clone());
             move |dy: &Tensor, sink: &mut Gradients| sink.add_param(weight, table.zeros_like()?.index_add(&ids, dy, 0)?)

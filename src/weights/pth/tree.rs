@@ -253,6 +253,7 @@ impl Walk<'_> {
             strides: Some(strides),
             offset: first + offset,
             rolled: 0,
+            factor: 1.0,
         })
     }
 

@@ -12,7 +12,6 @@ use crate::engine::parts;
 use crate::method::fields::Field;
 use crate::method::recipe::Recipe;
 use crate::method::value::{Accepted, Value};
-use crate::weights::registry::PLANNED;
 
 /// Width of the names in points.
 pub const LABEL_WIDTH: f32 = 134.0;
@@ -183,17 +182,13 @@ fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe, known:
     response.changed().then_some(Value::Text(text))
 }
 
-/// The backbones there are, and those that are not in this program yet; what cannot be used is greyed and says why.
+/// The backbones there are; what cannot be used is greyed and says why.
 fn backbone_ui(ui: &mut Ui, field: &Field, text: &str, preset: &Recipe, known: Known) -> Option<Value> {
     let mut chosen = None;
     let combo = ComboBox::from_id_salt(field.key).width(112.0).selected_text(text);
     let shown = combo.show_ui(ui, |ui| {
-        let there = registry::cards().into_iter().map(|card| (card.name, None));
-        let later = PLANNED.iter().filter(|name| registry::card_of(name).is_err());
-        let all: Vec<_> = there.chain(later.map(|name| (*name, Some("not in this version")))).collect();
-        for (name, absent) in all {
-            let lacking = lacking(known, parts::of_backbone(name));
-            let why = absent.map(str::to_owned).into_iter().chain(lacking).collect::<Vec<_>>().join("\n");
+        for name in registry::cards().into_iter().map(|card| card.name) {
+            let why = lacking(known, parts::of_backbone(name)).into_iter().collect::<Vec<_>>().join("\n");
             let response = ui.add_enabled(why.is_empty(), Button::selectable(name == text, name));
             if response.on_disabled_hover_text(why).clicked() {
                 chosen = Some(Value::Text(name.to_owned()));

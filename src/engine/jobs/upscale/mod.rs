@@ -34,6 +34,7 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
             (found.model, found.weights_hash, path.display().to_string())
         }
         None => {
+            context.say_licence(backbone);
             let reference = context.models.reference(backbone, precision)?;
             (reference.model, reference.weights_hash, format!("the released {backbone}"))
         }

@@ -50,7 +50,7 @@ impl Kernels for Composed {
         x: &Tensor,
         dy: &Tensor,
     ) -> crate::Result<Tensor> {
-        Ok(conv::weight_gradient(shape, x, dy)?.reshape(weight.tensor().shape())?)
+        Ok(conv::weight_gradient(shape, x, dy)?.reshape(weight.tensor()?.shape())?)
     }
 
     fn bias_gradient(&self, dy: &Tensor) -> crate::Result<Tensor> {

@@ -86,7 +86,7 @@ impl Make {
     /// Whether the pass, or the `back`ward one, reads a weight as it is, as nothing that is made of it would be kept.
     pub fn reads_as_is(&self, weight: &Weight, back: bool) -> bool {
         let takes = if back { bf16::takes_back(&self.shape) } else { bf16::takes(&self.shape) };
-        let is_half = self.half && takes && weight.tensor().dtype() == DType::BF16;
+        let is_half = self.half && takes && weight.dtype() == DType::BF16;
         is_in_blocks(&self.shape) && !weight.keeps_forms() && !is_half
     }
 }

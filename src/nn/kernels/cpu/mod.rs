@@ -79,7 +79,7 @@ impl Kernels for Cpu {
             let pass = conv::Pass { shape, back: false, x: &x, bias, residual };
             return read_as_is(weight, (shape.batch, height, width, shape.c_out), pass);
         }
-        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), self.make(shape))?))?;
+        let packed = weight.in_form(Form::Forward, || Ok(of_weight(&weight.tensor()?, self.make(shape))?))?;
         let y = build((shape.batch, height, width, shape.c_out), |y| {
             conv::forward(shape, &x, &packed, bias.as_deref(), residual.as_deref(), y)
         })?;
@@ -93,14 +93,14 @@ impl Kernels for Cpu {
             let pass = conv::Pass { shape, back: true, x: &dy, bias: None, residual: None };
             return read_as_is(weight, (batch, height, width, c_in), pass);
         }
-        let packed =
-            weight.in_form(Form::Backward, || Ok(of_weight(weight.tensor(), conv::MakeBackward(self.make(shape)))?))?;
+        let packed = weight
+            .in_form(Form::Backward, || Ok(of_weight(&weight.tensor()?, conv::MakeBackward(self.make(shape)))?))?;
         Ok(build((batch, height, width, c_in), |dx| conv::input_gradient(shape, &dy, &packed, dx))?)
     }
 
     fn conv2d_weight_gradient(&self, shape: ConvShape, weight: &Weight, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let (x, dy) = (values(x)?, values(dy)?);
-        Ok(accumulated(weight.tensor().shape(), |dw| conv::weight_gradient(shape, &x, &dy, dw))?)
+        Ok(accumulated(weight.tensor()?.shape(), |dw| conv::weight_gradient(shape, &x, &dy, dw))?)
     }
 
     fn bias_gradient(&self, dy: &Tensor) -> Result<Tensor> {
@@ -303,7 +303,7 @@ impl Kernels for Cpu {
         if self.make(shape).reads_as_is(weight, false) {
             return self.activate(Activation::Relu, &self.conv2d(shape, weight, Some(bias), x, residual)?);
         }
-        let packed = weight.in_form(Form::Forward, || Ok(of_weight(weight.tensor(), self.make(shape))?))?;
+        let packed = weight.in_form(Form::Forward, || Ok(of_weight(&weight.tensor()?, self.make(shape))?))?;
         let (x, bias, (height, width)) = (values(x)?, values(bias)?, shape.out_size());
         let residual = residual.map(values).transpose()?;
         Ok(build((shape.batch, height, width, shape.c_out), |y| {
@@ -318,7 +318,7 @@ impl Kernels for Cpu {
             let (height, width) = shape.out_size();
             return self.activate(Activation::Relu, &self.resample(&y, &[height, width].map(blur))?);
         }
-        let form = || Ok(BlurredConv::new(&values(weight.tensor())?, shape));
+        let form = || Ok(BlurredConv::new(&values(&weight.tensor()?)?, shape));
         let packed = weight.in_form(Form::Blurred, form)?;
         let (x, bias, [height, width]) = (values(x)?, values(bias)?, BlurredConv::out_size(&shape));
         Ok(build((shape.batch, height, width, shape.c_out), |y| packed.forward(shape, &x, &bias, y))?)
@@ -433,7 +433,8 @@ impl Kernels for Cpu {
 /// What a pass that reads the weights as they are writes.
 fn read_as_is(weight: &Weight, shape: impl Into<Shape>, pass: conv::Pass) -> Result<Tensor> {
     let mut done = Ok(());
-    let y = build(shape, |y| done = of_weight(weight.tensor(), (pass, y)))?;
+    let values = weight.tensor()?;
+    let y = build(shape, |y| done = of_weight(&values, (pass, y)))?;
     done?;
     Ok(y)
 }

@@ -1,0 +1,248 @@
+//! The backbone from its files, in every form they are had in; texts that are kept; and what is no file of it.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use dp2o_studio::backbones::condition::Prompt;
+use dp2o_studio::backbones::registry;
+use dp2o_studio::backbones::{Backbone, Query};
+use dp2o_studio::imaging::Image;
+use dp2o_studio::nn::kernels::Compute;
+use dp2o_studio::nn::tape::Tape;
+use dp2o_studio::weights::dtype::Dtype;
+use dp2o_studio::weights::{Source, Store};
+
+const CONTROL: &str = "c-flux/model.safetensors";
+
+fn fixtures(backbone: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(backbone)
+}
+
+/// Names, shapes and values of a file.
+fn tensors(path: &Path) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let source = Source::open(path).unwrap();
+    let values = |name: &str, shape: &[usize]| source.floats(name, shape).unwrap();
+    source.iter().map(|(name, _, shape)| (name.to_owned(), shape.to_vec(), values(name, shape))).collect()
+}
+
+/// Copies a folder.
+fn copied(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copied(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// A copy of the fixtures, changed.
+fn changed(change: impl Fn(&Path)) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    for part in ["FLUX.1-dev", "c-flux"] {
+        copied(&fixtures("flux").join(part), &home.path().join(part));
+    }
+    change(home.path());
+    home
+}
+
+fn opened(home: &Path) -> dp2o_studio::Result<std::sync::Arc<dyn Backbone>> {
+    registry::open("flux", &Compute::cpu(), &Store::of_folders(&[home.to_owned()], true))
+}
+
+/// What the backbone predicts of noise, for a picture with a prompt.
+fn predicted(backbone: &dyn Backbone) -> Vec<f32> {
+    let lr = Image::new(8, 8, (0..192).map(|i| (i % 23) as f32 / 23.0).collect()).unwrap();
+    let prompt = Prompt { text: "a stone wall, moss".into(), negative: String::new() };
+    let shown = backbone.condition(&lr, &prompt).unwrap().whole(1, &Device::Cpu).unwrap();
+    let x = Tensor::arange(0f32, 256.0, &Device::Cpu).unwrap().affine(0.01, -1.0).unwrap();
+    let x = x.reshape((1, 16, 4, 4)).unwrap().to_dtype(DType::F32).unwrap();
+    let query = Query::new(&x, &[0.6], &shown).guided(Some(2.5));
+    let tape = Tape::inference(&Compute::cpu().kernels);
+    let y = backbone.predict(&tape, &backbone.reference().unwrap(), &query).unwrap();
+    y.tensor().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    let most = b.iter().fold(0f32, |most, v| most.max(v.abs()));
+    a.iter().zip(b).fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / most
+}
+
+/// A GGUF file of f32 and Q8_0: matrices of whole rows of blocks in blocks.
+fn write_gguf(tensors: &[(String, Vec<usize>, Vec<f32>)], path: &Path) {
+    let string = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut header =
+        [&b"GGUF"[..], &3u32.to_le_bytes(), &(tensors.len() as u64).to_le_bytes(), &1u64.to_le_bytes()].concat();
+    header.extend([string("general.architecture"), 8u32.to_le_bytes().to_vec(), string("flux")].concat());
+    let mut data: Vec<u8> = Vec::new();
+    for (name, shape, values) in tensors {
+        let is_packed = shape.len() == 2 && shape[1] % 32 == 0;
+        header.extend([string(name), (shape.len() as u32).to_le_bytes().to_vec()].concat());
+        shape.iter().rev().for_each(|side| header.extend((*side as u64).to_le_bytes()));
+        header.extend(if is_packed { 8u32 } else { 0 }.to_le_bytes());
+        header.extend((data.len() as u64).to_le_bytes());
+        if is_packed {
+            for block in values.chunks(32) {
+                let scale = half::f16::from_f32(block.iter().fold(0f32, |most, v| most.max(v.abs())) / 127.0);
+                data.extend(scale.to_le_bytes());
+                data.extend(
+                    block.iter().map(|v| (v / scale.to_f32().max(1e-9)).round().clamp(-127.0, 127.0) as i8 as u8),
+                );
+            }
+        } else {
+            values.iter().for_each(|v| data.extend(v.to_le_bytes()));
+        }
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    header.resize(header.len().next_multiple_of(32), 0);
+    std::fs::write(path, [header, data].concat()).unwrap();
+}
+
+/// The fixtures' T5 in llama.cpp's names.
+fn t5_gguf(home: &Path) {
+    let folder = home.join("FLUX.1-dev/text_encoder_2");
+    let named = [
+        ("layer.0.SelfAttention.relative_attention_bias", "attn_rel_b"),
+        ("layer.0.SelfAttention.", "attn_"),
+        ("layer.0.layer_norm", "attn_norm"),
+        ("layer.1.layer_norm", "ffn_norm"),
+        ("layer.1.DenseReluDense.wi_0", "ffn_gate"),
+        ("layer.1.DenseReluDense.wi_1", "ffn_up"),
+        ("layer.1.DenseReluDense.wo", "ffn_down"),
+        ("encoder.block.", "enc.blk."),
+        ("shared.", "token_embd."),
+        ("encoder.final_layer_norm", "enc.output_norm"),
+    ];
+    let all: Vec<_> = tensors(&folder.join("model.safetensors.index.json"))
+        .into_iter()
+        .map(|(name, shape, values)| {
+            (named.iter().fold(name, |name, (new, old)| name.replace(new, old)), shape, values)
+        })
+        .collect();
+    write_gguf(&all, &home.join("FLUX.1-dev/t5-v1_1-xxl-encoder-Q8_0.gguf"));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_base_in_blocks_of_eight_bits_predicts_what_the_released_one_does() {
+    let released = predicted(opened(&fixtures("flux")).unwrap().as_ref());
+    let home = changed(|home| {
+        let folder = home.join("FLUX.1-dev/transformer");
+        let all = tensors(&folder.join("diffusion_pytorch_model.safetensors.index.json"));
+        let file = home.join("FLUX.1-dev/flux1-dev-Q8_0.gguf");
+        write_gguf(&all, &file);
+        let source = Source::open(&file).unwrap();
+        let packed = source.iter().filter(|(_, dtype, _)| matches!(dtype, Dtype::Blocks(_))).count();
+        assert!(packed > 50, "{packed}");
+        std::fs::rename(folder.join("config.json"), home.join("FLUX.1-dev/config.json")).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        t5_gguf(home);
+    });
+    let blocks = opened(home.path()).unwrap();
+    let off = difference(&predicted(blocks.as_ref()), &released);
+    assert!((1e-6..0.05).contains(&off), "{off}");
+    // Its ControlNet is trained all the same.
+    assert_eq!(blocks.reference().unwrap().byte_count(), 4 * blocks.adapter().value_count());
+}
+
+#[test]
+fn a_text_is_encoded_once_and_read_from_the_workspace_after_that() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::of_folders(&[fixtures("flux")], true).with_workspace(home.path());
+    let lr = Image::new(4, 4, vec![0.5; 48]).unwrap();
+    let texts = |text: &str| {
+        let backbone = registry::open("flux", &Compute::cpu(), &store).unwrap();
+        let prompt = Prompt { text: text.into(), negative: String::new() };
+        assert_eq!(backbone.unread(&prompt).unwrap().is_some(), text.len() > 300);
+        let shown = backbone.condition(&lr, &prompt).unwrap().whole(1, &Device::Cpu).unwrap();
+        [0, 1].map(|i| shown.text(i).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
+    };
+    let first = texts("a stone wall, moss");
+    assert_eq!((first[0].len(), first[1].len()), (512 * 24, 20));
+    let computed = Source::open(&fixtures("flux").join("computed.safetensors")).unwrap();
+    assert!(difference(&first[1], &computed.floats::<f32>("text.1.pooled", &[1, 20]).unwrap()) < 1e-5);
+    let kept: Vec<_> =
+        std::fs::read_dir(home.path().join("texts")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(kept.len(), 1);
+    assert!(texts("a stone wall, moss") == first, "from disk");
+    let mut bytes = std::fs::read(&kept[0]).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&kept[0], &bytes).unwrap();
+    assert!(texts("a stone wall, moss") == first, "a damaged file is made anew");
+    assert!(std::fs::read(&kept[0]).unwrap() != bytes);
+    assert!(texts(&"moss, ".repeat(60)) != first);
+}
+
+#[test]
+fn what_is_not_of_flux_is_refused_in_one_line_that_names_it() {
+    let transformer = "FLUX.1-dev/transformer/diffusion_pytorch_model-00002-of-00003.safetensors";
+    type Change<'c> = &'c dyn Fn(&Path);
+    let renamed =
+        |home: &Path, file: &str, by: &str| std::fs::copy(fixtures("sd2").join(by), home.join(file)).map(drop).unwrap();
+    let cases: [(Change, &str); 8] = [
+        (&|home| renamed(home, CONTROL, "c-sd2/model.safetensors"), "a ControlNet for Stable Diffusion"),
+        (
+            &|home| {
+                std::fs::remove_dir_all(home.join("FLUX.1-dev/transformer")).unwrap();
+                renamed(
+                    home,
+                    "FLUX.1-dev/flux1-dev.safetensors",
+                    "stable-diffusion-2-base/unet/diffusion_pytorch_model.safetensors",
+                );
+            },
+            "a U-Net",
+        ),
+        (
+            &|home| {
+                let file = std::fs::OpenOptions::new().write(true).open(home.join(transformer)).unwrap();
+                file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+            },
+            "diffusion_pytorch_model-00002-of-00003.safetensors: not a readable safetensors file: the file is truncated",
+        ),
+        (&|home| std::fs::remove_file(home.join(transformer)).unwrap(), "00002-of-00003"),
+        (
+            &|home| std::fs::remove_file(home.join("FLUX.1-dev/tokenizer_2/tokenizer.json")).unwrap(),
+            "tokenizer_2/tokenizer.json",
+        ),
+        (
+            &|home| std::fs::write(home.join("FLUX.1-dev/tokenizer_2/tokenizer.json"), "{}").unwrap(),
+            "is no tokenizer of T5's",
+        ),
+        (
+            &|home| {
+                let path = home.join(CONTROL);
+                let text = std::fs::read(&path).unwrap();
+                let at = text.windows(5).position(|part| part == b"\"F16\"").unwrap();
+                let mut text = text;
+                text[at..at + 5].copy_from_slice(b"\"I16\"");
+                std::fs::write(&path, text).unwrap();
+            },
+            "has type I16",
+        ),
+        (
+            &|home| {
+                let path = home.join("FLUX.1-dev/vae/config.json");
+                let text = std::fs::read_to_string(&path).unwrap();
+                std::fs::write(&path, text.replace("\"latent_channels\": 16", "\"latent_channels\": 4")).unwrap();
+            },
+            "has latents of 4 channels, not 16",
+        ),
+    ];
+    for (change, cause) in cases {
+        let home = changed(change);
+        let error = opened(home.path()).and_then(|backbone| backbone.reference().map(drop)).unwrap_err().to_string();
+        assert!(error.contains(cause), "{cause}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let all = tensors(&fixtures("flux").join("FLUX.1-dev/transformer/diffusion_pytorch_model.safetensors.index.json"));
+    let schnell: Vec<_> = all.into_iter().filter(|(name, ..)| !name.contains("guidance_embedder")).collect();
+    let home = changed(|home| {
+        std::fs::rename(home.join("FLUX.1-dev/transformer/config.json"), home.join("FLUX.1-dev/config.json")).unwrap();
+        std::fs::remove_dir_all(home.join("FLUX.1-dev/transformer")).unwrap();
+        write_gguf(&schnell, &home.join("FLUX.1-dev/flux1-dev-Q8_0.gguf"));
+    });
+    let error = opened(home.path()).err().unwrap().to_string();
+    assert!(error.contains("FLUX.1-schnell"), "{error}");
+}
