@@ -67,7 +67,7 @@ fn rewards_of(table: &ScoreTable, recipe: &recipe::Reward, bounds: &Bounds) -> R
 
 fn curate(rewards: &Rewards, ratio: f64, alphas: (f64, f64), overrides: &Overrides) -> Curation {
     let mut curation = Curation::default();
-    let hpo = recipe::Hpo { alpha_intra: alphas.0, alpha_inter: alphas.1 };
+    let hpo = recipe::Hpo { alpha_intra: alphas.0, alpha_inter: alphas.1, ..recipe::Hpo::default() };
     curation.update(rewards, &recipe::Curation { ratio }, &hpo, overrides).unwrap();
     curation
 }
@@ -357,7 +357,7 @@ fn broken_scores_are_refused_by_name() {
     assert!(ScoreTable::new(vec![true], 2, twice).is_err());
     let row = normalized_row(&table, 0, 0, None);
     assert!(row.len() == 2 && row.iter().all(|s| s.is_nan()));
-    let wrong = recipe::Hpo { alpha_intra: f64::NAN, alpha_inter: 1.0 };
+    let wrong = recipe::Hpo { alpha_intra: f64::NAN, ..recipe::Hpo::default() };
     let rewards = Rewards::from_values(2, vec![0.1, 0.2]).unwrap();
     let refused = Curation::default().update(&rewards, &recipe::Curation::default(), &wrong, &Overrides::default());
     assert!(refused.is_err());

@@ -7,7 +7,7 @@ use dp2o_studio::backbones::condition::Prompt;
 use dp2o_studio::backbones::{Backbone, mini::Mini};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::fields::{Bearing, fields};
-use dp2o_studio::method::recipe::{Mode, Recipe, Training};
+use dp2o_studio::method::recipe::{Mode, Objective, Recipe, TimeWeights, Times, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, StepLog, Trainer};
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::Params;
@@ -104,6 +104,28 @@ fn training_prefers_the_winners_and_leaves_the_reference_alone() {
         assert_eq!(reference.to_flat().unwrap(), before);
         assert_ne!(trainer.policy().weights().to_flat().unwrap(), before);
     }
+}
+
+#[test]
+fn every_objective_prefers_the_winners_at_whatever_times() {
+    let net = Mini::new();
+    let reference = weights(&net, &Compute::cpu());
+    let mut pairs = Synthetic::new(&[32, 32]);
+    let mut trained = Vec::new();
+    for (at, word) in Objective::WORDS.iter().enumerate() {
+        let objective = Objective::from_word(word).unwrap();
+        let times = [Times::Uniform, Times::Noisy, Times::Clean, Times::Backbone][at % 4];
+        let time_weights = if at == 1 { TimeWeights::MinSnr } else { TimeWeights::Equal };
+        let settings =
+            Training { objective, times, time_weights, anchor: 0.5, accumulation: 1, ..settings(Mode::Full) };
+        let mut trainer = Trainer::new(&net, &reference, &reference, settings, pairs.len()).unwrap();
+        let logs = steps(&mut trainer, &mut pairs, 8);
+        assert_eq!(logs[0].loss.margin, 0.0, "{word}");
+        assert!(logs[6..].iter().all(|log| log.loss.margin > 0.0 && log.loss.loss.is_finite()), "{word}: {logs:?}");
+        trained.push(trainer.policy().weights().to_flat().unwrap());
+    }
+    let different = |i: usize| trained[..i].iter().all(|other| *other != trained[i]);
+    assert!((1..trained.len()).all(different));
 }
 
 /// At step 0 policy and reference are one: d is exactly 0, by whatever computes.

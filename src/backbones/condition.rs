@@ -264,7 +264,8 @@ impl Shown {
     }
 }
 
-fn turned(map: &Tensor, way: usize) -> Result<Tensor> {
+/// A `[1, C, h, w]` tensor turned as [`turn::turned`](crate::imaging::turn::turned) turns a picture.
+pub fn turned(map: &Tensor, way: usize) -> Result<Tensor> {
     let dims: Vec<usize> = [(1, 3), (2, 2)].into_iter().filter(|(bit, _)| way & bit != 0).map(|(_, dim)| dim).collect();
     let mirrored = if dims.is_empty() { map.clone() } else { map.flip(&dims)? };
     Ok(if way & 4 != 0 { mirrored.transpose(2, 3)?.contiguous()? } else { mirrored.contiguous()? })

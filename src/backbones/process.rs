@@ -145,6 +145,28 @@ impl Process {
         }
     }
 
+    /// The time at which the share `s` of the way from clean (0) to noise (1) is gone.
+    pub fn time_of_noise(&self, s: f32) -> f32 {
+        match self {
+            Process::Flow(Flow { time: Time::Clean, .. }) => 1.0 - s,
+            Process::Flow(Flow { time: Time::Noise, .. }) => s,
+            Process::Diffusion(d) => ((s * d.timesteps as f32) as usize).min(d.timesteps - 1) as f32,
+        }
+    }
+
+    /// Min-SNR weight of a time, Hang et al., arXiv 2303.09556: min(SNR, γ) / SNR where noise is predicted, over SNR + 1 for a
+    /// velocity. SNR is that of `x_t`.
+    pub fn min_snr_weight(&self, time: f32, most: f64) -> f64 {
+        let (clean, noise) = self.mix(time);
+        let [clean, noise] = [clean, noise].map(|share| share * share);
+        let least = f64::min(clean, most * noise);
+        match self {
+            Process::Diffusion(Diffusion { predicts: Predicts::Noise, .. }) if clean > 0.0 => least / clean,
+            Process::Diffusion(Diffusion { predicts: Predicts::Noise, .. }) => 1.0,
+            _ => least / (clean + noise),
+        }
+    }
+
     /// Weights of the clean latent and of the noise in `x_t`.
     pub fn mix(&self, time: f32) -> (f64, f64) {
         match self {
@@ -209,6 +231,25 @@ mod tests {
         assert_eq!(SD.steps(5000).len(), 1000);
         let trailing = Diffusion { spacing: Spacing::Trailing, ..SD };
         assert_eq!(trailing.steps(4), [999, 749, 499, 249]);
+    }
+
+    #[test]
+    fn times_of_noise_go_from_clean_to_noise_and_min_snr_bounds_the_clean_ones() {
+        let flow = |time| Process::Flow(Flow { time, shift: Shift::None });
+        for process in [flow(Time::Clean), flow(Time::Noise), Process::Diffusion(SD)] {
+            let noise = [0.0, 0.3, 0.999].map(|s| process.mix(process.time_of_noise(s)).1);
+            assert!(noise[0] < 0.05 && noise[0] < noise[1] && noise[1] < noise[2] && noise[2] > 0.99, "{noise:?}");
+        }
+        for (time, share) in [(100usize, 0.0), (500, 1.0)] {
+            let alpha_bar = SD.alpha_bar(Some(time));
+            let snr = alpha_bar / (1.0 - alpha_bar);
+            let weight = Process::Diffusion(SD).min_snr_weight(time as f32, 5.0);
+            let expected = if share == 0.0 { 5.0 / snr } else { 1.0 };
+            assert!((snr > 5.0) == (share == 0.0) && (weight - expected).abs() < 1e-12, "{snr} {weight}");
+        }
+        // SNR = (0.9 / 0.1)² = 81: min(81, 5) / 82.
+        let weight = flow(Time::Clean).min_snr_weight(0.9, 5.0);
+        assert!((weight - 5.0 / 82.0).abs() < 1e-6, "{weight}");
     }
 
     #[test]

@@ -194,6 +194,11 @@ impl Sampler {
     }
 }
 
+/// The noise that the picture of a seed is drawn from, `[1, C, h, w]`: a larger picture's begins with the same values.
+pub fn start_noise(seed: u64, [channels, height, width]: [usize; 3]) -> Result<Tensor> {
+    Source { seeds: &[seed], channels, width }.rows(START, &(0..height), &Device::Cpu)
+}
+
 #[cfg(test)]
 #[path = "sampler_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::engine::failures::Failures;
 use crate::engine::parts;
 use crate::engine::progress::Progress;
-use crate::engine::protocol::{Event, Job, JobState, Level, Opened, Outcome};
+use crate::engine::protocol::{Answer, Event, Job, JobState, Level, Opened, Outcome, Query};
 use crate::method::evaluation::Evaluation;
 use crate::method::recipe::Recipe;
 use crate::{Error, Result};
@@ -43,6 +43,24 @@ impl Client {
         client.run(Job::Open { dir: dir.to_owned(), or_look: false })?;
         client.change_recipe(set)?;
         Ok(client)
+    }
+
+    /// Starts an engine and opens a workspace, to look at where another process writes it.
+    pub fn look(dir: &Path) -> Result<Self> {
+        let mut client = Self::start()?;
+        client.run(Job::Open { dir: dir.to_owned(), or_look: true })?;
+        Ok(client)
+    }
+
+    /// Asks for something to look at.
+    pub fn ask(&mut self, query: Query) -> Result<Answer> {
+        let id = self.engine.ask(query)?;
+        loop {
+            match self.engine.events().recv().map_err(|_| Error::invalid("the engine ended"))? {
+                Event::Answer { id: of, answer } if of == id => return answer.map_err(Error::invalid),
+                _ => {}
+            }
+        }
     }
 
     /// What a person has to agree to before the recipe's work: the terms of its weights; and its commands, if that is `asked` for.

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done, 2 bad usage, 1 anything else, with one line of cause on standard error.
 
 mod add;
+mod attribution;
 mod check_model;
 mod client;
 mod devices;
@@ -11,6 +12,7 @@ mod interrupt;
 mod iqa;
 mod out;
 mod pretrain;
+mod sweep;
 mod tag;
 mod terms;
 mod upscale;
@@ -54,6 +56,8 @@ enum Verb {
     Score(workspace::Stage),
     /// Freezes the reward bounds, ranks, pairs and weighs.
     Curate(workspace::Curate),
+    /// Says which metric decides the ranking, and balances them.
+    Attribution(attribution::Arguments),
     /// Fine-tunes, or goes on with it.
     Train(workspace::Train),
     /// Says what images are for: to train on, to choose checkpoints by, or to report on.
@@ -68,6 +72,8 @@ enum Verb {
     Compare(workspace::Compare),
     /// Sample, score, curate, train, compare: all of it in order, what is missing of each.
     Run(workspace::Run),
+    /// Trains every combination of some settings with several seeds, and sets them side by side.
+    Sweep(sweep::Arguments),
     /// Writes the pairs for other tools: w/, l/ and lr/ folders, JSONL and CSV; or the weights of a checkpoint; or scores, pairs,
     /// verdicts or a run's curves as a table.
     Export(workspace::Export),
@@ -120,6 +126,7 @@ fn carry_out(verb: Option<Verb>, workspace: Option<PathBuf>, device: Option<Choi
         Some(Verb::Sample(arguments)) => workspace::sample(&arguments),
         Some(Verb::Score(arguments)) => workspace::score(&arguments),
         Some(Verb::Curate(arguments)) => workspace::curate(&arguments),
+        Some(Verb::Attribution(arguments)) => attribution::run(&arguments),
         Some(Verb::Train(arguments)) => workspace::train(&arguments),
         Some(Verb::Split(arguments)) => images::split(&arguments),
         Some(Verb::Prompt(arguments)) => images::prompt(&arguments),
@@ -127,6 +134,7 @@ fn carry_out(verb: Option<Verb>, workspace: Option<PathBuf>, device: Option<Choi
         Some(Verb::Remove(arguments)) => images::remove(&arguments),
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
+        Some(Verb::Sweep(arguments)) => sweep::run(&arguments),
         Some(Verb::Export(arguments)) => workspace::export(&arguments),
         Some(Verb::Import(verb)) => workspace::import(&verb),
         Some(Verb::Iqa(arguments)) => iqa::run(&arguments),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::devices;
 use super::out::say;
-use crate::backbones::pretrain::{self, Options, Progress};
+use crate::backbones::pretrain::{self, Options, Progress, Reduction};
 use crate::imaging::output;
 use crate::{Error, Result};
 
@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Folder of photographs that are not trained on; the loss on them is printed, to see by whether it still gets better.
     #[arg(long, value_name = "DIR")]
     held_out: Option<PathBuf>,
+    /// How LR patches are made: bicubic_x4, light_x4, realesrgan_x4, realesrgan_x4_420; of several each patch draws one.
+    #[arg(long, value_name = "PRESET,…", value_delimiter = ',', default_value = "bicubic_x4")]
+    degradation: Vec<String>,
     /// Weights to start from (safetensors) instead of random ones.
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -46,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = Options {
         data: arguments.data.clone(),
         held_out: arguments.held_out.clone(),
+        reductions: arguments.degradation.iter().map(|name| Reduction::named(name)).collect::<Result<_>>()?,
         init: arguments.init.clone(),
         hours: arguments.hours,
         out: arguments.out.clone(),

@@ -316,9 +316,11 @@ pub fn curate(arguments: &Curate) -> Result<()> {
     let mut client = Client::open(&arguments.stage.workspace, &arguments.stage.set)?;
     client.agree(arguments.stage.allow_external)?;
     if let Outcome::Curated(summary) = client.run(Job::Curate { allow_partial: arguments.allow_partial })? {
-        let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, .. } = *summary;
+        let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, alphas: [intra, inter], .. } = *summary;
         say!(
-            "{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1}"
+            "{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1} \
+             ({:.1} %) at α {intra:.3} within and {inter:.3} between groups",
+            100.0 * effective_pairs / pairs.max(1) as f64
         );
     }
     Ok(())

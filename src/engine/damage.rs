@@ -1,8 +1,11 @@
 //! Damaged candidates: noticed wherever one is read, and discarded, so that sampling makes them again.
 
+use std::sync::Arc;
+
 use super::context::Context;
 use super::protocol::{Change, Level};
 use crate::imaging::{Image, decode};
+use crate::iqa::lr::LowRes;
 use crate::workspace::{CandidateRow, ImageRow, RelPath, Workspace};
 use crate::{Error, Result};
 
@@ -44,6 +47,14 @@ pub(super) fn read_image(workspace: &Workspace, image: &ImageRow, path: &RelPath
         Error::File { path, cause } => Error::File { path, cause: cause + &hint },
         other => other,
     })
+}
+
+/// The LR image of a row and how it was made, for metrics that look at it.
+pub(super) fn low_res(workspace: &Workspace, image: &ImageRow) -> Result<LowRes> {
+    let made_by = image.degradation.as_deref().map(serde_json::from_str).transpose();
+    let made_by =
+        made_by.map_err(|e| Error::invalid(format!("{}: its degradation cannot be read: {e}", image.name)))?;
+    Ok(LowRes { image: Arc::new(read_image(workspace, image, &image.lr_path)?), made_by })
 }
 
 /// Discards what the viewer found damaged.

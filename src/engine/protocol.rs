@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Permit;
+use crate::method::attribution::Attribution;
 use crate::method::evaluation::Evaluation;
 use crate::method::learning::Learning;
 use crate::method::overrides::Verdict;
@@ -595,6 +596,8 @@ pub enum Query {
     Judgements { set: CandidateSet },
     /// One number of every candidate of the reference under a recipe, image × seed.
     Grid { recipe: Box<Recipe>, of: GridOf },
+    /// Which metric decides the ranking that [`Query::Ranking`] answers with.
+    Attribution { set: Option<CandidateSet>, recipe: Box<Recipe> },
     /// Pixels, shrunk to `max_side_px` where that is less.
     Picture { source: Source, max_side_px: Option<usize> },
     /// A metric's map over a picture.
@@ -622,6 +625,7 @@ impl Query {
             Query::Judgements { .. } => Some(4),
             Query::Grid { .. } => Some(5),
             Query::Preview(_) => Some(6),
+            Query::Attribution { set: None, .. } => Some(7),
             _ => None,
         }
     }
@@ -666,6 +670,7 @@ pub enum Answer {
         judgements: Vec<Judgement>,
     },
     Grid(Arc<Grid>),
+    Attribution(Arc<Attributed>),
     Picture(Picture),
     Map(MapPicture),
     Weights(Arc<Vec<PartReport>>),
@@ -681,6 +686,14 @@ pub enum Answer {
         steps: Vec<StepRow>,
         evaluations: Vec<EvaluationRow>,
     },
+}
+
+/// Which metric decides the ranking.
+#[derive(Clone, Debug)]
+pub struct Attributed {
+    pub attribution: Attribution,
+    /// The images of its groups, in their order.
+    pub images: Vec<ImageId>,
 }
 
 /// What a workspace holds.

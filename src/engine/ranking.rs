@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::Result;
+use crate::method::attribution::Attribution;
 use crate::method::bounds::{Bounds, MinMax};
 use crate::method::curation::Curation;
+use crate::method::hpo;
 use crate::method::overrides::{Overrides, PairOverride, Verdict};
 use crate::method::provenance::On;
-use crate::method::recipe::{Recipe, Scope};
+use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
 use crate::method::summary::{PairChange, Summary};
@@ -32,9 +34,18 @@ pub struct Scores {
     /// The held-out images read.
     pub held_out: Part,
     /// The frozen reward bounds; `None` before they are frozen.
-    pub frozen: Option<Bounds>,
+    pub frozen: Option<Frozen>,
     /// A person's verdicts; groups are indices into `train`.
     pub overrides: Overrides,
+}
+
+/// Bounds that no longer move.
+#[derive(Clone, Debug, Default)]
+pub struct Frozen {
+    /// Minimum and maximum of each metric.
+    pub extremes: Bounds,
+    /// The quantiles in the same form; they lack metrics that were frozen before quantiles were kept.
+    pub quantiles: Bounds,
 }
 
 /// Images and their scores.
@@ -51,7 +62,7 @@ pub struct Part {
 pub struct Ranking {
     /// What it follows from.
     pub scores: Arc<Scores>,
-    /// The bounds used: the frozen ones, or what would be frozen now.
+    /// The bounds used: those of the reward's scale, frozen or as they would be frozen now; of a scale without bounds the frozen ones.
     pub bounds: Bounds,
     /// How the rewards come about; `None` where there are none.
     pub plan: Option<RewardPlan>,
@@ -63,6 +74,8 @@ pub struct Ranking {
     pub summary: Summary,
     /// Rewards of the held-out images.
     pub held_out: Rewards,
+    /// The same on the frozen scale, where the recipe's is another and the frozen one is known.
+    pub held_out_frozen: Option<Rewards>,
     /// Why there are no rewards, where there are none.
     pub missing: Option<String>,
     /// What an edit changed, where the recipe before it was named.
@@ -128,8 +141,16 @@ impl Scores {
             }
         }
         let known: Vec<_> = ledger.bounds()?.into_iter().filter(|b| metrics.keys.contains(&b.metric)).collect();
-        let frozen = (!known.is_empty())
-            .then(|| Bounds(known.into_iter().map(|b| (b.metric.metric, MinMax { min: b.min, max: b.max })).collect()));
+        let frozen = (!known.is_empty()).then(|| {
+            let mut frozen = Frozen::default();
+            for b in known {
+                if let Some([min, max]) = b.quantiles {
+                    frozen.quantiles.0.insert(b.metric.metric.clone(), MinMax { min, max });
+                }
+                frozen.extremes.0.insert(b.metric.metric, MinMax { min: b.min, max: b.max });
+            }
+            frozen
+        });
         Ok(Self { set: set.clone(), seeds, train, held_out, frozen, overrides })
     }
 
@@ -139,9 +160,12 @@ impl Scores {
         // Without any HR the FR metrics have no scores to fit bounds on, nor need they any.
         let counts =
             |name: &str| table.has_any_hr() || table.column_of(name).is_none_or(|c| !table.columns()[c].is_fr());
-        let known = |name: &str| self.frozen.as_ref().is_some_and(|b| b.get(name).is_some());
-        recipe.reward.scope == Scope::Frozen
-            && !recipe.trained_metrics().iter().all(|name| known(name) || !counts(name))
+        let of_scope = |frozen: &Frozen, name: &str| match recipe.reward.scope {
+            Scope::Robust => frozen.quantiles.get(name),
+            _ => frozen.extremes.get(name),
+        };
+        let known = |name: &str| self.frozen.as_ref().is_some_and(|frozen| of_scope(frozen, name).is_some());
+        recipe.reward.scope.needs_frozen() && !recipe.trained_metrics().iter().all(|name| known(name) || !counts(name))
     }
 
     /// What bounds are fitted on: the images trained on; where there are none, as of candidates that are only compared, the others.
@@ -152,30 +176,68 @@ impl Scores {
     /// The frozen bounds, completed by what would be frozen now.
     pub fn bounds(&self) -> Bounds {
         let mut bounds = Bounds::fit(self.basis());
-        if let Some(frozen) = &self.frozen {
-            bounds.0.extend(frozen.0.iter().map(|(name, &b)| (name.clone(), b)));
-        }
+        bounds.0.extend(self.frozen.iter().flat_map(|frozen| frozen.extremes.0.clone()));
         bounds
+    }
+
+    /// The frozen quantiles, completed in the same way.
+    pub fn quantiles(&self) -> Bounds {
+        let mut bounds = Bounds::fit_quantiles(self.basis());
+        bounds.0.extend(self.frozen.iter().flat_map(|frozen| frozen.quantiles.0.clone()));
+        bounds
+    }
+
+    /// The bounds that a reward is normalized by; of those that need none, the frozen ones.
+    fn bounds_of(&self, reward: &Reward) -> Result<Bounds> {
+        match reward.scope {
+            Scope::Robust => Ok(self.quantiles()),
+            Scope::Fixed => Bounds::typed(&reward.bounds),
+            Scope::Frozen | Scope::PerGroup | Scope::Decoupled => Ok(self.bounds()),
+        }
+    }
+
+    /// Rewards of the images trained on and of the held-out ones, and the plan they were computed by.
+    fn rewards(&self, reward: &Reward, bounds: &Bounds) -> Result<(RewardPlan, [Rewards; 2])> {
+        let plan = RewardPlan::new(self.basis(), reward, bounds)?;
+        let of = |part: &Part| {
+            let mut rewards = Rewards::default();
+            rewards.compute(&part.table, &plan);
+            rewards
+        };
+        let both = [of(&self.train), of(&self.held_out)];
+        Ok((plan, both))
     }
 
     /// Ranks, pairs and weighs under a recipe.
     pub fn rank(self: &Arc<Self>, recipe: &Recipe) -> Result<Ranking> {
         let mut ranking = Ranking {
             scores: self.clone(),
-            bounds: self.bounds(),
+            bounds: self.bounds_of(&recipe.reward)?,
             plan: None,
             rewards: Rewards::default(),
             curation: Curation::default(),
             summary: Summary::default(),
             held_out: Rewards::default(),
+            held_out_frozen: None,
             missing: None,
             change: None,
             before: None,
         };
-        match RewardPlan::new(self.basis(), &recipe.reward, &ranking.bounds) {
-            Ok(plan) => {
-                ranking.rewards.compute(&self.train.table, &plan);
-                ranking.held_out.compute(&self.held_out.table, &plan);
+        let mut hpo = recipe.hpo.clone();
+        match self.rewards(&recipe.reward, &ranking.bounds) {
+            Ok((plan, [rewards, held_out])) => {
+                if recipe.reward.scope != Scope::Frozen {
+                    let frozen = Reward { scope: Scope::Frozen, ..recipe.reward.clone() };
+                    // Without bounds there is no such scale: a policy's candidates of a workspace that froze none.
+                    let on_frozen = self.rewards(&frozen, &self.bounds()).ok();
+                    if let Some((_, [of_train, _])) = &on_frozen
+                        && recipe.reward.scope.weighs_as_frozen()
+                    {
+                        hpo = hpo.times(hpo::as_frozen(&rewards, of_train));
+                    }
+                    ranking.held_out_frozen = on_frozen.map(|(_, [_, held_out])| held_out);
+                }
+                (ranking.rewards, ranking.held_out) = (rewards, held_out);
                 ranking.plan = Some(plan);
             }
             Err(error) => {
@@ -187,8 +249,22 @@ impl Scores {
                 ranking.missing = Some(error.to_string());
             }
         }
-        ranking.curation.update(&ranking.rewards, &recipe.curation, &recipe.hpo, &self.overrides)?;
+        let Ranking { rewards, curation, .. } = &mut ranking;
+        curation.update(rewards, &recipe.curation, &hpo, &self.overrides)?;
+        if hpo.effective_share > 0.0 && recipe.why_idle("hpo.effective_share").is_none() {
+            let factor = hpo::factor_for(hpo.effective_share, curation, rewards, &hpo);
+            curation.update(rewards, &recipe.curation, &hpo.times(factor), &self.overrides)?;
+        }
         ranking.summary = Summary::of(&ranking.curation, &ranking.rewards, BINS);
         Ok(ranking)
+    }
+}
+
+impl Ranking {
+    /// Which metric decides it, under the recipe that it was made with. Errors: there are no rewards.
+    pub fn attribution(&self, recipe: &Recipe) -> Result<Attribution> {
+        let table = &self.scores.train.table;
+        let plan = RewardPlan::new(table, &recipe.reward, &self.bounds)?;
+        Ok(Attribution::of(table, &plan, &recipe.reward, &self.rewards, &self.curation))
     }
 }

@@ -12,10 +12,10 @@ use super::emitter::Emitter;
 use super::grid::Grid;
 use super::memory_need::MemoryNeed;
 use super::metrics::{self, MetricSet, Scorers};
-use super::protocol::{Answer, Event, Library, MapPicture, Picture, Query, QueryId, Source};
+use super::protocol::{Answer, Attributed, Event, Library, MapPicture, Picture, Query, QueryId, Source};
 use super::ranking::{Ranking, Scores};
 use super::suspects::{self, Suspects};
-use super::{parts, plan, previews};
+use super::{damage, parts, plan, previews};
 use crate::imaging::{Image, decode, quantize, resize};
 use crate::iqa::{Features, Kind, MetricKey};
 use crate::method::curation::Curation;
@@ -193,6 +193,11 @@ impl Viewer {
                 Answer::Judgements { set, judgements }
             }
             Query::Grid { recipe, of } => Answer::Grid(Arc::new(Grid::new(&self.ranking(None, &recipe)?, &of))),
+            Query::Attribution { set, recipe } => {
+                let ranking = self.ranking(set, &recipe)?;
+                let (attribution, images) = (ranking.attribution(&recipe)?, ranking.scores.train.images.clone());
+                Answer::Attribution(Arc::new(Attributed { attribution, images }))
+            }
             Query::Weights => Answer::Weights(Arc::new(PartReport::of_all(&self.store(), &parts::known()))),
             Query::Memory { recipe } => Answer::Memory(Box::new(MemoryNeed::of(&recipe, &self.store(), &self.device)?)),
             Query::Preview(incoming) => Answer::Preview(Arc::new(previews::preview(self.workspace()?, &incoming)?)),
@@ -315,7 +320,11 @@ impl Viewer {
         }
         let image = Arc::new(self.read(&source)?);
         let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&self.device.device()))?;
-        let alone = Features::until(self.stop.clone());
+        let mut alone = Features::until(self.stop.clone());
+        if known.info().against_lr {
+            let workspace = self.workspace()?;
+            alone = alone.of_lr(damage::low_res(workspace, &workspace.ledger().image(source.image())?)?);
+        }
         let (hr, features) = match &self.hr {
             Some((_, hr, features)) if compares => (Some(hr), features),
             _ => (None, &alone),

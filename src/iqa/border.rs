@@ -21,9 +21,10 @@ pub struct Bordered {
     info: Info,
 }
 
-/// The metric without so many pixels of each side; itself where that is 0.
+/// The metric without so many pixels of each side; itself where that is 0, or it looks at the LR image.
 pub fn without(border_px: usize, metric: Arc<dyn Metric>) -> Arc<dyn Metric> {
-    if border_px == 0 {
+    // The LR image has no such border.
+    if border_px == 0 || metric.info().against_lr {
         return metric;
     }
     let mut info = metric.info().clone();

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::lr::LowRes;
 use crate::imaging::Image;
 use crate::{Error, Result};
 
@@ -17,6 +18,7 @@ pub struct Features<'o> {
     outer: Option<&'o Features<'o>>,
     kept: Mutex<Vec<Kept>>,
     stop: Arc<AtomicBool>,
+    low_res: Option<Arc<LowRes>>,
 }
 
 struct Kept {
@@ -33,7 +35,18 @@ impl Features<'_> {
 
     /// Features that see these, and are forgotten with what is returned.
     pub fn within(&self) -> Features<'_> {
-        Features { outer: Some(self), kept: Mutex::default(), stop: self.stop.clone() }
+        let (stop, low_res) = (self.stop.clone(), self.low_res.clone());
+        Features { outer: Some(self), kept: Mutex::default(), stop, low_res }
+    }
+
+    /// Features of candidates of an LR image, for metrics that look at it.
+    pub fn of_lr(self, low_res: LowRes) -> Self {
+        Self { low_res: Some(Arc::new(low_res)), ..self }
+    }
+
+    /// The LR image that the candidates were made from, where it is known.
+    pub fn low_res(&self) -> Option<&Arc<LowRes>> {
+        self.low_res.as_ref()
     }
 
     /// Fails once nobody waits for the scores any more. Work of seconds asks between its parts.

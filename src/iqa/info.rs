@@ -132,6 +132,8 @@ pub struct Info {
     /// [`Part`](crate::weights::Part).
     pub licence: Text,
     pub status: Status,
+    /// Whether it looks at the LR image that a candidate was made from.
+    pub against_lr: bool,
     /// What the values of the map are, larger being more distorted; empty where there is no map.
     pub map: Text,
     /// The paper.
@@ -153,6 +155,7 @@ impl Info {
         gflop: 0.0,
         licence: Cow::Borrowed(""),
         status: Status::ComparedOnGenerated,
+        against_lr: false,
         map: Cow::Borrowed(""),
         paper: Cow::Borrowed(""),
     };

@@ -26,6 +26,7 @@
 //! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`topiq`], [`nima`], [`arniqa`], [`hyper_iqa`], [`dbcnn`], [`niqe`],
 //!   [`brisque`], [`piqe`]; [`external`]: commands. On transformers and on CLIP: [`musiq`], [`maniqa`], [`clip_iqa`],
 //!   [`qualiclip`], [`afine`], [`liqe`], [`qalign`].
+//! * Against the LR image instead of an HR image: [`lr`].
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
 //!   [`border`] (left out of any metric), [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
 //!   With a network: [`learned`] (images into it, batches), [`shared`] (open once), [`clip`] (image against texts),
@@ -61,6 +62,7 @@ pub mod learned;
 mod linear;
 pub mod liqe;
 pub mod lpips;
+pub mod lr;
 pub mod maniqa;
 pub mod metric;
 pub mod ms_ssim;

@@ -4,8 +4,8 @@ use std::sync::{Arc, LazyLock, RwLock};
 
 use super::metric::Metric;
 use super::{
-    afine, arniqa, brisque, clip_iqa, dbcnn, dists, hyper_iqa, liqe, lpips, maniqa, ms_ssim, musiq, nima, niqe, piqe,
-    psnr, qalign, qualiclip, ssim, stlpips, topiq,
+    afine, arniqa, brisque, clip_iqa, dbcnn, dists, hyper_iqa, liqe, lpips, lr, maniqa, ms_ssim, musiq, nima, niqe,
+    piqe, psnr, qalign, qualiclip, ssim, stlpips, topiq,
 };
 use crate::{Error, Result};
 
@@ -33,6 +33,9 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(niqe::NIQE_B32),
         Arc::new(brisque::BRISQUE),
         Arc::new(piqe::PIQE),
+        Arc::new(&lr::PSNR),
+        Arc::new(&lr::SSIM),
+        Arc::new(&lr::STLPIPS),
         Arc::new(topiq::Topiq::NR),
         Arc::new(topiq::Topiq::NR_SPAQ),
         Arc::new(topiq::Topiq::NR_FLIVE),

@@ -16,9 +16,9 @@ static PHOTOGRAPH: LazyLock<Image> = LazyLock::new(|| {
     Image::new(rgb.width() as usize, rgb.height() as usize, (0..3).flat_map(plane).collect()).unwrap()
 });
 
-/// Those that need no file: the others are in `tests/learned`.
+/// Those that need no file, nor an LR image: the others are in `tests/learned` and [`super::lr`].
 fn here() -> Vec<Arc<dyn Metric>> {
-    all().into_iter().filter(|metric| metric.needs().is_empty()).collect()
+    all().into_iter().filter(|metric| metric.needs().is_empty() && !metric.info().against_lr).collect()
 }
 
 fn full_reference() -> impl Iterator<Item = Arc<dyn Metric>> {
@@ -92,7 +92,8 @@ fn names_are_unique_and_an_unknown_one_lists_them() {
 
 #[test]
 fn hashes_name_the_weights() {
-    let hashes: Vec<_> = all().iter().map(|m| (m.info().name.clone(), m.weights_hash())).collect();
+    let all = all().into_iter().filter(|metric| !metric.info().against_lr);
+    let hashes: Vec<_> = all.map(|m| (m.info().name.clone(), m.weights_hash())).collect();
     for (name, hash) in &hashes {
         let has_weights = ["stlpips", "niqe", "niqe_b32", "brisque"].contains(&name.as_ref());
         assert_eq!(has_weights, *hash != "none", "{name}");

@@ -1,7 +1,7 @@
 //! What a person should look at in a run: divergence, spikes, collapse, and a reward that rises while the metrics it does
 //! not see fall.
 
-use super::evaluation::{Evaluation, MetricReport};
+use super::evaluation::{Evaluation, FROZEN, MetricReport};
 
 /// Steps a spike is compared with.
 const WINDOW: usize = 20;
@@ -88,7 +88,7 @@ pub fn of_evaluations(evaluations: &[(u32, &Evaluation)]) -> Vec<Alarm> {
     }
     if last.mean_reward() - start.mean_reward() > MOVED * start.std {
         let is_fidelity = |name: &str| FIDELITY.iter().any(|begin| name.starts_with(begin));
-        if let Some(fell) = most_that_fell(start, last, |_, metric| metric.held_out) {
+        if let Some(fell) = most_that_fell(start, last, |name, metric| metric.held_out && name != FROZEN) {
             alarms.push(Alarm::Hacking { step, fell });
         }
         if let Some(fell) = most_that_fell(start, last, |name, _| is_fidelity(name)) {

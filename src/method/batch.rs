@@ -4,10 +4,11 @@
 
 use candle_core::{Device, Tensor};
 
-use super::recipe::{Augmentation, Training};
+use super::recipe::{Augmentation, PairNoise, TimeWeights, Times, Training};
 use crate::Result;
 use crate::backbones::Backbone;
-use crate::backbones::condition::{Condition, Kept, Prompt, Shown};
+use crate::backbones::condition::{Condition, Kept, Prompt, Shown, turned};
+use crate::backbones::sampler::start_noise;
 use crate::imaging::{Image, SCALE, crop, turn};
 use crate::memory::lru::Lru;
 use crate::random::Random;
@@ -55,6 +56,16 @@ pub trait Pairs {
     /// HPO weight w of a pair.
     fn weight(&self, pair: usize) -> f64;
 
+    /// Advantages (R − μ_g) / σ_g of both, for objectives that take them; those of a pair of which nothing else is known.
+    fn advantages(&self, _pair: usize) -> [f64; 2] {
+        [1.0, -1.0]
+    }
+
+    /// The seed that the winner was drawn with; `None` where it is not known, and then its noise is not either.
+    fn winner_seed(&self, _pair: usize) -> Option<u64> {
+        None
+    }
+
     /// The pixels of a pair.
     fn load(&mut self, pair: usize) -> Result<PairImages>;
 
@@ -76,6 +87,8 @@ pub trait Pairs {
     }
 }
 
+/// γ of Min-SNR: its paper's.
+const MOST_SNR: f64 = 5.0;
 /// Bytes of what networks are shown beside pictures that are kept in memory.
 const SHOWN_BYTES: usize = 512 << 20;
 
@@ -83,6 +96,7 @@ const SHOWN_BYTES: usize = 512 << 20;
 pub(super) struct Items<'m> {
     backbone: &'m dyn Backbone,
     augmentation: Augmentation,
+    noise: PairNoise,
     seed: u64,
     device: Device,
     /// By image, and the way it was turned before the backbone saw it; `None` where it was not trimmed either.
@@ -95,16 +109,20 @@ pub(super) struct Item {
     loser: Tensor,
     shown: Shown,
     pub weight: f64,
+    pub advantages: [f64; 2],
     /// Key of the noise.
     key: u64,
+    /// The noise itself, where it is that of the winner.
+    noise: Option<Tensor>,
     pub z: f32,
     pub u: f32,
 }
 
 impl<'m> Items<'m> {
     pub fn new(backbone: &'m dyn Backbone, settings: &Training, device: &Device) -> Self {
-        let (augmentation, seed, device) = (settings.augmentation, settings.seed, device.clone());
-        Self { backbone, augmentation, seed, device, shown: Lru::of(SHOWN_BYTES) }
+        let (augmentation, noise, seed, device) =
+            (settings.augmentation, settings.noise, settings.seed, device.clone());
+        Self { backbone, augmentation, noise, seed, device, shown: Lru::of(SHOWN_BYTES) }
     }
 
     /// What a pair at a position of the run gives.
@@ -126,7 +144,16 @@ impl<'m> Items<'m> {
             }
             None => self.encoded(pairs, pair, way)?,
         };
-        Ok(Item { winner, loser, shown, weight: pairs.weight(pair), key, z, u })
+        let noise = match (self.noise, pairs.winner_seed(pair)) {
+            (PairNoise::Winner, Some(seed)) => {
+                let (_, channels, height, width) = winner.dims4()?;
+                let [height, width] = if way & 4 != 0 { [width, height] } else { [height, width] };
+                Some(turned(&start_noise(seed, [channels, height, width])?, way)?)
+            }
+            _ => None,
+        };
+        let (weight, advantages) = (pairs.weight(pair), pairs.advantages(pair));
+        Ok(Item { winner, loser, shown, weight, advantages, key, noise, z, u })
     }
 
     /// All that the network was shown as the pictures of a pair were drawn.
@@ -198,22 +225,41 @@ pub(super) struct Batch {
     pub shown: Shown,
     /// What the network should predict.
     pub target: Tensor,
+    /// How much each item counts for its time.
+    pub time_weights: Vec<f64>,
 }
 
 impl Batch {
-    pub fn new(backbone: &dyn Backbone, items: &[Item]) -> Result<Self> {
+    pub fn new(backbone: &dyn Backbone, items: &[Item], settings: &Training) -> Result<Self> {
         let all = items.iter().map(|item| &item.winner).chain(items.iter().map(|item| &item.loser));
         let clean = Tensor::cat(&all.collect::<Vec<_>>(), 0)?;
         let (_, channels, height, width) = clean.dims4()?;
         // The same for winner and loser.
-        let drawn = |stream: u32, channels: usize| -> Result<Tensor> {
-            let noise = items.iter().flat_map(|i| Random::new(i.key, stream).normal_image(channels, height, width));
-            let noise = Tensor::from_vec(noise.collect(), (items.len(), channels, height, width), clean.device())?;
+        let drawn = |of: u32, channels: usize| -> Result<Tensor> {
+            let mut noise = Vec::with_capacity(items.len() * channels * height * width);
+            for item in items {
+                match &item.noise {
+                    Some(known) if of == stream::NOISE => noise.extend(known.flatten_all()?.to_vec1::<f32>()?),
+                    _ => noise.extend(Random::new(item.key, of).normal_image(channels, height, width)),
+                }
+            }
+            let noise = Tensor::from_vec(noise, (items.len(), channels, height, width), clean.device())?;
             Ok(Tensor::cat(&[&noise, &noise], 0)?)
         };
         let noise = drawn(stream::NOISE, channels)?;
         let process = &backbone.card().process;
-        let times: Vec<f32> = items.iter().map(|i| process.training_time(i.z, i.u)).collect();
+        let time = |item: &Item| match settings.times {
+            Times::Backbone => process.training_time(item.z, item.u),
+            Times::Uniform => process.time_of_noise(item.u),
+            Times::Noisy => process.time_of_noise(item.u.sqrt()),
+            Times::Clean => process.time_of_noise(1.0 - item.u.sqrt()),
+        };
+        let times: Vec<f32> = items.iter().map(time).collect();
+        let weight = |&time: &f32| match settings.time_weights {
+            TimeWeights::Equal => 1.0,
+            TimeWeights::MinSnr => process.min_snr_weight(time, MOST_SNR),
+        };
+        let time_weights = times.iter().map(weight).collect();
         let times = [times.clone(), times].concat();
         let shown: Vec<&Shown> = items.iter().chain(items).map(|item| &item.shown).collect();
         let mut shown = Shown::stacked(&shown)?;
@@ -226,6 +272,61 @@ impl Batch {
             target: process.target(&clean, &noise, &times)?,
             shown,
             times,
+            time_weights,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones::mini::Mini;
+    use crate::method::recipe::Times;
+
+    /// One pair of flat pictures, the winner from seed 5.
+    struct One;
+
+    impl Pairs for One {
+        fn len(&self) -> usize {
+            1
+        }
+        fn weight(&self, _: usize) -> f64 {
+            1.0
+        }
+        fn winner_seed(&self, _: usize) -> Option<u64> {
+            Some(5)
+        }
+        fn load(&mut self, _: usize) -> Result<PairImages> {
+            let flat = |side: usize| Image::new(side, side, vec![0.5; 3 * side * side]);
+            Ok(PairImages { lr: flat(4)?, winner: flat(16)?, loser: flat(16)?, prompt: Prompt::default() })
+        }
+    }
+
+    #[test]
+    fn a_noise_tracked_pair_is_corrupted_with_the_noise_its_winner_began_with() {
+        let net = Mini::new();
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let start = start_noise(5, [3, 16, 16]).unwrap();
+        for (augmentation, noise) in [
+            (Augmentation::None, PairNoise::Winner),
+            (Augmentation::Turns, PairNoise::Winner),
+            (Augmentation::None, PairNoise::Drawn),
+        ] {
+            let settings = Training { augmentation, noise, times: Times::Uniform, ..Training::default() };
+            let mut items = Items::new(&net, &settings, &Device::Cpu);
+            for position in 0..4 {
+                let item = items.of(&mut One, 0, position).unwrap();
+                let batch = Batch::new(&net, std::slice::from_ref(&item), &settings).unwrap();
+                // Flat pictures have no detail, so that x_t = (1 − t) · ε and the velocity is −ε.
+                let found: Vec<f32> = values(&batch.target).iter().map(|v| -v).collect();
+                let (winner, loser) = found.split_at(found.len() / 2);
+                assert_eq!(winner, loser);
+                let ways = (0..turn::WAYS).map(|way| values(&turned(&start, way).unwrap()));
+                let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+                let place = ways.into_iter().position(|of_way| same(&of_way, winner));
+                assert_eq!(place.is_some(), noise == PairNoise::Winner, "{augmentation:?}, position {position}");
+                assert!(augmentation == Augmentation::Turns || place.is_none_or(|way| way == 0));
+            }
+        }
     }
 }

@@ -1,14 +1,21 @@
 //! Minimum and maximum of each metric, the two numbers behind s̄.
 //!
 //! The paper plots one reward scale across checkpoints, so the bounds are fitted once, on the reference model's
-//! candidates of the whole training set, kept in the workspace and used for every later checkpoint.
+//! candidates of the whole training set, kept in the workspace and used for every later checkpoint. A recipe may ask for
+//! other bounds instead: quantiles fitted and kept in the same way, or numbers typed by hand.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::hpo;
 use super::scores::ScoreTable;
 use crate::iqa::Direction;
+use crate::{Error, Result};
+
+/// The quantiles that [`Scope::Robust`](super::recipe::Scope) takes as bounds: beyond them lie the candidates that failed,
+/// such as a black picture, of which one alone can squeeze the others' scale to nothing.
+pub const QUANTILES: [f64; 2] = [0.02, 0.98];
 
 /// Smallest and largest raw score of a metric, before direction alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +63,17 @@ pub struct Affine {
 }
 
 impl Affine {
+    /// To mean 0 and standard deviation 1 of the values present, higher being better; 0 for values that are all alike.
+    /// `None` where there is none.
+    pub fn standard(values: &[f64], direction: Direction) -> Option<Self> {
+        let present = || values.iter().filter(|value| !value.is_nan());
+        let count = present().count();
+        let origin = present().sum::<f64>() / count.max(1) as f64;
+        let scale = 1.0 / hpo::sigma(values);
+        let scale = if scale.is_finite() { direction.align(scale) } else { 0.0 };
+        (count > 0).then_some(Self { origin, scale, offset: 0.0 })
+    }
+
     /// s̄ of a raw score.
     #[inline]
     pub fn of(&self, score: f64) -> f64 {
@@ -81,8 +99,47 @@ impl Bounds {
         Self(bounds.collect())
     }
 
+    /// [`Bounds::fit`] by [`QUANTILES`] instead of the extremes.
+    pub fn fit_quantiles(table: &ScoreTable) -> Self {
+        let columns = table.columns().iter().enumerate();
+        let bounds = columns.filter_map(|(column, metric)| {
+            let rows = (0..table.groups()).flat_map(|group| table.row(group, column));
+            let mut scores: Vec<f64> = rows.copied().filter(|score| !score.is_nan()).collect();
+            scores.sort_unstable_by(f64::total_cmp);
+            let [min, max] = QUANTILES.map(|at| quantile(&scores, at));
+            Some((metric.name.to_string(), MinMax { min: min?, max: max? }))
+        });
+        Self(bounds.collect())
+    }
+
+    /// Bounds as a person types them: `stlpips:0.1..0.6, niqe:2..12`. Errors name the part that does not read as bounds.
+    pub fn typed(text: &str) -> Result<Self> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let bounds = parts.map(|part| {
+            let read = || {
+                let (name, range) = part.split_once(':')?;
+                let (min, max) = range.split_once("..")?;
+                let [min, max] = [min, max].map(|bound| bound.trim().parse::<f64>().ok().filter(|b| b.is_finite()));
+                let (min, max) = (min?, max?);
+                (min < max).then(|| (name.trim().to_owned(), MinMax { min, max }))
+            };
+            read().ok_or_else(|| {
+                let part = part.escape_debug();
+                Error::invalid(format!("`{part}` are no bounds; such as stlpips:0.1..0.6, the smaller first"))
+            })
+        });
+        bounds.collect::<Result<_>>().map(Self)
+    }
+
     /// Bounds of a metric.
     pub fn get(&self, metric: &str) -> Option<MinMax> {
         self.0.get(metric).copied()
     }
+}
+
+/// A quantile of ascending values, linear between two of them; `None` where there is none.
+fn quantile(ascending: &[f64], at: f64) -> Option<f64> {
+    let place = at * ascending.len().checked_sub(1)? as f64;
+    let (below, above) = (ascending.get(place.floor() as usize)?, ascending.get(place.ceil() as usize)?);
+    Some(below + (above - below) * place.fract())
 }

@@ -12,6 +12,9 @@ use super::statistics::{Ladder, MetricStatistics, has_all, metric_statistics};
 use crate::Result;
 use crate::iqa::Direction;
 
+/// What the row of the reward on the frozen scale is called, where the recipe's scale is another.
+pub const FROZEN: &str = "R (frozen)";
+
 /// One metric over images and seeds, in its own unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricReport {
@@ -93,6 +96,17 @@ impl Evaluation {
             Some((s.name, MetricReport { mean: s.mean?, std, images: s.images, direction, held_out }))
         });
         Self { m, best, mean, worst, std, images, metrics: reports.collect(), by_image }
+    }
+
+    /// Adds the mean reward on the frozen scale as a row of its own, so that runs with different normalizations compare; of the
+    /// images that `count` and have all their rewards.
+    pub fn add_frozen_scale(&mut self, rewards: &Rewards, count: impl Fn(usize) -> bool) {
+        if let Ok(ladder) = Ladder::over(rewards, |group| count(group) && has_all(rewards.group(group)))
+            && let Some(&mean) = ladder.mean.last()
+        {
+            let (std, images, direction) = (ladder.std, ladder.images, Direction::Higher);
+            self.metrics.insert(FROZEN.into(), MetricReport { mean, std, images, direction, held_out: true });
+        }
     }
 
     /// Mean@M.
@@ -275,6 +289,18 @@ mod tests {
         // Alone, the first side is of both.
         let alone = Evaluation::of(&a, &rewards(0.9), |_| true).unwrap();
         assert_eq!((alone.images, alone.metrics["psnr"].mean), (2, 11.0));
+    }
+
+    #[test]
+    fn the_frozen_scale_is_a_row_of_its_own() {
+        let mut evaluation = evaluation(&[0.5], 0.1);
+        let rewards = Rewards::from_values(2, vec![0.2, 0.4, 0.8, f64::NAN, 0.6, 0.8]).unwrap();
+        evaluation.add_frozen_scale(&rewards, |_| true);
+        let row = &evaluation.metrics[FROZEN];
+        assert!((row.mean - 0.5).abs() < 1e-12 && (row.std - 0.1).abs() < 1e-12);
+        assert_eq!((row.images, row.held_out), (2, true));
+        evaluation.add_frozen_scale(&rewards, |group| group == 2);
+        assert!((evaluation.metrics[FROZEN].mean - 0.7).abs() < 1e-12);
     }
 
     fn evaluation(rewards: &[f64], std: f64) -> Evaluation {

@@ -4,7 +4,9 @@
 //! here: [`Field::default_value`] takes them from `Recipe::default()`. A new setting is one line in
 //! [`super::recipe`] and one entry here; a test fails if either is missing.
 
-use super::choices::{Activations, Augmentation, Events, Mode, RoundReference, Scope};
+use super::choices::{
+    Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times,
+};
 use super::recipe::Recipe;
 use super::value::{Accepted, Setting, Value};
 use crate::backbones::products::Products;
@@ -186,7 +188,12 @@ const NORMALIZED: &str = "§2 s̄ = (s − s_min) / (s_max − s_min)";
 const PAIRS: &str = "§3 N = ratio · M; top N against bottom N: N² pairs";
 const INTRA: &str = "§4 w_intra = 1 + α_intra · (|R_w − R_l| − μ_gap), at least 0";
 const INTER: &str = "§4 w_inter = 1 + α_inter · (σ_g − μ_σ), at least 0";
+const SPREAD: &str = "§4 effective sample size (Σw)² / Σw²";
 const LOSS: &str = "§5 ℓ = −log σ(−(β/2) · d); loss = mean of w · ℓ";
+const ANCHORED: &str = "§5 d + λ · max(0, e_θ(w) − e_ref(w)) for d";
+const MIXED: &str =
+    "r · e(v_ref + κ (v_θ − v_ref)) + (1 − r) · e(v_ref − κ (v_θ − v_ref)), r = ½ + ½ · clip((R − μ_g) / σ_g, ±1)";
+const SNR: &str = "min(SNR, 5) / SNR where noise is predicted, / (SNR + 1) for velocities";
 const NONE: &str = "";
 
 /// Builds one entry; the path of the struct field is the key.
@@ -273,8 +280,12 @@ static FIELDS: &[Field] = &[
     field!(reward.fr_balance, Run, ["balance", "fr_balance"], "FR/NR balance b", "", number(0.0, 1.0), REWARD,
         "Share of the FR half. 1 over-smooths, 0 hallucinates; the paper: 0.5. Without HR only the NR half exists."),
     field!(reward.scope, Run, ["scope"], "Normalization", "", Accepted::Choice(Scope::WORDS), NORMALIZED,
-        "frozen: bounds of the reference's candidates over the whole set, so rewards compare across checkpoints. \
-         per_group: bounds of each group."),
+        "frozen: bounds of the reference's candidates over the whole set, so rewards compare across checkpoints. per_group: bounds \
+         of each group. decoupled: each metric in standard deviations of its group, so that none decides by its range alone. \
+         robust: frozen, but the 2 % and 98 % quantiles, so that one failed picture squeezes nothing. fixed: bounds of your own. \
+         Comparisons also say the frozen scale."),
+    field!(reward.bounds, Run, ["bounds"], "Bounds", "", Accepted::Text { optional: true }, NORMALIZED,
+        "Lowest and highest raw score of each metric for the normalization fixed, such as stlpips:0.1..0.6, niqe:2..12."),
     field!(reward.held_out, Nothing, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
         "Scored and reported, never trained on: they show whether an improvement is real."),
 
@@ -294,9 +305,31 @@ static FIELDS: &[Field] = &[
     field!(hpo.alpha_inter, Pairs, ["alpha_inter"], "α inter", "", number(0.0, 1000.0), INTER,
         "How much more a group with a wide spread counts. 1 is the paper, 0 plain Diff-DPO."),
 
+    field!(hpo.effective_share, Pairs, ["ess"], "Effective share", "of pairs", number(0.0, 1.0), SPREAD,
+        "Both strengths are multiplied by one factor until the weights are worth this share of equally weighted pairs, on whatever \
+         scale the reward is; 0.8 weighs mildly, 0.4 hard. 0 takes the strengths as they are."),
+
+    field!(training.objective, Run, ["objective"], "Objective", "", Accepted::Choice(Objective::WORDS), LOSS,
+        "dpo: the paper's. ipo: (−(β/2)·d − ½)², a margin to reach, which stops pulling there (arXiv 2310.12036). nft: no pairs; \
+         towards a candidate by its probability of being good, away by the rest (DiffusionNFT, arXiv 2509.16117). group: dpo with \
+         each candidate's advantage in its group for ±1 (GDPO-SR, arXiv 2603.16769). sft: e_θ on winners alone, the control."),
     field!(training.beta, Run, ["beta"], "β", "", Accepted::Positive { max: 1e9 }, LOSS,
         "Strength of the tie to the reference: higher stays closer. Convention of Diff-DPO (β/2, its default 5000); \
          diffusers' SD script writes β for β/2, so its 2500 is 5000 here."),
+    field!(training.anchor, Run, ["anchor"], "Anchor λ", "", number(0.0, 1000.0), ANCHORED,
+        "Holds the winners: their error above the reference's counts λ times more, so that d cannot fall by both getting worse \
+         (DPO-Positive, arXiv 2402.13228). 0 is the paper."),
+    field!(training.mixture, Run, ["mixture"], "Mixture κ", "", Accepted::Positive { max: 100.0 }, MIXED,
+        "How far nft's implicit positive and negative policies lie from the reference, in units of what the policy has moved: \
+         smaller moves faster. DiffusionNFT calls it β and uses 0.1 to 1."),
+    field!(training.times, Run, ["times"], "Times", "", Accepted::Choice(Times::WORDS), NONE,
+        "Which times are trained at. backbone: as it was trained. uniform: every share of noise alike. noisy: rather much noise, \
+         where structure is decided. clean: rather little, where texture is."),
+    field!(training.time_weights, Run, ["time_weights"], "Weight of times", "", Accepted::Choice(TimeWeights::WORDS), SNR,
+        "equal: every time alike, as the paper. min_snr: nearly clean times no more than others (arXiv 2303.09556)."),
+    field!(training.noise, Run, ["noise"], "Noise", "", Accepted::Choice(PairNoise::WORDS), NONE,
+        "drawn: anew for each pair and step, as the paper. winner: the noise that the winner's picture began with, so that it is \
+         trained along the way it came (noise-tracked pairs: PNAPO, arXiv 2605.09433)."),
     field!(training.learning_rate, Run, ["lr", "learning_rate"], "Learning rate", "", Accepted::Positive { max: 1.0 }, NONE,
         "AdamW step size after warm-up. The paper: 2e-5."),
     field!(training.warmup_steps, Run, ["warmup"], "Warm-up", "steps", count(0, MANY), NONE,

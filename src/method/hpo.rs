@@ -8,9 +8,19 @@
 //!
 //! each clamped at 0, so that no pair is ever trained backwards. α = 1 is the paper, α = 0 plain Diff-DPO. Unless
 //! something is clamped, w_intra has mean 1 over the pairs of each group and w_inter over the groups.
+//!
+//! Gaps and spreads are on the reward's scale, so the same α weighs harder where that scale is wider. The paper's is the
+//! frozen one: [`as_frozen`] says by what a strength on another scale is to be multiplied to mean the same. And
+//! [`factor_for`] finds strengths by what they come to, the effective sample size of the weights.
 
+use super::curation::Curation;
 use super::pair::{Group, Pair};
 use super::recipe::Hpo;
+use super::reward::Rewards;
+use super::summary::effective_size;
+
+/// The widest factor tried; weights that are still alike then stay so.
+const WIDEST: f64 = 1e6;
 
 /// Weight of a pair within its group, at least 0.
 pub fn w_intra(gap: f64, mean_gap: f64, alpha: f64) -> f64 {
@@ -55,5 +65,52 @@ pub(super) fn weigh(pairs: &mut [Pair], rewards: &[f64], group: &mut Group, hpo:
     for pair in pairs {
         let w_intra = w_intra(gap(pair), group.mean_gap, hpo.alpha_intra);
         pair.weight = (w_intra * group.w_inter) as f32;
+    }
+}
+
+/// Mean of σ_g on the frozen scale over its mean on the scale of `rewards`: the factor by which a strength there means what it
+/// means on the frozen one. 1 where there is no spread to tell by.
+pub fn as_frozen(rewards: &Rewards, frozen: &Rewards) -> f64 {
+    let spread = |of: &Rewards| (0..of.groups()).map(|group| sigma(of.group(group))).sum::<f64>();
+    let factor = spread(frozen) / spread(rewards);
+    if factor.is_finite() && factor > 0.0 { factor } else { 1.0 }
+}
+
+/// The factor on both strengths under which the weights of a curation's pairs are worth `share` of as many equal ones; the
+/// widest where they never differ that much. `rewards` are those of the curation.
+pub fn factor_for(share: f64, curation: &Curation, rewards: &Rewards, hpo: &Hpo) -> f64 {
+    let share_at = |factor: f64| effective_share(curation, rewards, &hpo.times(factor));
+    let mut high = 1.0;
+    while share_at(high) > share && high < WIDEST {
+        high *= 2.0;
+    }
+    let mut low = 0.0;
+    // Down to the rounding of the weights, which are f32.
+    for _ in 0..40 {
+        let middle = (low + high) / 2.0;
+        if share_at(middle) > share { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// (Σw)² / Σw² over the number of pairs, under other strengths than those that the curation was made with.
+fn effective_share(curation: &Curation, rewards: &Rewards, hpo: &Hpo) -> f64 {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for (index, group) in curation.groups().iter().enumerate() {
+        let (row, w_inter) = (rewards.group(index), w_inter(group.sigma, curation.mean_sigma(), hpo.alpha_inter));
+        for pair in curation.pairs_of(index) {
+            let gap = (row[usize::from(pair.winner)] - row[usize::from(pair.loser)]).abs();
+            let weight = w_inter * w_intra(gap, group.mean_gap, hpo.alpha_intra);
+            sum += weight;
+            squares += weight * weight;
+        }
+    }
+    effective_size(sum, squares) / curation.pairs().len().max(1) as f64
+}
+
+impl Hpo {
+    /// With both strengths multiplied.
+    pub fn times(&self, factor: f64) -> Self {
+        Self { alpha_intra: self.alpha_intra * factor, alpha_inter: self.alpha_inter * factor, ..self.clone() }
     }
 }

@@ -4,7 +4,7 @@
 //! another setting turns off is only shown so.
 
 use super::fields::{self, Field};
-use super::recipe::{Mode, Recipe};
+use super::recipe::{Mode, Objective, Recipe, Scope};
 use super::value::Value;
 use crate::Result;
 use crate::backbones::card::Card;
@@ -27,6 +27,20 @@ impl Recipe {
             "sampling.precision" if self.sampling.precision != self.sampling.precision.here() => {
                 Some("this processor multiplies no bf16 (it has no AMX): f32 is computed")
             }
+            "reward.bounds" if self.reward.scope != Scope::Fixed => Some("the normalization is not fixed"),
+            "hpo.effective_share" if self.hpo.alpha_intra == 0.0 && self.hpo.alpha_inter == 0.0 => {
+                Some("both strengths are 0")
+            }
+            "curation.ratio" | "hpo.alpha_intra" | "hpo.alpha_inter" | "hpo.effective_share"
+                if self.training.objective.takes_groups() =>
+            {
+                Some("this objective takes every candidate of a group, by its advantage")
+            }
+            "training.beta" if matches!(self.training.objective, Objective::Nft | Objective::Sft) => {
+                Some("this objective has no margin")
+            }
+            "training.anchor" if self.training.objective != Objective::Dpo => Some("only dpo has an anchor"),
+            "training.mixture" if self.training.objective != Objective::Nft => Some("only nft mixes policies"),
             "training.lora_rank" | "training.lora_alpha" if self.training.mode != Mode::Lora => {
                 Some("all weights are trained, not low-rank additions")
             }
@@ -129,6 +143,8 @@ mod tests {
             ("training.lora_alpha", "training.mode", "lora"),
             ("training.round_reference", "training.rounds", "2"),
             ("sampling.tile_overlap_px", "sampling.tile_px", "128"),
+            ("reward.bounds", "reward.scope", "fixed"),
+            ("training.mixture", "training.objective", "nft"),
         ] {
             let mut recipe = Recipe::default();
             assert!(recipe.why_idle(key).is_some(), "{key}");

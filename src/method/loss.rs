@@ -13,6 +13,8 @@
 //! Stable Diffusion script writes β where this has β/2, so its 2500 is 5000 here. β belongs to a mean over
 //! elements: code that sums e over elements needs a β smaller by their number.
 
+use super::objective::{self, Sample, Slopes};
+use super::recipe::{Objective, Training};
 use crate::{Error, Result};
 
 /// Mean squared prediction errors of a pair.
@@ -121,14 +123,33 @@ impl LossSums {
     /// Adds a pair. Returns the derivatives of the step's mean loss by e_θ(x^w) and by e_θ(x^l).
     pub fn add(&mut self, errors: &PairErrors, weight: f64, beta: f64) -> Result<(f64, f64)> {
         let pair = pair_loss(errors, weight, beta)?;
+        self.count(errors, pair.loss, pair);
+        let share = 1.0 / self.pairs_per_step as f64;
+        Ok((pair.grad_winner * share, pair.grad_loser * share))
+    }
+
+    /// Adds two candidates under the objective of the settings. Returns the derivatives of the step's mean loss. What is
+    /// logged besides the loss is that of Diffusion-DPO whatever the objective, so that runs compare.
+    pub fn add_by(&mut self, settings: &Training, samples: [Sample; 2], weight: f64) -> Result<Slopes> {
+        let errors = PairErrors::from(samples);
+        let share = 1.0 / self.pairs_per_step as f64;
+        if settings.objective == Objective::Dpo && settings.anchor == 0.0 {
+            let (winner, loser) = self.add(&errors, weight, settings.beta)?;
+            return Ok(Slopes { loss: self.loss, error: [winner, loser], drift: [0.0, 0.0] });
+        }
+        let slopes = objective::loss(settings, samples, weight)?;
+        self.count(&errors, slopes.loss, pair_loss(&errors, weight, settings.beta)?);
+        let times = |both: [f64; 2]| both.map(|slope| slope * share);
+        Ok(Slopes { error: times(slopes.error), drift: times(slopes.drift), ..slopes })
+    }
+
+    fn count(&mut self, errors: &PairErrors, loss: f64, pair: PairLoss) {
         self.pairs += 1;
-        self.loss += pair.loss;
+        self.loss += loss;
         self.accuracy += pair.accuracy;
         self.margin += pair.margin;
         let four = [errors.policy_winner, errors.reference_winner, errors.policy_loser, errors.reference_loser];
         self.errors.iter_mut().zip(four).for_each(|(sum, e)| *sum += e);
-        let share = 1.0 / self.pairs_per_step as f64;
-        Ok((pair.grad_winner * share, pair.grad_loser * share))
     }
 
     /// The means over the pairs added, `None` before the first.
@@ -149,12 +170,12 @@ impl LossSums {
 }
 
 /// −log σ(−x) = log(1 + eˣ), without overflow for large x and without losing small results.
-fn softplus(x: f64) -> f64 {
+pub(super) fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
 /// σ(x), without overflow.
-fn sigmoid(x: f64) -> f64 {
+pub(super) fn sigmoid(x: f64) -> f64 {
     if x >= 0.0 {
         1.0 / (1.0 + (-x).exp())
     } else {

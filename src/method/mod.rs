@@ -7,14 +7,15 @@
 //!    nothing, [`resume`]: which make another run.
 //! 2. [`scores`]: the raw scores (group × metric × seed) as one flat table.
 //! 3. [`bounds`]: minimum and maximum of each metric. [`reward`]: the hybrid perceptual reward R of a candidate.
+//!    [`attribution`]: which metric decides the ranking, [`balance`]: weights under which all do.
 //! 4. [`curation`]: rank each group, take N² pairs. [`overrides`]: what a person said about single pairs.
 //! 5. [`hpo`]: weights of the pairs. [`summary`]: their histograms and the effect of an edit.
-//! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative.
+//! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative. [`objective`]: others beside it.
 //! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed made into a [`batch`], with the weights of a
 //!    [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
 //!    [`intervals`]: what of it may be chance, [`changes`]: candidate by candidate, [`provenance`]: on which images, and whether they were seen, [`notes`]: that in words. [`alarms`]: what in
-//!    a run needs a look, [`learning`]: a run in one line.
+//!    a run needs a look, [`learning`]: a run in one line. [`sweep`]: many runs side by side.
 //!
 //! Sources: Wu et al., "DP²O-SR: Direct Perceptual Preference Optimization for Real-World Image
 //! Super-Resolution", NeurIPS 2025, arXiv 2510.18851; Wallace et al., "Diffusion Model Alignment Using Direct
@@ -29,6 +30,8 @@
 
 pub mod agreement;
 pub mod alarms;
+pub mod attribution;
+pub mod balance;
 mod batch;
 pub mod blind;
 pub mod bounds;
@@ -43,6 +46,7 @@ pub mod intervals;
 pub mod learning;
 pub mod loss;
 pub mod notes;
+pub mod objective;
 pub mod order;
 pub mod overrides;
 pub mod pair;
@@ -57,5 +61,6 @@ pub mod scores;
 mod settings;
 pub mod statistics;
 pub mod summary;
+pub mod sweep;
 pub mod trainer;
 pub mod value;

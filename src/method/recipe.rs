@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::choices::{Activations, Augmentation, Events, Mode, RoundReference, Scope};
+pub use super::choices::{
+    Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times,
+};
 use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
@@ -73,6 +75,7 @@ pub struct Reward {
     pub nr: BTreeMap<String, f64>,
     pub fr_balance: f64,
     pub scope: Scope,
+    pub bounds: String,
     pub held_out: Vec<String>,
 }
 
@@ -97,13 +100,20 @@ pub struct Curation {
 pub struct Hpo {
     pub alpha_intra: f64,
     pub alpha_inter: f64,
+    pub effective_share: f64,
 }
 
 /// Fine-tuning with the Diffusion-DPO loss (method §5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Training {
+    pub objective: Objective,
     pub beta: f64,
+    pub anchor: f64,
+    pub mixture: f64,
+    pub times: Times,
+    pub time_weights: TimeWeights,
+    pub noise: PairNoise,
     pub learning_rate: f64,
     pub warmup_steps: usize,
     pub steps: usize,
@@ -176,6 +186,7 @@ impl Default for Reward {
             nr: weights(&[("niqe", 1.0), ("brisque", 1.0)]),
             fr_balance: 0.5,
             scope: Scope::Frozen,
+            bounds: String::new(),
             held_out: ["psnr", "ssim", "piqe"].map(str::to_owned).into(),
         }
     }
@@ -189,14 +200,20 @@ impl Default for Curation {
 
 impl Default for Hpo {
     fn default() -> Self {
-        Self { alpha_intra: 1.0, alpha_inter: 1.0 }
+        Self { alpha_intra: 1.0, alpha_inter: 1.0, effective_share: 0.0 }
     }
 }
 
 impl Default for Training {
     fn default() -> Self {
         Self {
+            objective: Objective::Dpo,
             beta: 60_000.0,
+            anchor: 0.0,
+            mixture: 1.0,
+            times: Times::Backbone,
+            time_weights: TimeWeights::Equal,
+            noise: PairNoise::Drawn,
             learning_rate: 1e-5,
             warmup_steps: 10,
             steps: 30,

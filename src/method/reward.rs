@@ -9,7 +9,8 @@
 //!
 //! R is in [0, 1] for the candidates the bounds were fitted on. With frozen bounds a later checkpoint may leave
 //! that interval, and is not clamped: clamping would make every candidate beyond the best reference candidate
-//! equal, so that progress stops showing and pairs at the edge lose their gap just where training succeeds.
+//! equal, so that progress stops showing and pairs at the edge lose their gap just where training succeeds. Decoupled
+//! rewards have mean 0 in each group and no interval.
 
 use rayon::prelude::*;
 
@@ -21,13 +22,35 @@ use crate::{Error, Result};
 
 /// A metric that counts, with its share of the half it belongs to.
 #[derive(Clone, Copy, Debug)]
-struct Term {
-    column: usize,
+pub(super) struct Term {
+    pub column: usize,
     direction: Direction,
     /// Relative weights of a half sum to 1.
-    share: f64,
-    /// The frozen normalization; `None` takes each group's own bounds.
-    frozen: Option<Affine>,
+    pub share: f64,
+    normalization: Normalization,
+}
+
+/// How a metric's scores become s̄.
+#[derive(Clone, Copy, Debug)]
+enum Normalization {
+    /// In one way in all groups.
+    Everywhere(Affine),
+    /// By minimum and maximum of the group.
+    OfGroup,
+    /// By mean and standard deviation of the group: each metric has the same spread in every group before weights count
+    /// ("decoupled": LucidNFT, arXiv 2603.05947).
+    Decoupled,
+}
+
+impl Term {
+    /// How a group's scores become s̄; `None` where it has none.
+    fn affine(&self, row: &[f64]) -> Option<Affine> {
+        match self.normalization {
+            Normalization::Everywhere(affine) => Some(affine),
+            Normalization::OfGroup => Some(MinMax::of(row)?.affine(self.direction)),
+            Normalization::Decoupled => Affine::standard(row, self.direction),
+        }
+    }
 }
 
 /// A reward recipe resolved against the columns of a table.
@@ -39,12 +62,14 @@ pub struct RewardPlan {
 }
 
 impl RewardPlan {
-    /// Resolves the metrics of the recipe. `bounds` are needed for [`Scope::Frozen`] only.
+    /// Resolves the metrics of the recipe. `bounds` are those that are frozen, needed where
+    /// [`Scope::needs_frozen`]: the extremes, or for [`Scope::Robust`] the quantiles.
     ///
     /// A table without any HR has no FR half; its metrics need no bounds then.
     ///
     /// Errors: a metric with a weight has no column, is in the wrong half, or has no frozen bounds.
     pub fn new(table: &ScoreTable, recipe: &Reward, bounds: &Bounds) -> Result<Self> {
+        let typed = if recipe.scope == Scope::Fixed { Bounds::typed(&recipe.bounds)? } else { Bounds::default() };
         let half = |weights: &std::collections::BTreeMap<String, f64>, kind: Kind| {
             let total: f64 = weights.values().sum();
             let mut terms = Vec::with_capacity(weights.len());
@@ -61,18 +86,20 @@ impl RewardPlan {
                     let kind = kind.adjective();
                     return Err(Error::invalid(format!("metric `{name}` is not a {kind} metric")));
                 }
-                let frozen = match recipe.scope {
-                    Scope::PerGroup => None,
-                    Scope::Frozen => {
-                        let bounds = bounds.get(name).ok_or_else(|| {
-                            Error::invalid(format!(
-                                "metric `{name}` has no frozen bounds; score the reference's candidates first"
-                            ))
-                        })?;
-                        Some(bounds.affine(metric.direction))
-                    }
+                let everywhere = |bounds: MinMax| Normalization::Everywhere(bounds.affine(metric.direction));
+                let normalization = match recipe.scope {
+                    Scope::PerGroup => Normalization::OfGroup,
+                    Scope::Decoupled => Normalization::Decoupled,
+                    Scope::Frozen | Scope::Robust => everywhere(bounds.get(name).ok_or_else(|| {
+                        Error::invalid(format!(
+                            "metric `{name}` has no frozen bounds; score the reference's candidates first"
+                        ))
+                    })?),
+                    Scope::Fixed => everywhere(typed.get(name).ok_or_else(|| {
+                        Error::invalid(format!("reward.bounds: there are none for `{name}`; add {name}:LOW..HIGH"))
+                    })?),
                 };
-                terms.push(Term { column, direction: metric.direction, share, frozen });
+                terms.push(Term { column, direction: metric.direction, share, normalization });
             }
             Ok(terms)
         };
@@ -91,22 +118,33 @@ impl RewardPlan {
         let total = fr + nr;
         if total > 0.0 { (fr / total, nr / total) } else { (0.0, 0.0) }
     }
-}
 
-impl RewardPlan {
+    /// The metrics that count in a group with or without HR, each with its coefficient in R.
+    pub(super) fn terms(&self, has_hr: bool) -> impl Iterator<Item = (Term, f64)> {
+        let (of_fr, of_nr) = self.shares(has_hr);
+        let half = |terms: &[Term], of: f64| terms.iter().map(move |term| (*term, of * term.share)).collect::<Vec<_>>();
+        let fr = if has_hr { half(&self.fr, of_fr) } else { Vec::new() };
+        fr.into_iter().chain(half(&self.nr, of_nr))
+    }
+
     /// What each metric adds to the reward of a candidate: column and part. The parts sum to R; none where it has no reward.
     pub fn parts(&self, table: &ScoreTable, group: usize, seed: usize) -> Vec<(usize, f64)> {
-        let has_hr = table.has_hr(group);
-        let (fr, nr) = self.shares(has_hr);
-        let halves = [(fr, &self.fr), (nr, &self.nr)].into_iter().filter(|(share, _)| *share > 0.0);
-        let terms = halves.flat_map(|(share, terms)| terms.iter().map(move |term| (share * term.share, term)));
-        let part = |(share, term): (f64, &Term)| {
+        let counting = self.terms(table.has_hr(group)).filter(|(_, coefficient)| *coefficient > 0.0);
+        let part = |(term, coefficient): (Term, f64)| {
             let row = table.row(group, term.column);
-            let affine = term.frozen.or_else(|| Some(MinMax::of(row)?.affine(term.direction)))?;
             let score = row.get(seed).copied().filter(|score| !score.is_nan())?;
-            Some((term.column, share * affine.of(score)))
+            Some((term.column, coefficient * term.affine(row)?.of(score)))
         };
-        terms.map(part).collect::<Option<_>>().unwrap_or_default()
+        counting.map(part).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// s̄ of every candidate of a group for one of these metrics, NaN where absent.
+    pub(super) fn normalized(&self, table: &ScoreTable, group: usize, term: &Term) -> Vec<f64> {
+        let row = table.row(group, term.column);
+        match term.affine(row) {
+            Some(affine) => row.iter().map(|&score| affine.of(score)).collect(),
+            None => vec![f64::NAN; row.len()],
+        }
     }
 }
 
@@ -216,8 +254,7 @@ fn half_of_group(table: &ScoreTable, group: usize, terms: &[Term], out: &mut [f6
     out.fill(0.0);
     for term in terms {
         let row = table.row(group, term.column);
-        let own = || Some(MinMax::of(row)?.affine(term.direction));
-        let Some(Affine { origin, scale, offset }) = term.frozen.or_else(own) else {
+        let Some(Affine { origin, scale, offset }) = term.affine(row) else {
             return out.fill(f64::NAN);
         };
         let (scale, offset) = (scale * term.share, offset * term.share);

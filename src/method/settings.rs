@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::bounds::Bounds;
 use super::fields::{self, Field};
-use super::recipe::{Recipe, Sampling};
+use super::recipe::{Recipe, Sampling, Scope};
 use super::value::Value;
 use crate::{Error, Result};
 
@@ -75,6 +76,18 @@ impl Recipe {
             let key = "reward.held_out";
             let fault = format!("{key}: `{name}` is trained on, so it cannot be held out");
             return Some((key, fault));
+        }
+        if reward.scope == Scope::Fixed {
+            let key = "reward.bounds";
+            match Bounds::typed(&reward.bounds) {
+                Err(error) => return Some((key, format!("{key}: {error}"))),
+                Ok(bounds) => {
+                    if let Some(name) = trained.iter().find(|name| bounds.get(name).is_none()) {
+                        let fault = format!("{key}: there are none for `{name}`, which counts; add {name}:LOW..HIGH");
+                        return Some((key, fault));
+                    }
+                }
+            }
         }
         let Sampling { tile_px, tile_overlap_px, .. } = self.sampling;
         if tile_px > 0 && tile_overlap_px * 2 > tile_px {

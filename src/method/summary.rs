@@ -29,6 +29,8 @@ pub struct Summary {
     pub scored: usize,
     /// Effective sample size (Σw)² / Σw²: the number of equally weighted pairs that would say as much.
     pub effective_pairs: f64,
+    /// The strengths α_intra and α_inter of the weights, on the reward's scale.
+    pub alphas: [f64; 2],
     /// Mean of w over the pairs, close to 1; 0 without pairs.
     pub mean_weight: f64,
     /// Gaps |R_w − R_l| of the pairs.
@@ -126,6 +128,7 @@ impl Summary {
             groups_with_pairs: with_pairs().count(),
             scored: groups.iter().map(|group| group.scored).sum(),
             effective_pairs: effective_size(all.sum, all.sum_of_squares),
+            alphas: [curation.hpo().alpha_intra, curation.hpo().alpha_inter],
             mean_weight: if pairs > 0 { all.sum / pairs as f64 } else { 0.0 },
             gap,
             w_intra,

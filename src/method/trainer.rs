@@ -7,7 +7,8 @@ use candle_core::Tensor;
 
 use super::batch::{Batch, Item, Items};
 pub use super::batch::{PairImages, Pairs, Under};
-use super::loss::{LossSums, PairErrors, StepLoss};
+use super::loss::{LossSums, StepLoss};
+use super::objective::Sample;
 use super::order::Order;
 use super::policy::Policy;
 use super::recipe::{Activations, Training};
@@ -149,34 +150,44 @@ impl<'m> Trainer<'m> {
             return Ok(());
         }
         let count = items.len();
-        let Batch { x_t, times, shown, target } = Batch::new(self.backbone, items)?;
+        let Batch { x_t, times, shown, target, time_weights } = Batch::new(self.backbone, items, &self.settings)?;
         let query = Query::new(&x_t, &times, &shown).guided(self.told);
 
         let tape = Tape::inference(self.reference.kernels());
         let y = self.backbone.predict(&tape, self.reference, &query)?;
         let reference = errors(&(y.tensor() - &target)?)?;
+        let drift_from = self.settings.objective.needs_drift().then(|| y.tensor().clone());
 
         let tape =
             Tape::recording(self.reference.kernels()).recomputing(self.settings.activations == Activations::Recompute);
         let y = self.backbone.predict(&tape, self.policy.weights(), &query)?;
         let difference = (y.tensor() - &target)?;
         let policy = errors(&difference)?;
+        let drift = drift_from.map(|reference| y.tensor() - reference).transpose()?;
+        let drifts = drift.as_ref().map_or_else(|| Ok(vec![0.0; 2 * count]), errors)?;
         let values = difference.elem_count() / (2 * count);
-        let mut slopes = vec![0.0f32; 2 * count];
-        for (i, item) in items.iter().enumerate() {
-            let errors = PairErrors {
-                policy_winner: policy[i],
-                reference_winner: reference[i],
-                policy_loser: policy[count + i],
-                reference_loser: reference[count + i],
+        let mut slopes = [vec![0.0f32; 2 * count], vec![0.0f32; 2 * count]];
+        for (i, (item, time_weight)) in items.iter().zip(time_weights).enumerate() {
+            let sample = |side: usize| Sample {
+                policy: policy[side * count + i],
+                reference: reference[side * count + i],
+                drift: drifts[side * count + i],
+                advantage: item.advantages[side],
             };
-            let (winner, loser) = sums.add(&errors, item.weight, self.settings.beta)?;
-            // d(mean of squares)/dy = 2/n · (y − target).
-            slopes[i] = (winner * 2.0 / values as f64) as f32;
-            slopes[count + i] = (loser * 2.0 / values as f64) as f32;
+            let by = sums.add_by(&self.settings, [sample(0), sample(1)], item.weight * time_weight)?;
+            // d(mean of squares)/dy = 2/n · (y − target), and the same of the drift.
+            for (slopes, by) in slopes.iter_mut().zip([by.error, by.drift]) {
+                slopes[i] = (by[0] * 2.0 / values as f64) as f32;
+                slopes[count + i] = (by[1] * 2.0 / values as f64) as f32;
+            }
         }
-        let slopes = Tensor::from_vec(slopes, (2 * count, 1, 1, 1), difference.device())?;
-        tape.backward_into(&y, difference.broadcast_mul(&slopes)?, gradients)
+        let [of_error, of_drift] =
+            slopes.map(|slopes| Tensor::from_vec(slopes, (2 * count, 1, 1, 1), difference.device()));
+        let mut slope = difference.broadcast_mul(&of_error?)?;
+        if let Some(drift) = drift {
+            slope = (slope + drift.broadcast_mul(&of_drift?)?)?;
+        }
+        tape.backward_into(&y, slope, gradients)
     }
 }
 

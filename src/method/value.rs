@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::choices::{Activations, Augmentation, Events, Mode, RoundReference, Scope};
+use super::choices::{
+    Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times,
+};
 use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
@@ -209,4 +211,20 @@ macro_rules! choices {
         }
     )+};
 }
-choices!(Solver, Products, ColorFix, Rounding, Keep, Scope, Mode, Activations, Augmentation, Events, RoundReference);
+choices!(
+    Solver,
+    Products,
+    ColorFix,
+    Rounding,
+    Keep,
+    Scope,
+    Mode,
+    Objective,
+    Times,
+    TimeWeights,
+    PairNoise,
+    Activations,
+    Augmentation,
+    Events,
+    RoundReference
+);

@@ -1,7 +1,7 @@
 //! A comparison of two checkpoints in the forms that leave the studio: for a spreadsheet, a paper, a colleague.
 //!
 //! * [`rows`]: the table all forms share, and the studio shows. [`csv`], [`markdown`], [`latex`]: its texts.
-//! * [`table`]: rows for notebooks, also as [`parquet`]. [`events`]: curves for TensorBoard. [`figure`]: the image sheet with curves below it. [`html`]: everything on one page, with [`svg`] curves.
+//! * [`table`]: rows for notebooks, also as [`parquet`]. [`lines`]: curves of many runs. [`events`]: curves for TensorBoard. [`figure`]: the image sheet with curves below it. [`html`]: everything on one page, with [`svg`] curves.
 //!
 //! Everything here is a pure function of what it is given; reading pictures and writing files is the engine's.
 
@@ -11,6 +11,7 @@ pub mod events;
 pub mod figure;
 pub mod html;
 pub mod latex;
+pub mod lines;
 pub mod markdown;
 pub mod parquet;
 pub mod plot;

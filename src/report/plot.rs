@@ -113,7 +113,7 @@ pub fn scatter(report: &Report) -> Plot {
 }
 
 /// The range of values with some room around; [0, 1] where there are none.
-fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
+pub(super) fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
     let [low, high] = values
         .filter(|v| v.is_finite())
         .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)]);
@@ -125,7 +125,7 @@ fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
 }
 
 /// Round numbers within a range, about five.
-fn labelled_ticks(range: [f64; 2]) -> Vec<(f64, String)> {
+pub(super) fn labelled_ticks(range: [f64; 2]) -> Vec<(f64, String)> {
     let (step, all) = ticks(range, 5.0);
     let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
     all.into_iter().map(|at| (at, format!("{at:.decimals$}"))).collect()

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub use self::patches::Reduction;
 use self::patches::{Batch, Photo};
 use super::condition::Shown;
 use super::mini::Mini;
@@ -46,6 +47,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Folder of photographs that are never trained on, to see by whether it still gets better.
     pub held_out: Option<PathBuf>,
+    /// How LR patches come about; each patch draws one.
+    pub reductions: Vec<Reduction>,
     /// Weights to start from instead of random ones; a run that is resumed goes on from its state.
     pub init: Option<PathBuf>,
     /// Training time, this run and those it resumes together.
@@ -144,6 +147,9 @@ fn initial(net: &Mini, path: &Path) -> Result<Params> {
 /// Trains until the time is used up, resuming from the state beside `out` if there is one. `report` is called after each
 /// step, where its `false` stops the run, saved; with held-out photographs also before the first.
 pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progress) -> bool) -> Result<Progress> {
+    if options.reductions.is_empty() {
+        return Err(Error::invalid("no degradation to train on"));
+    }
     let photos = patches::photos(&options.data)?;
     let held_out = options.held_out.as_deref().map(patches::photos).transpose()?;
     let compute = Compute::on(device);
@@ -152,7 +158,9 @@ pub fn pretrain(options: &Options, device: &Device, mut report: impl FnMut(Progr
         true => Training::resume(&net, options, &compute)?,
         false => Training::start(&net, options, &compute)?,
     };
-    let judge = |average: &Params| held_out.as_deref().map(|p| held_out_loss(&net, average, p, device)).transpose();
+    let judge = |average: &Params| {
+        held_out.as_deref().map(|p| held_out_loss(&net, average, p, &options.reductions, device)).transpose()
+    };
     training.progress.held_out_loss = judge(training.average())?;
     if held_out.is_some() {
         report(training.progress);
@@ -188,7 +196,7 @@ fn train_step(
     device: &Device,
 ) -> Result<f64> {
     let step = training.progress.step;
-    let batch = patches::batch(photos, options.batch, options.seed, step, device)?;
+    let batch = patches::batch(photos, &options.reductions, options.batch, [options.seed, step], device)?;
     let tape = Tape::recording(training.params.kernels());
     let (y, error) = prediction(net, &tape, &training.params, &batch)?;
     let loss = mean_square(&error)?;
@@ -223,10 +231,16 @@ fn mean_square(error: &Tensor) -> Result<f64> {
 }
 
 /// Loss over batches that are the same each time, so that two states compare without the noise of drawing.
-fn held_out_loss(net: &Mini, params: &Params, photos: &[Photo], device: &Device) -> Result<f64> {
+fn held_out_loss(
+    net: &Mini,
+    params: &Params,
+    photos: &[Photo],
+    reductions: &[Reduction],
+    device: &Device,
+) -> Result<f64> {
     let mut sum = 0.0;
     for step in 0..HELD_OUT_BATCHES {
-        let batch = patches::batch(photos, HELD_OUT_BATCH, HELD_OUT_SEED, step, device)?;
+        let batch = patches::batch(photos, reductions, HELD_OUT_BATCH, [HELD_OUT_SEED, step], device)?;
         sum += mean_square(&prediction(net, &Tape::inference(params.kernels()), params, &batch)?.1)?;
     }
     Ok(sum / HELD_OUT_BATCHES as f64)
@@ -249,6 +263,7 @@ mod tests {
         let options = Options {
             data: dir.path().join("train"),
             held_out: Some(dir.path().join("held-out")),
+            reductions: ["bicubic_x4", "light_x4"].map(|name| Reduction::named(name).unwrap()).to_vec(),
             init: None,
             hours: 1.0,
             out: dir.path().join("a.safetensors"),

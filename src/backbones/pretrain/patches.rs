@@ -6,6 +6,9 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::backbones::mini::DETAIL_GAIN;
+use crate::degrade::{Degradation, degrade};
+use crate::imaging::crop::cut;
+use crate::imaging::resize::enlarge_x4;
 use crate::imaging::{Image, decode};
 use crate::random::Random;
 use crate::{Error, Result};
@@ -15,12 +18,33 @@ mod stream {
     pub const CROP: u32 = 1;
     pub const TIME: u32 = 2;
     pub const NOISE: u32 = 3;
+    pub const DEGRADATION: u32 = 4;
 }
 
 /// Side of the training patches in pixels.
 const PATCH_PX: usize = 64;
 /// Photographs are also used at these scales, which multiplies the detail of a given size.
 const SCALES: [f64; 2] = [1.0, 0.5];
+/// What a degradation sees around a patch on each side where the photograph has it, in pixels: more than the blurs of a
+/// preset reach, so that a patch is degraded as if within its photograph.
+const MARGIN_PX: usize = 32;
+
+/// How the LR image of a patch may come about; each patch draws one.
+#[derive(Clone, Debug)]
+pub enum Reduction {
+    /// Plain bicubic, made once for each photograph.
+    Bicubic,
+    /// Drawn anew for each patch.
+    Degraded(Degradation),
+}
+
+impl Reduction {
+    /// The reduction that a preset of [`crate::degrade`] means; its error lists the presets.
+    pub fn named(name: &str) -> Result<Self> {
+        let degradation = Degradation::named(name)?;
+        Ok(if degradation == Degradation::bicubic_x4() { Self::Bicubic } else { Self::Degraded(degradation) })
+    }
+}
 
 /// A photograph at one scale: HR planar 8-bit values, and the bicubic image made from its LR.
 pub struct Photo {
@@ -36,6 +60,28 @@ fn interleaved(image: &Image) -> Result<image::Rgb32FImage> {
     let pixel = |i: usize| [0, 1, 2].map(|channel| image.plane(channel)[i]);
     let data = (0..image.width() * image.height()).flat_map(pixel).collect();
     image::Rgb32FImage::from_raw(width, height, data).ok_or_else(|| Error::invalid("an image without pixels"))
+}
+
+impl Photo {
+    /// Part of the photograph, in [0, 1].
+    fn part(&self, [x0, y0]: [usize; 2], [width, height]: [usize; 2]) -> Result<Image> {
+        let plane = self.width * self.height;
+        let row = |c: usize, y: usize| {
+            let start = c * plane + (y0 + y) * self.width + x0;
+            self.hr[start..start + width].iter().map(|&v| f32::from(v) / 255.0)
+        };
+        let rows = (0..3).flat_map(|c| (0..height).map(move |y| (c, y)));
+        Image::new(width, height, rows.flat_map(|(c, y)| row(c, y)).collect())
+    }
+
+    /// The enlarged LR image of the patch at `x0`, `y0`, planar, degraded by the numbers of `seed`.
+    fn degraded(&self, [x0, y0]: [usize; 2], degradation: &Degradation, seed: u64) -> Result<Vec<f32>> {
+        // Multiples of 4, as every place and size here is.
+        let span = |at: usize, side: usize| (at.saturating_sub(MARGIN_PX), (at + PATCH_PX + MARGIN_PX).min(side));
+        let ((left, right), (top, bottom)) = (span(x0, self.width), span(y0, self.height));
+        let (lr, _) = degrade(&self.part([left, top], [right - left, bottom - top])?, degradation, seed)?;
+        Ok(cut(&enlarge_x4(&lr)?, x0 - left, y0 - top, PATCH_PX, PATCH_PX)?.into_data())
+    }
 }
 
 /// Reads every photograph of a folder at all scales. Errors: a file that is no image, no photograph large enough.
@@ -77,7 +123,7 @@ struct Clean {
     condition: Vec<f32>,
 }
 
-fn clean(photos: &[Photo], size: usize, seed: u64, step: u64) -> Clean {
+fn clean(photos: &[Photo], reductions: &[Reduction], size: usize, seed: u64, step: u64) -> Result<Clean> {
     let values = 3 * PATCH_PX * PATCH_PX;
     let mut clean = Clean { target: vec![0.0; size * values], condition: vec![0.0; size * values] };
     let area: Vec<f64> = photos
@@ -90,15 +136,25 @@ fn clean(photos: &[Photo], size: usize, seed: u64, step: u64) -> Clean {
     let total = area.last().copied().unwrap_or_default();
     let random = Random::new(seed, stream::CROP);
     let items = clean.target.par_chunks_exact_mut(values).zip(clean.condition.par_chunks_exact_mut(values));
-    items.enumerate().for_each(|(i, (target, condition))| {
+    items.enumerate().try_for_each(|(i, (target, condition))| {
         // A patch without detail teaches nothing: of up to four places the first with enough contrast is taken.
         for attempt in 0..4 {
-            let at = |n| random.uniforms([step as u32, (step >> 32) as u32, (i * 16 + attempt * 2 + n) as u32]);
-            let ([photo, x, y, _], [turn, ..]) = (at(0), at(1));
+            let position = |n| [step as u32, (step >> 32) as u32, (i * 16 + attempt * 2 + n) as u32];
+            let at = |n| random.uniforms(position(n));
+            let ([photo, x, y, _], [turn, kind, ..]) = (at(0), at(1));
             let photo = &photos[area.partition_point(|&a| a < photo as f64 * total).min(photos.len() - 1)];
             let place =
                 |u: f32, n: usize| ((u * (n / 4 - PATCH_PX / 4 + 1) as f32) as usize).min(n / 4 - PATCH_PX / 4) * 4;
             let (x0, y0) = (place(x, photo.width), place(y, photo.height));
+            let kind = ((kind * reductions.len() as f32) as usize).min(reductions.len() - 1);
+            let degraded = match &reductions[kind] {
+                Reduction::Bicubic => None,
+                Reduction::Degraded(degradation) => {
+                    let [low, high, ..] = Random::new(seed, stream::DEGRADATION).words(position(0));
+                    let seed = u64::from(low) | u64::from(high) << 32;
+                    Some(photo.degraded([x0, y0], degradation, seed)?)
+                }
+            };
             let turn = (turn * 8.0) as usize % 8;
             let mut contrast = 0.0;
             for (k, (t, c)) in target.iter_mut().zip(condition.iter_mut()).enumerate() {
@@ -107,7 +163,10 @@ fn clean(photos: &[Photo], size: usize, seed: u64, step: u64) -> Clean {
                 let y = if turn & 2 == 2 { PATCH_PX - 1 - y } else { y };
                 let x = if turn & 4 == 4 { PATCH_PX - 1 - x } else { x };
                 let at = (channel * photo.height + y0 + y) * photo.width + x0 + x;
-                *c = photo.bicubic[at] as f32 / 255.0;
+                *c = match &degraded {
+                    None => photo.bicubic[at] as f32 / 255.0,
+                    Some(patch) => patch[(channel * PATCH_PX + y) * PATCH_PX + x],
+                };
                 *t = DETAIL_GAIN * (photo.hr[at] as f32 / 255.0 - *c);
                 contrast += t.abs();
             }
@@ -115,8 +174,9 @@ fn clean(photos: &[Photo], size: usize, seed: u64, step: u64) -> Clean {
                 break;
             }
         }
-    });
-    clean
+        Ok::<(), Error>(())
+    })?;
+    Ok(clean)
 }
 
 /// One batch of flow matching: the network is to predict `velocity` from the rest. Tensors are `[size, 3, 64, 64]`.
@@ -127,9 +187,16 @@ pub struct Batch {
     pub velocity: Tensor,
 }
 
-/// The batch of a step: patches, noise and times (t = sigmoid of a normal) follow from `seed` and `step` alone.
-pub fn batch(photos: &[Photo], size: usize, seed: u64, step: u64, device: &Device) -> Result<Batch> {
-    let Clean { target, condition } = clean(photos, size, seed, step);
+/// The batch of a step: patches, their degradations (of `reductions`, which must not be empty), noise and times (t = sigmoid of
+/// a normal) follow from `seed` and `step` alone.
+pub fn batch(
+    photos: &[Photo],
+    reductions: &[Reduction],
+    size: usize,
+    [seed, step]: [u64; 2],
+    device: &Device,
+) -> Result<Batch> {
+    let Clean { target, condition } = clean(photos, reductions, size, seed, step)?;
     let key = seed.wrapping_add(step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let noise = Random::new(key, stream::NOISE).normal_image(size * 3, PATCH_PX, PATCH_PX);
     let times: Vec<f32> = (0..size)

@@ -23,6 +23,7 @@ use crate::engine::protocol::{CheckModel, Finding, Mark, ModelCheck, Outcome};
 use crate::example;
 use crate::imaging::{Image, SCALE, crop, decode, quantize, resize};
 use crate::iqa::Features;
+use crate::iqa::lr::LowRes;
 use crate::method::bounds::Bounds;
 use crate::method::recipe::{Recipe, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
@@ -321,7 +322,7 @@ fn rewards(
             let Some(drawn) = batches.unless_out_of_memory(context, drawn)? else { continue };
             for (at, picture) in drawn.iter().enumerate() {
                 let image = Arc::new(quantize::quantized(&picture.whole()?));
-                let features = Features::default();
+                let features = Features::default().of_lr(LowRes { image: Arc::new(lr.clone()), made_by: None });
                 let place = index * seeds.len() + (seeds.len() - rest.len()) + at;
                 for (column, scorer) in metrics.scorers.iter().enumerate() {
                     let bound = scorer.bind(Some(photograph), &features)?;

@@ -15,6 +15,7 @@ use crate::method::evaluation::{Comparison, Evaluation, ImageComparison};
 use crate::method::intervals::Intervals;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
+use crate::method::statistics::has_all;
 use crate::report::{MetricSource, Provenance, Report};
 use crate::workspace::{RunId, Split};
 
@@ -37,7 +38,12 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
     let ranking_a = evaluate::ranked(context, &of_a, &seeds, a, on)?;
     let ranking_b = evaluate::ranked(context, &of_b, &seeds, b, on)?;
     let sides = [&ranking_a, &ranking_b].map(|ranking| (&ranking.scores.held_out.table, &ranking.held_out));
-    let (reference, policy) = Evaluation::both(sides, |name| evaluate::is_held_out(context, name))?;
+    let (mut reference, mut policy) = Evaluation::both(sides, |name| evaluate::is_held_out(context, name))?;
+    if let (Some(a), Some(b)) = (&ranking_a.held_out_frozen, &ranking_b.held_out_frozen) {
+        let on_both = |group: usize| [a, b].iter().all(|rewards| has_all(rewards.group(group)));
+        reference.add_frozen_scale(a, on_both);
+        policy.add_frozen_scale(b, on_both);
+    }
     let runs: Vec<RunId> = [before.run, after.run].into_iter().flatten().collect();
     let trained_on = seen::trained_on(context, &runs, &images)?;
     let rewards = |ranking: &Ranking, group: usize| {

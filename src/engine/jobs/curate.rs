@@ -9,6 +9,7 @@ use crate::engine::plan;
 use crate::engine::protocol::{Change, Level};
 use crate::engine::ranking::{Ranking, Scores};
 use crate::method::provenance::On;
+use crate::method::recipe::Scope;
 use crate::workspace::{Bounds, CandidateSet};
 use crate::{Error, Result};
 
@@ -71,24 +72,30 @@ fn ranked(context: &Context, set: &CandidateSet, allow_partial: bool) -> Result<
     Ok((ranking, partial))
 }
 
-/// Freezes the bounds that are not frozen yet, as they were fitted for the ranking.
+/// Freezes the bounds that are not frozen yet, as they were fitted for the ranking; the extremes also where the recipe's scale
+/// is another, as comparisons say the reward on the frozen one too.
 fn freeze(context: &Context, scores: &Scores) -> Result<()> {
-    if !scores.lacks_bounds(&context.recipe) {
+    let mut frozen = context.recipe.clone();
+    frozen.reward.scope = Scope::Frozen;
+    if !scores.lacks_bounds(&context.recipe) && !scores.lacks_bounds(&frozen) {
         return Ok(());
     }
     let ledger = context.workspace()?.ledger();
     let known = ledger.bounds()?;
-    let fitted = scores.bounds();
-    let new: Vec<Bounds> = MetricSet::of(&context.recipe, &context.store())?
+    let (fitted, quantiles) = (scores.bounds(), scores.quantiles());
+    let all: Vec<Bounds> = MetricSet::of(&context.recipe, &context.store())?
         .keys
         .into_iter()
-        .filter(|metric| known.iter().all(|b| b.metric != *metric))
         .filter_map(|metric| {
             let bounds = fitted.get(&metric.metric)?;
-            Some(Bounds { metric, min: bounds.min, max: bounds.max, fitted_on: scores.set.clone() })
+            let quantiles = quantiles.get(&metric.metric).map(|b| [b.min, b.max]);
+            Some(Bounds { metric, min: bounds.min, max: bounds.max, quantiles, fitted_on: scores.set.clone() })
         })
         .collect();
+    let (old, new): (Vec<Bounds>, Vec<Bounds>) =
+        all.into_iter().partition(|bounds| known.iter().any(|b| b.metric == bounds.metric));
     ledger.freeze_bounds(&new)?;
+    ledger.complete_bounds(&old)?;
     context.changed(Change::Bounds);
     Ok(())
 }

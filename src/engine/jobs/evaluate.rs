@@ -45,7 +45,12 @@ pub struct Side<'m> {
 /// Samples and scores what is missing, then evaluates.
 pub fn evaluate(context: &Context, side: &Side, seeds: &[u64], stage: &str, on: On) -> Result<Evaluation> {
     let ranking = ranked(context, side, seeds, stage, on)?;
-    Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, |name| is_held_out(context, name))
+    let is_held_out = |name: &str| is_held_out(context, name);
+    let mut evaluation = Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, is_held_out)?;
+    if let Some(rewards) = &ranking.held_out_frozen {
+        evaluation.add_frozen_scale(rewards, |_| true);
+    }
+    Ok(evaluation)
 }
 
 /// Whether a metric is no part of the reward.

@@ -13,6 +13,9 @@ use crate::backbones::stored;
 use crate::engine::ranking::Ranking;
 use crate::imaging::{Image, SCALE, decode};
 use crate::memory::lru::Lru;
+use crate::method::objective;
+use crate::method::pair::Pair;
+use crate::method::recipe::Objective;
 use crate::method::trainer::{PairImages, Pairs, Under};
 use crate::workspace::{CandidateSet, ImageId, Workspace, files};
 use crate::{Error, Result, input};
@@ -33,17 +36,21 @@ pub struct Line {
     pub loser: u64,
     /// HPO weight w.
     pub weight: f32,
+    /// Advantages of both, where the objective takes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantages: Option<[f32; 2]>,
     /// The prompt that both were drawn under, by what it is known; empty where none is read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
 }
 
-/// The pairs of a ranking, in its order.
-pub fn of(workspace: &Workspace, ranking: &Ranking) -> Result<Vec<Line>> {
+/// The pairs of a ranking that an objective is trained on, in its order.
+pub fn of(workspace: &Workspace, ranking: &Ranking, objective: Objective) -> Result<Vec<Line>> {
     let scores = &ranking.scores;
     let images = if scores.set.sampler.reads_prompts() { workspace.ledger().images()? } else { Vec::new() };
     let prompts: HashMap<ImageId, String> = images.into_iter().map(|image| (image.id, image.prompt_hash)).collect();
-    let line = |group: usize, pair: &crate::method::pair::Pair| Line {
+    let line = |group: usize, pair: &Pair, advantages: Option<[f32; 2]>| Line {
+        advantages,
         prompt: prompts.get(&scores.train.images[group]).cloned().unwrap_or_default(),
         image: scores.train.images[group].0,
         winner: scores.seeds[usize::from(pair.winner)],
@@ -52,7 +59,14 @@ pub fn of(workspace: &Workspace, ranking: &Ranking) -> Result<Vec<Line>> {
     };
     let lines = (0..ranking.curation.len())
         .flat_map(|group| ranking.curation.pairs_of(group).iter().map(move |pair| (group, pair)))
-        .map(|(group, pair)| line(group, pair));
+        .map(|(group, pair)| line(group, pair, None));
+    if objective.takes_groups() {
+        let whole = (0..ranking.curation.len()).flat_map(|group| {
+            let of_group = objective::two_by_two(ranking.rewards.group(group), ranking.curation.ranking(group));
+            of_group.into_iter().map(move |(pair, advantages)| (group, pair, advantages))
+        });
+        return Ok(whole.map(|(group, pair, advantages)| line(group, &pair, Some(advantages))).collect());
+    }
     Ok(lines.collect())
 }
 
@@ -184,6 +198,14 @@ impl Pairs for Loader {
 
     fn weight(&self, pair: usize) -> f64 {
         f64::from(self.lines[pair].weight)
+    }
+
+    fn advantages(&self, pair: usize) -> [f64; 2] {
+        self.lines[pair].advantages.map_or([1.0, -1.0], |both| both.map(f64::from))
+    }
+
+    fn winner_seed(&self, pair: usize) -> Option<u64> {
+        Some(self.lines[pair].winner)
     }
 
     fn load(&mut self, pair: usize) -> Result<PairImages> {

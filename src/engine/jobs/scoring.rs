@@ -15,7 +15,7 @@ use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::imaging::quantize::Rgb8;
 use crate::imaging::{Image, SCALE, decode};
-use crate::iqa::{Bound, Features};
+use crate::iqa::{Bound, Features, Info};
 use crate::workspace::{CandidateId, CandidateSet, ImageId, ImageRow, MissingScores, NewScore};
 use crate::{Error, Result};
 
@@ -112,7 +112,12 @@ impl<'m> Group<'m> {
         let row = workspace.ledger().image(missing[0].candidate.image)?;
         let hr = row.hr_path.as_ref().map(|path| damage::read_image(workspace, &row, path)).transpose()?.map(Arc::new);
         let px @ [width, height] = [row.lr_width_px, row.lr_height_px].map(|side| side as usize * SCALE);
-        let features = Features::until(context.cancelled());
+        let mut features = Features::until(context.cancelled());
+        let is_wanted = |(_, info): &(usize, &Info)| info.against_lr;
+        let mut against_lr = metrics.set.columns.iter().enumerate().filter(is_wanted);
+        if against_lr.any(|(index, _)| missing.iter().any(|candidate| candidate.metrics.contains(&index))) {
+            features = features.of_lr(damage::low_res(workspace, &row)?);
+        }
         let (mut bounds, mut batch) = (Vec::new(), 1);
         for (index, (info, scorer)) in metrics.set.columns.iter().zip(&metrics.scorers).enumerate() {
             let is_wanted = missing.iter().any(|candidate| candidate.metrics.contains(&index));

@@ -112,7 +112,7 @@ fn run_for(
 ) -> Result<RunRow> {
     let workspace = context.workspace()?;
     let ledger = workspace.ledger();
-    let lines = pairs::to_text(&pairs::of(workspace, ranking)?)?;
+    let lines = pairs::to_text(&pairs::of(workspace, ranking, context.recipe.training.objective)?)?;
     let is_of_round = |run: &RunRow| run.round == round && (round == 0 || run.parent == parent);
     let known = match name {
         Name::Asked(name) => ledger.run_by_name(&name_of(name, round))?.into_iter().collect(),

@@ -16,6 +16,9 @@ pub struct Bounds {
     pub min: f64,
     /// Becomes 1 (or 0 where lower is better).
     pub max: f64,
+    /// The quantiles ([`QUANTILES`](crate::method::bounds::QUANTILES)) that the robust scale takes instead; `None` where an
+    /// earlier version froze the bounds.
+    pub quantiles: Option<[f64; 2]>,
     /// The candidates they were fitted on.
     pub fitted_on: CandidateSet,
 }
@@ -26,6 +29,7 @@ impl Bounds {
             metric: MetricKey::from_row(row)?,
             min: row.get("min")?,
             max: row.get("max")?,
+            quantiles: row.get::<_, Option<f64>>("low")?.zip(row.get("high")?).map(|(low, high)| [low, high]),
             fitted_on: CandidateSet { checkpoint: row.get("checkpoint_id")?, sampler: row.get("sampler")? },
         })
     }
@@ -41,8 +45,9 @@ impl Ledger {
     /// Freezes bounds, all or none. Fails where a metric has bounds already: see [`Ledger::clear_bounds`].
     pub fn freeze_bounds(&self, bounds: &[Bounds]) -> Result<()> {
         self.write(|conn| {
-            let sql = "INSERT INTO reward_bounds (scorer_id, min, max, checkpoint_id, sampler, fitted_at_secs)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (scorer_id) DO NOTHING";
+            let sql =
+                "INSERT INTO reward_bounds (scorer_id, min, max, low, high, checkpoint_id, sampler, fitted_at_secs)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (scorer_id) DO NOTHING";
             for b in bounds {
                 if !(b.min.is_finite() && b.max.is_finite() && b.min <= b.max) {
                     return Err(Error::invalid(format!(
@@ -52,12 +57,26 @@ impl Ledger {
                 }
                 let id = b.metric.ensure(conn)?;
                 let on = &b.fitted_on;
-                let values = (id, b.min, b.max, on.checkpoint, &on.sampler, now_secs());
+                let [low, high] = [0, 1].map(|end| b.quantiles.map(|quantiles| quantiles[end]));
+                let values = (id, b.min, b.max, low, high, on.checkpoint, &on.sampler, now_secs());
                 if execute(conn, sql, values)? == 0 {
                     return Err(Error::invalid(format!(
                         "the reward bounds of {} are frozen already; clear them to fit new ones",
                         b.metric.metric
                     )));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds quantiles where bounds were frozen without.
+    pub fn complete_bounds(&self, bounds: &[Bounds]) -> Result<()> {
+        self.write(|conn| {
+            let sql = "UPDATE reward_bounds SET low = ?2, high = ?3 WHERE scorer_id = ?1 AND low IS NULL";
+            for b in bounds {
+                if let (Some([low, high]), Some(id)) = (b.quantiles, b.metric.find(conn)?) {
+                    execute(conn, sql, (id, low, high))?;
                 }
             }
             Ok(())

@@ -158,11 +158,15 @@ fn scores_are_recorded_all_or_none_and_replaced() {
 #[test]
 fn bounds_are_frozen_until_cleared() {
     let t = TestLedger::new();
-    let bounds = |metric: &str, max| Bounds { metric: key(metric), min: 1.0, max, fitted_on: t.set() };
+    let bounds = |metric: &str, max| Bounds { metric: key(metric), min: 1.0, max, quantiles: None, fitted_on: t.set() };
+    let with_quantiles = || Bounds { quantiles: Some([1.1, 1.9]), ..bounds("niqe", 2.0) };
     t.ledger.freeze_bounds(&[bounds("niqe", 2.0)]).unwrap();
     let error = t.ledger.freeze_bounds(&[bounds("ssim", 2.0), bounds("niqe", 3.0)]).unwrap_err();
     assert!(error.to_string().contains("niqe are frozen"), "{error}");
     assert_eq!(t.ledger.bounds().unwrap(), [bounds("niqe", 2.0)]);
+    t.ledger.complete_bounds(&[with_quantiles()]).unwrap();
+    t.ledger.complete_bounds(&[Bounds { quantiles: Some([0.0, 9.0]), ..with_quantiles() }]).unwrap();
+    assert_eq!(t.ledger.bounds().unwrap(), [with_quantiles()]);
     assert!(t.ledger.freeze_bounds(&[bounds("x", f64::NAN)]).is_err());
     assert!(t.ledger.freeze_bounds(&[bounds("x", 0.5)]).is_err());
     t.ledger.clear_bounds().unwrap();

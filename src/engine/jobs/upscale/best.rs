@@ -6,6 +6,7 @@ use crate::engine::context::Context;
 use crate::engine::metrics::{self, Open};
 use crate::imaging::Image;
 use crate::iqa::Features;
+use crate::iqa::lr::LowRes;
 use crate::method::bounds::Bounds;
 use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::reward::{RewardPlan, Rewards};
@@ -42,9 +43,9 @@ impl Best {
         self.reward.nr.iter().map(|(name, weight)| format!("{name}={weight}")).collect::<Vec<_>>().join(" ")
     }
 
-    /// Scores one more output.
-    pub fn add(&mut self, image: &Arc<Image>) -> Result<()> {
-        let features = Features::default();
+    /// Scores one more output of an LR image.
+    pub fn add(&mut self, image: &Arc<Image>, lr: &Image) -> Result<()> {
+        let features = Features::default().of_lr(LowRes { image: Arc::new(lr.clone()), made_by: None });
         let scorers = self.metrics.scorers.iter();
         let scores = scorers.map(|scorer| scorer.bind(None, &features)?.score(image, &features));
         self.scores.push(scores.collect::<Result<_>>()?);

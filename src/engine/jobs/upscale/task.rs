@@ -229,7 +229,7 @@ impl Drawing<'_> {
         let mut index = 0;
         self.all(seeds, &mut |picture| {
             let image = Arc::new(picture.whole()?);
-            best.add(&image)?;
+            best.add(&image, lr)?;
             if best.index()? == index {
                 kept = Some((index, image));
             }

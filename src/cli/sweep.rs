@@ -1,0 +1,249 @@
+//! `sweep`: trains every combination of some settings with several seeds, and says what came of each.
+//!
+//! Each training is a run like any other: `train` with the same settings finds it again, so a sweep that was stopped goes on
+//! where it was. The workspace's recipe is put back at the end.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::client::{Client, setting};
+use super::out::{note, say};
+use crate::engine::protocol::{Compared, Job, Outcome};
+use crate::imaging::output;
+use crate::method::evaluation::Evaluation;
+use crate::method::provenance::On;
+use crate::method::recipe::Recipe;
+use crate::method::sweep::{self, Combination, Figure};
+use crate::report::lines::{self, Series};
+use crate::report::rows;
+use crate::report::table::{Form, Table};
+use crate::workspace::Workspace;
+use crate::{Error, Result};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    workspace: PathBuf,
+    /// Settings and their values, such as `ratio=1/2,1/4 objective=dpo,nft`: every combination is trained.
+    #[arg(long, value_name = "KEY=VALUE,…", num_args = 1.., required = true)]
+    grid: Vec<String>,
+    /// Training seeds of each combination: 0, 1 …
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    seeds: u16,
+    /// Held-out images to report on: test; validation, which choose checkpoints; held-out is both.
+    #[arg(long, value_name = "IMAGES", default_value = "test")]
+    on: On,
+    /// Changes a setting for all of them, such as `--set steps=60`.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<String>,
+    /// Writes table.csv, runs.csv, curves.csv and the curves as SVG into this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Goes on where images lack some of the recipe's seeds, and says which.
+    #[arg(long)]
+    allow_partial: bool,
+    /// Allows the commands that the recipe names as metrics to run on this machine, now and later.
+    #[arg(long)]
+    allow_external: bool,
+}
+
+/// One training of a combination.
+struct Trial {
+    seed: u64,
+    run: String,
+    /// Changes in σ over seeds before.
+    figures: Vec<(String, f64)>,
+    /// Validation reward by step.
+    rewards: Vec<(u32, f64)>,
+    compared: std::sync::Arc<Compared>,
+}
+
+/// What came of a combination.
+struct Tried {
+    label: String,
+    trials: Vec<Trial>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let grid = sweep::combinations(&arguments.grid)?;
+    let file = |name: &str| arguments.out.as_ref().map(|dir| dir.join(name));
+    let outputs = OUTPUTS.map(file);
+    if let Some(dir) = &arguments.out {
+        std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
+    }
+    output::check(outputs.iter().filter_map(|path| path.as_deref()))?;
+    let mut client = Client::open(&arguments.workspace, &[])?;
+    client.agree(arguments.allow_external)?;
+    let before = client.recipe();
+    let tried = grid.iter().enumerate().map(|(index, combination)| {
+        note(format_args!("{} of {}: {}", index + 1, grid.len(), sweep::label(combination)));
+        let trials =
+            (0..u64::from(arguments.seeds)).map(|seed| trial(&mut client, arguments, &before, combination, seed));
+        Ok(Tried { label: sweep::label(combination), trials: trials.collect::<Result<_>>()? })
+    });
+    let tried = tried.collect::<Result<Vec<Tried>>>();
+    client.replace_recipe(before)?;
+    let tried = tried?;
+    print(&tried, arguments);
+    let texts = [
+        table(&tried).bytes(Form::Csv)?,
+        runs(&tried).bytes(Form::Csv)?,
+        curves(&tried).bytes(Form::Csv)?,
+        reward_over_steps(&tried).into_bytes(),
+        over_m(&tried).into_bytes(),
+    ];
+    for (path, text) in outputs.iter().zip(texts) {
+        if let Some(path) = path {
+            output::write(path, &text)?;
+        }
+    }
+    Ok(())
+}
+
+const OUTPUTS: [&str; 5] = ["table.csv", "runs.csv", "curves.csv", "reward-over-steps.svg", "best-mean-worst.svg"];
+
+/// Trains one combination with one seed, or finds that done, and compares.
+fn trial(
+    client: &mut Client,
+    arguments: &Arguments,
+    before: &Recipe,
+    combination: &Combination,
+    seed: u64,
+) -> Result<Trial> {
+    let mut recipe = before.clone();
+    let settings = arguments.set.iter().chain(combination).cloned().chain([format!("training.seed={seed}")]);
+    super::client::assign(&mut recipe, &settings.collect::<Vec<_>>())?;
+    client.replace_recipe(recipe)?;
+    client.finish(Job::Generate { images: None }, |_| Ok(()))?;
+    let train = Job::Train { run: None, allow_partial: arguments.allow_partial };
+    let Outcome::Trained { run, .. } = client.run(train)? else {
+        return Err(Error::invalid("nothing was trained"));
+    };
+    let compare = Job::Compare { a: "reference".into(), b: run.clone(), seeds: None, on: arguments.on };
+    let Outcome::Compared(compared) = client.run(compare)? else {
+        return Err(Error::invalid("nothing was compared"));
+    };
+    let rows = rows::rows(&compared.report.comparison);
+    let mut figures: Vec<(String, f64)> =
+        rows.iter().filter_map(|row| Some((row.name.clone(), row.direction.align(row.change_in_sigma()?)))).collect();
+    let (a, b) = (&compared.report.comparison.reference, &compared.report.comparison.policy);
+    figures.push(("spread over seeds, %".into(), 100.0 * (b.std / a.std - 1.0)));
+    let rewards = rewards(&arguments.workspace, &run)?;
+    Ok(Trial { seed, run, figures, rewards, compared })
+}
+
+/// The validation rewards of a run, by step.
+fn rewards(workspace: &Path, run: &str) -> Result<Vec<(u32, f64)>> {
+    let workspace = Workspace::open_read_only(workspace)?;
+    let ledger = workspace.ledger();
+    let Some(run) = ledger.run_by_name(run)? else { return Ok(Vec::new()) };
+    let validation = ledger.evaluations(run.id)?.into_iter().filter(|row| row.on == On::Validation);
+    let reward = |report: &str| serde_json::from_str::<Evaluation>(report).ok().map(|e| e.mean_reward());
+    Ok(validation.filter_map(|row| Some((row.step, reward(&row.report)?))).collect())
+}
+
+impl Tried {
+    fn figures(&self) -> Vec<Figure> {
+        sweep::over_seeds(&self.trials.iter().map(|trial| trial.figures.clone()).collect::<Vec<_>>())
+    }
+
+    /// A curve of every trial as one, with the spread over trials.
+    fn curve(&self, name: String, of: impl Fn(&Trial) -> Vec<(f64, f64)>) -> Series {
+        let curves: Vec<Vec<(String, f64)>> =
+            self.trials.iter().map(|t| of(t).into_iter().map(|(x, y)| (x.to_string(), y)).collect()).collect();
+        let mut points: Vec<[f64; 3]> = sweep::over_seeds(&curves)
+            .into_iter()
+            .filter_map(|figure| Some([figure.name.parse().ok()?, figure.mean, figure.std.unwrap_or(0.0)]))
+            .collect();
+        points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        Series { name, points }
+    }
+}
+
+fn print(tried: &[Tried], arguments: &Arguments) {
+    let seeds = arguments.seeds;
+    let of = if seeds > 1 { format!(", mean ± std over {seeds} training seeds") } else { String::new() };
+    say!("changes in σ over seeds before, better being positive, on {} images{of}:", arguments.on.as_str());
+    for Tried { label, trials } in tried {
+        let runs: Vec<&str> = trials.iter().map(|trial| trial.run.as_str()).collect();
+        say!("{label} ({})", runs.join(", "));
+    }
+    let columns: Vec<Vec<Figure>> = tried.iter().map(Tried::figures).collect();
+    let heads: Vec<String> = tried.iter().map(|one| format!("{:>28.28}", one.label)).collect();
+    say!("{:<22}{}", "", heads.concat());
+    let mut names: Vec<&str> = Vec::new();
+    columns.iter().flatten().for_each(|figure| {
+        if !names.contains(&figure.name.as_str()) {
+            names.push(&figure.name);
+        }
+    });
+    for name in names {
+        let cell = |figures: &Vec<Figure>| match figures.iter().find(|figure| figure.name == name) {
+            Some(Figure { mean, std: Some(std), .. }) => format!("{:>28}", format!("{mean:+.2} ± {std:.2}")),
+            Some(Figure { mean, .. }) if mean.is_finite() => format!("{:>28}", format!("{mean:+.2}")),
+            _ => format!("{:>28}", "–"),
+        };
+        say!("{name:<22}{}", columns.iter().map(cell).collect::<String>());
+    }
+}
+
+fn table(tried: &[Tried]) -> Table {
+    let mut table = Table::new(&["combination", "figure", "mean", "std_over_training_seeds", "training_seeds"]);
+    for one in tried {
+        for Figure { name, mean, std, seeds } in one.figures() {
+            table.push([json!(one.label), json!(name), json!(mean), json!(std), json!(seeds)]);
+        }
+    }
+    table
+}
+
+fn runs(tried: &[Tried]) -> Table {
+    let mut table = Table::new(&["combination", "training_seed", "run", "figure", "change_in_sigma"]);
+    for one in tried {
+        for trial in &one.trials {
+            for (name, value) in &trial.figures {
+                table.push([json!(one.label), json!(trial.seed), json!(trial.run), json!(name), json!(value)]);
+            }
+        }
+    }
+    table
+}
+
+fn curves(tried: &[Tried]) -> Table {
+    let mut table = Table::new(&["combination", "training_seed", "run", "step", "validation_reward"]);
+    for one in tried {
+        for trial in &one.trials {
+            for (step, reward) in &trial.rewards {
+                table.push([json!(one.label), json!(trial.seed), json!(trial.run), json!(step), json!(reward)]);
+            }
+        }
+    }
+    table
+}
+
+fn reward_over_steps(tried: &[Tried]) -> String {
+    let points = |trial: &Trial| trial.rewards.iter().map(|&(step, reward)| (f64::from(step), reward)).collect();
+    let series: Vec<Series> = tried.iter().map(|one| one.curve(one.label.clone(), points)).collect();
+    lines::svg("Validation reward over steps", ["step", "mean reward"], &series, false)
+}
+
+/// Best, Mean and Worst of m seeds, of the reference (of the first combination) and of every combination.
+fn over_m(tried: &[Tried]) -> String {
+    let kinds: [(&str, fn(&Evaluation) -> &Vec<f64>); 3] =
+        [("Best", |e| &e.best), ("Mean", |e| &e.mean), ("Worst", |e| &e.worst)];
+    let points = |evaluation: &Evaluation, of: fn(&Evaluation) -> &Vec<f64>| -> Vec<(f64, f64)> {
+        evaluation.m.iter().map(|&m| m as f64).zip(of(evaluation).iter().copied()).collect()
+    };
+    let mut series = Vec::new();
+    for (name, of) in kinds {
+        if let Some(first) = tried.first() {
+            let before = |trial: &Trial| points(&trial.compared.report.comparison.reference, of);
+            series.push(first.curve(format!("{name}@m of the reference"), before));
+        }
+        for one in tried {
+            let after = |trial: &Trial| points(&trial.compared.report.comparison.policy, of);
+            series.push(one.curve(format!("{name}@m {}", one.label), after));
+        }
+    }
+    lines::svg("Best, Mean and Worst of m seeds", ["seeds m", "reward"], &series, true)
+}
