@@ -4,8 +4,10 @@ use super::log::Offer;
 use super::*;
 use crate::Permit;
 use crate::engine::failures::Failures;
+use crate::engine::grid::Subject;
 use crate::engine::progress::Progress;
 use crate::engine::protocol::{Answer, Event, Job, JobId, JobState, Level, Outcome};
+use crate::iqa::Direction;
 
 fn step(step: u32) -> crate::workspace::StepRow {
     crate::workspace::StepRow {
@@ -107,4 +109,30 @@ fn an_edit_that_contradicts_itself_is_held_back_and_named() {
     assert!(!state.wants.ranking);
     state.edit_recipe(Recipe::default());
     assert!(state.recipe.fault.is_none() && state.wants.ranking_now);
+}
+
+#[test]
+fn the_last_grid_asked_for_is_kept_and_goes_with_the_workspace() {
+    let grid = |subject: Subject| Grid {
+        of: GridOf { subject, ..GridOf::default() },
+        direction: Direction::Higher,
+        seeds: vec![0],
+        rows: Vec::new(),
+        values: Vec::new(),
+        columns: Vec::new(),
+        range: [0.0, 1.0],
+        max_spread: 0.0,
+    };
+    let mut state = State::new();
+    let (first, second) = (grid(Subject::Reward), grid(Subject::NrHalf));
+    state.asked.insert(QueryId(1), Asked::Grid(first.of.clone()));
+    state.asked.insert(QueryId(2), Asked::Grid(second.of.clone()));
+    let answer = |grid: Grid| Ok(Answer::Grid(Arc::new(grid)));
+    state.apply(Event::Answer { id: QueryId(2), answer: answer(second.clone()) });
+    // The one before was replaced: nothing waits for it any more, and were it to come it would change nothing.
+    assert!(state.asked.is_empty());
+    state.apply(Event::Answer { id: QueryId(1), answer: answer(first) });
+    assert_eq!(state.grid.as_deref(), Some(&second));
+    state.apply(Event::Closed);
+    assert!(state.grid.is_none());
 }
