@@ -71,24 +71,43 @@ fn qkv(
     Ok([normed(&norms[0], q?)?, normed(&norms[1], k?)?, v?])
 }
 
+/// What the weights of a stream are called.
+struct Names {
+    modulation: &'static str,
+    qkv: [&'static str; 3],
+    norms: [&'static str; 2],
+    out: &'static str,
+    ff: [&'static str; 2],
+}
+
+impl Names {
+    const IMAGE: Self = Self {
+        modulation: "norm1.linear",
+        qkv: ["attn.to_q", "attn.to_k", "attn.to_v"],
+        norms: ["attn.norm_q", "attn.norm_k"],
+        out: "attn.to_out.0",
+        ff: ["ff.net.0.proj", "ff.net.2"],
+    };
+    const TEXT: Self = Self {
+        modulation: "norm1_context.linear",
+        qkv: ["attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"],
+        norms: ["attn.norm_added_q", "attn.norm_added_k"],
+        out: "attn.to_add_out",
+        ff: ["ff_context.net.0.proj", "ff_context.net.2"],
+    };
+}
+
 impl Stream {
-    /// Beside its names those of its parts in a block: modulation, queries, keys and values, their norms, what follows attention, and
-    /// the hidden layer.
-    fn new(specs: &mut Specs, name: &str, names: [&str; 4], config: &Config) -> Self {
-        let (width, [modulation, attention, out, ff]) = (config.width(), names);
+    fn new(specs: &mut Specs, name: &str, names: Names, config: &Config) -> Self {
+        let width = config.width();
         let mut linear = |part: &str, from: usize, to: usize| {
             Linear::new(specs, &format!("{name}.{part}"), (from * width, to * width), 1.0)
         };
-        let modulation = linear(&format!("{modulation}.linear"), 1, 6);
-        let [projections, norms] = match attention {
-            "added" => [["add_q_proj", "add_k_proj", "add_v_proj"], ["norm_added_q", "norm_added_k", ""]],
-            _ => [["to_q", "to_k", "to_v"], ["norm_q", "norm_k", ""]],
-        };
-        let qkv = projections.map(|part| linear(&format!("attn.{part}"), 1, 1));
-        let out = linear(&format!("attn.{out}"), 1, 1);
-        let ff = [linear(&format!("{ff}.net.0.proj"), 1, HIDDEN), linear(&format!("{ff}.net.2"), HIDDEN, 1)];
-        let norms = [norms[0], norms[1]];
-        let norms = norms.map(|norm| RmsNorm::new(specs, &format!("{name}.attn.{norm}"), config.dim, EPS));
+        let modulation = linear(names.modulation, 1, 6);
+        let qkv = names.qkv.map(|part| linear(part, 1, 1));
+        let out = linear(names.out, 1, 1);
+        let ff = [linear(names.ff[0], 1, HIDDEN), linear(names.ff[1], HIDDEN, 1)];
+        let norms = names.norms.map(|norm| RmsNorm::new(specs, &format!("{name}.{norm}"), config.dim, EPS));
         Self { modulation, qkv, norms, out, ff }
     }
 
@@ -121,8 +140,8 @@ fn modulated(tape: &Tape, params: &Params, x: &Var, told: &Var, first: usize) ->
 
 impl Double {
     pub fn new(specs: &mut Specs, name: &str, config: &Config) -> Self {
-        let image = Stream::new(specs, name, ["norm1", "own", "to_out.0", "ff"], config);
-        let text = Stream::new(specs, name, ["norm1_context", "added", "to_add_out", "ff_context"], config);
+        let image = Stream::new(specs, name, Names::IMAGE, config);
+        let text = Stream::new(specs, name, Names::TEXT, config);
         Self { text, image, heads: config.heads }
     }
 

@@ -1,5 +1,7 @@
 //! The whole backbone: the flow from the noise of a seed, the loss of a pair and its gradients, and the weights that have none.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
 use dp2o_studio::backbones::flux::CARD;
@@ -8,16 +10,17 @@ use dp2o_studio::backbones::sampler::{Sampler, Solver};
 use dp2o_studio::backbones::tiles::Tiling;
 use dp2o_studio::backbones::{Backbone, Query};
 use dp2o_studio::imaging::Image;
-use dp2o_studio::networks::controlnet_flux::UNTRAINED;
+use dp2o_studio::networks::controlnet_flux::{ControlNet, UNTRAINED};
+use dp2o_studio::networks::flux_transformer::Config;
 use dp2o_studio::nn::adamw::Settings;
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::lora::{Layer, Lora};
 use dp2o_studio::nn::optimizer::{Optimizer, Pace};
-use dp2o_studio::nn::params::Params;
+use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Gradients, Tape};
 use dp2o_studio::weights::Source;
 
-use crate::support::{Computed, backbone, computed, difference, flat, path};
+use crate::support::{CONTROL, Computed, backbone, backbone_on, computed, difference, flat, path};
 
 fn plain(width: usize, height: usize) -> Image {
     Image::new(width, height, vec![0.5; 3 * width * height]).unwrap()
@@ -79,6 +82,23 @@ fn an_image_of_any_size_is_shown_as_a_distribution_of_latents() {
     assert_eq!(images[0].data(), images_again[0].data());
 }
 
+/// What a tile is shown of the LR image, and what that is drawn with, lie where the tile does.
+#[test]
+fn pictures_in_tiles_are_drawn_with_the_noise_of_their_places() {
+    let backbone = backbone();
+    let lr = plain(20, 16);
+    let condition = backbone.condition(&lr, &Prompt::default()).unwrap();
+    let tiling = Tiling { tile_px: 48, overlap_px: 16 };
+    let sampler = Sampler { tiling, ..sampler(2) };
+    assert!(!sampler.grid(&backbone, 20, 16).is_whole());
+    let adapter = backbone.reference().unwrap();
+    let draw = |seeds: &[u64]| sampler.sample(&backbone, &adapter, &condition, seeds, &mut |_, _| Ok(())).unwrap();
+    let (both, alone) = (draw(&[4, 9]), draw(&[9]));
+    assert_eq!((both[1].width(), both[1].height()), (80, 64));
+    let most = both[1].data().iter().zip(alone[0].data()).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+    assert!(most < 1e-5 && both[0].data() != both[1].data(), "{most:e}");
+}
+
 /// Policy, reference, and what both are asked.
 struct Pairs {
     policy: Params,
@@ -101,12 +121,13 @@ impl Pairs {
         let image = twice("dpo.image");
         let distribution = Tensor::cat(&[&image, &image.zeros_like().unwrap()], 1).unwrap();
         let source = Source::open(&path("reference.safetensors")).unwrap();
+        let policy = backbone.reference().unwrap().trainable(true);
         Self {
-            policy: backbone.reference().unwrap().trainable(true),
-            reference: Params::from_source(backbone.adapter(), &source, &Compute::cpu()).unwrap(),
+            reference: Params::from_source(backbone.adapter(), &source, policy.compute()).unwrap(),
             x_t: CARD.process.corrupt(&clean, &noise, &times).unwrap(),
             target: CARD.process.target(&clean, &noise, &times).unwrap(),
             times,
+            policy,
             shown: Shown::of(vec![distribution], vec![twice("dpo.text"), twice("dpo.pooled")]),
         }
     }
@@ -145,9 +166,12 @@ impl Pairs {
 #[test]
 fn errors_loss_and_the_gradient_of_every_weight_are_those_of_pytorch() {
     let (computed, all) = (computed("computed.safetensors"), computed("gradients.safetensors"));
-    let backbone = backbone();
-    let pairs = Pairs::of(&computed, &backbone);
-    for (recompute, name) in [(false, "kept"), (true, "recomputed")] {
+    let composed = Compute::composed(&Device::Cpu);
+    for (on, recompute, name) in
+        [(Compute::cpu(), false, "kept"), (Compute::cpu(), true, "recomputed"), (composed, true, "composed")]
+    {
+        let backbone = backbone_on(&on);
+        let pairs = Pairs::of(&computed, &backbone);
         let tape = Tape::recording(pairs.policy.kernels()).recomputing(recompute);
         let (errors, loss, gradients) = pairs.step(&computed, &backbone, tape);
         for (got, want) in errors.iter().zip(["errors", "reference"]) {
@@ -210,13 +234,18 @@ fn weights_without_a_gradient_stay_as_they_are_to_the_bit() {
     let read = Params::to_be_trained(backbone.adapter(), &saved, &Compute::cpu()).unwrap();
     assert_eq!(bits(&read, &untrained), was);
     if let Ok(path) = std::env::var("FLUX_CHECK") {
-        // For `make_flux.py --check`, whole and in half precision.
+        // For `make_flux.py --check`: whole, in half precision, and of as many blocks as C-FLUX has.
         std::fs::write(&path, trained.policy.to_safetensors(false, &Default::default()).unwrap()).unwrap();
         std::fs::write(format!("{path}.f16"), trained.policy.to_safetensors(true, &Default::default()).unwrap())
             .unwrap();
+        let mut specs = Specs::default();
+        ControlNet::new(&mut specs, &Config { double: 4, ..CONTROL });
+        let four = Params::init(&Arc::new(specs), 1, &Compute::cpu()).unwrap();
+        assert_eq!(four.len(), 154);
+        std::fs::write(format!("{path}.four"), four.to_safetensors(false, &Default::default()).unwrap()).unwrap();
     }
 
-    let lora = std::sync::Arc::new(Lora::new(released.specs(), 4, 4.0, |_| true).unwrap());
+    let lora = Arc::new(Lora::new(released.specs(), 4, 4.0, |_| true).unwrap());
     let mut merged = lora.working_copy(&released).unwrap();
     let factors = Params::init(lora.specs(), 5, &Compute::cpu()).unwrap().trainable(true);
     let start = bits(&factors, &untrained);

@@ -181,7 +181,7 @@ fn texts_become_the_states_and_summaries_of_transformers() {
 #[test]
 fn pictures_become_latents_of_sixteen_channels_and_latents_pictures() {
     let computed = computed("computed.safetensors");
-    let codec = codec();
+    let codec = codec(&Compute::cpu());
     let picture = computed.get("vae.picture");
     let [mean, log_variance] = codec.net.encode(&tape(), &codec.weights, &constant(&nhwc(picture))).unwrap();
     let decoded = codec.net.decode(&tape(), &codec.weights, &constant(&nhwc(computed.get("vae.mean")))).unwrap();

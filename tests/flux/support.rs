@@ -65,12 +65,13 @@ pub fn control(file: &str, config: &Config) -> (ControlNet, Specs, Source) {
     (net, specs, source)
 }
 
-pub fn codec() -> Codec {
+pub fn codec(on: &Compute) -> Codec {
     let mut specs = Specs::default();
     let net = Vae::new(&mut specs, VAE);
     let source = folder("vae/diffusion_pytorch_model.safetensors");
     source.check(specs.iter(), &[]).unwrap();
-    Codec { net, config: VAE, weights: weights(specs, &source), cut: Cut::default() }
+    let weights = Params::from_source(&Arc::new(specs), &source, on).unwrap();
+    Codec { net, config: VAE, weights, cut: Cut::default() }
 }
 
 /// No texts.
@@ -89,9 +90,22 @@ impl Texts for Silent {
 
 /// The backbone, with a text that says nothing.
 pub fn backbone() -> Flux {
-    let compute = Compute::cpu();
-    let (transformer, weights) = transformer(&compute);
+    backbone_on(&Compute::cpu())
+}
+
+pub fn backbone_on(on: &Compute) -> Flux {
+    let (transformer, weights) = transformer(on);
     let (control, specs, released) = control("c-flux/model.safetensors", &CONTROL);
-    let (codec, adapter, texts) = (codec(), Arc::new(specs), Box::new(Silent));
-    Flux { compute, transformer, weights, codec, texts, control, adapter, released, weights_hash: "0".repeat(64) }
+    let (codec, adapter, texts) = (codec(on), Arc::new(specs), Box::new(Silent));
+    Flux {
+        compute: on.clone(),
+        transformer,
+        weights,
+        codec,
+        texts,
+        control,
+        adapter,
+        released,
+        weights_hash: "0".repeat(64),
+    }
 }

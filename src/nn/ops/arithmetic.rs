@@ -30,15 +30,18 @@ impl Tape {
         let spread = Spread::of(a.tensor().dims(), b.tensor().dims())?;
         let y = self.kernels().multiply(spread, a.tensor(), b.tensor())?;
         Ok(self.push(y, a.wants_gradient() || b.wants_gradient(), || {
-            let (a, b, kernels) = (a.clone(), b.clone(), self.kernels().clone());
+            // Each one's gradient reads the other alone.
+            let read = |v: &Var, other: &Var| other.wants_gradient().then(|| v.tensor().clone());
+            let (of_a, of_b, kernels) = (read(a, b), read(b, a), self.kernels().clone());
+            let (a, b, shape) = (a.slot(), b.slot(), b.tensor().shape().clone());
             move |dy: &Tensor, sink: &mut Gradients| {
-                if a.wants_gradient() {
-                    sink.add(&a, kernels.multiply(spread, dy, b.tensor())?)?;
+                if let Some(of_b) = of_b {
+                    sink.add(a, kernels.multiply(spread, dy, &of_b)?)?;
                 }
-                if b.wants_gradient() {
+                if let Some(of_a) = of_a {
                     let same = Spread { outer: 1, repeat: 1, inner: dy.elem_count() };
-                    let along = kernels.multiply(same, dy, a.tensor())?;
-                    sink.add(&b, kernels.sum_spread(spread, &along)?.reshape(b.tensor().shape())?)?;
+                    let along = kernels.multiply(same, dy, &of_a)?;
+                    sink.add(b, kernels.sum_spread(spread, &along)?.reshape(shape)?)?;
                 }
                 Ok(())
             }

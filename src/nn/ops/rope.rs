@@ -64,10 +64,10 @@ impl Tape {
         let y = self.kernels().rotate(&x.tensor().reshape(shape)?, &rope.cos, &rope.sin)?;
         let y = y.reshape(x.tensor().shape())?;
         Ok(self.push(y, x.wants_gradient(), || {
-            let (x, kernels, Rope { cos, sin }) = (x.clone(), self.kernels().clone(), rope.clone());
+            let (x, kernels, Rope { cos, sin }) = (x.slot(), self.kernels().clone(), rope.clone());
             move |dy: &Tensor, sink: &mut Gradients| {
                 let back = kernels.rotate(&dy.reshape(shape)?, &cos, &sin.neg()?)?;
-                sink.add(&x, back.reshape(x.tensor().shape())?)
+                sink.add(x, back.reshape(dy.shape())?)
             }
         }))
     }
