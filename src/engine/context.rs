@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use super::control::Control;
 use super::devices::{Choice, SharedDevice};
 use super::emitter::Emitter;
-use super::memory_need::MemoryNeed;
+use super::memory_need::{self, MemoryNeed};
 use super::metrics::{self, Open, Scorers};
 use super::model::Model;
 use super::models::Models;
@@ -181,7 +181,13 @@ impl Context {
         if let Some(why) = self.recipe.why_idle("sampling.precision").filter(|_| precision != precision.here()) {
             self.log(Level::Warning, format!("sampling.precision: {}, as {why}", precision.here().word()));
         }
-        if let Ok(need) = MemoryNeed::of(&self.recipe, &self.store(), &self.models.device) {
+        let store = self.store();
+        let unread = store.unread(parts::of_backbone(name));
+        if unread > 0 {
+            let text = "of weights are read for their SHA-256, which is remembered until a file changes";
+            self.log(Level::Info, format!("{} {text}", memory_need::gigabytes(unread)));
+        }
+        if let Ok(need) = MemoryNeed::of(&self.recipe, &store, &self.models.device) {
             self.log(Level::Info, format!("{name} takes of memory: {need}"));
             need.doubt().into_iter().for_each(|doubt| self.log(Level::Warning, doubt));
         }

@@ -163,6 +163,13 @@ impl Store {
         parts.iter().filter_map(|part| self.state(part).why_not()).collect()
     }
 
+    /// Bytes that opening these parts reads for hashes that are not known yet.
+    pub fn unread(&self, parts: &[&'static Part]) -> u64 {
+        let found = parts.iter().filter_map(|part| self.locate(part).ok());
+        let files = found.flat_map(|found| found.files);
+        files.filter(|file| file.trust.is_none()).map(|file| file.bytes).sum()
+    }
+
     /// Whether a part can be used, once its files were read for their hashes. Errors: a file that cannot be read.
     pub fn verify(&self, part: &'static Part) -> Result<State> {
         let Ok(mut found) = self.locate(part) else { return Ok(self.state(part)) };
