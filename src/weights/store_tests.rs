@@ -62,7 +62,13 @@ fn the_published_file_is_verified_and_another_in_its_place_is_not_used_unless_as
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LPIPS_FILE);
     fs::copy(published(), &path).unwrap();
-    let source = store(dir.path()).open(&LPIPS_ALEX).unwrap();
+    // As if it had been there for a while: a file just written is read again, as it may be written on.
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+    let here = store(dir.path());
+    assert_eq!(here.unread(&[&LPIPS_ALEX]), fs::metadata(&path).unwrap().len());
+    let source = here.open(&LPIPS_ALEX).unwrap();
+    assert_eq!(here.unread(&[&LPIPS_ALEX]), 0, "read for its hash, and remembered");
     assert!(source.trust().unwrap().is_verified());
     assert_eq!(source.trust().unwrap().mark(), "df73285e35b22355");
     let weights: Vec<f32> = source.floats("lin0.model.1.weight", &[1, 64, 1, 1]).unwrap();
