@@ -198,9 +198,13 @@ pub fn seeds_of(workspace: &Workspace, set: &CandidateSet, recipe: &Recipe) -> R
     if !set.sampler.is_imported() {
         return Ok(recipe.seeds());
     }
+    Ok(chosen_seeds(&workspace.ledger().seeds_of(set)?, recipe))
+}
+
+/// Those of the seeds of imported candidates that a recipe means.
+pub fn chosen_seeds(all: &[u64], recipe: &Recipe) -> Vec<u64> {
     let sampling = &recipe.sampling;
-    let all = workspace.ledger().seeds_of(set)?.into_iter().filter(|seed| *seed >= sampling.first_seed);
-    Ok(all.take(sampling.m).collect())
+    all.iter().copied().filter(|seed| *seed >= sampling.first_seed).take(sampling.m).collect()
 }
 
 /// The candidates that [`reference`] would name, by what the ledger knows; `None` before anything was sampled.

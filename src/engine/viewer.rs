@@ -128,6 +128,8 @@ struct Viewer {
     scores: Option<(ScoresKey, Arc<Scores>)>,
     /// The pairs before an edit, and what they follow from: a slider asks about the same ones again and again.
     base: Option<(Arc<Scores>, Recipe, Curation, Summary)>,
+    /// The seeds of imported candidates that were asked about last, and the ledger's version then.
+    imported: Option<(CandidateSet, i64, Vec<u64>)>,
     suspects: Suspects,
     /// The metrics that maps were asked of.
     scorers: Scorers,
@@ -152,6 +154,7 @@ struct ScoresKey {
 impl Viewer {
     fn open(&mut self, opening: Opening) {
         (self.scores, self.base, self.hr) = (None, None, None);
+        self.imported = None;
         match opening {
             Opening::Opened { root, recipe } => {
                 self.workspace = Workspace::open_read_only(root).ok();
@@ -232,14 +235,15 @@ impl Viewer {
     }
 
     fn ranking(&mut self, set: Option<CandidateSet>, recipe: &Recipe) -> Result<Ranking> {
-        let workspace = self.workspace()?;
         let set = match set {
             Some(set) => set,
-            None => plan::known_reference(workspace, recipe)?
+            None => plan::known_reference(self.workspace()?, recipe)?
                 .ok_or_else(|| Error::invalid("nothing was sampled yet: generate candidates first"))?,
         };
+        let seeds = self.seeds(&set, recipe)?;
+        let workspace = self.workspace()?;
         let key = ScoresKey {
-            seeds: plan::seeds_of(workspace, &set, recipe)?,
+            seeds,
             set,
             metrics: MetricSet::of(recipe, &self.store())?.keys,
             version: workspace.ledger().data_version()?,
@@ -252,6 +256,20 @@ impl Viewer {
         scores.rank(recipe)
     }
 
+    /// [`plan::seeds_of`], with those of imported candidates remembered: whoever moves a slider asks again and again.
+    fn seeds(&mut self, set: &CandidateSet, recipe: &Recipe) -> Result<Vec<u64>> {
+        if !set.sampler.is_imported() {
+            return Ok(recipe.seeds());
+        }
+        let ledger = self.workspace()?.ledger();
+        let version = ledger.data_version()?;
+        if self.imported.as_ref().is_none_or(|(known, then, _)| known != set || *then != version) {
+            self.imported = Some((set.clone(), version, ledger.seeds_of(set)?));
+        }
+        let all = self.imported.as_ref().map_or(&[][..], |(_, _, all)| all);
+        Ok(plan::chosen_seeds(all, recipe))
+    }
+
     /// The pairs that differ from those under the recipe before an edit, and those at a glance. Of other candidates there is nothing to say.
     fn change(&mut self, ranking: &Ranking, base: Recipe) -> Result<(PairChange, Summary)> {
         let (known, summary) = match self.base.take() {
@@ -261,8 +279,7 @@ impl Viewer {
             _ => {
                 let scores = &ranking.scores;
                 let names = || scores.train.table.columns().iter().map(|c| c.name.as_ref());
-                let workspace = self.workspace()?;
-                if scores.seeds != plan::seeds_of(workspace, &scores.set, &base)?
+                if scores.seeds != self.seeds(&scores.set, &base)?
                     || base.trained_metrics().iter().any(|m| !names().any(|n| n == *m))
                 {
                     return Err(Error::invalid("the edit changes which candidates or scores are looked at"));
