@@ -2,7 +2,7 @@
 # Starts the real window on a virtual screen, performs the newcomer's story with mouse and keyboard only, and leaves
 # pictures of it to be looked at.
 #
-#     tests/screenshots.sh PROGRAM OUT_DIR [SIZE…]        SIZE: 1280x800 1920x1080
+#     tests/screenshots.sh PROGRAM OUT_DIR [SIZE…]        SIZE: 1280x800 1366x768 1920x1080
 #
 # With STUDIO_HOME=DIR the studio's data lie in DIR and are kept: the next time the story goes on from there.
 #
@@ -107,6 +107,32 @@ for size in "${sizes[@]}"; do
             sleep 2
             shot "2$tab-tab"
         done
+        # All images × seeds, by rank; then the scatter with a rectangle over it, and what the metrics have in common.
+        keys ctrl+shift+h
+        sleep 1
+        shot 24-heat-map
+        xdotool mousemove "$((width * 45 / 100))" "$((height * 40 / 100))"
+        sleep 1.5
+        import -window root "$out/$name-24-heat-map-cell.png"
+        keys ctrl+shift+f
+        xdotool mousemove "$((width * 45 / 100))" "$((height / 2))" mousedown 1
+        xdotool mousemove "$((width * 55 / 100))" "$((height * 40 / 100))"
+        sleep 0.3
+        xdotool mousemove "$((width * 65 / 100))" "$((height * 30 / 100))"
+        sleep 0.3
+        xdotool mouseup 1
+        shot 25-scatter-brushed
+        keys ctrl+2
+        shot 25-seeds-brushed
+        keys ctrl+shift+f Escape
+        keys ctrl+shift+m
+        sleep 1
+        shot 26-correlation
+        # Compare, with intervals: the row under the pointer says what its figures mean.
+        keys ctrl+6
+        xdotool mousemove "$((width * 28 / 100))" "$((height * 66 / 100))"
+        sleep 1.5
+        import -window root "$out/$name-28-compare-interval.png"
         keys ctrl+4
         keys j j j
         shot 27-fourth-pair

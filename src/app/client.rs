@@ -113,6 +113,10 @@ impl Client {
         {
             self.query(state, Asked::Judgements, Query::Judgements { set });
         }
+        if std::mem::take(&mut state.wants.attribution) {
+            let recipe = Box::new(state.recipe.edited.clone());
+            self.query(state, Asked::Attribution, Query::Attribution { set: None, recipe });
+        }
         if let Some(of) = state.wants.grid.take() {
             let query = Query::Grid { recipe: Box::new(state.recipe.edited.clone()), of: of.clone() };
             self.query(state, Asked::Grid(of), query);
@@ -163,6 +167,7 @@ impl Client {
             match asked {
                 Asked::Library => state.wants.library = true,
                 Asked::Weights => state.wants.weights = true,
+                Asked::Attribution => state.wants.attribution = true,
                 Asked::Memory => state.wants.memory = true,
                 Asked::Preview(incoming) => state.wants.preview = Some(incoming),
                 Asked::Ranking => state.wants.ranking = true,

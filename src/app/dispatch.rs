@@ -67,7 +67,7 @@ impl Studio {
             CommandId::ShowLibrary => self.show(PaneKind::Library),
             CommandId::ShowSeeds => self.show(PaneKind::Seeds),
             CommandId::ShowHeatmaps => self.show(PaneKind::Heatmaps),
-            CommandId::ShowRewards | CommandId::ShowFrNr => self.heatmaps_command(id),
+            CommandId::ShowRewards | CommandId::ShowFrNr | CommandId::ShowCorrelation => self.heatmaps_command(id),
             CommandId::ShowPairs => self.show(PaneKind::Pairs),
             CommandId::ShowTraining => self.show(PaneKind::Training),
             CommandId::ShowCompare => self.show(PaneKind::Compare),

@@ -59,12 +59,14 @@ pub enum HeatmapView {
     Images,
     /// FR half against NR half.
     Scatter,
+    /// Which metrics rank alike, and which decide.
+    Correlation,
 }
 
 impl HeatmapView {
     /// All of them, in order.
-    pub const ALL: [HeatmapView; 4] =
-        [HeatmapView::Matrix, HeatmapView::Maps, HeatmapView::Images, HeatmapView::Scatter];
+    pub const ALL: [HeatmapView; 5] =
+        [HeatmapView::Matrix, HeatmapView::Maps, HeatmapView::Images, HeatmapView::Scatter, HeatmapView::Correlation];
 
     /// Its name on the screen.
     pub fn title(self) -> &'static str {
@@ -73,6 +75,7 @@ impl HeatmapView {
             HeatmapView::Maps => "Maps",
             HeatmapView::Images => "Images × seeds",
             HeatmapView::Scatter => "FR × NR",
+            HeatmapView::Correlation => "Correlation",
         }
     }
 
@@ -82,6 +85,7 @@ impl HeatmapView {
             HeatmapView::Matrix => "Seeds × metrics: normalized scores and rewards",
             HeatmapView::Maps => "Where in the picture a metric sees errors",
             HeatmapView::Images => "The rewards of all candidates at once, or one metric of them",
+            HeatmapView::Correlation => "Which metrics rank the seeds of an image alike, and which decide",
             HeatmapView::Scatter => "Where full-reference and no-reference metrics disagree",
         }
     }

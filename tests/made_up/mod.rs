@@ -10,7 +10,8 @@ use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::devices::Choice;
 use dp2o_studio::engine::grid::Grid;
 use dp2o_studio::engine::protocol::{
-    Answer, Compared, Event, JobId, JobState, Library, MapPicture, Opened, Outcome, Picture, QueryId, Source,
+    Answer, Attributed, Compared, Event, JobId, JobState, Library, MapPicture, Opened, Outcome, Picture, QueryId,
+    Source,
 };
 use dp2o_studio::engine::ranking::{Part, Scores};
 use dp2o_studio::iqa::{Direction, Info, Kind};
@@ -314,7 +315,9 @@ fn compared(set: &CandidateSet, images: &[ImageRow], size: Size) -> Compared {
 /// Answers every picture and map that was asked for, as an engine that takes no time would.
 pub fn answer(studio: &mut Studio) {
     let asked = |(id, asked): (&QueryId, &Asked)| match asked {
-        Asked::Picture(_) | Asked::Map(..) | Asked::Grid(_) | Asked::Learning(_) => Some((*id, asked.clone())),
+        Asked::Picture(_) | Asked::Map(..) | Asked::Grid(_) | Asked::Attribution | Asked::Learning(_) => {
+            Some((*id, asked.clone()))
+        }
         _ => None,
     };
     let asked: Vec<_> = studio.state.asked.iter().filter_map(asked).collect();
@@ -341,6 +344,12 @@ pub fn answer(studio: &mut Studio) {
                 let known = studio.state.curves.get(&run).and_then(Curves::start_and_last);
                 let Some((start, last, step)) = known else { continue };
                 Answer::Learning { run, learning: Box::new(Learning::between(&start, &last, step)) }
+            }
+            Asked::Attribution => {
+                let Some(rewards) = studio.state.rewards.clone() else { continue };
+                let attribution = rewards.ranking.attribution(&studio.state.recipe.edited).unwrap();
+                let images = rewards.ranking.scores.train.images.clone();
+                Answer::Attribution(Arc::new(Attributed { attribution, images }))
             }
             Asked::Grid(of) => {
                 let Some(rewards) = studio.state.rewards.clone() else { continue };

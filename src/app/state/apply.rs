@@ -192,7 +192,7 @@ impl State {
         (self.library, self.restart) = (None, None);
         self.image_index.clear();
         self.groups.clear();
-        (self.rewards, self.grid) = (None, None);
+        (self.rewards, self.grid, self.attribution) = (None, None, None);
         self.judgements = Arc::default();
         self.ranking_fault = None;
         self.rankings.clear();
@@ -241,7 +241,10 @@ impl State {
             return;
         };
         // Questions of the same topic that were asked before were replaced and get no answer.
-        if matches!(asked, Asked::Library | Asked::Ranking | Asked::Weights | Asked::Judgements | Asked::Grid(_)) {
+        if matches!(
+            asked,
+            Asked::Library | Asked::Ranking | Asked::Weights | Asked::Judgements | Asked::Attribution | Asked::Grid(_)
+        ) {
             let is_other = |a: &Asked| std::mem::discriminant(a) != std::mem::discriminant(&asked);
             self.asked.retain(|other, a| *other > id || is_other(a));
         }
@@ -273,6 +276,12 @@ impl State {
             (Asked::Map(source, metric), Err(cause)) => self.maps.answered(source, metric, Err(cause)),
             (Asked::Curves(_), Ok(Answer::Curves { run, since, steps, evaluations })) => {
                 self.curves.entry(run).or_default().read(since, steps, evaluations);
+            }
+            (Asked::Attribution, answer) => {
+                self.attribution = match answer {
+                    Ok(Answer::Attribution(attribution)) => Some(attribution),
+                    _ => None,
+                }
             }
             (Asked::Grid(_), answer) => {
                 self.grid = match answer {

@@ -22,7 +22,7 @@ use crate::engine::grid::{Grid, GridOf};
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::previews::{Incoming, Preview};
 use crate::engine::progress::Progress;
-use crate::engine::protocol::{Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
+use crate::engine::protocol::{Attributed, Compared, Library, ModelCheck, Opened, QueryId, RunReport, Source};
 use crate::method::learning::Learning;
 use crate::method::presets;
 use crate::method::recipe::Recipe;
@@ -46,6 +46,8 @@ pub enum Asked {
     Ranking,
     /// What was said of the reference's candidates blindly.
     Judgements,
+    /// Which metric decides.
+    Attribution,
     /// One number of every candidate.
     Grid(GridOf),
     /// Candidates of another checkpoint.
@@ -76,6 +78,8 @@ pub struct Wants {
     pub learning: BTreeSet<RunId>,
     /// One number of every candidate.
     pub grid: Option<GridOf>,
+    /// Which metric decides.
+    pub attribution: bool,
     /// How published weights stand.
     pub weights: bool,
     /// What the recipe takes of memory.
@@ -182,6 +186,8 @@ pub struct State {
     pub ranking_fault: Option<String>,
     /// One number of every candidate, as it was asked for last.
     pub grid: Option<Arc<Grid>>,
+    /// Which metric decides the ranking, as it was asked for last.
+    pub attribution: Option<Arc<Attributed>>,
     /// Candidates of other checkpoints under the edited recipe.
     pub rankings: HashMap<CandidateSet, Arc<RewardView>>,
     pub pictures: Pictures,

@@ -351,7 +351,7 @@ fn name_and_variant(metric: &str) -> (&str, &str) {
 }
 
 /// Black or white, whichever is read better on a colour.
-fn ink_on(fill: Color32) -> Color32 {
+pub(super) fn ink_on(fill: Color32) -> Color32 {
     let light = 0.3 * f32::from(fill.r()) + 0.59 * f32::from(fill.g()) + 0.11 * f32::from(fill.b());
     if light > 130.0 { Color32::BLACK } else { Color32::WHITE }
 }

@@ -1,5 +1,6 @@
 //! Scores as a matrix, metrics as maps over the picture, rewards of all images × seeds, and where the halves disagree.
 
+mod correlation;
 mod images;
 mod maps;
 mod matrix;
@@ -21,6 +22,7 @@ pub struct HeatmapsPane {
     maps: maps::MapsView,
     images: images::ImagesView,
     scatter: scatter::ScatterView,
+    correlation: correlation::CorrelationView,
 }
 
 impl HeatmapsPane {
@@ -44,6 +46,7 @@ impl Pane for HeatmapsPane {
             HeatmapView::Maps => self.maps.ui(ui, cx),
             HeatmapView::Images => self.images.ui(ui, cx),
             HeatmapView::Scatter => self.scatter.ui(ui, cx),
+            HeatmapView::Correlation => self.correlation.ui(ui, cx),
         }
     }
 
@@ -51,6 +54,7 @@ impl Pane for HeatmapsPane {
         self.shows = match id {
             CommandId::ShowRewards => HeatmapView::Images,
             CommandId::ShowFrNr => HeatmapView::Scatter,
+            CommandId::ShowCorrelation => HeatmapView::Correlation,
             _ => return,
         };
     }
