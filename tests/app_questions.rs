@@ -190,3 +190,19 @@ fn the_training_tab_says_whether_a_run_learns_and_its_table_sorts() {
     harness.run_steps(3);
     assert_eq!(names(&harness), ["Run run-3", "Run run-2", "Run run-1"]);
 }
+
+#[test]
+fn the_correlation_of_metrics_says_what_decides() {
+    let harness = studio(Size { images: 30, seeds: 8, runs: 0, steps: 0 }, CommandId::ShowCorrelation);
+    let attribution = harness.state().0.state.attribution.clone().expect("an attribution").attribution.clone();
+    let rows = called(&harness, Role::Row);
+    for metric in &attribution.metrics {
+        let begins = match metric.coefficient == 0.0 {
+            true => format!("{}: share of R –, ρ with R ", metric.name),
+            false => format!("{}: share of R {:.0} %", metric.name, 100.0 * metric.share).replace('-', "−"),
+        };
+        assert!(rows.iter().any(|row| row.starts_with(&begins)), "{begins}: {rows:#?}");
+    }
+    let conflict = attribution.conflict.unwrap();
+    harness.get_by_label(&format!("FR and NR disagree in {:.0} % of the pairs", 100.0 * conflict));
+}

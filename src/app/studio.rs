@@ -29,7 +29,7 @@ use crate::weights::{Store, terms};
 use crate::{Error, Result};
 
 /// The smallest window, in points.
-const MIN_SIZE: [f32; 2] = [1280.0, 800.0];
+const MIN_SIZE: [f32; 2] = [1280.0, 700.0];
 /// Edits of the recipe are saved in the workspace after this long without another; the job under way keeps its own.
 const SAVE_AFTER_SECS: f64 = 0.8;
 
