@@ -101,11 +101,15 @@ impl Evaluation {
     /// Adds the mean reward on the frozen scale as a row of its own, so that runs with different normalizations compare; of the
     /// images that `count` and have all their rewards.
     pub fn add_frozen_scale(&mut self, rewards: &Rewards, count: impl Fn(usize) -> bool) {
-        if let Ok(ladder) = Ladder::over(rewards, |group| count(group) && has_all(rewards.group(group)))
+        let counts = |group: usize| count(group) && has_all(rewards.group(group));
+        if let Ok(ladder) = Ladder::over(rewards, counts)
             && let Some(&mean) = ladder.mean.last()
         {
             let (std, images, direction) = (ladder.std, ladder.images, Direction::Higher);
             self.metrics.insert(FROZEN.into(), MetricReport { mean, std, images, direction, held_out: true });
+            let mean = |group: usize| rewards.group(group).iter().sum::<f64>() / rewards.seeds().max(1) as f64;
+            let by_image = (0..rewards.groups()).map(|group| counts(group).then(|| mean(group)));
+            self.by_image.metrics.insert(FROZEN.into(), by_image.collect());
         }
     }
 
@@ -299,6 +303,8 @@ mod tests {
         let row = &evaluation.metrics[FROZEN];
         assert!((row.mean - 0.5).abs() < 1e-12 && (row.std - 0.1).abs() < 1e-12);
         assert_eq!((row.images, row.held_out), (2, true));
+        let by_image: Vec<bool> = evaluation.by_image.metrics[FROZEN].iter().map(Option::is_some).collect();
+        assert_eq!(by_image, [true, false, true]);
         evaluation.add_frozen_scale(&rewards, |group| group == 2);
         assert!((evaluation.metrics[FROZEN].mean - 0.7).abs() < 1e-12);
     }
