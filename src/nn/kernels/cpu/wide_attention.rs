@@ -13,8 +13,8 @@ use super::simd::{self, SendPtr, Simd, WithSimd};
 
 /// Channels of a head from which on it is wide.
 pub const WIDE: usize = 256;
-/// Queries whose scores exist at once.
-const QUERIES: usize = 512;
+/// Queries whose scores exist at once: with a few thousand keys they stay in L2.
+const QUERIES: usize = 128;
 
 /// As [`super::attention::forward`].
 pub fn forward(
