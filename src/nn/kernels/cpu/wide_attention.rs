@@ -111,3 +111,57 @@ impl WithSimd for Softmax<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::attention;
+    use super::*;
+
+    /// The same by its definition, in f64: the output, and the logarithms.
+    fn defined(shape: AttentionShape, q: &[f32], k: &[f32], v: &[f32], bias: &[f32]) -> [Vec<f64>; 2] {
+        let AttentionShape { batch, queries, keys, heads, dim, scale, causal } = shape;
+        let (mut out, mut logs) = (vec![0.0; q.len()], Vec::new());
+        for (image, head) in (0..batch).flat_map(|image| (0..heads).map(move |head| (image, head))) {
+            for query in 0..queries {
+                let at = |token: usize, tokens: usize| ((image * tokens + token) * heads + head) * dim;
+                let dot =
+                    |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+                let score = |key: usize| {
+                    let dot = dot(&q[at(query, queries)..][..dim], &k[at(key, keys)..][..dim]);
+                    let seen = !causal || key <= query;
+                    if seen { dot * f64::from(scale) + f64::from(bias[query * keys + key]) } else { f64::NEG_INFINITY }
+                };
+                let shares: Vec<f64> = (0..keys).map(|key| score(key).exp()).collect();
+                let sum: f64 = shares.iter().sum();
+                logs.push(sum.ln());
+                for (key, share) in shares.iter().enumerate() {
+                    let values = &v[at(key, keys)..][..dim];
+                    let out = &mut out[at(query, queries)..][..dim];
+                    out.iter_mut().zip(values).for_each(|(out, v)| *out += share / sum * f64::from(*v));
+                }
+            }
+        }
+        [out, logs]
+    }
+
+    #[test]
+    fn wide_heads_are_what_attention_is() {
+        let made = |count: usize, seed: usize| -> Vec<f32> {
+            (0..count).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+        };
+        for (queries, keys, dim, causal) in [(130, 70, 256, false), (65, 65, 300, true), (1, 3, 784, false)] {
+            let (batch, heads, scale) = (2, 2, AttentionShape::usual_scale(dim));
+            let shape = AttentionShape { batch, queries, keys, heads, dim, scale, causal };
+            let [q, k, v] = [queries, keys, keys].map(|tokens| made(batch * tokens * heads * dim, tokens + dim));
+            let bias = made(queries * keys, 5);
+            let mut out = vec![0.0; q.len()];
+            let given = attention::Bias { values: &bias, heads: 1 };
+            let logs = attention::forward(shape, (&q, &k, &v), Some(given), &mut out);
+            let want = defined(shape, &q, &k, &v, &bias);
+            for (got, want) in [&out, &logs].into_iter().zip(want) {
+                let far = got.iter().zip(&want).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+                assert!(got.len() == want.len() && far < 1e-5, "{queries} × {keys} × {dim}: {far:e}");
+            }
+        }
+    }
+}
