@@ -136,7 +136,7 @@ fn the_command_line_draws_a_picture_and_writes_its_noise() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|path| path.extension().is_some_and(|e| e == "png"));
-    let picture = dp2o_studio::imaging::decode::read(&picture.unwrap()).unwrap();
+    let picture = dp2o_studio::imaging::decode::read(picture.unwrap()).unwrap();
     assert_eq!((picture.width(), picture.height()), (36, 28));
     run(&["noise", "--backbone", "flux", "--seed", "3", "--size", "36x28", "--steps", "2", "--out", &noise]);
     let names: Vec<_> = shapes(Path::new(&noise));

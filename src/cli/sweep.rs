@@ -229,9 +229,9 @@ fn reward_over_steps(tried: &[Tried]) -> String {
 
 /// Best, Mean and Worst of m seeds, of the reference (of the first combination) and of every combination.
 fn over_m(tried: &[Tried]) -> String {
-    let kinds: [(&str, fn(&Evaluation) -> &Vec<f64>); 3] =
-        [("Best", |e| &e.best), ("Mean", |e| &e.mean), ("Worst", |e| &e.worst)];
-    let points = |evaluation: &Evaluation, of: fn(&Evaluation) -> &Vec<f64>| -> Vec<(f64, f64)> {
+    type Of = fn(&Evaluation) -> &Vec<f64>;
+    let kinds: [(&str, Of); 3] = [("Best", |e| &e.best), ("Mean", |e| &e.mean), ("Worst", |e| &e.worst)];
+    let points = |evaluation: &Evaluation, of: Of| -> Vec<(f64, f64)> {
         evaluation.m.iter().map(|&m| m as f64).zip(of(evaluation).iter().copied()).collect()
     };
     let mut series = Vec::new();

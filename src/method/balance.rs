@@ -143,9 +143,8 @@ mod tests {
         let matrix = vec![vec![4.0, 1.2, -0.5], vec![1.2, 1.0, 0.1], vec![-0.5, 0.1, 0.25]];
         let x = equal_shares(&matrix);
         let share = |k: usize| x[k] * matrix[k].iter().zip(&x).map(|(c, x)| c * x).sum::<f64>();
-        for k in 0..3 {
-            assert!((share(k) - share(0)).abs() < 1e-12 * share(0).abs() && x[k] > 0.0);
-        }
+        assert!((1..3).all(|k| (share(k) - share(0)).abs() < 1e-12 * share(0).abs()));
+        assert!(x.iter().all(|&x| x > 0.0));
         // Without correlations: one over the standard deviation.
         let x = equal_shares(&[vec![4.0, 0.0], vec![0.0, 0.25]]);
         assert!((x[1] / x[0] - 4.0).abs() < 1e-12);

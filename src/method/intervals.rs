@@ -158,7 +158,7 @@ fn mean_of_resample(random: &Random, n: usize, changes: &[f64]) -> f64 {
     for four in 0..count.div_ceil(4) {
         let words = random.words([n as u32, four as u32, 0]);
         for word in words.iter().take(count - 4 * four) {
-            sum += changes[(u64::from(*word) * count as u64 >> 32) as usize];
+            sum += changes[((u64::from(*word) * count as u64) >> 32) as usize];
         }
     }
     sum / count as f64

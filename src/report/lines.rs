@@ -90,10 +90,10 @@ pub fn svg(title: &str, [x_label, y_label]: [&str; 2], series: &[Series], x_log2
         let _ = write!(texts, "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 24.0, y + 4.0, escape(&name));
     }
     let (middle_x, middle_y) = ((left + WIDTH - right) / 2.0, (top + HEIGHT - bottom) / 2.0);
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "<g fill=\"#222\">{texts}<text x=\"{middle_x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\
-         <text x=\"16\" y=\"{middle_y:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 16 {middle_y:.1})\">{}</text></g></svg>\n",
+         <text x=\"16\" y=\"{middle_y:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 16 {middle_y:.1})\">{}</text></g></svg>",
         HEIGHT - 8.0,
         escape(x_label),
         escape(y_label)

@@ -114,7 +114,8 @@ impl Stored {
             dtype => dtype.is_packed(),
         };
         let block = self.dtype.block();
-        let is_whole = self.rolled % block == 0 && self.shape.last().is_some_and(|row| row % block == 0);
+        let is_whole =
+            self.rolled.is_multiple_of(block) && self.shape.last().is_some_and(|row| row.is_multiple_of(block));
         let Some(len) = self.dtype.bytes_of(self.value_count() as u64) else { return Ok(None) };
         if !(is_plain && is_kept && is_whole) {
             return Ok(None);

@@ -33,8 +33,13 @@ const WAVES: usize = 8;
 const WORDS: usize = 8;
 
 /// What it takes, roughly.
-const MEMORY: Memory =
-    Memory { network: 3_500, around: CHANNELS * PATCH, adapter: 2_712, picture: |px, _| 64 * px[0] * px[1] };
+const MEMORY: Memory = Memory {
+    network: 3_500,
+    around: CHANNELS * PATCH,
+    passing: (&[], 0),
+    adapter: 2_712,
+    picture: |px, _| 64 * px[0] * px[1],
+};
 
 const LATENT: Latent = Latent { channels: CHANNELS, factor: FACTOR, align: 16 };
 

@@ -59,8 +59,11 @@ pub struct RunTable {
     /// By which column, counted from the name; and whether the largest comes first.
     sort: (usize, bool),
     /// The recipes of the runs, read once for each library.
-    recipes: Option<(Arc<Library>, HashMap<RunId, Recipe>, Vec<&'static str>)>,
+    recipes: Option<Recipes>,
 }
+
+/// The library they are of, what they are, and the settings in which they differ.
+type Recipes = (Arc<Library>, HashMap<RunId, Recipe>, Vec<&'static str>);
 
 impl RunTable {
     /// Draws it; a click selects a run.

@@ -32,7 +32,8 @@ pub fn preview(workspace: &Workspace, request: &ImportCandidates) -> Result<Impo
         found.faults().into_iter().chain(report.failed.causes.into_iter().filter(|cause| !comes(cause))).collect();
     let steps: BTreeSet<Option<u32>> = found.placed.iter().map(|(place, _)| place.step).collect();
     let seeds: BTreeSet<u64> = found.placed.iter().map(|(place, _)| place.seed).collect();
-    let share = |((_, image), files): (&(Option<u32>, ImageId), &BTreeMap<u64, Vec<PathBuf>>)| Share {
+    type Place = (Option<u32>, ImageId);
+    let share = |((_, image), files): (&Place, &BTreeMap<u64, Vec<PathBuf>>)| Share {
         image: Some(*image),
         files: files.values().flatten().take(SHOWN).cloned().collect(),
         seeds: files.len(),
