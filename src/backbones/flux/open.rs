@@ -50,9 +50,9 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Flux> {
     let network = Transformer::new(&mut specs, &config);
     transformer.source.check(specs.iter(), &["*"])?;
     let (control, adapter, released) = control_net(control, &config)?;
-    let texts = texts(clip, t5, &tokenizers, &config, on)?;
+    let texts = texts(clip, t5, &tokenizers, &config, &on.around())?;
     let texts = Box::new(Prompts::new(texts, encoders_hash, store.texts_dir()));
-    let codec = codec(vae, on)?;
+    let codec = codec(vae, &on.around())?;
     // The largest, and so the last: what is wrong with the others is known before it is read.
     let weights = Params::as_stored(&Arc::new(specs), &transformer.source, on)?;
     let (compute, adapter) = (on.clone(), Arc::new(adapter));

@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::DType;
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -17,7 +16,7 @@ use crate::networks::clip_text;
 use crate::networks::controlnet_sd::{self, ControlNet};
 use crate::networks::unet_sd::{self, Unet};
 use crate::networks::vae_kl::{self, Vae};
-use crate::nn::kernels::{Compute, Precision};
+use crate::nn::kernels::Compute;
 use crate::nn::params::Specs;
 use crate::weights::registry::{C_SD2, C_SD2_PARTS, SD2_TEXT, SD2_TOKENIZER, SD2_UNET, SD2_VAE};
 use crate::weights::store::Found;
@@ -55,11 +54,8 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
     let mut specs = Specs::default();
     let network = Unet::new(&mut specs, &config);
     let weights = unet.weights(specs, on)?.without_large_forms();
-    // Pictures and texts are small work, and what they are off by nothing makes good.
-    let is_rounded = on.precision.products != DType::F32;
-    let exact = if is_rounded { on.clone().in_precision(Precision::default()) } else { on.clone() };
-    let codec = codec(vae, &exact)?;
-    let prompts = prompts(text, tokenizer, &config, &exact)?;
+    let codec = codec(vae, &on.around())?;
+    let prompts = prompts(text, tokenizer, &config, &on.around())?;
     let (control, adapter, released) = control_net(control, config)?;
     let (compute, adapter) = (on.clone(), Arc::new(adapter));
     Ok(Sd2 { compute, unet: network, weights, codec, prompts, control, adapter, released, weights_hash })

@@ -259,6 +259,13 @@ impl Compute {
         Self { kernels: self.kernels.clone().in_precision(precision), precision, ..self }
     }
 
+    /// The same for the networks around the one that predicts, where products of bf16 were asked for: pictures and texts are small
+    /// work, and what they are off by nothing makes good.
+    pub fn around(&self) -> Self {
+        let exact = self.precision.products == DType::F32;
+        if exact { self.clone() } else { self.clone().in_precision(Precision::default()) }
+    }
+
     /// The same, showing `look` every feature that a network [taps](Self::tap).
     pub fn watched(self, look: impl Fn(&str, &Tensor) + Send + Sync + 'static) -> Self {
         Self { watch: Watch(Some(Arc::new(look))), ..self }
