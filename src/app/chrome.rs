@@ -140,7 +140,8 @@ fn workspace_ui(ui: &mut Ui, cx: &mut Cx) {
     }
     let weak = |text: String| RichText::new(text).color(p.text_weak);
     let checkpoint = checkpoint_in_use(cx.state);
-    let backbone = &cx.state.recipe.edited.sampling.backbone;
+    let recipe = &cx.state.recipe.edited;
+    let backbone = if recipe.imported().is_some() { "imported" } else { recipe.sampling.backbone.as_str() };
     ui.add(Label::new(weak(format!("{backbone} · {checkpoint}"))).truncate())
         .on_hover_text("Backbone, and the checkpoint whose candidates are shown");
     ui.add(Label::new(weak(format::short(&opened.device, 30))).truncate())
