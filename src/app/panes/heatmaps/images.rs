@@ -39,7 +39,7 @@ const TEXTURE_ROWS: usize = 1024;
 const PEEK: f32 = 128.0;
 
 /// What the textures were made of: the grid, the way it is coloured, the brush, the theme.
-type Key4 = (usize, bool, Option<Brush>, Color32);
+type MadeOf = (usize, bool, Option<Brush>, Color32);
 
 /// The heat map and how it is looked at.
 #[derive(Default)]
@@ -53,7 +53,7 @@ pub struct ImagesView {
     fitting: f32,
     /// What was asked for last, and of which rewards.
     asked: Option<(GridOf, usize)>,
-    made_of: Option<Key4>,
+    made_of: Option<MadeOf>,
     textures: Vec<TextureHandle>,
     /// The candidate that was scrolled to last.
     followed: Option<[usize; 2]>,
