@@ -148,7 +148,8 @@ fn a_rectangle_over_the_scatter_picks_candidates_out_in_all_panes() {
 fn called(harness: &Harness<'_, Still>, role: Role) -> Vec<String> {
     let nodes = harness.root().children_recursive();
     let of_role = nodes.filter(|node| node.accesskit_node().role() == role);
-    of_role.filter_map(|node| node.accesskit_node().label()).collect()
+    // What a label says is its value.
+    of_role.filter_map(|node| node.accesskit_node().value().or(node.accesskit_node().label())).collect()
 }
 
 #[test]

@@ -286,7 +286,9 @@ impl ScatterView {
         };
         let at = self.to_value(plot, at.clamp(plot.min, plot.max));
         if response.drag_started() {
-            self.from = Some(at);
+            // By the time it is a drag the pointer is further on.
+            let origin = response.ctx.input(|input| input.pointer.press_origin());
+            self.from = origin.map(|origin| self.to_value(plot, origin.clamp(plot.min, plot.max)));
         }
         if let Some(from) = self.from.filter(|_| response.dragged()) {
             let side = |i: usize| [from[i].min(at[i]), from[i].max(at[i])];
