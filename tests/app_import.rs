@@ -10,7 +10,8 @@ use dp2o_studio::app::commands::{self, CommandId};
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::protocol::{Event, Job, JobState, Level};
-use dp2o_studio::imaging::{Image, encode};
+use dp2o_studio::imaging::resize::{Filter, resize};
+use dp2o_studio::imaging::{Image, decode, encode};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::random::Random;
 use egui::accesskit::Role;
@@ -43,12 +44,20 @@ fn picture(path: PathBuf, side: usize, seed: u64, noise: f32) {
 /// HR and LR of two pictures, and candidates of two models: the second's are better.
 fn made_elsewhere(home: &Path) {
     for image in 0..2u64 {
-        picture(home.join(format!("lr/cat{image}.png")), 16, image, 0.0);
-        picture(home.join(format!("hr/cat{image}.png")), 64, image, 0.01);
+        let hr = home.join(format!("hr/cat{image}.png"));
+        picture(hr.clone(), 64, image, 0.2);
+        let small = resize(&decode::read(hr).unwrap(), 16, 16, Filter::Area).unwrap();
+        std::fs::create_dir_all(home.join("lr")).unwrap();
+        encode::write_png(home.join(format!("lr/cat{image}.png")), &small).unwrap();
         for seed in 0..3u64 {
             for (model, noise) in [("before", 0.2), ("after", 0.05)] {
                 let noise = noise * (1.0 + seed as f32);
-                picture(home.join(format!("{model}/cat{image}_{seed}.png")), 64, 7 * seed + image, noise);
+                let hr = decode::read(home.join(format!("hr/cat{image}.png"))).unwrap();
+                let drawn = Random::new(7 * seed + image + 50, 0).normal_image(3, 64, 64);
+                let data = hr.data().iter().zip(&drawn).map(|(v, n)| (v + noise * n).clamp(0.0, 1.0)).collect();
+                let path = home.join(format!("{model}/cat{image}_{seed}.png"));
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                encode::write_png(path, &Image::new(64, 64, data).unwrap()).unwrap();
             }
         }
     }
@@ -93,8 +102,8 @@ fn is_idle(studio: &Studio) -> bool {
 }
 
 fn type_into(harness: &mut Harness<'_, Studio>, field: &str, text: &str) {
-    let of_field = harness.get_by_role_and_label(Role::TextInput, field);
-    of_field.click();
+    harness.run_steps(6);
+    harness.get_by_role_and_label(Role::TextInput, field).focus();
     harness.run_steps(2);
     harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
     harness.run_steps(1);

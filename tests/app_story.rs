@@ -147,7 +147,7 @@ fn the_newcomers_story() {
     harness.step();
     harness.input_mut().dropped_files.clear();
     harness.run_steps(6);
-    harness.get_by_label("Add 3 files or folders");
+    harness.get_by_label("Bring in");
     harness.get_by_label("Add to the workspace").click();
     until(&mut harness, "three images", 30, |s| s.state.images_count() == 3);
 

@@ -173,9 +173,12 @@ impl PathField {
         let mut taken = None;
         Frame::new().fill(p.well).corner_radius(RADIUS).inner_margin(space::XS).show(ui, |ui| {
             ui.set_width(ui.available_width());
-            ScrollArea::vertical().id_salt((name, "suggestions")).max_height(height).min_scrolled_height(height).show(
-                ui,
-                |ui| {
+            ScrollArea::vertical()
+                .id_salt((name, "suggestions"))
+                .max_height(height)
+                .min_scrolled_height(height)
+                .auto_shrink([false, false])
+                .show(ui, |ui| {
                     if suggestions.is_empty() {
                         ui.label(RichText::new("Nothing of that name is there").small().color(p.text_faint));
                     }
@@ -192,8 +195,7 @@ impl PathField {
                             response.scroll_to_me(None);
                         }
                     }
-                },
-            );
+                });
         });
         taken
     }

@@ -78,7 +78,6 @@ enum Verb {
     /// verdicts or a run's curves as a table.
     Export(workspace::Export),
     /// Brings what was computed elsewhere into a workspace.
-    #[command(subcommand)]
     Import(workspace::Import),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),

@@ -112,23 +112,30 @@ pub struct Export {
     allow_partial: bool,
 }
 
+#[derive(clap::Args)]
+pub struct Import {
+    workspace: PathBuf,
+    #[command(subcommand)]
+    what: Imported,
+}
+
+/// What is brought in.
 #[derive(clap::Subcommand)]
-pub enum Import {
+enum Imported {
     /// Scores of the reference's candidates: CSV with a heading, or JSON lines, of image, seed, metric, value, and for a metric
     /// that is not known yet direction (higher, lower) and kind (fr, nr).
-    Scores { workspace: PathBuf, file: PathBuf },
+    Scores { file: PathBuf },
     /// Candidates of another model, from a folder: they are scored, ranked, paired, judged and compared like those that are sampled
     /// here, under the name that they are given. The first of a workspace are its reference.
     #[command(after_long_help = CANDIDATES_HELP)]
     Candidates(Candidates),
     /// Verdicts on pairs of the reference's candidates, as `export WS verdicts` writes them: CSV with a heading, or JSON lines, of
     /// image, winner_seed, loser_seed, verdict (exclude, flip, pin).
-    Verdicts { workspace: PathBuf, file: PathBuf },
+    Verdicts { file: PathBuf },
 }
 
 #[derive(clap::Args)]
 pub struct Candidates {
-    workspace: PathBuf,
     /// Folder of the candidates; its sub-folders are entered.
     dir: PathBuf,
     /// What they are called by, as in `compare --b NAME`; with steps in the pattern, NAME@STEP.
@@ -455,15 +462,15 @@ pub fn export(arguments: &Export) -> Result<()> {
     })
 }
 
-pub fn import(verb: &Import) -> Result<()> {
-    let (workspace, job) = match verb {
-        Import::Scores { workspace, file } => (workspace, Job::ImportScores { path: file.clone() }),
-        Import::Verdicts { workspace, file } => (workspace, Job::ImportVerdicts { path: file.clone() }),
-        Import::Candidates(of) => {
+pub fn import(Import { workspace, what }: &Import) -> Result<()> {
+    let job = match what {
+        Imported::Scores { file } => Job::ImportScores { path: file.clone() },
+        Imported::Verdicts { file } => Job::ImportVerdicts { path: file.clone() },
+        Imported::Candidates(of) => {
             let split = if of.held_out { SplitChoice::ByRule } else { of.split.unwrap_or_default() };
-            let Candidates { workspace, dir, name, pattern, lr, hr, .. } = of;
+            let Candidates { dir, name, pattern, lr, hr, .. } = of;
             let (dir, name, pattern, lr, hr) = (dir.clone(), name.clone(), pattern.clone(), lr.clone(), hr.clone());
-            (workspace, Job::ImportCandidates(ImportCandidates { dir, name, pattern, lr, hr, split }))
+            Job::ImportCandidates(ImportCandidates { dir, name, pattern, lr, hr, split })
         }
     };
     let mut client = Client::open(workspace, &[])?;
