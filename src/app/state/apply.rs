@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::jobs::Kind;
 use super::log::Offer;
 use super::maps::Maps;
 use super::rewards::RewardView;
@@ -258,7 +259,13 @@ impl State {
                 self.rewards = Some(Arc::new(RewardView::new(ranking)));
             }
             (Asked::Judgements, Ok(Answer::Judgements { judgements, .. })) => {
-                self.judgements = Arc::new(judgements.into());
+                // An answer from before the last one was written would take it off the screen for a moment.
+                let is_judging = self.jobs.is_active(&[Kind::Judge]);
+                let is_asked_again = self.wants.judgements || self.asked.values().any(|a| *a == Asked::Judgements);
+                match is_judging || is_asked_again {
+                    true => self.wants.judgements |= is_judging,
+                    false => self.judgements = Arc::new(judgements.into()),
+                }
             }
             (Asked::Ranking, Err(cause)) => {
                 self.rewards = None;
