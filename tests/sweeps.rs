@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Small pictures, judged by metrics of pixels and by their LR images.
 const NEW: &str = "new ws --example --set m=4 --set sampling.steps=1 --set sampling.solver=euler --set crop=64 --set crops=2 \
                    --set data.held_out_crops=2 --set fr=psnr,ssim --set nr=lr_psnr --set held_out=lr_ssim --set ratio=0.5 \
-                   --set training.steps=2 --set batch=2 --set eval_seeds=2 --set training.eval_every=1";
+                   --set training.steps=1 --set batch=1 --set eval_seeds=2 --set training.eval_every=0";
 
 fn done(dir: &Path, line: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
@@ -50,24 +50,23 @@ fn metrics_are_balanced_and_a_sweep_goes_on_where_it_was() {
     assert!(balanced.len() == 3 && balanced.iter().all(|share| (share - 1.0 / 3.0).abs() < 1e-6), "{balanced:?}");
 
     let recipe = fs::read_to_string(dir.join("ws/workspace.ron")).unwrap();
-    let sweep = "sweep ws --grid objective=dpo,nft scope=frozen,decoupled --seeds 2 --on held-out --out out";
+    let sweep = "sweep ws --grid objective=dpo,nft scope=decoupled --seeds 2 --on held-out --out out";
     let said = done(dir, sweep);
     assert!(said.contains("mean ± std over 2 training seeds"), "{said}");
     let read = |name: &str| fs::read_to_string(dir.join("out").join(name)).unwrap();
     let (table, runs) = (read("table.csv"), read("runs.csv"));
-    for label in ["objective=dpo scope=frozen", "objective=nft scope=decoupled"] {
+    for label in ["objective=dpo scope=decoupled", "objective=nft scope=decoupled"] {
         assert!(table.contains(&format!("{label},Mean@2,")) && table.contains(&format!("{label},lr_ssim,")), "{table}");
     }
     assert!(table.contains("objective=dpo scope=decoupled,R (frozen),"), "{table}");
-    assert!(!table.contains("scope=frozen,R (frozen),"), "{table}");
     let names: BTreeSet<&str> = runs.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
-    assert_eq!(names.len(), 8, "{runs}");
+    assert_eq!(names.len(), 4, "{runs}");
     for name in ["reward-over-steps.svg", "best-mean-worst.svg"] {
-        assert!(read(name).matches("<polyline").count() >= 4, "{name}");
+        assert!(read(name).matches("<polyline").count() >= 2, "{name}");
     }
     // Again: nothing is trained anew, and the recipe is what it was.
     done(dir, sweep);
     assert_eq!((read("table.csv"), read("runs.csv")), (table, runs));
-    assert_eq!(Workspace::open_read_only(dir.join("ws")).unwrap().ledger().runs().unwrap().len(), 8);
+    assert_eq!(Workspace::open_read_only(dir.join("ws")).unwrap().ledger().runs().unwrap().len(), 4);
     assert_eq!(fs::read_to_string(dir.join("ws/workspace.ron")).unwrap(), recipe);
 }
