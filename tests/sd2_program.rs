@@ -139,7 +139,7 @@ fn killed_again_and_again_it_makes_the_steps_of_an_undisturbed_run() {
     let home = tempfile::tempdir().unwrap();
     let root = home.path().join("ws");
     let mut recipe = Recipe::from_ron(RECIPE, "sd2.ron").unwrap();
-    for setting in ["training.steps=8", "batch_pairs=1", "state_every_steps=1"] {
+    for setting in ["training.steps=8", "batch=1", "state_every_steps=1"] {
         recipe.set_assignment(setting).unwrap();
     }
     let engine = program::engine(&[fixtures()]);
