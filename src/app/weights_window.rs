@@ -36,7 +36,7 @@ impl WeightsWindow {
             ui.set_width(720.0_f32.min(ctx.content_rect().width() - 80.0));
             ui.heading("Published weights");
             let p = theme::palette(ui);
-            let text = "What backbones and learned metrics are made of. The program brings none of it along and downloads \
+            let text = "What backbones and learned metrics are made of. Beside what is compiled in the program brings none of it along and downloads \
                         nothing: get a file, then add it with `dp2o-studio weights add FILE`, or start with --weights DIR. \
                         What is missing was looked for there, in DP2O_WEIGHTS, the workspace, the data directory and the \
                         Hugging Face cache; Copy says where exactly.";

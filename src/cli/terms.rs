@@ -22,10 +22,10 @@ pub fn keep(accepts: bool) {
 /// Shows the terms of the parts that will be used, where they restrict something and were not confirmed here yet.
 /// Errors: a person declines.
 pub fn confirm(parts: &[&'static Part]) -> Result<()> {
-    let is_used = |part: &&&'static Part| terms::restrict(part) && store().state(part).is_here();
-    let restricting: Vec<&'static Part> = parts.iter().filter(is_used).copied().collect();
+    let used: Vec<&'static Part> = parts.iter().copied().filter(|part| store().state(part).is_here()).collect();
+    let restricting = terms::restricting(&used);
     let known = if restricting.is_empty() { BTreeSet::new() } else { terms::confirmed() };
-    let unread: BTreeSet<String> = terms::of(&restricting).into_iter().filter(|terms| !known.contains(terms)).collect();
+    let unread: BTreeSet<String> = restricting.into_iter().filter(|terms| !known.contains(terms)).collect();
     if unread.is_empty() {
         return Ok(());
     }

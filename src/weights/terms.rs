@@ -23,6 +23,12 @@ pub fn restrict(part: &Part) -> bool {
     !part.licence.split(';').all(is_free)
 }
 
+/// The terms of those parts that [`restrict`] something.
+pub fn restricting(parts: &[&'static Part]) -> Vec<String> {
+    let parts: Vec<&'static Part> = parts.iter().copied().filter(|part| restrict(part)).collect();
+    of(&parts)
+}
+
 /// Where the terms that were confirmed on this machine are kept: a line each.
 fn file() -> Option<PathBuf> {
     places::data_dir().map(|dir| dir.join("terms.txt"))

@@ -1,5 +1,5 @@
 //! The window in which a metric is added: found by a few letters, in groups by whether it can be used, with what it costs and
-//! under which terms its weights are. Terms are confirmed before first use, once on a machine.
+//! under which terms its weights are. Terms that restrict something are confirmed before first use, once on a machine.
 
 use std::collections::BTreeSet;
 
@@ -44,6 +44,8 @@ struct Choice {
     why_not: Vec<String>,
     /// Terms of the weights that the person brings.
     terms: Vec<String>,
+    /// Those of them that restrict what the weights may be used for: what is to be confirmed.
+    restricting: Vec<String>,
 }
 
 /// Where a choice is listed.
@@ -194,7 +196,7 @@ impl Choice {
 
     /// Terms that were not confirmed on this machine.
     fn unread(&self, read: &BTreeSet<String>) -> Vec<&String> {
-        self.terms.iter().filter(|terms| !read.contains(*terms)).collect()
+        self.restricting.iter().filter(|terms| !read.contains(*terms)).collect()
     }
 }
 
@@ -205,7 +207,8 @@ pub fn unread_ui(ui: &mut Ui, cx: &mut Cx) {
     let parts = parts::of(&cx.state.recipe.edited);
     let here: Vec<_> =
         parts.into_iter().filter(|part| weights_window::lacking(weights.as_ref(), &[*part]).is_empty()).collect();
-    let unread: Vec<String> = terms::of(&here).into_iter().filter(|terms| !cx.state.licences.contains(terms)).collect();
+    let unread: Vec<String> =
+        terms::restricting(&here).into_iter().filter(|terms| !cx.state.licences.contains(terms)).collect();
     if weights.is_none() || unread.is_empty() {
         return;
     }
@@ -245,8 +248,8 @@ fn choices(recipe: &Recipe, purpose: Purpose, known: Known) -> Vec<Choice> {
             (true, true) if is_held_out(&info.name) => (Group::HeldOut, Vec::new()),
             (true, true) => (Group::Available, Vec::new()),
         };
-        let terms = terms::of(&parts);
-        Choice { info, group, why_not, terms }
+        let (terms, restricting) = (terms::of(&parts), terms::restricting(&parts));
+        Choice { info, group, why_not, terms, restricting }
     };
     metrics::all(recipe).into_iter().filter(wanted).map(choice).collect()
 }
@@ -348,8 +351,10 @@ mod tests {
         assert_eq!([group("stlpips"), group("piqe")], [None, None]);
         let lpips = choices.iter().find(|choice| choice.info.name == "lpips").unwrap();
         assert!(lpips.fits("lpi alex") && lpips.fits("") && !lpips.fits("topiq"));
-        assert!(!lpips.why_not.is_empty() && !lpips.unread(&BTreeSet::new()).is_empty());
-        assert!(lpips.unread(&lpips.terms.iter().cloned().collect()).is_empty());
+        assert!(!lpips.why_not.is_empty() && lpips.unread(&BTreeSet::new()).is_empty());
+        let topiq = choices.iter().find(|choice| choice.info.name == "topiq_fr").unwrap();
+        assert!(!topiq.unread(&BTreeSet::new()).is_empty());
+        assert!(topiq.unread(&topiq.terms.iter().cloned().collect()).is_empty());
         // What was held out and is trained on now is held out no more.
         add(&mut recipe, Purpose::Reward(Kind::FullReference), "psnr".into());
         assert!(recipe.reward.fr.contains_key("psnr") && !recipe.reward.held_out.contains(&"psnr".to_owned()));
