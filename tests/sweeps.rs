@@ -50,15 +50,15 @@ fn metrics_are_balanced_and_a_sweep_goes_on_where_it_was() {
     assert!(balanced.len() == 3 && balanced.iter().all(|share| (share - 1.0 / 3.0).abs() < 1e-6), "{balanced:?}");
 
     let recipe = fs::read_to_string(dir.join("ws/workspace.ron")).unwrap();
-    let sweep = "sweep ws --grid objective=dpo,nft scope=decoupled --seeds 2 --on held-out --out out";
+    let sweep = "sweep ws --grid objective=dpo,nft scope=robust --seeds 2 --on held-out --out out";
     let said = done(dir, sweep);
     assert!(said.contains("mean ± std over 2 training seeds"), "{said}");
     let read = |name: &str| fs::read_to_string(dir.join("out").join(name)).unwrap();
     let (table, runs) = (read("table.csv"), read("runs.csv"));
-    for label in ["objective=dpo scope=decoupled", "objective=nft scope=decoupled"] {
+    for label in ["objective=dpo scope=robust", "objective=nft scope=robust"] {
         assert!(table.contains(&format!("{label},Mean@2,")) && table.contains(&format!("{label},lr_ssim,")), "{table}");
     }
-    assert!(table.contains("objective=dpo scope=decoupled,R (frozen),"), "{table}");
+    assert!(table.contains("objective=dpo scope=robust,R (frozen),"), "{table}");
     let names: BTreeSet<&str> = runs.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
     assert_eq!(names.len(), 4, "{runs}");
     for name in ["reward-over-steps.svg", "best-mean-worst.svg"] {

@@ -72,7 +72,7 @@ pub struct Ranking {
     pub curation: Curation,
     /// The pairs at a glance.
     pub summary: Summary,
-    /// Rewards of the held-out images.
+    /// Rewards of the held-out images, by which checkpoints are judged.
     pub held_out: Rewards,
     /// The same on the frozen scale, where the recipe's is another and the frozen one is known.
     pub held_out_frozen: Option<Rewards>,
@@ -238,6 +238,11 @@ impl Scores {
                     ranking.held_out_frozen = on_frozen.map(|(_, [_, held_out])| held_out);
                 }
                 (ranking.rewards, ranking.held_out) = (rewards, held_out);
+                if recipe.reward.scope.is_judged_as_frozen()
+                    && let Some(frozen) = ranking.held_out_frozen.take()
+                {
+                    ranking.held_out = frozen;
+                }
                 ranking.plan = Some(plan);
             }
             Err(error) => {

@@ -85,9 +85,14 @@ words! {
 }
 
 impl Scope {
-    /// Whether rewards need bounds that are fitted once and frozen.
+    /// Whether bounds are needed that are fitted once and frozen: for the rewards, or because checkpoints are judged by them.
     pub fn needs_frozen(self) -> bool {
-        matches!(self, Self::Frozen | Self::Robust)
+        matches!(self, Self::Frozen | Self::Robust | Self::Decoupled)
+    }
+
+    /// Whether checkpoints are judged on the frozen scale: every checkpoint has the same decoupled reward, 0 on average.
+    pub fn is_judged_as_frozen(self) -> bool {
+        self == Self::Decoupled
     }
 
     /// Whether HPO takes gaps and spreads as they would be on the frozen scale, where the paper's α = 1 belongs. With

@@ -283,7 +283,7 @@ static FIELDS: &[Field] = &[
         "frozen: bounds of the reference's candidates over the whole set, so rewards compare across checkpoints. per_group: bounds \
          of each group. decoupled: each metric in standard deviations of its group, so that none decides by its range alone. \
          robust: frozen, but the 2 % and 98 % quantiles, so that one failed picture squeezes nothing. fixed: bounds of your own. \
-         Comparisons also say the frozen scale."),
+         Comparisons also say the frozen scale; decoupled checkpoints are judged by it."),
     field!(reward.bounds, Run, ["bounds"], "Bounds", "", Accepted::Text { optional: true }, NORMALIZED,
         "Lowest and highest raw score of each metric for the normalization fixed, such as stlpips:0.1..0.6, niqe:2..12."),
     field!(reward.held_out, Nothing, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
