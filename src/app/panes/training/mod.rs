@@ -63,6 +63,11 @@ impl Pane for TrainingPane {
         self.learning_ui(ui, cx);
         self.alarms_ui(ui, cx);
         ui.add_space(space::XS);
+        if self.shows_table {
+            // It has the names, and needs the width for what the recipes differ in.
+            self.table.ui(ui, cx, &library, &mut self.selected);
+            return;
+        }
         let size = ui.available_size();
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = space::M;
@@ -71,10 +76,6 @@ impl Pane for TrainingPane {
                 runs::ui(ui, cx, &library, &mut self.shown, &mut self.selected);
             });
             ui.vertical(|ui| {
-                if self.shows_table {
-                    self.table.ui(ui, cx, &library, &mut self.selected);
-                    return;
-                }
                 let has_previews = library.set.is_some() && library.images.iter().any(|i| i.split == Split::Validation);
                 let below = if has_previews { (size.y * 0.26).clamp(96.0, 260.0) } else { 0.0 };
                 let above = vec2(ui.available_width(), size.y - below - space::M);
