@@ -289,7 +289,7 @@ fn pairs_are_judged_blindly_on_shuffled_sides() {
     assert_eq!(disputed, 3 - agreement.agreeing as usize);
     harness.get_by_label("Disputed").click();
     harness.run_steps(4);
-    assert_eq!(harness.query_all_by_label_contains("Pair ").count(), disputed);
+    assert_eq!(harness.query_all_by_role(Role::Row).count(), disputed);
 
     // All of it is in the workspace, and leaves it as a table.
     let table = home.path().join("verdicts.csv");
