@@ -177,8 +177,9 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
         lines.sort();
         lines
     };
-    assert_eq!(scores("ws").len(), 6 * 4 * 2);
-    assert_eq!(scores("ws"), scores("own"));
+    let here = scores("ws");
+    assert_eq!(here.len(), 6 * 4 * 2);
+    assert_eq!(here, scores("own"));
     // The same pairs, and a verdict that comes in changes them.
     assert_eq!(machine.done(&["curate", "ws"]), machine.done(&["curate", "own"]));
     machine.done(&["export", "ws", "pairs", "--out", "pairs.jsonl"]);
