@@ -278,6 +278,7 @@ fn settings_that_do_not_make_another_run_do_not_make_other_weights() {
         ("training.state_every_steps", "7"),
         ("training.state_every_secs", "7"),
         ("training.rounds", "3"),
+        ("training.events", "off"),
     ];
     let free = fields().iter().filter(|f| f.topic() == "training" && f.bearing == Bearing::Nothing);
     assert_eq!(free.map(|f| f.key).collect::<BTreeSet<_>>(), turned.iter().map(|(key, _)| *key).collect());
