@@ -100,14 +100,18 @@ fn digest(dir: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// All files but the ledger and the lock: nothing may be missing, and nothing left over.
+/// All files but the ledger, the lock and the curves for TensorBoard, which tell the time of each step and begin a file anew
+/// where a run goes on: nothing may be missing, and nothing left over.
 fn files(dir: &Path, name: &str, found: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         let name = format!("{name}/{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
             files(&entry.path(), &name, found);
-        } else if !name.starts_with("/ledger.sqlite") && !name.starts_with("/writer.") {
+        } else if !name.starts_with("/ledger.sqlite")
+            && !name.starts_with("/writer.")
+            && !name.contains("/tensorboard/")
+        {
             let bytes = std::fs::read(entry.path()).unwrap();
             found.insert(name, format!("{:x?}", Sha256::digest(bytes)));
         }
