@@ -33,7 +33,7 @@ const TWO_ROUNDS: &str = r#"(
     reward: (fr: {"psnr": 1.0}, nr: {"brisque": 1.0}, held_out: ["ssim"]),
     curation: (ratio: 0.5),
     training: (steps: 2, batch_pairs: 1, warmup_steps: 2, eval_every: 2, eval_seeds: 2, checkpoint_every: 2, state_every_steps: 1,
-        ema_decay: 0.0, mode: lora, lora_rank: 2, rounds: 2),
+        ema_decay: 0.0, mode: lora, lora_rank: 2, rounds: 2, pool_rounds: 2),
 )"#;
 
 fn program() -> Command {

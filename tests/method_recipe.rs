@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dp2o_studio::iqa::{Direction, Info, Kind};
 use dp2o_studio::method::fields::{fields, find};
-use dp2o_studio::method::presets::{preset, preset_names, preset_or_file};
+use dp2o_studio::method::presets::{preset, preset_names, preset_or_file, purpose};
 use dp2o_studio::method::recipe::{Mode, Recipe};
 use dp2o_studio::method::value::{Accepted, Value};
 
@@ -204,6 +204,8 @@ fn a_file_saved_by_a_windows_editor_is_read_and_its_mistakes_are_placed_alike() 
 
 #[test]
 fn presets_hold_what_the_paper_gives() {
+    assert!(preset_names().all(|name| purpose(name).ends_with('.') && purpose(name).len() > 40));
+    assert_eq!(purpose("nothing"), "");
     let sd2 = preset("sd2-paper").unwrap();
     let flux = preset("flux-paper").unwrap();
     for (recipe, settings) in [

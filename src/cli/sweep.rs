@@ -11,7 +11,9 @@ use super::client::{Client, setting};
 use super::out::{note, say};
 use crate::engine::protocol::{Compared, Job, Outcome};
 use crate::imaging::output;
-use crate::method::evaluation::Evaluation;
+use crate::iqa::{Direction, grain};
+use crate::method::evaluation::{Comparison, Evaluation};
+use crate::method::intervals::ENOUGH;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::sweep::{self, Combination, Figure};
@@ -100,6 +102,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// What is no change in σ.
+const SPREAD: &str = "spread over seeds, %";
+/// Fine detail against HR: what tells a truer picture from a grainier or smoother one.
+const GRAIN_BEFORE: &str = "grain before, dB";
+const GRAIN_AFTER: &str = "grain after, dB";
+
 const OUTPUTS: [&str; 5] = ["table.csv", "runs.csv", "curves.csv", "reward-over-steps.svg", "best-mean-worst.svg"];
 
 /// Trains one combination with one seed, or finds that done, and compares.
@@ -124,10 +132,16 @@ fn trial(
         return Err(Error::invalid("nothing was compared"));
     };
     let rows = rows::rows(&compared.report.comparison);
-    let mut figures: Vec<(String, f64)> =
-        rows.iter().filter_map(|row| Some((row.name.clone(), row.direction.align(row.change_in_sigma()?)))).collect();
+    let change = |row: &rows::Row| {
+        let quality = row.direction != Direction::Neither;
+        Some((row.name.clone(), row.direction.align(row.change_in_sigma()?))).filter(|_| quality)
+    };
+    let mut figures: Vec<(String, f64)> = rows.iter().filter_map(change).collect();
     let (a, b) = (&compared.report.comparison.reference, &compared.report.comparison.policy);
-    figures.push(("spread over seeds, %".into(), 100.0 * (b.std / a.std - 1.0)));
+    figures.push((SPREAD.into(), 100.0 * (b.std / a.std - 1.0)));
+    for (name, side) in [GRAIN_BEFORE, GRAIN_AFTER].into_iter().zip([a, b]) {
+        figures.extend(side.metrics.get(grain::NAME).map(|report| (name.to_owned(), report.mean)));
+    }
     let rewards = rewards(&arguments.workspace, &run)?;
     Ok(Trial { seed, run, figures, rewards, compared })
 }
@@ -147,6 +161,19 @@ impl Tried {
         sweep::over_seeds(&self.trials.iter().map(|trial| trial.figures.clone()).collect::<Vec<_>>())
     }
 
+    /// The 95 % interval of a figure over images, all training seeds together, as the figure is told: in σ, better being
+    /// positive; p. `None` of what is no change in σ.
+    fn interval(&self, name: &str) -> Option<([f64; 2], f64)> {
+        let first = &self.trials.first()?.compared.report.comparison;
+        let row = rows::rows(first).into_iter().find(|row| row.name == name)?;
+        let sides: Vec<[&[Option<f64>]; 2]> =
+            self.trials.iter().map(|trial| both(&trial.compared.report.comparison, name)).collect::<Option<_>>()?;
+        let known = sweep::pooled(&sides).filter(|known| known.images >= ENOUGH)?;
+        let ends = [known.low, known.high].map(|end| row.direction.align(row.in_sigma(end)));
+        let ends = if ends[0] > ends[1] { [ends[1], ends[0]] } else { ends };
+        ends.iter().all(|end| end.is_finite()).then_some((ends, known.p))
+    }
+
     /// A curve of every trial as one, with the spread over trials.
     fn curve(&self, name: String, of: impl Fn(&Trial) -> Vec<(f64, f64)>) -> Series {
         let curves: Vec<Vec<(String, f64)>> =
@@ -158,6 +185,16 @@ impl Tried {
         points.sort_by(|a, b| a[0].total_cmp(&b[0]));
         Series { name, points }
     }
+}
+
+/// What each image contributes to a row of a comparison, before and after.
+fn both<'c>(comparison: &'c Comparison, name: &str) -> Option<[&'c [Option<f64>]; 2]> {
+    let place = ["Best@", "Mean@", "Worst@"].iter().position(|begin| name.starts_with(begin));
+    let of = |side: &'c Evaluation| match place {
+        Some(place) => Some(side.by_image.rewards[place].as_slice()),
+        None => side.by_image.metrics.get(name).map(Vec::as_slice),
+    };
+    Some([of(&comparison.reference)?, of(&comparison.policy)?])
 }
 
 fn print(tried: &[Tried], arguments: &Arguments) {
@@ -178,20 +215,28 @@ fn print(tried: &[Tried], arguments: &Arguments) {
         }
     });
     for name in names {
-        let cell = |figures: &Vec<Figure>| match figures.iter().find(|figure| figure.name == name) {
-            Some(Figure { mean, std: Some(std), .. }) => format!("{:>28}", format!("{mean:+.2} ± {std:.2}")),
-            Some(Figure { mean, .. }) if mean.is_finite() => format!("{:>28}", format!("{mean:+.2}")),
-            _ => format!("{:>28}", "–"),
+        let cell = |(one, figures): (&Tried, &Vec<Figure>)| {
+            let is_real = one.interval(name).is_some_and(|([low, high], _)| low > 0.0 || high < 0.0);
+            let mark = if is_real { " *" } else { "  " };
+            match figures.iter().find(|figure| figure.name == name) {
+                Some(Figure { mean, std: Some(std), .. }) => format!("{:>28}", format!("{mean:+.2} ± {std:.2}{mark}")),
+                Some(Figure { mean, .. }) if mean.is_finite() => format!("{:>28}", format!("{mean:+.2}{mark}")),
+                _ => format!("{:>28}", "–  "),
+            }
         };
-        say!("{name:<22}{}", columns.iter().map(cell).collect::<String>());
+        say!("{name:<22}{}", tried.iter().zip(&columns).map(cell).collect::<String>());
     }
+    say!("*: the 95 % interval over images, training seeds together, excludes zero; grain is neither better nor worse");
 }
 
 fn table(tried: &[Tried]) -> Table {
-    let mut table = Table::new(&["combination", "figure", "mean", "std_over_training_seeds", "training_seeds"]);
+    let columns = ["combination", "figure", "mean", "std_over_training_seeds", "training_seeds", "low", "high", "p"];
+    let mut table = Table::new(&columns);
     for one in tried {
         for Figure { name, mean, std, seeds } in one.figures() {
-            table.push([json!(one.label), json!(name), json!(mean), json!(std), json!(seeds)]);
+            let ([low, high], p) = one.interval(&name).map_or(([None; 2], None), |(ends, p)| (ends.map(Some), Some(p)));
+            let label = json!(one.label);
+            table.push([label, json!(name), json!(mean), json!(std), json!(seeds), json!(low), json!(high), json!(p)]);
         }
     }
     table

@@ -24,6 +24,7 @@ use crate::workspace::{SplitChoice, Workspace, files};
 const NAMES: usize = 20;
 
 #[derive(clap::Args)]
+#[command(after_long_help = preset_help())]
 pub struct New {
     /// Directory of the workspace; must not exist, or be empty.
     workspace: PathBuf,
@@ -169,6 +170,12 @@ comparisons are not.
   dp2o-studio compare WS --b tuned
   dp2o-studio import WS candidates out --as run --pattern 'run/{step}/{image}_{seed}.png'";
 
+/// What each preset is for.
+fn preset_help() -> String {
+    let lines = presets::preset_names().map(|name| format!("  {name}: {}", presets::purpose(name)));
+    format!("Presets:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
 fn import_name(text: &str) -> Result<String> {
     files::check_import_name(text).map(|()| text.to_owned())
 }
@@ -245,6 +252,7 @@ pub struct Compare {
 }
 
 #[derive(clap::Args)]
+#[command(after_long_help = preset_help())]
 pub struct Run {
     /// Directory of the workspace; made and filled with the shipped photographs if it does not exist.
     workspace: PathBuf,

@@ -19,6 +19,8 @@ words! {
         Higher = "higher",
         #[serde(alias = "Lower")]
         Lower = "lower",
+        /// Reported only: what it measures is no quality.
+        Neither = "neither",
     }
 }
 
@@ -36,16 +38,17 @@ impl Direction {
     /// The score with its sign set so that higher is better.
     pub fn align(self, score: f64) -> f64 {
         match self {
-            Direction::Higher => score,
+            Direction::Higher | Direction::Neither => score,
             Direction::Lower => -score,
         }
     }
 
-    /// "↑" where higher is better, else "↓".
+    /// "↑" where higher is better, "↓" where lower is, else "·".
     pub fn arrow(self) -> &'static str {
         match self {
             Direction::Higher => "↑",
             Direction::Lower => "↓",
+            Direction::Neither => "·",
         }
     }
 
@@ -54,6 +57,7 @@ impl Direction {
         match self {
             Direction::Higher => "higher is better",
             Direction::Lower => "lower is better",
+            Direction::Neither => "neither more nor less is better",
         }
     }
 }
@@ -70,7 +74,7 @@ impl Kind {
 
 /// The unit of a metric's scores; empty where they have none.
 pub fn unit(metric: &str) -> &'static str {
-    if matches!(metric, "psnr" | "psnr_y" | "lr_psnr") { "dB" } else { "" }
+    if matches!(metric, "psnr" | "psnr_y" | "lr_psnr" | "grain") { "dB" } else { "" }
 }
 
 /// What stands behind the claim that a metric's scores are those of its paper.

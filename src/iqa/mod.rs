@@ -26,7 +26,7 @@
 //! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`topiq`], [`nima`], [`arniqa`], [`hyper_iqa`], [`dbcnn`], [`niqe`],
 //!   [`brisque`], [`piqe`]; [`external`]: commands. On transformers and on CLIP: [`musiq`], [`maniqa`], [`clip_iqa`],
 //!   [`qualiclip`], [`afine`], [`liqe`], [`qalign`].
-//! * Against the LR image instead of an HR image: [`lr`].
+//! * Against the LR image instead of an HR image: [`lr`]. What is reported and never rewarded: [`grain`].
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
 //!   [`border`] (left out of any metric), [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
 //!   With a network: [`learned`] (images into it, batches), [`shared`] (open once), [`clip`] (image against texts),
@@ -55,6 +55,7 @@ pub mod features;
 mod gaussian;
 pub mod generated;
 mod ggd;
+pub mod grain;
 mod grid_crops;
 pub mod hyper_iqa;
 pub mod info;

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock, RwLock};
 
 use super::metric::Metric;
 use super::{
-    afine, arniqa, brisque, clip_iqa, dbcnn, dists, hyper_iqa, liqe, lpips, lr, maniqa, ms_ssim, musiq, nima, niqe,
+    afine, arniqa, brisque, clip_iqa, dbcnn, dists, grain, hyper_iqa, liqe, lpips, lr, maniqa, ms_ssim, musiq, nima, niqe,
     piqe, psnr, qalign, qualiclip, ssim, stlpips, topiq,
 };
 use crate::{Error, Result};
@@ -19,6 +19,7 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(ms_ssim::MS_SSIM),
         Arc::new(ms_ssim::MS_SSIM_S4),
         Arc::new(stlpips::StLpips),
+        Arc::new(grain::GRAIN),
         Arc::new(lpips::Lpips::ALEX),
         Arc::new(lpips::Lpips::VGG),
         Arc::new(lpips::Lpips::ALEX_PLUS),

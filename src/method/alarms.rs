@@ -2,6 +2,7 @@
 //! not see fall.
 
 use super::evaluation::{Evaluation, FROZEN, MetricReport};
+use crate::iqa::Direction;
 
 /// Steps a spike is compared with.
 const WINDOW: usize = 20;
@@ -109,7 +110,8 @@ fn most_that_fell(
         let change = metric.direction.align(metric.mean - before.mean);
         Some((name.clone(), change / before.std.max(f64::MIN_POSITIVE)))
     };
-    let counted = last.metrics.iter().filter(|(name, metric)| counts(name, metric));
+    let is_quality = |metric: &MetricReport| metric.direction != Direction::Neither;
+    let counted = last.metrics.iter().filter(|(name, metric)| is_quality(metric) && counts(name, metric));
     let changes: Vec<(String, f64)> = counted.filter_map(change).collect();
     let fell: Vec<String> = changes.iter().filter(|(_, d)| *d < -MOVED).map(|(name, _)| name.clone()).collect();
     (2 * fell.len() > changes.len()).then_some(fell)
@@ -123,7 +125,6 @@ fn median_of(values: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iqa::Direction;
 
     fn noisy(n: u32) -> Vec<(u32, f64)> {
         (0..n).map(|i| (i + 1, 0.69 + 0.08 * (f64::from(i * 7919 % 13) / 6.0 - 1.0))).collect()
@@ -154,6 +155,17 @@ mod tests {
             metrics: metrics.map(|(name, metric)| (name.to_owned(), metric)).into(),
             by_image: Default::default(),
         }
+    }
+
+    #[test]
+    fn what_is_neither_better_nor_worse_does_not_fall() {
+        let with_grain = |mean: f64, grain: f64| {
+            let mut evaluation = evaluation(mean, 30.0, 20.0);
+            let report = MetricReport { mean: grain, direction: Direction::Neither, ..evaluation.metrics["psnr"].clone() };
+            evaluation.metrics = [("grain".to_owned(), report)].into();
+            evaluation
+        };
+        assert!(of_evaluations(&[(0, &with_grain(0.6, 0.0)), (20, &with_grain(0.65, -9.0))]).is_empty());
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl MinMax {
             return Affine { origin: 0.0, scale: 0.0, offset: 0.5 };
         }
         match direction {
-            Direction::Higher => Affine { origin: self.min, scale, offset: 0.0 },
+            Direction::Higher | Direction::Neither => Affine { origin: self.min, scale, offset: 0.0 },
             Direction::Lower => Affine { origin: self.max, scale: -scale, offset: 0.0 },
         }
     }

@@ -71,6 +71,15 @@ words! {
     }
 }
 words! {
+    /// What stands for the winner of a pair as it is trained on.
+    pub enum Winners {
+        /// The candidate that won.
+        Best = "best",
+        /// The HR image.
+        Truth = "truth",
+    }
+}
+words! {
     /// How much a time counts in the loss.
     pub enum TimeWeights {
         /// As any other.

@@ -31,10 +31,10 @@ pub struct MetricReport {
 }
 
 impl MetricReport {
-    /// Whether `self` is better than `other`; `None` where they are equal.
+    /// Whether `self` is better than `other`; `None` where they are equal, or neither more nor less is better.
     pub fn better_than(&self, other: &Self) -> Option<bool> {
         let better = self.direction.align(self.mean) > self.direction.align(other.mean);
-        (self.mean != other.mean).then_some(better)
+        (self.mean != other.mean && self.direction != Direction::Neither).then_some(better)
     }
 }
 
@@ -256,6 +256,7 @@ impl Comparison {
                 Some(true) if is_real => "better",
                 Some(false) if is_real => "worse",
                 Some(_) => "–",
+                None if before.direction == Direction::Neither => "",
                 None => "equal",
             };
             let told = told(Err(name), before.std);

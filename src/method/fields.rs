@@ -6,6 +6,7 @@
 
 use super::choices::{
     Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times,
+    Winners,
 };
 use super::recipe::Recipe;
 use super::value::{Accepted, Setting, Value};
@@ -330,6 +331,9 @@ static FIELDS: &[Field] = &[
     field!(training.noise, Run, ["noise"], "Noise", "", Accepted::Choice(PairNoise::WORDS), NONE,
         "drawn: anew for each pair and step, as the paper. winner: the noise that the winner's picture began with, so that it is \
          trained along the way it came (noise-tracked pairs: PNAPO, arXiv 2605.09433)."),
+    field!(training.winners, Run, ["winners"], "Winners", "", Accepted::Choice(Winners::WORDS), NONE,
+        "best: the candidates that won, as the paper. truth: the HR image in the place of each, against the losers that were picked: \
+         the policy is led from what it draws to what is there (self-play: SPIN-Diffusion, arXiv 2402.10210)."),
     field!(training.learning_rate, Run, ["lr", "learning_rate"], "Learning rate", "", Accepted::Positive { max: 1.0 }, NONE,
         "AdamW step size after warm-up. The paper: 2e-5."),
     field!(training.warmup_steps, Run, ["warmup"], "Warm-up", "steps", count(0, MANY), NONE,
@@ -382,4 +386,6 @@ static FIELDS: &[Field] = &[
         "1 trains offline, as the paper. More re-sample from the current policy and go on."),
     field!(training.round_reference, LaterRounds, [], "Reference of a round", "", Accepted::Choice(RoundReference::WORDS), NONE,
         "From the second round on, π_ref is the original model or the policy the last round ended with."),
+    field!(training.pool_rounds, LaterRounds, ["pool"], "Rounds pooled", "rounds", count(1, 1000), NONE,
+        "How many rounds' pairs are trained on together: those of the newest candidates and of the rounds just before. Older pairs          are of a policy that is no more, and age out. 1 trains on the newest alone."),
 ];

@@ -4,7 +4,7 @@
 //! another setting turns off is only shown so.
 
 use super::fields::{self, Field};
-use super::recipe::{Mode, Objective, Recipe, Scope};
+use super::recipe::{Mode, Objective, Recipe, Scope, Winners};
 use super::value::Value;
 use crate::Result;
 use crate::backbones::card::Card;
@@ -39,12 +39,18 @@ impl Recipe {
             "training.beta" if matches!(self.training.objective, Objective::Nft | Objective::Sft) => {
                 Some("this objective has no margin")
             }
+            "training.winners" if self.training.objective.takes_groups() => {
+                Some("this objective takes every candidate of a group, by its advantage")
+            }
+            "training.noise" if self.training.winners == Winners::Truth => {
+                Some("the HR image was drawn from no noise")
+            }
             "training.anchor" if self.training.objective != Objective::Dpo => Some("only dpo has an anchor"),
             "training.mixture" if self.training.objective != Objective::Nft => Some("only nft mixes policies"),
             "training.lora_rank" | "training.lora_alpha" if self.training.mode != Mode::Lora => {
                 Some("all weights are trained, not low-rank additions")
             }
-            "training.round_reference" if self.training.rounds == 1 => Some("there is only one round"),
+            "training.round_reference" | "training.pool_rounds" if self.training.rounds == 1 => Some("there is only one round"),
             _ => None,
         }
     }
@@ -142,6 +148,7 @@ mod tests {
             ("training.lora_rank", "training.mode", "lora"),
             ("training.lora_alpha", "training.mode", "lora"),
             ("training.round_reference", "training.rounds", "2"),
+            ("training.pool_rounds", "training.rounds", "2"),
             ("sampling.tile_overlap_px", "sampling.tile_px", "128"),
             ("reward.bounds", "reward.scope", "fixed"),
             ("training.mixture", "training.objective", "nft"),

@@ -3,7 +3,7 @@
 use super::alarms::{self, Alarm};
 use super::evaluation::Evaluation;
 use super::intervals::{ENOUGH, Interval};
-use crate::iqa::info;
+use crate::iqa::{grain, info};
 
 /// What a run has come to on its validation images, from its start to its last evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Learning {
     pub sigma: f64,
     /// A metric of fidelity, and its change in its own unit.
     pub truth: Option<(String, f64)>,
+    /// Change of the fine detail against HR, in dB.
+    pub grain: Option<f64>,
     /// The reward was gained at the cost of the truth.
     pub hallucinates: bool,
 }
@@ -54,6 +56,7 @@ impl Learning {
             gain_in_sigma: gain.is_finite().then_some(gain),
             interval: Interval::between(&start.by_image.rewards[1], &last.by_image.rewards[1]),
             sigma: start.std,
+            grain: change(grain::NAME),
             truth: truths.into_iter().find_map(|name| Some((name.to_owned(), change(name)?))),
             hallucinates: alarms::of_evaluations(&[(0, start), (step, last)])
                 .iter()
@@ -82,6 +85,9 @@ impl Learning {
             let unit = info::unit(name);
             let figure = if unit.is_empty() { format!("{change:+.4}") } else { format!("{change:+.1} {unit}") };
             line += &format!("; {} {figure}", name.to_uppercase().replace('_', "-"));
+        }
+        if let Some(change) = self.grain {
+            line += &format!("; grain {change:+.1} dB");
         }
         if self.hallucinates {
             line += "; hallucination alarm";
@@ -120,6 +126,14 @@ mod tests {
         assert_eq!(learning.line(), "Learning: Mean@16 +1.6 σ [+1.3, +1.9]; PSNR −0.9 dB; hallucination alarm");
         let worse = Learning::between(&start, &evaluation(8, -0.16, 30.0), 60);
         assert_eq!(worse.line(), "Getting worse: Mean@16 −1.6 σ [−1.9, −1.3]; PSNR +0.0 dB");
+        let grainy = |grain: f64| {
+            let mut evaluation = evaluation(8, 0.0, 30.0);
+            let report = MetricReport { mean: grain, direction: Direction::Neither, ..evaluation.metrics["psnr"].clone() };
+            evaluation.metrics.insert("grain".into(), report);
+            evaluation
+        };
+        let line = Learning::between(&grainy(-1.5), &grainy(-0.3), 60).line();
+        assert!(line.ends_with("; PSNR +0.0 dB; grain +1.2 dB"), "{line}");
     }
 
     #[test]

@@ -22,6 +22,12 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|(name, _)| *name)
 }
 
+/// What a preset is for: the remark that its file begins with. Empty where there is no such preset.
+pub fn purpose(name: &str) -> String {
+    let text = PRESETS.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
+    text.lines().map_while(|line| line.strip_prefix("//")).map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 /// The preset of this name; the error of an unknown one lists those there are.
 pub fn preset(name: &str) -> Result<Recipe> {
     match PRESETS.iter().find(|(known, _)| *known == name) {

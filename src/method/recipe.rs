@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 
 pub use super::choices::{
     Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times,
+    Winners,
 };
 use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
 use crate::imaging::color_fix::ColorFix;
 use crate::imaging::quantize::Rounding;
-use crate::iqa::{External, Info, Kind};
+use crate::iqa::{Direction, External, Info, Kind};
 use crate::{Error, Result};
 
 /// All settings of a run. `Recipe::default()` are the defaults shown in the studio.
@@ -114,6 +115,7 @@ pub struct Training {
     pub times: Times,
     pub time_weights: TimeWeights,
     pub noise: PairNoise,
+    pub winners: Winners,
     pub learning_rate: f64,
     pub warmup_steps: usize,
     pub steps: usize,
@@ -138,6 +140,7 @@ pub struct Training {
     pub events: Events,
     pub rounds: usize,
     pub round_reference: RoundReference,
+    pub pool_rounds: usize,
 }
 
 impl Default for Data {
@@ -214,6 +217,7 @@ impl Default for Training {
             times: Times::Backbone,
             time_weights: TimeWeights::Equal,
             noise: PairNoise::Drawn,
+            winners: Winners::Best,
             learning_rate: 1e-5,
             warmup_steps: 10,
             steps: 30,
@@ -238,6 +242,7 @@ impl Default for Training {
             events: Events::Tensorboard,
             rounds: 1,
             round_reference: RoundReference::Original,
+            pool_rounds: 1,
         }
     }
 }
@@ -292,6 +297,12 @@ impl Recipe {
             if kind.is_some_and(|kind| kind != info.kind) {
                 let kind = info.kind.adjective();
                 return Err(Error::invalid(format!("{key}: `{name}` is a {kind} metric")));
+            }
+            if kind.is_some() && info.direction == Direction::Neither {
+                return Err(Error::invalid(format!(
+                    "{key}: `{name}` is reported and never rewarded: {}; list it in reward.held_out",
+                    info.direction.phrase()
+                )));
             }
             let crop_px = self.data.crop_px;
             if crop_px > 0 && crop_px < info.min_size_px {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::choices::{
     Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times,
+    Winners,
 };
 use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
@@ -223,6 +224,7 @@ choices!(
     Times,
     TimeWeights,
     PairNoise,
+    Winners,
     Activations,
     Augmentation,
     Events,

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use super::escape::escape;
 use super::plot::{Tone, curves, scatter};
 use super::rows::{Kind, Row, Side, number, rows, signed, with_spread};
-use super::{Pictures, Report, svg};
+use super::{Pictures, Report, Shown, blind, svg};
 use crate::Result;
 use crate::imaging::Image;
 use crate::imaging::encode::{jpeg_bytes, png_bytes};
@@ -25,8 +25,8 @@ const SHRUNK_PX: usize = 960;
 /// JPEG quality of the larger ones.
 const QUALITY: u8 = 92;
 
-/// The page. `pictures` are the most improved and the most worsened candidates.
-pub fn page(report: &Report, improved: &[Pictures], worsened: &[Pictures]) -> Result<String> {
+/// The page.
+pub fn page(report: &Report, shown: &Shown) -> Result<String> {
     let comparison = &report.comparison;
     let (a, b) = (escape(&comparison.a), escape(&comparison.b));
     let mut page = format!(
@@ -50,11 +50,11 @@ pub fn page(report: &Report, improved: &[Pictures], worsened: &[Pictures]) -> Re
         ),
     );
     for (title, text, pictures) in [
-        ("Most improved", "The candidates whose reward rose most, at the same LR image and seed.", improved),
+        ("Most improved", "The candidates whose reward rose most, at the same LR image and seed.", &shown.improved),
         (
             "Most worsened",
             "The candidates whose reward fell most. A report that hid them would be advertising.",
-            worsened,
+            &shown.worsened,
         ),
     ] {
         if !pictures.is_empty() {
@@ -66,6 +66,7 @@ pub fn page(report: &Report, improved: &[Pictures], worsened: &[Pictures]) -> Re
         }
     }
     provenance(&mut page, report);
+    blind::section(&mut page, report, &shown.blind)?;
     page.push_str("</main></body></html>\n");
     Ok(page)
 }
@@ -213,7 +214,7 @@ fn candidate(page: &mut String, report: &Report, shown: &Pictures) -> Result<()>
     Ok(())
 }
 
-fn picture(page: &mut String, image: &Image, caption: &str, is_lr: bool) -> Result<()> {
+pub(super) fn picture(page: &mut String, image: &Image, caption: &str, is_lr: bool) -> Result<()> {
     let (width, height) = (image.width(), image.height());
     let longest = width.max(height);
     let (kind, bytes, note) = if longest <= LOSSLESS_PX {
@@ -294,7 +295,7 @@ fn date(secs: u64) -> String {
 }
 
 /// Writing to a string cannot fail.
-fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = page.write_fmt(text);
 }
 

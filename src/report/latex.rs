@@ -32,7 +32,11 @@ pub fn table(report: &Report) -> String {
 }
 
 fn line(row: &Row) -> String {
-    let arrow = if row.direction == Direction::Higher { "$\\uparrow$" } else { "$\\downarrow$" };
+    let arrow = match row.direction {
+        Direction::Higher => "$\\uparrow$",
+        Direction::Lower => "$\\downarrow$",
+        Direction::Neither => "",
+    };
     let mark = if row.kind == Kind::HeldOut { "$^\\dagger$" } else { "" };
     let sigma = row.change_in_sigma().map_or("--".into(), |sigma| math(&format!("{sigma:+.2}")));
     let cells = [

@@ -1,10 +1,11 @@
 //! A comparison of two checkpoints in the forms that leave the studio: for a spreadsheet, a paper, a colleague.
 //!
 //! * [`rows`]: the table all forms share, and the studio shows. [`csv`], [`markdown`], [`latex`]: its texts.
-//! * [`table`]: rows for notebooks, also as [`parquet`]. [`lines`]: curves of many runs. [`events`]: curves for TensorBoard. [`figure`]: the image sheet with curves below it. [`html`]: everything on one page, with [`svg`] curves.
+//! * [`table`]: rows for notebooks, also as [`parquet`]. [`lines`]: curves of many runs. [`events`]: curves for TensorBoard. [`figure`]: the image sheet with curves below it. [`html`]: everything on one page, with [`svg`] curves and [`blind`] pairs.
 //!
 //! Everything here is a pure function of what it is given; reading pictures and writing files is the engine's.
 
+pub mod blind;
 pub mod csv;
 mod escape;
 pub mod events;
@@ -74,6 +75,24 @@ pub struct Pictures {
     pub hr: Option<Image>,
     pub before: Image,
     pub after: Image,
+}
+
+/// A pair whose sides are not told.
+#[derive(Clone, Debug)]
+pub struct Sheltered {
+    pub pictures: Pictures,
+    pub before_is_a: bool,
+}
+
+/// The pictures of a page.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The most improved candidates.
+    pub improved: Vec<Pictures>,
+    /// The most worsened ones.
+    pub worsened: Vec<Pictures>,
+    /// Those to be judged blindly.
+    pub blind: Vec<Sheltered>,
 }
 
 /// The forms a report can take.

@@ -68,8 +68,11 @@ impl Row {
         self.ahead().filter(|_| self.interval.is_some_and(|interval| interval.is_real()))
     }
 
-    /// The side that is ahead, be it by chance; `None` where they are equal or one is absent.
+    /// The side that is ahead, be it by chance; `None` where they are equal, one is absent, or neither more nor less is better.
     pub fn ahead(&self) -> Option<Side> {
+        if self.direction == Direction::Neither {
+            return None;
+        }
         let [a, b] = [self.a.mean, self.b.mean].map(|mean| self.direction.align(mean));
         match b.partial_cmp(&a)? {
             std::cmp::Ordering::Greater => Some(Side::B),
@@ -85,8 +88,13 @@ impl Row {
 
     /// The change in units of σ over seeds before; `None` without a spread.
     pub fn change_in_sigma(&self) -> Option<f64> {
-        let change = self.change() / self.sigma;
+        let change = self.in_sigma(self.change());
         change.is_finite().then_some(change)
+    }
+
+    /// Some change of the figure in units of σ over seeds before; not finite without a spread.
+    pub fn in_sigma(&self, change: f64) -> f64 {
+        change / self.sigma
     }
 
     /// The 95 % interval of [`Row::change_in_sigma`], such as "[+1.30, +1.90]"; "–" where there is none.

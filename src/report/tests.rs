@@ -161,7 +161,7 @@ fn every_form_says_which_images_how_the_checkpoint_was_chosen_and_what_was_seen(
         csv::table(&report),
         markdown::table(&report),
         latex::table(&report),
-        html::page(&report, &[], &[]).unwrap(),
+        html::page(&report, &Shown::default()).unwrap(),
     ];
     for text in forms {
         let wanted =
@@ -191,7 +191,7 @@ fn every_form_says_which_rows_are_of_fewer_images() {
         side.metrics.get_mut("brisque").unwrap().images = 1;
     }
     let table = csv::table(&report);
-    let page = html::page(&report, &[], &[]).unwrap();
+    let page = html::page(&report, &Shown::default()).unwrap();
     // CSV has columns instead of marks; a page has its table in the line of the note.
     for (text, marks) in [
         (&report.comparison.to_text(), 5),
@@ -250,14 +250,16 @@ fn html_is_whole_escaped_and_needs_no_network() {
     let shown =
         |change: Change| Pictures { change, lr: gray(8), hr: Some(gray(32)), before: gray(32), after: gray(700) };
     let improved: Vec<_> = report.changes[..1].iter().map(|&c| shown(c)).collect();
-    let page = html::page(&report, &improved, &[]).unwrap();
+    let blind = vec![Sheltered { pictures: improved[0].clone(), before_is_a: true }];
+    let page = html::page(&report, &Shown { improved, blind, ..Shown::default() }).unwrap();
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
     for foreign in ["http:", "https:", "url(", "@import", "<link", "srcset"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
     let count = |what: &str| page.matches(what).count();
-    assert_eq!((count("data:image/png"), count("data:image/jpeg")), (3, 1));
-    for tag in ["section", "table", "tbody", "tr", "svg", "figure", "div", "article", "details", "pre", "g", "span"] {
+    assert_eq!((count("data:image/png"), count("data:image/jpeg")), (6, 2));
+    assert!(page.contains("B is after (") && count("type=\"radio\"") == 3);
+    for tag in ["section", "table", "tbody", "tr", "svg", "figure", "div", "article", "details", "pre", "g", "span", "label", "ol", "li"] {
         let closed = count(&format!("</{tag}>"));
         assert_eq!(count(&format!("<{tag}>")) + count(&format!("<{tag} ")), closed, "{tag}");
     }
@@ -309,7 +311,7 @@ fn an_empty_comparison_has_forms_too() {
         intervals: Default::default(),
     };
     let report = Report { changes: comparison.changes(), comparison, provenance: Provenance::default() };
-    let page = html::page(&report, &[], &[]).unwrap();
+    let page = html::page(&report, &Shown::default()).unwrap();
     assert!(!page.contains("NaN") && !page.contains("inf"));
     assert!(csv::table(&report).lines().count() == 5 && !latex::table(&report).contains("NaN"));
     assert!(!markdown::table(&report).contains("NaN"));

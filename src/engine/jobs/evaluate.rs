@@ -6,6 +6,7 @@ use super::{candidates, imported};
 use crate::engine::context::Context;
 use crate::engine::model::Model;
 use crate::engine::ranking::{Ranking, Scores};
+use crate::iqa::grain;
 use crate::method::evaluation::Evaluation;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
@@ -27,9 +28,13 @@ pub fn images(context: &Context, on: On) -> Result<Vec<ImageRow>> {
     }))
 }
 
-/// The recipe for evaluating: the workspace's with these seeds, of which those that are sampled here follow one another.
+/// The recipe for evaluating: the workspace's with these seeds, of which those that are sampled here follow one another. Grain
+/// is measured beside whatever it holds out.
 pub fn recipe_for(context: &Context, seeds: &[u64]) -> Recipe {
     let mut recipe = context.recipe.clone();
+    if !is_listed(context, grain::NAME) {
+        recipe.reward.held_out.push(grain::NAME.into());
+    }
     recipe.sampling.m = seeds.len();
     recipe.sampling.first_seed = seeds.first().copied().unwrap_or(recipe.sampling.first_seed);
     recipe
@@ -53,8 +58,12 @@ pub fn evaluate(context: &Context, side: &Side, seeds: &[u64], stage: &str, on: 
     Ok(evaluation)
 }
 
-/// Whether a metric is no part of the reward.
+/// Whether a metric is no part of the reward, as one that is only reported.
 pub fn is_held_out(context: &Context, metric: &str) -> bool {
+    metric == grain::NAME || is_listed(context, metric)
+}
+
+fn is_listed(context: &Context, metric: &str) -> bool {
     context.recipe.reward.held_out.iter().any(|held| held == metric)
 }
 

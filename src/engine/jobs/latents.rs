@@ -16,33 +16,40 @@ use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::Level;
 use crate::imaging::crop;
-use crate::method::recipe::Augmentation;
+use crate::method::recipe::{Augmentation, Winners};
 use crate::nn::tensors::Width;
 use crate::workspace::{CandidateRow, CandidateSet, ImageId, ImageRow, RelPath, files};
 use crate::{Error, Result};
 
-/// The loader of a run's pairs: from latents where the recipe keeps them, which then are all there.
-pub fn loader(context: &Context, set: &CandidateSet, model: &Model, lines: &[Line]) -> Result<Loader> {
+/// The loader of a run's pairs, of candidates of `sets` by age: from latents where the recipe keeps them, which then are all
+/// there.
+pub fn loader(context: &Context, sets: &[CandidateSet], model: &Model, lines: &[Line]) -> Result<Loader> {
     let (workspace, sampling) = (context.workspace()?, Sampling::of(&context.recipe)?);
-    let loader = Loader::new(workspace, set, lines.to_vec())?;
+    let loader = Loader::new(workspace, sets, lines.to_vec())?;
+    if context.recipe.training.winners == Winners::Truth {
+        // No latent is kept of an HR image: winners and losers are encoded as they are read.
+        return loader.with_truths(workspace);
+    }
     let Some(width) = sampling.kept_width() else { return Ok(loader) };
     if context.recipe.training.augmentation == Augmentation::Turns {
         let text = "turned pictures are encoded anew at every step; training.augmentation = none takes the latents that are kept";
         context.log(Level::Info, text);
         return Ok(loader);
     }
-    fill(context, set, model, &sampling, width, lines)?;
-    loader.with_latents(workspace, set, model.backbone.card().latent)
+    for (age, set) in sets.iter().enumerate() {
+        fill(context, set, model, &sampling, width, lines.iter().filter(|line| line.age as usize == age))?;
+    }
+    loader.with_latents(workspace, sets, model.backbone.card().latent)
 }
 
 /// Encodes the candidates of pairs that have no latent.
-fn fill(
+fn fill<'l>(
     context: &Context,
     set: &CandidateSet,
     model: &Model,
     sampling: &Sampling,
     width: Width,
-    lines: &[Line],
+    lines: impl Iterator<Item = &'l Line>,
 ) -> Result<()> {
     let workspace = context.workspace()?;
     let mut needed: BTreeMap<i64, Vec<u64>> = BTreeMap::new();

@@ -39,9 +39,16 @@ pub struct Line {
     /// Advantages of both, where the objective takes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advantages: Option<[f32; 2]>,
+    /// How many rounds ago both were drawn: 0 is the newest candidates there are.
+    #[serde(default, skip_serializing_if = "is_newest")]
+    pub age: u32,
     /// The prompt that both were drawn under, by what it is known; empty where none is read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
+}
+
+fn is_newest(age: &u32) -> bool {
+    *age == 0
 }
 
 /// The pairs of a ranking that an objective is trained on, in its order.
@@ -51,6 +58,7 @@ pub fn of(workspace: &Workspace, ranking: &Ranking, objective: Objective) -> Res
     let prompts: HashMap<ImageId, String> = images.into_iter().map(|image| (image.id, image.prompt_hash)).collect();
     let line = |group: usize, pair: &Pair, advantages: Option<[f32; 2]>| Line {
         advantages,
+        age: 0,
         prompt: prompts.get(&scores.train.images[group]).cloned().unwrap_or_default(),
         image: scores.train.images[group].0,
         winner: scores.seeds[usize::from(pair.winner)],
@@ -96,7 +104,9 @@ pub struct Loader {
     lr: HashMap<i64, PathBuf>,
     prompts: HashMap<i64, String>,
     names: HashMap<i64, String>,
-    candidates: HashMap<(i64, u64), PathBuf>,
+    candidates: HashMap<Of, PathBuf>,
+    /// The HR images, where they stand for the winners.
+    truths: Option<HashMap<i64, PathBuf>>,
     /// Where latents are and what they are of, where they are kept.
     latents: Option<Latents>,
     /// Height and width of the largest LR image.
@@ -104,19 +114,22 @@ pub struct Loader {
     images: Lru<PathBuf, Arc<Image>>,
 }
 
+/// A candidate: its image, its pair's age, its seed.
+type Of = (i64, u32, u64);
+
 /// The files that are kept for training.
 struct Latents {
     latent: Latent,
     /// Of each candidate, the size of its picture in latents.
-    files: HashMap<(i64, u64), (PathBuf, [usize; 2])>,
+    files: HashMap<Of, (PathBuf, [usize; 2])>,
     /// What each image was drawn under, as far as it was kept.
     conditions: HashMap<i64, PathBuf>,
     read: Lru<PathBuf, Tensor>,
 }
 
 impl Loader {
-    /// The pairs `lines` of candidates of `set`. Errors: one of them is not there any more.
-    pub fn new(workspace: &Workspace, set: &CandidateSet, lines: Vec<Line>) -> Result<Self> {
+    /// The pairs `lines` of candidates of `sets`, by age. Errors: one of them is not there any more.
+    pub fn new(workspace: &Workspace, sets: &[CandidateSet], lines: Vec<Line>) -> Result<Self> {
         let (mut lr, mut prompts, mut candidates) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (mut largest, mut names) = ([0, 0], HashMap::new());
         for line in &lines {
@@ -136,13 +149,15 @@ impl Loader {
             names.insert(line.image, row.name);
             let size = [row.lr_height_px as usize, row.lr_width_px as usize];
             largest = if size[0] * size[1] > largest[0] * largest[1] { size } else { largest };
-            for candidate in workspace.ledger().group(set, id)? {
-                candidates.insert((line.image, candidate.seed), workspace.path(&candidate.path));
+            for (age, set) in sets.iter().enumerate() {
+                for candidate in workspace.ledger().group(set, id)? {
+                    candidates.insert((line.image, age as u32, candidate.seed), workspace.path(&candidate.path));
+                }
             }
         }
         for line in &lines {
             for seed in [line.winner, line.loser] {
-                if !candidates.contains_key(&(line.image, seed)) {
+                if !candidates.contains_key(&(line.image, line.age, seed)) {
                     let name = names.get(&line.image).map_or("", String::as_str);
                     return Err(Error::invalid(format!(
                         "{name}: seed {seed} is not sampled any more; sample and train again"
@@ -151,19 +166,37 @@ impl Loader {
             }
         }
         let images = Lru::of(CACHE_BYTES);
-        Ok(Self { lines, lr, prompts, names, candidates, latents: None, largest, images })
+        Ok(Self { lines, lr, prompts, names, candidates, truths: None, latents: None, largest, images })
+    }
+
+    /// The same with the HR image in the place of every winner. Errors: an image has none.
+    pub fn with_truths(mut self, workspace: &Workspace) -> Result<Self> {
+        let truth = |&image: &i64| {
+            let row = workspace.ledger().image(ImageId(image))?;
+            let path = row.hr_path.as_ref().map(|path| workspace.path(path)).ok_or_else(|| {
+                let name = &row.name;
+                Error::invalid(format!("{name} has no HR image that could stand for its winners: training.winners = best"))
+            })?;
+            Ok((image, path))
+        };
+        self.truths = Some(self.lr.keys().map(truth).collect::<Result<_>>()?);
+        Ok(self)
     }
 
     /// The same from the latents of the candidates, each of which has its file. Errors: a candidate's place is none.
-    pub fn with_latents(mut self, workspace: &Workspace, set: &CandidateSet, latent: Latent) -> Result<Self> {
+    pub fn with_latents(mut self, workspace: &Workspace, sets: &[CandidateSet], latent: Latent) -> Result<Self> {
         let (mut all, mut conditions) = (HashMap::new(), HashMap::new());
         for &image in self.lr.keys() {
             let row = workspace.ledger().image(ImageId(image))?;
             let px = [row.lr_height_px as usize, row.lr_width_px as usize].map(|side| side * SCALE);
-            for candidate in workspace.ledger().group(set, row.id)? {
-                let file = workspace.path(&files::latent_path(&candidate.path)?);
-                all.insert((image, candidate.seed), (file, latent.size(px)));
-                conditions.insert(image, workspace.path(&files::condition_path(&candidate.path)?));
+            for (age, set) in sets.iter().enumerate() {
+                for candidate in workspace.ledger().group(set, row.id)? {
+                    let file = workspace.path(&files::latent_path(&candidate.path)?);
+                    all.insert((image, age as u32, candidate.seed), (file, latent.size(px)));
+                    let condition = workspace.path(&files::condition_path(&candidate.path)?);
+                    // It follows from the LR image and its prompt alone, whatever policy drew.
+                    conditions.entry(image).or_insert(condition);
+                }
             }
         }
         conditions.retain(|_, file| file.is_file());
@@ -184,8 +217,9 @@ impl Loader {
         })
     }
 
-    fn candidate(&mut self, image: i64, seed: u64) -> Result<Image> {
-        let path = self.candidates.get(&(image, seed)).cloned();
+    fn candidate(&mut self, of: Of) -> Result<Image> {
+        let path = self.candidates.get(&of).cloned();
+        let (image, _, seed) = of;
         let path = path.ok_or_else(|| Error::invalid(format!("seed {seed} of image {image} is not sampled")))?;
         self.image(path).map(|image| (*image).clone())
     }
@@ -205,13 +239,20 @@ impl Pairs for Loader {
     }
 
     fn winner_seed(&self, pair: usize) -> Option<u64> {
-        Some(self.lines[pair].winner)
+        self.truths.is_none().then_some(self.lines[pair].winner)
     }
 
     fn load(&mut self, pair: usize) -> Result<PairImages> {
-        let Line { image, winner, loser, .. } = self.lines[pair];
+        let Line { image, winner, loser, age, .. } = self.lines[pair];
         let Under { lr, prompt, .. } = self.drawn_under(image)?;
-        Ok(PairImages { prompt, lr, winner: self.candidate(image, winner)?, loser: self.candidate(image, loser)? })
+        let winner = match self.truths.as_ref().map(|truths| truths.get(&image).cloned()) {
+            None => self.candidate((image, age, winner))?,
+            Some(truth) => {
+                let truth = truth.ok_or_else(|| Error::invalid(format!("there is no HR image of image {image}")))?;
+                (*self.image(truth)?).clone()
+            }
+        };
+        Ok(PairImages { prompt, lr, winner, loser: self.candidate((image, age, loser))? })
     }
 
     fn image(&self, pair: usize) -> Option<u64> {
@@ -219,9 +260,9 @@ impl Pairs for Loader {
     }
 
     fn latents(&mut self, pair: usize) -> Result<Option<[Tensor; 2]>> {
-        let Line { image, winner, loser, .. } = self.lines[pair];
+        let Line { image, winner, loser, age, .. } = self.lines[pair];
         let Some(latents) = &mut self.latents else { return Ok(None) };
-        Ok(Some([latents.of(image, winner)?, latents.of(image, loser)?]))
+        Ok(Some([latents.of((image, age, winner))?, latents.of((image, age, loser))?]))
     }
 
     fn under(&mut self, pair: usize) -> Result<Under> {
@@ -253,8 +294,9 @@ impl Loader {
 }
 
 impl Latents {
-    fn of(&mut self, image: i64, seed: u64) -> Result<Tensor> {
-        let file = self.files.get(&(image, seed));
+    fn of(&mut self, of: Of) -> Result<Tensor> {
+        let file = self.files.get(&of);
+        let (image, _, seed) = of;
         let (file, [height, width]) =
             file.ok_or_else(|| Error::invalid(format!("seed {seed} of image {image} is not sampled")))?;
         let shape = [1, self.latent.channels, *height, *width];

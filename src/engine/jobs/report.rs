@@ -10,7 +10,7 @@ use crate::engine::progress::Meter;
 use crate::engine::protocol::{Compared, Outcome};
 use crate::imaging::{decode, encode, output};
 use crate::method::changes::Change;
-use crate::report::{Format, Pictures, csv, figure, html, latex, markdown};
+use crate::report::{Format, Pictures, Sheltered, Shown, blind, csv, figure, html, latex, markdown};
 use crate::workspace::{CandidateSet, RelPath};
 use crate::{Error, Result};
 
@@ -32,12 +32,19 @@ pub fn export(context: &Context, compared: &Compared, format: Format, path: &Pat
         Format::Html => {
             let improved = shown(report.changes.iter().take_while(|c| c.gain() > 0.0));
             let worsened = shown(report.changes.iter().rev().take_while(|c| c.gain() < 0.0));
-            let mut meter = Meter::new("reading pictures", "candidates", improved.len() + worsened.len());
-            let mut read = |changes: Vec<Change>| {
-                changes.into_iter().map(|change| pictures(context, compared, change, &mut meter)).collect()
+            let drawn = blind::drawn(&report.changes);
+            let count = improved.len() + worsened.len() + drawn.len();
+            let mut meter = Meter::new("reading pictures", "candidates", count);
+            let mut read = |change: Change| pictures(context, compared, change, &mut meter);
+            let shown = Shown {
+                improved: improved.into_iter().map(&mut read).collect::<Result<_>>()?,
+                worsened: worsened.into_iter().map(&mut read).collect::<Result<_>>()?,
+                blind: drawn
+                    .into_iter()
+                    .map(|(change, before_is_a)| Ok(Sheltered { pictures: read(change)?, before_is_a }))
+                    .collect::<Result<_>>()?,
             };
-            let (improved, worsened): (Result<Vec<_>>, Result<Vec<_>>) = (read(improved), read(worsened));
-            html::page(report, &improved?, &worsened?)?.into_bytes()
+            html::page(report, &shown)?.into_bytes()
         }
     };
     output::write(path, &bytes)?;

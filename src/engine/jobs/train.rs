@@ -3,15 +3,15 @@
 //! Training again with the same settings and pairs goes on where it was; anything else is a new run, and none is ever
 //! overwritten. Where a new one begins although another is unfinished, that is said first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
+use super::pairs::Line;
 use super::round::{Ended, Round};
 use super::{candidates, checkpoints, curate, latents, pairs, same_run};
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::model::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
-use crate::engine::ranking::Ranking;
 use crate::method::provenance::On;
 use crate::method::recipe::{Recipe, RoundReference};
 use crate::workspace::{CandidateSet, CheckpointId, ImageId, NewRun, PARTIAL, RunId, RunRow, RunState, files};
@@ -49,6 +49,7 @@ pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) ->
     let pairs = ranking.curation.pairs().len();
     let (mut reference, mut start, mut start_id) = (original.clone(), original.clone(), set.checkpoint);
     let (mut parent, mut base) = (None, None::<String>);
+    let (mut pool, mut by) = (Pool::default(), "reference".to_owned());
     let settings = context.recipe.training.clone();
     // Before anything is trained: the name, with the longest number of a round.
     if let Some(name) = name {
@@ -57,9 +58,11 @@ pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) ->
     let mut round = 0;
     loop {
         let name = name.map_or(Name::Free(base.as_deref()), Name::Asked);
-        let run = run_for(context, name, round, parent, &ranking, partial.take())?;
+        let newest = pairs::of(context.workspace()?, &ranking, settings.objective)?;
+        pool.add(Drawn { set: set.clone(), by: by.clone(), lines: newest }, settings.pool_rounds);
+        let run = run_for(context, name, round, parent, &pairs::to_text(&pool.lines())?, partial.take())?;
         base.get_or_insert_with(|| run.name.clone());
-        let ended = one(context, &run, round, &set, &reference, (&start, start_id))?;
+        let ended = one(context, &run, round, &pool, &reference, (&start, start_id))?;
         round += 1;
         if ended.state != RunState::Done || round as usize >= settings.rounds {
             return Ok(Trained { run, pairs, ended });
@@ -70,10 +73,43 @@ pub fn rounds(context: &mut Context, name: Option<&str>, allow_partial: bool) ->
         if settings.round_reference == RoundReference::Last {
             reference = policy.model()?.clone();
         }
+        by = policy.name.clone();
         set = CandidateSet { checkpoint: policy.id, sampler: set.sampler };
         resample(context, &set, policy.model()?, round)?;
         ranking = curate::of(context, &set)?;
         start = policy.model()?.clone();
+    }
+}
+
+/// Candidates of one round and their pairs.
+struct Drawn {
+    set: CandidateSet,
+    /// The checkpoint that drew them, by name.
+    by: String,
+    lines: Vec<Line>,
+}
+
+/// What a round is trained on: its candidates and those of the rounds before it, the newest first.
+#[derive(Default)]
+struct Pool(VecDeque<Drawn>);
+
+impl Pool {
+    /// Takes in the newest candidates; what is then older than `rounds` ages out.
+    fn add(&mut self, newest: Drawn, rounds: usize) {
+        self.0.push_front(newest);
+        self.0.truncate(rounds.max(1));
+    }
+
+    fn sets(&self) -> Vec<CandidateSet> {
+        self.0.iter().map(|drawn| drawn.set.clone()).collect()
+    }
+
+    /// The pairs with their ages.
+    fn lines(&self) -> Vec<Line> {
+        let aged = |(age, drawn): (usize, &Drawn)| {
+            drawn.lines.iter().map(move |line| Line { age: age as u32, ..line.clone() }).collect::<Vec<_>>()
+        };
+        self.0.iter().enumerate().flat_map(aged).collect()
     }
 }
 
@@ -107,12 +143,11 @@ fn run_for(
     name: Name,
     round: u32,
     parent: Option<RunId>,
-    ranking: &Ranking,
+    lines: &str,
     partial: Option<String>,
 ) -> Result<RunRow> {
     let workspace = context.workspace()?;
     let ledger = workspace.ledger();
-    let lines = pairs::to_text(&pairs::of(workspace, ranking, context.recipe.training.objective)?)?;
     let is_of_round = |run: &RunRow| run.round == round && (round == 0 || run.parent == parent);
     let known = match name {
         Name::Asked(name) => ledger.run_by_name(&name_of(name, round))?.into_iter().collect(),
@@ -120,9 +155,9 @@ fn run_for(
     };
     let mut others = Vec::new();
     for run in known {
-        match same_run::why_another(context, &run, (round, parent), &lines)? {
+        match same_run::why_another(context, &run, (round, parent), lines)? {
             None => {
-                same_run::mend_pairs(context, &run, &lines)?;
+                same_run::mend_pairs(context, &run, lines)?;
                 return Ok(run);
             }
             Some(why) => others.push((run, why)),
@@ -165,7 +200,7 @@ fn one(
     context: &mut Context,
     run: &RunRow,
     round: u32,
-    set: &CandidateSet,
+    pool: &Pool,
     reference: &Model,
     start: (&Model, CheckpointId),
 ) -> Result<Ended> {
@@ -179,12 +214,13 @@ fn one(
     let released = context.models.reference(reference.backbone.card().name, precision)?;
     let workspace = context.workspace()?;
     let lines = pairs::read(&workspace.path(&workspace.pairs_file(run)?))?;
+    let sets = pool.sets();
     let ended = loop {
         let released = &released;
         let round = Round { context, run, round, released, reference, start: start.0, start_id: start.1 };
-        match latents::loader(context, set, reference, &lines).and_then(|loader| round.train(loader)) {
+        match latents::loader(context, &sets, reference, &lines).and_then(|loader| round.train(loader)) {
             Err(error) if latents::discard_damaged(context, &error)? => continue,
-            Err(Error::File { .. } | Error::Invalid(_)) if made_again(context, set, start.0, &lines)? => continue,
+            Err(Error::File { .. } | Error::Invalid(_)) if made_again(context, pool, start.0, &lines)? => continue,
             ended => break ended,
         }
     };
@@ -192,8 +228,22 @@ fn one(
     ended
 }
 
-/// Samples again what a run needs and is gone or damaged, from the model that made it; says whether there was any.
-fn made_again(context: &Context, set: &CandidateSet, model: &Model, lines: &[pairs::Line]) -> Result<bool> {
+/// Samples again what a run needs and is gone or damaged, from the models that made it, `newest` the newest candidates; says
+/// whether there was any.
+fn made_again(context: &mut Context, pool: &Pool, newest: &Model, lines: &[Line]) -> Result<bool> {
+    let mut was_any = false;
+    for (age, drawn) in pool.0.iter().enumerate() {
+        let of_age: Vec<&Line> = lines.iter().filter(|line| line.age as usize == age).collect();
+        let model = match age {
+            0 => newest.clone(),
+            _ => checkpoints::load(context, &drawn.by)?.model()?.clone(),
+        };
+        was_any |= made_again_of(context, &drawn.set, &model, &of_age)?;
+    }
+    Ok(was_any)
+}
+
+fn made_again_of(context: &Context, set: &CandidateSet, model: &Model, lines: &[&Line]) -> Result<bool> {
     let ledger = context.workspace()?.ledger();
     let ids: BTreeSet<ImageId> = lines.iter().map(|line| ImageId(line.image)).collect();
     let ids: Vec<ImageId> = ids.into_iter().collect();
@@ -209,4 +259,26 @@ fn made_again(context: &Context, set: &CandidateSet, model: &Model, lines: &[pai
     let stage = "damaged candidates";
     candidates::fill(context, set, model, &context.recipe, &images, stage)?.failed.check_in(stage)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::SamplerKey;
+
+    #[test]
+    fn pairs_age_with_the_rounds_and_leave_the_pool() {
+        let mut pool = Pool::default();
+        for round in 0..3 {
+            let line = Line { image: round, winner: 1, loser: 2, weight: 1.0, advantages: None, age: 0, prompt: String::new() };
+            let set = CandidateSet { checkpoint: CheckpointId(round), sampler: SamplerKey::imported() };
+            pool.add(Drawn { set, by: format!("run@{round}"), lines: vec![line] }, 2);
+        }
+        let pooled: Vec<_> = pool.lines().iter().map(|line| (line.image, line.age)).collect();
+        assert_eq!(pooled, [(2, 0), (1, 1)]);
+        assert_eq!(pool.sets().iter().map(|set| set.checkpoint).collect::<Vec<_>>(), [CheckpointId(2), CheckpointId(1)]);
+        // What is not aged is written as before there were pools.
+        let text = pairs::to_text(&pool.lines()).unwrap();
+        assert!(text.lines().next().is_some_and(|line| !line.contains("age")) && text.contains("\"age\":1"), "{text}");
+    }
 }

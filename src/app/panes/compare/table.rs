@@ -6,6 +6,7 @@ use egui::{Align2, FontId, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 use super::shown::Shown;
 use crate::app::theme::{self, Palette};
 use crate::app::widgets;
+use crate::iqa::Direction;
 use crate::method::intervals::ENOUGH;
 use crate::report::rows::{Kind, Row, Side, number, signed, with_spread};
 
@@ -137,6 +138,7 @@ fn explanation(row: &Row) -> String {
     let what = match row.kind {
         Kind::Reward => "Reward of the best, of all, of the worst of the seeds, averaged over images",
         Kind::Trained => "Part of the reward that was trained on",
+        Kind::HeldOut if row.direction == Direction::Neither => "Reported, never trained on: what the change is made of",
         Kind::HeldOut => "Never trained on: rises only where quality does",
     };
     let verdict = match (row.better(), row.ahead()) {
@@ -161,6 +163,7 @@ fn spoken(row: &Row) -> String {
     let verdict = match row.better() {
         Some(Side::B) => "better",
         Some(Side::A) => "worse",
+        None if row.direction == Direction::Neither => "neither better nor worse",
         None => "within noise",
     };
     let (kind, interval) = (row.kind.title(), row.interval_in_sigma());

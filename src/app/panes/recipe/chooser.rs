@@ -14,7 +14,7 @@ use crate::app::theme::{self, space};
 use crate::app::weights_window::{self, Known};
 use crate::app::widgets;
 use crate::engine::{metrics, parts};
-use crate::iqa::{Info, Kind};
+use crate::iqa::{Direction, Info, Kind};
 use crate::method::recipe::Recipe;
 use crate::weights::terms;
 
@@ -235,7 +235,9 @@ fn choices(recipe: &Recipe, purpose: Purpose, known: Known) -> Vec<Choice> {
     let is_held_out = |name: &str| reward.held_out.iter().any(|held_out| held_out == name);
     let crop_px = recipe.data.crop_px;
     let wanted = |info: &Info| match purpose {
-        Purpose::Reward(kind) => info.kind == kind && !is_in_reward(&info.name),
+        Purpose::Reward(kind) => {
+            info.kind == kind && info.direction != Direction::Neither && !is_in_reward(&info.name)
+        }
         Purpose::HeldOut => !is_in_reward(&info.name) && !is_held_out(&info.name),
     };
     let choice = |info: Info| {

@@ -57,6 +57,7 @@ const RARE: [&str; 25] = [
     "training.seed",
     "training.events",
     "training.round_reference",
+    "training.pool_rounds",
 ];
 
 /// The Recipe pane.
@@ -113,6 +114,7 @@ impl RecipePane {
                     });
                     let label = Button::selectable(name == state.preset_name, name);
                     let response = ui.add_enabled(missing.is_none(), label);
+                    let response = response.on_hover_text(presets::purpose(name));
                     if response.on_disabled_hover_text(missing.unwrap_or_default()).clicked() {
                         cx.actions.push(Action::TakePreset(name.to_owned()));
                     }
