@@ -61,7 +61,11 @@ impl FullReference for Grain {
     }
 
     fn score(&self, reference: &[Plane; 2], image: &Image) -> Result<f64> {
-        let ratios = octaves(image).iter().zip(reference).map(|(a, b)| (energy(a) + EPSILON) / (energy(b) + EPSILON)).product::<f64>();
+        let ratios = octaves(image)
+            .iter()
+            .zip(reference)
+            .map(|(a, b)| (energy(a) + EPSILON) / (energy(b) + EPSILON))
+            .product::<f64>();
         Ok(5.0 * ratios.log10())
     }
 

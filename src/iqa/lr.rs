@@ -58,7 +58,7 @@ const fn info(name: &'static str, title: &'static str, direction: Direction, hig
         licence: text(match direction {
             // ST-LPIPS is the one with weights.
             Direction::Lower => "BSD-2-Clause",
-            Direction::Higher => "",
+            Direction::Higher | Direction::Neither => "",
         }),
         map: text("the metric's own, of the reduced candidate"),
         against_lr: true,

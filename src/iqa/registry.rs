@@ -4,8 +4,8 @@ use std::sync::{Arc, LazyLock, RwLock};
 
 use super::metric::Metric;
 use super::{
-    afine, arniqa, brisque, clip_iqa, dbcnn, dists, grain, hyper_iqa, liqe, lpips, lr, maniqa, ms_ssim, musiq, nima, niqe,
-    piqe, psnr, qalign, qualiclip, ssim, stlpips, topiq,
+    afine, arniqa, brisque, clip_iqa, dbcnn, dists, grain, hyper_iqa, liqe, lpips, lr, maniqa, ms_ssim, musiq, nima,
+    niqe, piqe, psnr, qalign, qualiclip, ssim, stlpips, topiq,
 };
 use crate::{Error, Result};
 

@@ -161,7 +161,8 @@ mod tests {
     fn what_is_neither_better_nor_worse_does_not_fall() {
         let with_grain = |mean: f64, grain: f64| {
             let mut evaluation = evaluation(mean, 30.0, 20.0);
-            let report = MetricReport { mean: grain, direction: Direction::Neither, ..evaluation.metrics["psnr"].clone() };
+            let report =
+                MetricReport { mean: grain, direction: Direction::Neither, ..evaluation.metrics["psnr"].clone() };
             evaluation.metrics = [("grain".to_owned(), report)].into();
             evaluation
         };

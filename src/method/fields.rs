@@ -5,8 +5,7 @@
 //! [`super::recipe`] and one entry here; a test fails if either is missing.
 
 use super::choices::{
-    Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times,
-    Winners,
+    Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times, Winners,
 };
 use super::recipe::Recipe;
 use super::value::{Accepted, Setting, Value};

@@ -42,15 +42,15 @@ impl Recipe {
             "training.winners" if self.training.objective.takes_groups() => {
                 Some("this objective takes every candidate of a group, by its advantage")
             }
-            "training.noise" if self.training.winners == Winners::Truth => {
-                Some("the HR image was drawn from no noise")
-            }
+            "training.noise" if self.training.winners == Winners::Truth => Some("the HR image was drawn from no noise"),
             "training.anchor" if self.training.objective != Objective::Dpo => Some("only dpo has an anchor"),
             "training.mixture" if self.training.objective != Objective::Nft => Some("only nft mixes policies"),
             "training.lora_rank" | "training.lora_alpha" if self.training.mode != Mode::Lora => {
                 Some("all weights are trained, not low-rank additions")
             }
-            "training.round_reference" | "training.pool_rounds" if self.training.rounds == 1 => Some("there is only one round"),
+            "training.round_reference" | "training.pool_rounds" if self.training.rounds == 1 => {
+                Some("there is only one round")
+            }
             _ => None,
         }
     }

@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(worse.line(), "Getting worse: Mean@16 −1.6 σ [−1.9, −1.3]; PSNR +0.0 dB");
         let grainy = |grain: f64| {
             let mut evaluation = evaluation(8, 0.0, 30.0);
-            let report = MetricReport { mean: grain, direction: Direction::Neither, ..evaluation.metrics["psnr"].clone() };
+            let report =
+                MetricReport { mean: grain, direction: Direction::Neither, ..evaluation.metrics["psnr"].clone() };
             evaluation.metrics.insert("grain".into(), report);
             evaluation
         };

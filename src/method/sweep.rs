@@ -1,8 +1,8 @@
 //! A sweep: every combination of some settings' values, each trained with several seeds, and what came of it as mean ± std
 //! over the seeds.
 
-use super::recipe::Recipe;
 use super::intervals::Interval;
+use super::recipe::Recipe;
 use crate::{Error, Result};
 
 /// More combinations than this are a mistake.

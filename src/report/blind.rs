@@ -77,7 +77,9 @@ mod tests {
     #[test]
     fn pairs_come_from_all_images_on_either_side_whatever_their_gain() {
         let mut changes: Vec<Change> = (0..8)
-            .flat_map(|image| (0..16).map(move |seed| Change { image, seed, before: 0.5, after: 0.5 + 0.01 * image as f64 }))
+            .flat_map(|image| {
+                (0..16).map(move |seed| Change { image, seed, before: 0.5, after: 0.5 + 0.01 * image as f64 })
+            })
             .collect();
         let pairs = drawn(&changes);
         assert_eq!(pairs.len(), PAIRS);

@@ -259,7 +259,10 @@ fn html_is_whole_escaped_and_needs_no_network() {
     let count = |what: &str| page.matches(what).count();
     assert_eq!((count("data:image/png"), count("data:image/jpeg")), (6, 2));
     assert!(page.contains("B is after (") && count("type=\"radio\"") == 3);
-    for tag in ["section", "table", "tbody", "tr", "svg", "figure", "div", "article", "details", "pre", "g", "span", "label", "ol", "li"] {
+    for tag in [
+        "section", "table", "tbody", "tr", "svg", "figure", "div", "article", "details", "pre", "g", "span", "label",
+        "ol", "li",
+    ] {
         let closed = count(&format!("</{tag}>"));
         assert_eq!(count(&format!("<{tag}>")) + count(&format!("<{tag} ")), closed, "{tag}");
     }

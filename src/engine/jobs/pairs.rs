@@ -175,7 +175,9 @@ impl Loader {
             let row = workspace.ledger().image(ImageId(image))?;
             let path = row.hr_path.as_ref().map(|path| workspace.path(path)).ok_or_else(|| {
                 let name = &row.name;
-                Error::invalid(format!("{name} has no HR image that could stand for its winners: training.winners = best"))
+                Error::invalid(format!(
+                    "{name} has no HR image that could stand for its winners: training.winners = best"
+                ))
             })?;
             Ok((image, path))
         };

@@ -270,13 +270,24 @@ mod tests {
     fn pairs_age_with_the_rounds_and_leave_the_pool() {
         let mut pool = Pool::default();
         for round in 0..3 {
-            let line = Line { image: round, winner: 1, loser: 2, weight: 1.0, advantages: None, age: 0, prompt: String::new() };
+            let line = Line {
+                image: round,
+                winner: 1,
+                loser: 2,
+                weight: 1.0,
+                advantages: None,
+                age: 0,
+                prompt: String::new(),
+            };
             let set = CandidateSet { checkpoint: CheckpointId(round), sampler: SamplerKey::imported() };
             pool.add(Drawn { set, by: format!("run@{round}"), lines: vec![line] }, 2);
         }
         let pooled: Vec<_> = pool.lines().iter().map(|line| (line.image, line.age)).collect();
         assert_eq!(pooled, [(2, 0), (1, 1)]);
-        assert_eq!(pool.sets().iter().map(|set| set.checkpoint).collect::<Vec<_>>(), [CheckpointId(2), CheckpointId(1)]);
+        assert_eq!(
+            pool.sets().iter().map(|set| set.checkpoint).collect::<Vec<_>>(),
+            [CheckpointId(2), CheckpointId(1)]
+        );
         // What is not aged is written as before there were pools.
         let text = pairs::to_text(&pool.lines()).unwrap();
         assert!(text.lines().next().is_some_and(|line| !line.contains("age")) && text.contains("\"age\":1"), "{text}");

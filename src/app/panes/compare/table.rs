@@ -138,7 +138,9 @@ fn explanation(row: &Row) -> String {
     let what = match row.kind {
         Kind::Reward => "Reward of the best, of all, of the worst of the seeds, averaged over images",
         Kind::Trained => "Part of the reward that was trained on",
-        Kind::HeldOut if row.direction == Direction::Neither => "Reported, never trained on: what the change is made of",
+        Kind::HeldOut if row.direction == Direction::Neither => {
+            "Reported, never trained on: what the change is made of"
+        }
         Kind::HeldOut => "Never trained on: rises only where quality does",
     };
     let verdict = match (row.better(), row.ahead()) {

@@ -235,9 +235,7 @@ fn choices(recipe: &Recipe, purpose: Purpose, known: Known) -> Vec<Choice> {
     let is_held_out = |name: &str| reward.held_out.iter().any(|held_out| held_out == name);
     let crop_px = recipe.data.crop_px;
     let wanted = |info: &Info| match purpose {
-        Purpose::Reward(kind) => {
-            info.kind == kind && info.direction != Direction::Neither && !is_in_reward(&info.name)
-        }
+        Purpose::Reward(kind) => info.kind == kind && info.direction != Direction::Neither && !is_in_reward(&info.name),
         Purpose::HeldOut => !is_in_reward(&info.name) && !is_held_out(&info.name),
     };
     let choice = |info: Info| {
