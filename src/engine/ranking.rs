@@ -11,6 +11,7 @@ use crate::method::hpo;
 use crate::method::overrides::{Overrides, PairOverride, Verdict};
 use crate::method::provenance::On;
 use crate::method::recipe::{Recipe, Reward, Scope};
+use crate::method::regardless;
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
 use crate::method::summary::{PairChange, Summary};
@@ -238,6 +239,10 @@ impl Scores {
                     ranking.held_out_frozen = on_frozen.map(|(_, [_, held_out])| held_out);
                 }
                 (ranking.rewards, ranking.held_out) = (rewards, held_out);
+                let table = &self.train.table;
+                let columns: Vec<usize> =
+                    recipe.reward.regardless.iter().filter_map(|name| table.column_of(name)).collect();
+                regardless::take_out(&mut ranking.rewards, table, &columns);
                 if recipe.reward.scope.is_judged_as_frozen()
                     && let Some(frozen) = ranking.held_out_frozen.take()
                 {

@@ -55,6 +55,7 @@ pub mod presets;
 pub mod provenance;
 pub mod recipe;
 mod recipe_file;
+pub mod regardless;
 pub mod resume;
 pub mod reward;
 pub mod scores;

@@ -76,6 +76,7 @@ pub struct Reward {
     pub fr_balance: f64,
     pub scope: Scope,
     pub bounds: String,
+    pub regardless: Vec<String>,
     pub held_out: Vec<String>,
 }
 
@@ -189,6 +190,7 @@ impl Default for Reward {
             fr_balance: 0.5,
             scope: Scope::Frozen,
             bounds: String::new(),
+            regardless: Vec::new(),
             held_out: ["psnr", "ssim", "piqe"].map(str::to_owned).into(),
         }
     }
@@ -276,12 +278,18 @@ impl Recipe {
         used.filter(|(_, weight)| **weight > 0.0).map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Every metric to score: those of the reward (also at weight 0, so that a slider can bring them back) and
-    /// the held-out ones.
+    /// Every metric to score, once: those of the reward (also at weight 0, so that a slider can bring them back), the
+    /// held-out ones, and those that the reward takes no heed of.
     pub fn scored_metrics(&self) -> Vec<&str> {
         let reward = &self.reward;
         let trained = reward.fr.keys().chain(reward.nr.keys());
-        trained.chain(&reward.held_out).map(String::as_str).collect()
+        let mut all: Vec<&str> = trained.chain(&reward.held_out).map(String::as_str).collect();
+        for name in &reward.regardless {
+            if !all.contains(&name.as_str()) {
+                all.push(name);
+            }
+        }
+        all
     }
 
     /// Checks the named metrics against the registry behind `lookup`: each must exist, be of the half it is
@@ -291,7 +299,8 @@ impl Recipe {
         let fr = reward.fr.keys().map(|name| (name, "reward.fr", Some(Kind::FullReference)));
         let nr = reward.nr.keys().map(|name| (name, "reward.nr", Some(Kind::NoReference)));
         let held_out = reward.held_out.iter().map(|name| (name, "reward.held_out", None));
-        for (name, key, kind) in fr.chain(nr).chain(held_out) {
+        let regardless = reward.regardless.iter().map(|name| (name, "reward.regardless", None));
+        for (name, key, kind) in fr.chain(nr).chain(held_out).chain(regardless) {
             let info = lookup(name).ok_or_else(|| Error::invalid(format!("{key}: there is no metric `{name}`")))?;
             if kind.is_some_and(|kind| kind != info.kind) {
                 let kind = info.kind.adjective();

@@ -225,6 +225,11 @@ impl Rewards {
         slice_of(&self.total, group, self.seeds)
     }
 
+    /// The same to be changed.
+    pub(super) fn group_mut(&mut self, group: usize) -> &mut [f64] {
+        self.total.get_mut(group * self.seeds..(group + 1) * self.seeds).unwrap_or_default()
+    }
+
     /// FR half of a group in the same form.
     pub fn fr(&self, group: usize) -> &[f64] {
         slice_of(&self.fr, group, self.seeds)

@@ -237,7 +237,7 @@ impl State {
 
     /// Changes the recipe as the controls show it and asks for what follows from it.
     pub fn edit_recipe(&mut self, recipe: Recipe) {
-        let sampler = |r: &Recipe| (r.sampling.clone(), r.reward.held_out.clone());
+        let sampler = |r: &Recipe| (r.sampling.clone(), r.reward.held_out.clone(), r.reward.regardless.clone());
         self.wants.library |= sampler(&recipe) != sampler(&self.recipe.edited);
         self.recipe.fault = fault_of(&recipe);
         self.recipe.edited = recipe;

@@ -31,7 +31,7 @@ const SECTIONS: [(&str, &str, bool); 7] = [
 ];
 
 /// Settings that are shown once "all settings" is on.
-const RARE: [&str; 25] = [
+const RARE: [&str; 28] = [
     "data.unverified_weights",
     "sampling.imported",
     "sampling.first_seed",
@@ -47,6 +47,7 @@ const RARE: [&str; 25] = [
     "sampling.memory_budget_mib",
     "metrics.border_px",
     "metrics.external",
+    "reward.regardless",
     "training.warmup_steps",
     "training.activations",
     "training.augmentation",
@@ -56,6 +57,7 @@ const RARE: [&str; 25] = [
     "training.frozen",
     "training.seed",
     "training.events",
+    "training.winners",
     "training.round_reference",
     "training.pool_rounds",
 ];
