@@ -49,6 +49,11 @@ fn metrics_are_balanced_and_a_sweep_goes_on_where_it_was() {
     let balanced = shares(dir);
     assert!(balanced.len() == 3 && balanced.iter().all(|share| (share - 1.0 / 3.0).abs() < 1e-6), "{balanced:?}");
 
+    // Ranked regardless of grain, which is then scored too, and still makes no part of the reward.
+    done(dir, "score ws --set regardless=grain");
+    let said = done(dir, "attribution ws");
+    assert!(said.lines().any(|line| line.starts_with("grain") && line.contains("held out")), "{said}");
+
     let recipe = fs::read_to_string(dir.join("ws/workspace.ron")).unwrap();
     let sweep = "sweep ws --grid objective=dpo,nft scope=robust --seeds 2 --on held-out --out out";
     let said = done(dir, sweep);
@@ -59,6 +64,8 @@ fn metrics_are_balanced_and_a_sweep_goes_on_where_it_was() {
         assert!(table.contains(&format!("{label},Mean@2,")) && table.contains(&format!("{label},lr_ssim,")), "{table}");
     }
     assert!(table.contains("objective=dpo scope=robust,R (frozen),"), "{table}");
+    let grain = |when: &str| table.lines().find(|line| line.contains(&format!("grain {when} (dB)"))).map(str::to_owned);
+    assert!(grain("before").is_some() && grain("after").is_some() && !table.contains(",grain,"), "{table}");
     let names: BTreeSet<&str> = runs.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
     assert_eq!(names.len(), 4, "{runs}");
     for name in ["reward-over-steps.svg", "best-mean-worst.svg"] {

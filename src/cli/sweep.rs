@@ -105,8 +105,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// What is no change in σ.
 const SPREAD: &str = "spread over seeds, %";
 /// Fine detail against HR: what tells a truer picture from a grainier or smoother one.
-const GRAIN_BEFORE: &str = "grain before, dB";
-const GRAIN_AFTER: &str = "grain after, dB";
+const GRAIN_BEFORE: &str = "grain before (dB)";
+const GRAIN_AFTER: &str = "grain after (dB)";
 
 const OUTPUTS: [&str; 5] = ["table.csv", "runs.csv", "curves.csv", "reward-over-steps.svg", "best-mean-worst.svg"];
 
