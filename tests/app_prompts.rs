@@ -12,6 +12,7 @@ use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState};
 use dp2o_studio::imaging::{Image, encode};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::random::Random;
+use dp2o_studio::weights::Store;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
@@ -64,7 +65,10 @@ fn prompt_of(studio: &Studio) -> Option<String> {
 }
 
 fn studio(root: std::path::PathBuf) -> Harness<'static, Studio> {
-    let options = Options { workspace: Some(root), ..Options::default() };
+    studio_of(Options { workspace: Some(root), ..Options::default() })
+}
+
+fn studio_of(options: Options) -> Harness<'static, Studio> {
     Harness::builder()
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")))
@@ -112,4 +116,32 @@ fn a_prompt_is_typed_in_the_library_and_undone() {
     until(&mut harness, "the prompt", |s| prompt_of(s).as_deref() == Some("stone wall"));
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     until(&mut harness, "no prompt", |s| prompt_of(s).as_deref() == Some(""));
+}
+
+#[test]
+fn the_tag_model_writes_a_prompt_that_is_shown_and_edited() {
+    toy::register();
+    let home = tempfile::tempdir().unwrap();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/ram");
+    let workspace = Some(workspace(home.path()));
+    let mut harness =
+        studio_of(Options { workspace, store: Some(Store::of_folders(&[files], true)), ..Options::default() });
+    until(&mut harness, "an image", |s| prompt_of(s).is_some());
+    let open = |harness: &mut Harness<'_, Studio>| {
+        harness.get_by_role_and_label(Role::ListItem, "wall").click_secondary();
+        harness.run_steps(4);
+    };
+    open(&mut harness);
+    harness.get_by_label("Prompts by the tag model").click();
+    until(&mut harness, "tags", |s| prompt_of(s).as_deref() == Some("tag 3, tag 5"));
+    open(&mut harness);
+    let field = harness.get_by_label("Prompt");
+    assert_eq!(field.value().as_deref(), Some("tag 3, tag 5"));
+    field.focus();
+    harness.run_steps(2);
+    harness.get_by_label("Prompt").type_text(", moss");
+    harness.run_steps(3);
+    harness.key_press_modifiers(Modifiers::NONE, Key::Enter);
+    until(&mut harness, "the prompt as it was edited", |s| prompt_of(s).is_some_and(|prompt| prompt.contains("moss")));
+    assert!(prompt_of(harness.state()).is_some_and(|prompt| prompt.contains("tag 3")));
 }

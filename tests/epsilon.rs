@@ -43,7 +43,15 @@ const fn card(name: &'static str, align: usize) -> Card {
         licence: "MIT",
         keeps_latents: false,
         control_noise: 0,
-        memory: Memory { network: 0, around: 0, passing: (&[], 0), adapter: 0, picture: |px, _| 64 * px[0] * px[1] },
+        memory: Memory {
+            network: 0,
+            around: 0,
+            passing: (&[], 0),
+            passes_alone: false,
+            adapter: 0,
+            trained: 0,
+            picture: |px, _| 64 * px[0] * px[1],
+        },
     }
 }
 

@@ -1,13 +1,8 @@
 //! The whole way of C-FLUX through the engine, on the small weights of `tests/fixtures/make_flux.py`: add, prompt, sample, score,
 //! curate, train, stop and go on (and be killed and go on), compare, write the ControlNet in every form, and open what was written as the published one.
 
-use std::path::Path;
-use std::process::Command;
-
-use dp2o_studio::imaging::{Image, encode};
-
 mod program;
-use program::{Small, shapes, tensors};
+use program::{Small, tensors};
 
 const FLUX: Small = Small {
     name: "flux",
@@ -50,41 +45,7 @@ fn killed_again_and_again_it_makes_the_steps_of_an_undisturbed_run() {
 
 #[test]
 fn the_command_line_draws_a_picture_and_writes_its_noise() {
-    let home = tempfile::tempdir().unwrap();
-    let at = |name: &str| home.path().join(name).display().to_string();
-    encode::write_png(home.path().join("lr.png"), &Image::new(9, 7, vec![0.4; 189]).unwrap()).unwrap();
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
-        let weights = program::fixtures("flux").display().to_string();
-        command.env("HOME", home.path()).args(arguments).args(["--weights", &weights, "--unverified"]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let (out, noise) = (at("out"), at("noise.safetensors"));
-    run(&[
-        "upscale",
-        &at("lr.png"),
-        "--out",
-        &out,
-        "--backbone",
-        "flux",
-        "--prompt",
-        "a stone wall",
-        "--seed",
-        "3",
-        "--steps",
-        "2",
-        "--guidance",
-        "2.5",
-    ]);
-    let picture = std::fs::read_dir(&out)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|e| e == "png"));
-    let picture = dp2o_studio::imaging::decode::read(picture.unwrap()).unwrap();
-    assert_eq!((picture.width(), picture.height()), (36, 28));
-    run(&["noise", "--backbone", "flux", "--seed", "3", "--size", "36x28", "--steps", "2", "--out", &noise]);
-    let names: Vec<_> = shapes(Path::new(&noise));
-    assert_eq!(names, [("control".to_owned(), vec![1, 16, 4, 6]), ("start".to_owned(), vec![1, 16, 4, 6])]);
+    let noise = FLUX.drawn_by_the_command_line("2.5", &[]);
+    // Of sides padded to 16 px.
+    assert_eq!(noise, [("control".to_owned(), vec![1, 16, 64, 42]), ("start".to_owned(), vec![1, 16, 64, 42])]);
 }

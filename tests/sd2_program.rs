@@ -37,3 +37,11 @@ fn from_files_to_a_tuned_control_net_that_is_opened_as_the_published_one() {
 fn killed_again_and_again_it_makes_the_steps_of_an_undisturbed_run() {
     SD2.killed_again_and_again();
 }
+
+#[test]
+fn the_command_line_draws_a_picture_and_writes_its_noise() {
+    let noise = SD2.drawn_by_the_command_line("3.5", &["--negative", "dotted, noise, blur, lowres, smooth"]);
+    // Of sides padded to 64 px.
+    let named = ["start", "step.000", "step.001"].map(|name| (name.to_owned(), vec![1, 4, 64, 48]));
+    assert_eq!(noise, named);
+}

@@ -44,7 +44,15 @@ impl Formula {
             licence: "MIT",
             keeps_latents: false,
             control_noise: 0,
-            memory: Memory { network: 0, around: 0, passing: (&[], 0), adapter: 0, picture: |_, _| 0 },
+            memory: Memory {
+                network: 0,
+                around: 0,
+                passing: (&[], 0),
+                passes_alone: false,
+                adapter: 0,
+                trained: 0,
+                picture: |_, _| 0,
+            },
         };
         Self { card: Box::leak(Box::new(card)), specs: Arc::default(), times: Mutex::default() }
     }

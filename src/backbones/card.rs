@@ -45,6 +45,10 @@ pub struct Memory {
     pub around: usize,
     /// Those of `around` that are loaded while texts are encoded and dropped then, with their values; nothing where all stay.
     pub passing: (&'static [&'static Part], usize),
+    /// Whether those are loaded while the network that predicts is not.
+    pub passes_alone: bool,
+    /// Values of the adapter that training changes: nothing reads what the others say.
+    pub trained: usize,
     /// Values of its adapter.
     pub adapter: usize,
     /// Bytes that a picture of this height and width in pixels takes at its peak, beside the weights.

@@ -56,7 +56,15 @@ pub static CARD: Card = Card {
     licence: "MIT OR Apache-2.0",
     keeps_latents: false,
     control_noise: 0,
-    memory: Memory { network: 0, around: 0, passing: (&[], 0), adapter: ADAPTER_VALUES, picture: footprint },
+    memory: Memory {
+        network: 0,
+        around: 0,
+        passing: (&[], 0),
+        passes_alone: false,
+        adapter: ADAPTER_VALUES,
+        trained: ADAPTER_VALUES,
+        picture: footprint,
+    },
 };
 
 /// How it is opened.

@@ -5,7 +5,7 @@
 //! * [`sampler`]: Euler, Heun, DDIM, DDPM ([`solver`]) over any backbone. [`guidance`]: led towards its prompt. [`solve`], [`tiles`], [`field`]: pictures of any size in memory
 //!   that follows the tile.
 //! * [`products`]: how exactly. [`stored`]: latents and conditions as files. [`codec`]: pictures of any size through an autoencoder.
-//! * [`tagger`]: prompts by the tag model.
+//! * [`texts`]: prompts as encoders read them, once each. [`tagger`]: prompts by the tag model.
 //! * [`mini`]: the embedded one; [`pretrain`] trains it from photographs. [`sd2`], [`flux`]: C-SD2 and C-FLUX, from published files.
 
 pub mod card;
@@ -26,6 +26,7 @@ pub mod solve;
 pub mod solver;
 pub mod stored;
 pub mod tagger;
+pub mod texts;
 pub mod tiles;
 
 use std::cell::OnceCell;
@@ -39,6 +40,7 @@ use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 use card::Card;
 use condition::{Condition, Prompt, Shown};
+use texts::GoOn;
 
 /// A generative ×4 super-resolution model: the structure of a network that denoises latents under a condition, and all of its
 /// weights that are frozen. What is trained, its adapter, is handed to it.
@@ -52,6 +54,11 @@ pub trait Backbone: Send + Sync {
     /// Names and shapes of what is trained.
     fn adapter(&self) -> &Arc<Specs>;
 
+    /// Names of what of it nothing reads, so that it never gets a gradient: it stays as it was released.
+    fn unread_weights(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The released values of the adapter: π_ref.
     fn reference(&self) -> Result<Params>;
 
@@ -63,7 +70,12 @@ pub trait Backbone: Send + Sync {
     fn condition<'l>(&self, lr: &'l Image, prompt: &Prompt) -> Result<Condition<'l>>;
 
     /// What is done once for all prompts to come, as loading a text encoder is.
-    fn prepare(&self, _: &[Prompt]) -> Result<()> {
+    fn prepare(&self, _: &[Prompt], _: GoOn) -> Result<()> {
+        Ok(())
+    }
+
+    /// Reads what is not in memory yet of the network that predicts, which predictions do themselves.
+    fn read(&self) -> Result<()> {
         Ok(())
     }
 

@@ -42,17 +42,13 @@ pub fn parts(store: &Store) -> &'static [&'static Part] {
 impl Tagger {
     /// Errors, in one line: what is missing and how to get it; files that are not of this model.
     pub fn open(store: &Store, on: &Compute) -> Result<Self> {
-        Self::of(store, Config::PUBLISHED, on)
-    }
-
-    /// With other sizes than the published ones.
-    pub fn of(store: &Store, config: Config, on: &Compute) -> Result<Self> {
-        let tags = tags(store, config.tags)?;
         let is_converted = parts(store).iter().any(|part| part.id == RAM_DAPE.id);
         let (ram, dape) = match is_converted {
             true => (store.open(&RAM_DAPE)?, None),
             false => (ram::published(store.open(&RAM)?)?, Some(store.open(&DAPE)?)),
         };
+        let config = Config::of(&ram)?;
+        let tags = tags(store, config.tags)?;
         Ok(Self { ram: Ram::open(&ram, dape.as_ref(), config, on)?, tags })
     }
 
@@ -108,9 +104,9 @@ fn tags(store: &Store, count: usize) -> Result<Vec<Tag>> {
 
 /// Writes RAM with DAPE's changes as one file of safetensors, with what gives tags alone: 0.85 GB instead of 5.6.
 /// Errors: files are missing or not of this model; it cannot be written.
-pub fn convert(store: &Store, config: &Config, path: &Path) -> Result<()> {
+pub fn convert(store: &Store, path: &Path) -> Result<()> {
     let (ram, dape) = (ram::published(store.open(&RAM)?)?, store.open(&DAPE)?);
-    let specs = ram::specs(config);
+    let specs = ram::specs(&Config::of(&ram)?);
     let values = specs.iter().map(|(name, shape)| Ok((name, shape, ram::merged(&ram, Some(&dape), name, shape)?)));
     let values = values.collect::<Result<Vec<_>>>()?;
     let named = values.iter().map(|(name, shape, values)| Named {

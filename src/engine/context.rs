@@ -13,17 +13,20 @@ use crossbeam_channel::Sender;
 use super::control::Control;
 use super::devices::{Choice, SharedDevice};
 use super::emitter::Emitter;
-use super::memory_need::{self, MemoryNeed};
+use super::memory_need::MemoryNeed;
 use super::metrics::{self, Open, Scorers};
-use super::model::Model;
+use super::model::{Model, Reference};
 use super::models::Models;
-use super::progress::{Meter, Progress};
+use super::progress::{Meter, PROMPTS, Progress};
 use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
+use super::reading::Watched;
 use super::suspects::Suspects;
 use super::viewer::Opening;
 use super::{parts, plan};
 use crate::backbones::condition::Prompt;
+use crate::backbones::products::Products;
 use crate::backbones::{Backbone, registry};
+use crate::fs::reading::Reading;
 use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;
 use crate::weights::Store;
@@ -45,6 +48,8 @@ pub(super) struct Context {
     pub suspects: Suspects,
     /// Candidates discarded in this session, because they were damaged.
     pub discarded: Cell<usize>,
+    /// Counts what is read of weights, and ends it when the job is cancelled.
+    pub reading: Reading,
     /// Where weights are found on this machine.
     store: Store,
     scorers: Scorers,
@@ -65,8 +70,11 @@ impl Context {
         store: Store,
         device: SharedDevice,
     ) -> Self {
+        let reading = Reading::stopped_by(control.cancelled());
+        let store = store.watched(&reading);
         Self {
             job: JobId(0),
+            reading,
             models: Models::on(device, store.clone()),
             recipe: Recipe::default(),
             suspects,
@@ -129,8 +137,44 @@ impl Context {
         if let Some(name) = self.recipe.imported() {
             return Err(plan::not_here(name, what));
         }
-        self.say_licence(&self.recipe.sampling.backbone);
+        let sampling = &self.recipe.sampling;
+        self.say_licence(&sampling.backbone);
+        let _watched = self.watch_opening(&sampling.backbone, sampling.precision);
         plan::reference(&mut self.models, workspace, &self.recipe)
+    }
+
+    /// The released model of a backbone.
+    pub fn released(&mut self, backbone: &str, products: Products) -> Result<Reference> {
+        let _watched = self.watch_opening(backbone, products);
+        self.models.reference(backbone, products)
+    }
+
+    /// Reports what is read while a backbone is opened; `None` where it is open.
+    pub fn watch_opening(&self, backbone: &str, products: Products) -> Option<Watched> {
+        let card = registry::card_of(backbone).ok().filter(|_| !self.models.has(backbone, products))?;
+        let (texts, _) = card.memory.passing;
+        let opened: Vec<_> =
+            card.parts.iter().filter(|part| texts.iter().all(|text| text.id != part.id)).copied().collect();
+        Some(Watched::new(self, format!("opening {backbone}"), self.store().bytes(&opened)))
+    }
+
+    /// Has a backbone read what it needs for the pictures to come: encodes what is said of them, all at once, and then loads the
+    /// rest.
+    pub fn prepare(&self, backbone: &dyn Backbone, prompts: &[Prompt]) -> Result<()> {
+        let card = backbone.card();
+        let (texts, _) = card.memory.passing;
+        if !texts.is_empty() {
+            let mut reading = Some(Watched::new(self, "opening text encoders", self.store().bytes(texts)));
+            let mut meter = None;
+            backbone.prepare(prompts, &mut |done, total| {
+                reading = None;
+                let meter = meter.get_or_insert_with(|| Meter::new("encoding prompts", PROMPTS, total));
+                self.advance(meter, done.saturating_sub(meter.now().done as usize));
+                self.checkpoint()
+            })?;
+        }
+        let _reading = Watched::new(self, format!("opening {}", card.name), self.store().bytes(card.parts));
+        backbone.read()
     }
 
     /// Says under which terms published weights of a backbone are, before they are loaded for the first time.
@@ -181,13 +225,7 @@ impl Context {
         if let Some(why) = self.recipe.why_idle("sampling.precision").filter(|_| precision != precision.here()) {
             self.log(Level::Warning, format!("sampling.precision: {}, as {why}", precision.here().word()));
         }
-        let store = self.store();
-        let unread = store.unread(parts::of_backbone(name));
-        if unread > 0 {
-            let text = "of weights are read for their SHA-256, which is remembered until a file changes";
-            self.log(Level::Info, format!("{} {text}", memory_need::gigabytes(unread)));
-        }
-        if let Ok(need) = MemoryNeed::of(&self.recipe, &store, &self.models.device) {
+        if let Ok(need) = MemoryNeed::of(&self.recipe, &self.store(), &self.models.device) {
             self.log(Level::Info, format!("{name} takes of memory: {need}"));
             need.doubt().into_iter().for_each(|doubt| self.log(Level::Warning, doubt));
         }
@@ -255,6 +293,8 @@ impl Context {
 
     /// The metrics of a recipe, open on the device. Errors: one cannot be opened.
     pub fn open_metrics(&self, recipe: &Recipe) -> Result<Open> {
+        let parts: Vec<_> = recipe.scored_metrics().into_iter().flat_map(parts::of_metric).collect();
+        let _watched = Watched::new(self, "opening metrics", self.store().bytes(&parts));
         self.scorers.open(recipe, &self.store(), self.models.compute())
     }
 
@@ -302,14 +342,24 @@ impl Context {
 
     /// Reports progress if there is any to report.
     pub fn report(&self, progress: Option<Progress>) {
-        if let Some(progress) = progress {
-            self.emit(Event::Job { id: self.job, state: JobState::Progress(progress) });
-        }
+        progress.into_iter().for_each(self.reporter());
+    }
+
+    /// What reports progress of the job from any thread.
+    pub fn reporter(&self) -> impl Fn(Progress) + Send + 'static {
+        let (emitter, id) = (self.emitter.clone(), self.job);
+        move |progress| emitter.send(Event::Job { id, state: JobState::Progress(progress) })
     }
 
     /// Counts units of a stage and reports.
     pub fn advance(&self, meter: &mut Meter, units: usize) {
         self.report(meter.add(units));
+    }
+
+    /// Reports what is done of units that are begun, and obeys pause and cancel.
+    pub fn within(&self, meter: &mut Meter, units: f64) -> Result<()> {
+        self.report(meter.begun(units));
+        self.checkpoint()
     }
 
     /// Set while the job is to be cancelled, for work that runs beside this thread.

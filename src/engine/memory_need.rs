@@ -7,7 +7,7 @@ use super::devices::SharedDevice;
 use super::{memory_plan, parts};
 use crate::Result;
 use crate::backbones::Pass;
-use crate::backbones::card::{Card, Guidance};
+use crate::backbones::card::{Card, Guidance, Memory};
 use crate::backbones::products::Products;
 use crate::backbones::registry;
 use crate::backbones::stored::Keep;
@@ -26,8 +26,10 @@ pub struct MemoryNeed {
     pub weights: u64,
     /// Whether the files are here; otherwise they are taken for f32.
     pub by_files: bool,
-    /// Networks that are loaded before those, while texts are encoded, and dropped then; 0 where there are none.
+    /// Networks that are loaded while texts are encoded, and dropped then; 0 where there are none.
     pub passing: u64,
+    /// What of `weights` is not loaded meanwhile.
+    pub waiting: u64,
     /// The adapter as released, f32.
     pub adapter: u64,
     /// What training adds: weights, gradients, moments, average.
@@ -56,18 +58,20 @@ impl MemoryNeed {
         let picture = |px, pass| (card.memory.picture)(px, pass) as u64;
         let items = if card.guidance == Guidance::ClassifierFree && recipe.sampling.guidance != 1.0 { 2 } else { 1 };
         let training = &recipe.training;
+        let changed = card.memory.trained;
         let values = match training.mode {
-            Mode::Full => card.memory.adapter,
-            Mode::Lora => (2 * training.lora_rank * card.memory.adapter / MATRIX_SIDE).min(card.memory.adapter),
+            Mode::Full => changed,
+            Mode::Lora => (2 * training.lora_rank * changed / MATRIX_SIDE).min(changed),
         } as u64;
         let average = if training.ema_decay > 0.0 { 4 * values } else { 0 };
         Ok(Self {
             weights,
             passing,
+            waiting: if card.memory.passes_alone { predicting(card, weights) } else { 0 },
             by_files,
             adapter: 4 * card.memory.adapter as u64,
             // What low-rank factors are merged into is as large as what is trained whole; so are its gradients.
-            trained: [4 * card.memory.adapter as u64, 4 * card.memory.adapter as u64, 8 * values, average],
+            trained: [4 * changed as u64, 4 * changed as u64, 8 * values, average],
             px: at_once,
             seed: items * picture(at_once, Pass::Sample),
             pair: 2 * picture(whole, memory_plan::pass_of(training)),
@@ -80,6 +84,11 @@ impl MemoryNeed {
     /// With one seed at a time.
     pub fn sampling(&self) -> u64 {
         self.weights + self.adapter + self.seed
+    }
+
+    /// While texts are encoded; 0 where nothing is loaded for it.
+    pub fn texts(&self) -> u64 {
+        if self.passing > 0 { self.weights - self.waiting + self.adapter + self.passing } else { 0 }
     }
 
     /// With `pairs` through the network at once.
@@ -100,6 +109,9 @@ impl MemoryNeed {
         let is_free = format!("{} are free", gigabytes(free));
         if self.sampling() > free {
             return Some(format!("sampling takes about {}, {is_free}", gigabytes(self.sampling())));
+        }
+        if self.texts() > free {
+            return Some(format!("encoding prompts takes about {}, {is_free}", gigabytes(self.texts())));
         }
         match self.fitting_pairs() {
             None => {
@@ -125,8 +137,12 @@ impl MemoryNeed {
             lines.push(("weights", gigabytes(self.adapter)));
         }
         if self.passing > 0 {
-            let passing = gigabytes(self.passing);
-            lines.push(("texts", format!("{passing} while prompts are encoded, once each; not in training")));
+            let [all, passing] = [self.texts(), self.passing].map(gigabytes);
+            let before = if self.waiting > 0 { ", before the rest is loaded" } else { "" };
+            lines.push((
+                "texts",
+                format!("{all} while prompts are encoded, once each{before}: {passing} of it are dropped then"),
+            ));
         }
         let seed = gigabytes(self.seed);
         lines.push((
@@ -184,6 +200,12 @@ fn frozen_bytes(card: &Card, store: &Store, products: Products) -> ([u64; 2], bo
     ([stays, passes], by_files)
 }
 
+/// Bytes of the network that predicts, of those of all that stay: by its share of their values.
+fn predicting(card: &Card, bytes: u64) -> u64 {
+    let Memory { network, around, passing: (_, passing), .. } = card.memory;
+    (bytes as f64 * network as f64 / (network + around - passing).max(1) as f64) as u64
+}
+
 /// Bytes of a latent as it is kept.
 fn latent_bytes(card: &Card, keep: Keep, px: [usize; 2]) -> u64 {
     let width = match keep {
@@ -231,6 +253,21 @@ mod tests {
             light.training(1) < mini.training(1) && light.trained[3] == 0 && light.trained[2] < mini.trained[2] / 10
         );
         assert_eq!(need(&["crop=512", "tile=256"]).px, [256, 256]);
+    }
+
+    #[test]
+    fn what_nothing_reads_is_not_trained_and_text_encoders_pass() {
+        let flux = need(&["backbone=flux", "solver=euler", "guidance=2.5"]);
+        // Six tensors of 84,953,088 values have no weights of their own, gradients or moments.
+        let (released, trained) = (4 * 1_442_333_696, 4 * (1_442_333_696 - 84_953_088));
+        assert_eq!((flux.adapter, flux.trained), (released, [trained, trained, 2 * trained, trained]));
+        // Beside the encoders lie the autoencoder and the ControlNet.
+        let [encoders, autoencoder] = [4 * (123_060_480 + 4_762_310_656), 4 * 83_819_683];
+        assert!(flux.texts().abs_diff(encoders + autoencoder + released) < 1_000, "{}", flux.texts());
+        assert!(flux.doubt().unwrap().contains("sampling"));
+        let sd2 = need(&["backbone=sd2", "solver=ddpm"]);
+        assert_eq!(sd2.texts(), sd2.weights + sd2.adapter + 4 * 340_387_840);
+        assert!(need(&[]).texts() == 0 && flux.lines().iter().any(|(what, _)| *what == "texts"));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub mod progress;
 pub mod protocol;
 mod queue;
 pub mod ranking;
+mod reading;
 pub mod references;
 mod suspects;
 mod thread;

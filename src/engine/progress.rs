@@ -12,6 +12,8 @@ pub struct Progress {
     /// What the units are, such as "candidates".
     pub unit: &'static str,
     pub done: u64,
+    /// What is done of those that are begun, in units.
+    pub begun: f64,
     pub total: u64,
     /// Units a second.
     pub rate: f64,
@@ -20,11 +22,25 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Units done, those that are begun for what is done of them.
+    fn at(&self) -> f64 {
+        self.done as f64 + self.begun
+    }
+
+    /// Whether this comes before the work itself.
+    pub fn is_before_work(&self) -> bool {
+        [MEGABYTES, PROMPTS].contains(&self.unit)
+    }
+
     /// Share done, in [0, 1].
     pub fn share(&self) -> f64 {
-        if self.total == 0 { 0.0 } else { (self.done as f64 / self.total as f64).min(1.0) }
+        if self.total == 0 { 0.0 } else { (self.at() / self.total as f64).min(1.0) }
     }
 }
+
+/// The unit of files being read, and that of texts being encoded: what comes before the work itself.
+pub const MEGABYTES: &str = "MB";
+pub const PROMPTS: &str = "prompts";
 
 /// Reports are at least this far apart; a bounded channel is not a place for thousands of them.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -35,7 +51,7 @@ const MEMORY_SECS: f64 = 30.0;
 #[derive(Debug)]
 pub struct Meter {
     progress: Progress,
-    counted: u64,
+    counted: f64,
     since: Instant,
     reported: Option<Instant>,
 }
@@ -45,7 +61,7 @@ impl Meter {
     pub fn new(stage: impl Into<String>, unit: &'static str, total: usize) -> Self {
         let progress = Progress { stage: stage.into(), unit, total: total as u64, ..Progress::default() };
         memory::doing(&progress.stage);
-        Self { progress, counted: 0, since: Instant::now(), reported: None }
+        Self { progress, counted: 0.0, since: Instant::now(), reported: None }
     }
 
     /// The stage as it stands.
@@ -60,16 +76,22 @@ impl Meter {
 
     /// Counts `units` more; returns the progress if it is time to report it.
     pub fn add(&mut self, units: usize) -> Option<Progress> {
+        self.progress.done += units as u64;
+        self.begun(0.0)
+    }
+
+    /// Of the units that follow, so much is done; returns the progress if it is time to report it.
+    pub fn begun(&mut self, units: f64) -> Option<Progress> {
         let p = &mut self.progress;
-        p.done += units as u64;
-        let elapsed = self.since.elapsed().as_secs_f64();
-        if units > 0 && elapsed > 1e-3 {
-            let rate = (p.done - self.counted) as f64 / elapsed;
+        p.begun = units;
+        let (at, elapsed) = (p.at(), self.since.elapsed().as_secs_f64());
+        if at > self.counted && elapsed > 1e-3 {
+            let rate = (at - self.counted) / elapsed;
             let keep = if p.rate == 0.0 { 0.0 } else { (-elapsed / MEMORY_SECS).exp() };
             p.rate = keep * p.rate + (1.0 - keep) * rate;
-            (self.since, self.counted) = (Instant::now(), p.done);
+            (self.since, self.counted) = (Instant::now(), at);
         }
-        p.eta_secs = (p.rate > 0.0).then(|| p.total.saturating_sub(p.done) as f64 / p.rate);
+        p.eta_secs = (p.rate > 0.0).then(|| (p.total as f64 - at).max(0.0) / p.rate);
         let due = self.reported.is_none_or(|t| t.elapsed() >= INTERVAL) || p.done >= p.total;
         due.then(|| {
             self.reported = Some(Instant::now());
@@ -91,5 +113,16 @@ mod tests {
         let last = meter.add(1).unwrap();
         assert_eq!((last.done, last.share()), (3, 1.0));
         assert_eq!(last.eta_secs, Some(0.0));
+    }
+
+    #[test]
+    fn what_is_begun_counts_for_what_is_done_of_it() {
+        let mut meter = Meter::new("sampling", "candidates", 4);
+        std::thread::sleep(Duration::from_millis(5));
+        let half = meter.begun(0.5).unwrap();
+        assert_eq!((half.done, half.share()), (0, 0.125));
+        assert!(half.rate > 0.0 && half.eta_secs.is_some_and(|secs| secs > 0.03), "{half:?}");
+        meter.add(4);
+        assert_eq!(meter.now().share(), 1.0);
     }
 }

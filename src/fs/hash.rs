@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::reading::Reading;
 use crate::{Error, Result, input};
 
 /// Hash of bytes in memory, 64 hexadecimal digits.
@@ -18,13 +19,21 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
 
 /// Hash of a file's content, read in pieces.
 pub fn hash_file(path: &Path) -> Result<String> {
+    hash_watched(path, &Reading::default())
+}
+
+/// The same, where somebody waits for it.
+pub fn hash_watched(path: &Path, reading: &Reading) -> Result<String> {
     let mut file = input::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer).map_err(|e| Error::file(path, e))? {
             0 => return Ok(hex(hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
+            n => {
+                hasher.update(&buffer[..n]);
+                reading.add(n)?;
+            }
         }
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 use super::atomic::write_unflushed;
-use super::hash::{Stamp, hash_file};
+use super::hash::{Stamp, hash_watched};
 use super::places;
+use super::reading::Reading;
 use crate::Result;
 
 /// Files remembered: far more than the weights of a machine.
@@ -44,12 +45,17 @@ impl Hashes {
 
     /// The hash of a file, read for it where it is not known.
     pub fn of(&self, path: &Path) -> Result<String> {
+        self.watched(path, &Reading::default())
+    }
+
+    /// The same, where somebody waits for it.
+    pub fn watched(&self, path: &Path, reading: &Reading) -> Result<String> {
         if let Some(hash) = self.known(path) {
             return Ok(hash);
         }
         let stamp = || Stamp::of(&std::fs::metadata(path).ok()?);
         let before = stamp();
-        let hash = hash_file(path)?;
+        let hash = hash_watched(path, reading)?;
         if let (Some(stamp), Some(name)) = (before.filter(|before| stamp() == Some(*before)), path.to_str()) {
             self.remember(name, stamp, &hash);
         }

@@ -2,9 +2,10 @@
 //!
 //! * [`atomic`]: the one writer of files. [`hash`]: the one hash, and by what a file is told from another in its place;
 //!   [`hashes`]: those of large files, remembered.
-//! * [`places`]: the directories of this program on this machine.
+//! * [`reading`]: how much was read of large files. [`places`]: the directories of this program on this machine.
 
 pub mod atomic;
 pub mod hash;
 pub mod hashes;
 pub mod places;
+pub mod reading;

@@ -279,9 +279,79 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::backbones::mini::Mini;
+    use crate::backbones::Query;
+    use crate::backbones::card::Card;
+    use crate::backbones::mini::{self, Mini};
     use crate::method::recipe::Times;
+    use crate::nn::params::{Params, Specs};
+    use crate::nn::tape::{Tape, Var};
+
+    /// Mini as if its latents were another's: what it is shown of the LR image is drawn, anew for each pair.
+    struct Drawn(Mini);
+
+    static DRAWN: Card = Card { name: "drawn", control_noise: 3, ..mini::CARD };
+
+    impl Backbone for Drawn {
+        fn card(&self) -> &'static Card {
+            &DRAWN
+        }
+        fn adapter(&self) -> &Arc<Specs> {
+            self.0.adapter()
+        }
+        fn reference(&self) -> Result<Params> {
+            self.0.reference()
+        }
+        fn weights_hash(&self) -> String {
+            self.0.weights_hash()
+        }
+        /// Means of 0.25, deviations of 2.
+        fn condition<'l>(&self, lr: &'l Image, _: &Prompt) -> Result<Condition<'l>> {
+            let side = |value: f32| Tensor::full(value, (1, 3, 16, 16), &Device::Cpu);
+            Ok(Condition::new(lr, DRAWN.latent).with_map(Tensor::cat(&[&side(0.25)?, &side(2.0)?], 1)?, 1))
+        }
+        fn encode(&self, images: &Tensor, _: &Shown) -> Result<Tensor> {
+            Ok(images.clone())
+        }
+        fn decode(&self, latents: &Tensor, _: &Shown) -> Result<Tensor> {
+            Ok(latents.clone())
+        }
+        fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var> {
+            self.0.predict(tape, adapter, query)
+        }
+    }
+
+    /// Winner and loser of a pair see the same of the LR image, drawn from its distribution; other pairs, and the same pair at
+    /// another step, see other draws; and a step made again sees what it saw.
+    #[test]
+    fn what_is_shown_of_the_lr_image_is_drawn_for_each_pair_and_is_the_same_for_both_sides() {
+        let net = Drawn(Mini::new());
+        let settings = Training { times: Times::Uniform, ..Training::default() };
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let drawn = |first: u64| {
+            let mut items = Items::new(&net, &settings, &Device::Cpu);
+            let items: Vec<Item> = (first..first + 2).map(|at| items.of(&mut One, 0, at).unwrap()).collect();
+            let batch = Batch::new(&net, &items, &settings).unwrap();
+            let shown = batch.shown.drawn(0).unwrap();
+            assert_eq!(shown.dims(), [4, 3, 16, 16]);
+            (values(&shown).chunks(3 * 256).map(<[f32]>::to_vec).collect::<Vec<_>>(), values(&batch.target))
+        };
+        let (shown, targets) = drawn(4);
+        // Winners first, then losers.
+        assert!(shown[0] == shown[2] && shown[1] == shown[3], "sides of a pair see other draws");
+        assert!(shown[0] != shown[1], "two pairs see the same draw");
+        assert!(drawn(4).0 == shown && drawn(6).0.iter().all(|other| !shown.contains(other)));
+        let all = [shown[0].as_slice(), shown[1].as_slice()].concat();
+        let mean = all.iter().sum::<f32>() / all.len() as f32;
+        let deviation = (all.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / all.len() as f32).sqrt();
+        assert!((mean - 0.25).abs() < 0.2 && (deviation - 2.0).abs() < 0.2, "{mean}, {deviation}");
+        // It is not the noise that the pictures are corrupted with, which is the target of flat ones but for a constant.
+        let standard: Vec<f32> = shown[0].iter().map(|v| (v - 0.25) / 2.0).collect();
+        let product = standard.iter().zip(&targets).map(|(a, b)| a * b).sum::<f32>() / standard.len() as f32;
+        assert!(product.abs() < 0.15, "{product}");
+    }
 
     /// One pair of flat pictures, the winner from seed 5.
     struct One;

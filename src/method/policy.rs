@@ -21,6 +21,8 @@ pub struct Policy {
     low_rank: Option<LowRank>,
     optimizer: Optimizer,
     ema_decay: f64,
+    /// Weights that are never trained: earlier versions kept moments of theirs.
+    unread: Vec<String>,
 }
 
 /// Low-rank training: what the factors are added to.
@@ -34,7 +36,15 @@ struct LowRank {
 impl Policy {
     /// Starts at `start`.
     pub fn new(start: &Params, settings: &Training) -> Result<Self> {
-        let is_trained = |name: &str| !settings.frozen.iter().any(|start| name.starts_with(start.as_str()));
+        Self::without(start, settings, Vec::new())
+    }
+
+    /// The same, without the weights that nothing reads: they get no gradient, and take no memory.
+    pub fn without(start: &Params, settings: &Training, unread: Vec<String>) -> Result<Self> {
+        let is_trained = |name: &str| {
+            let is_frozen = settings.frozen.iter().any(|start| name.starts_with(start.as_str()));
+            !is_frozen && unread.iter().all(|unread| unread != name)
+        };
         if !start.iter().any(|(name, _)| is_trained(name)) {
             return Err(Error::invalid("training.frozen: every weight is frozen, so there is nothing to train"));
         }
@@ -43,7 +53,7 @@ impl Policy {
         if settings.mode == Mode::Full {
             let weights = start.to_train(is_trained)?;
             let optimizer = Optimizer::new(&weights, adamw, averaged)?;
-            return Ok(Self { weights, low_rank: None, optimizer, ema_decay });
+            return Ok(Self { weights, low_rank: None, optimizer, ema_decay, unread });
         }
         let lora =
             |wanted: &dyn Fn(&str) -> bool| Lora::new(start.specs(), settings.lora_rank, settings.lora_alpha, wanted);
@@ -53,7 +63,7 @@ impl Policy {
         let factors = Params::init(lora.specs(), settings.seed, start.compute())?.trainable(true);
         let optimizer = Optimizer::new(&factors, adamw, averaged)?;
         let low_rank = Some(LowRank { lora, start: start.clone(), all });
-        Ok(Self { weights, low_rank, optimizer, ema_decay })
+        Ok(Self { weights, low_rank, optimizer, ema_decay, unread })
     }
 
     /// π_θ as the optimizer left it.
@@ -105,7 +115,7 @@ impl Policy {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(u64, Option<Lost>)> {
         let averaged = self.weights.specs();
         let trained = self.low_rank.as_ref().map_or(averaged, |low_rank| &low_rank.all);
-        let saved = Saved::of(bytes, OldLayout { trained, averaged })?;
+        let saved = Saved::of(bytes, OldLayout { trained, averaged })?.without(&self.unread);
         let lost = self.optimizer.restore(&saved)?;
         if let Some(LowRank { lora, start, .. }) = &self.low_rank {
             lora.merge(start, self.optimizer.weights(), &mut self.weights)?;

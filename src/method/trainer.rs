@@ -42,6 +42,8 @@ pub struct Trainer<'m> {
     policy: Policy,
     order: Order,
     step: u64,
+    /// Pairs of the step being made that went through the network.
+    passed: usize,
     /// Pairs that go through the network together.
     at_once: usize,
 }
@@ -58,11 +60,11 @@ impl<'m> Trainer<'m> {
         if pairs == 0 {
             return Err(Error::invalid("there are no pairs to train on; sample and score candidates first"));
         }
-        let policy = Policy::new(start, &settings)?;
+        let policy = Policy::without(start, &settings, backbone.unread_weights())?;
         let order = Order::new(settings.seed, pairs);
         let items = Items::new(backbone, &settings, reference.device());
         let at_once = settings.batch_pairs;
-        Ok(Self { backbone, reference, told: None, settings, items, policy, order, step: 0, at_once })
+        Ok(Self { backbone, reference, told: None, settings, items, policy, order, step: 0, passed: 0, at_once })
     }
 
     /// With a scale that the network is told. Guidance outside of it has no part in training.
@@ -86,6 +88,11 @@ impl<'m> Trainer<'m> {
     /// Steps made.
     pub fn step_number(&self) -> u64 {
         self.step
+    }
+
+    /// What of the step being made is done, in [0, 1].
+    pub fn share(&self) -> f64 {
+        self.passed as f64 / self.settings.pairs_per_step().max(1) as f64
     }
 
     /// The weights and what trains them.
@@ -112,24 +119,26 @@ impl<'m> Trainer<'m> {
         self.settings.learning_rate * if warmup > 0.0 { ((step + 1) as f64 / warmup).min(1.0) } else { 1.0 }
     }
 
-    /// Makes one optimizer step. `checkpoint` runs between batches, with the trainer as it was after the step before; its
-    /// error stops, and the step did not happen. Nor did it where loss or gradient are not finite: [`Error::Diverged`].
+    /// Makes one optimizer step. `checkpoint` runs before what goes through the network together, with the trainer as it was after
+    /// the step before but for [`Trainer::share`]; its error stops, and the step did not happen. Nor did it where loss or gradient are not finite: [`Error::Diverged`].
     pub fn step(&mut self, pairs: &mut dyn Pairs, checkpoint: &mut dyn FnMut(&Self) -> Result<()>) -> Result<StepLog> {
         let per_step = self.settings.pairs_per_step();
         let mut sums = LossSums::new(per_step)?;
         let mut gradients = Gradients::new(self.reference.kernels());
+        self.passed = 0;
         for batch in 0..self.settings.accumulation {
-            checkpoint(self)?;
             let first = self.step * per_step as u64 + (batch * self.settings.batch_pairs) as u64;
             let mut waiting: Vec<Item> = Vec::with_capacity(self.settings.batch_pairs);
             for position in first..first + self.settings.batch_pairs as u64 {
                 let item = self.item(pairs, position)?;
                 // Pairs of another size cannot go through the network together.
                 if waiting.len() == self.at_once || waiting.first().is_some_and(|other| other.shape() != item.shape()) {
+                    checkpoint(self)?;
                     self.accumulate(&std::mem::take(&mut waiting), &mut sums, &mut gradients)?;
                 }
                 waiting.push(item);
             }
+            checkpoint(self)?;
             self.accumulate(&waiting, &mut sums, &mut gradients)?;
         }
         checkpoint(self)?;
@@ -145,7 +154,7 @@ impl<'m> Trainer<'m> {
     }
 
     /// Adds the gradient of a batch of pairs of one shape.
-    fn accumulate(&self, items: &[Item], sums: &mut LossSums, gradients: &mut Gradients) -> Result<()> {
+    fn accumulate(&mut self, items: &[Item], sums: &mut LossSums, gradients: &mut Gradients) -> Result<()> {
         if items.is_empty() {
             return Ok(());
         }
@@ -187,7 +196,9 @@ impl<'m> Trainer<'m> {
         if let Some(drift) = drift {
             slope = (slope + drift.broadcast_mul(&of_drift?)?)?;
         }
-        tape.backward_into(&y, slope, gradients)
+        tape.backward_into(&y, slope, gradients)?;
+        self.passed += count;
+        Ok(())
     }
 }
 

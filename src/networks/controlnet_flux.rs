@@ -10,6 +10,8 @@ use crate::nn::tape::{Tape, Var};
 
 /// Weights that never get a gradient where there are no blocks of one stream: nothing reads the text after the last block.
 pub const UNTRAINED: usize = 6;
+/// Their places in that block.
+const UNREAD: [&str; 3] = ["attn.to_add_out.", "ff_context.net.0.proj.", "ff_context.net.2."];
 
 /// The structure. Its sizes are those of the transformer, its blocks its own.
 #[derive(Clone, Debug)]
@@ -47,6 +49,13 @@ impl ControlNet {
     /// The sizes.
     pub fn config(&self) -> &flux_transformer::Config {
         &self.config
+    }
+
+    /// Whether nothing reads what a weight makes of the text.
+    pub fn leaves_unread(&self, name: &str) -> bool {
+        let last = format!("transformer_blocks.{}.", self.double.len().saturating_sub(1));
+        let within = name.strip_prefix(&last).filter(|_| self.single.is_empty());
+        within.is_some_and(|within| UNREAD.iter().any(|part| within.starts_with(part)))
     }
 
     /// What to add to the image's tokens, from noisy latents `x` and those of an image, both `[B, image, channels]`.

@@ -33,20 +33,34 @@ pub struct Config {
 }
 
 impl Config {
-    /// The published model.
-    pub const PUBLISHED: Self = Self {
-        swin: swin_stages::Config::LARGE,
-        tags: 4585,
-        encoded: 512,
-        hidden: 768,
-        heads: 4,
-        inner: 3072,
-        layers: 2,
-    };
+    /// The sizes that tensors have: of the published model Swin-L for 384 pixels, 4585 tags of 512 channels, a head of 768.
+    pub fn of(source: &Source) -> Result<Self> {
+        let matrix = |name: &str| match source.shape(name) {
+            Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok([rows, columns]),
+            Some(other) => Err(format!("the weight {name:?} has shape {other:?}")),
+            None => Err(format!("the weight {name:?} is missing")),
+        };
+        let number = |name: &str| name.strip_prefix(HEAD)?.split('.').next()?.parse::<usize>().ok();
+        let sizes = || -> Result<Self, String> {
+            let [tags, encoded] = matrix("label_embed")?;
+            let [hidden, _] = matrix("wordvec_proj.weight")?;
+            let [inner, _] = matrix(&format!("{HEAD}0.intermediate.dense.weight"))?;
+            let layers = source.iter().filter_map(|(name, ..)| number(name)).max().map_or(0, |last| last + 1);
+            let swin = swin_stages::Config::of(source, ENCODER)?;
+            if hidden % HEADS != 0 || layers > 64 {
+                return Err(format!("{layers} layers of a head of {hidden} channels"));
+            }
+            Ok(Self { swin, tags, encoded, hidden, heads: HEADS, inner, layers })
+        };
+        sizes().map_err(|cause| Error::file(source.origin(), format!("is not the tag model: {cause}")))
+    }
 }
 
 /// What is below these names in the published file: its encoder, and its head.
 const ENCODER: &str = "visual_encoder.";
+const HEAD: &str = "tagging_head.encoder.layer.";
+/// Heads of the attention there: no tensor says.
+const HEADS: usize = 4;
 /// DAPE's changes: their rank, and what their product is multiplied with.
 const RANK: usize = 8;
 const SCALE: f32 = 1.0 / RANK as f32;
@@ -113,7 +127,7 @@ impl Structure {
     fn new(specs: &mut Specs, config: &Config) -> Self {
         let &Config { ref swin, tags, encoded, hidden, layers, .. } = config;
         let width = swin.last_width();
-        let name = |i: usize| format!("tagging_head.encoder.layer.{i}");
+        let name = |i: usize| format!("{HEAD}{i}");
         Self {
             swin: SwinStages::new(specs, ENCODER, swin),
             norm: LayerNorm::new(specs, &format!("{ENCODER}norm"), width, 1e-5),

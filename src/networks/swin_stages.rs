@@ -2,6 +2,8 @@
 //! 2103.14030), with the tokens after each of them, brought together by fours where a stage does so: Swin-B as TOPIQ reads it, Swin-L
 //! as the tag model RAM does.
 
+use std::borrow::Cow;
+
 use candle_core::Tensor;
 
 use super::swin::{self, Block};
@@ -9,6 +11,7 @@ use crate::Result;
 use crate::nn::layers::{Conv, Kernel, LayerNorm, Linear};
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
+use crate::weights::Source;
 
 /// Sizes.
 #[derive(Clone, Debug)]
@@ -18,19 +21,56 @@ pub struct Config {
     /// Width of tokens in the first stage; every next one has twice as much.
     pub width: usize,
     /// Blocks of each stage.
-    pub depths: &'static [usize],
+    pub depths: Cow<'static, [usize]>,
     /// Heads of each stage.
-    pub heads: &'static [usize],
+    pub heads: Cow<'static, [usize]>,
     /// Side of a window in tokens.
     pub window: usize,
 }
 
 impl Config {
     /// Swin-B for images of 384 pixels.
-    pub const BASE: Self =
-        Self { image_px: IMAGE_PX, width: 128, depths: &[2, 2, 18, 2], heads: &[4, 8, 16, 32], window: 12 };
-    /// Swin-L for images of 384 pixels.
-    pub const LARGE: Self = Self { width: 192, heads: &[6, 12, 24, 48], ..Self::BASE };
+    pub const BASE: Self = Self {
+        image_px: IMAGE_PX,
+        width: 128,
+        depths: Cow::Borrowed(&[2, 2, 18, 2]),
+        heads: Cow::Borrowed(&[4, 8, 16, 32]),
+        window: 12,
+    };
+
+    /// The sizes that tensors have whose names begin with `prefix`: of an image of which the last stage sees one window, as all
+    /// published ones. Errors, in words: they are none of such a network.
+    pub fn of(source: &Source, prefix: &str) -> Result<Self, String> {
+        let number = |name: &str, prefix: &str| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
+        let count = |prefix: &str| {
+            let last = source.iter().filter_map(|(name, ..)| number(name, prefix)).max();
+            last.map_or(0, |last| last + 1).min(1 << 10)
+        };
+        let first = format!("{prefix}patch_embed.proj.weight");
+        let width = match source.shape(&first) {
+            Some(&[width, ..]) if width > 0 => width,
+            _ => return Err(format!("the weight {first:?} is missing")),
+        };
+        let (mut depths, mut heads, mut window) = (Vec::new(), Vec::new(), 0);
+        for stage in 0..count(&format!("{prefix}layers.")) {
+            let blocks = format!("{prefix}layers.{stage}.blocks.");
+            let table = format!("{blocks}0.attn.relative_position_bias_table");
+            let Some(&[places, of_stage]) = source.shape(&table) else {
+                return Err(format!("the weight {table:?} is missing"));
+            };
+            // All distances within a window, each way.
+            window = places.isqrt().div_ceil(2);
+            if of_stage == 0 || window == 0 || (width << stage) % of_stage != 0 {
+                return Err(format!("the weight {table:?} has shape {:?}", [places, of_stage]));
+            }
+            (depths.push(count(&blocks)), heads.push(of_stage));
+        }
+        let image_px = match depths.len() {
+            0 | 16.. => return Err(format!("{} stages", depths.len())),
+            stages => (PATCH_PX * window) << (stages - 1),
+        };
+        Ok(Self { image_px, width, depths: depths.into(), heads: heads.into(), window })
+    }
 
     /// Width of the tokens after the last stage, which brings none together.
     pub fn last_width(&self) -> usize {
@@ -72,11 +112,11 @@ impl SwinStages {
 
     /// Declares the weights; `prefix` comes before timm's names.
     pub fn new(specs: &mut Specs, prefix: &str, config: &Config) -> Self {
-        let Config { image_px, width: first, depths, heads, window } = *config;
+        let &Config { image_px, width: first, ref depths, ref heads, window } = config;
         let kernel = Kernel { stride: PATCH_PX, pad: [0; 2], ..Kernel::square(PATCH_PX) };
         let patches = Conv::with(specs, &format!("{prefix}patch_embed.proj"), (3, first), kernel, 1.0);
         let norm = LayerNorm::new(specs, &format!("{prefix}patch_embed.norm"), first, EPSILON);
-        let stages = depths.iter().zip(heads).enumerate().map(|(i, (&depth, &heads))| {
+        let stages = depths.iter().zip(heads.iter()).enumerate().map(|(i, (&depth, &heads))| {
             let (name, side, width) = (format!("{prefix}layers.{i}"), (image_px / PATCH_PX) >> i, first << i);
             let block = |j: usize| {
                 // Windows that are as large as the grid have nowhere to move.

@@ -136,6 +136,11 @@ impl Lora {
     }
 }
 
+/// The name of the weight that a factor is of, or that it is the name of.
+pub(super) fn weight_of(name: &str) -> &str {
+    name.strip_suffix(A).or_else(|| name.strip_suffix(B)).unwrap_or(name)
+}
+
 /// The name of the factor A of a weight.
 pub(super) fn factor_a(weight: &str) -> String {
     format!("{weight}{A}")

@@ -318,6 +318,15 @@ impl Params {
         Ok(bytes)
     }
 
+    /// Zeros of the same shapes, of which there are no more than the largest weight has: all share them.
+    pub fn zeros(&self) -> Result<Self> {
+        let largest = self.iter().map(|(_, tensor)| tensor.elem_count()).max().unwrap_or(0);
+        let all = Tensor::zeros(largest, DType::F32, self.device())?;
+        let of = |(_, tensor): (&str, &Tensor)| Ok(all.narrow(0, 0, tensor.elem_count())?.reshape(tensor.shape())?);
+        let tensors = self.iter().map(of).collect::<Result<_>>()?;
+        Ok(Self::from_tensors(self.specs.clone(), &self.compute, tensors).lean())
+    }
+
     /// A deep copy: later updates of one do not touch the other.
     pub fn duplicate(&self) -> Result<Self> {
         let copy = |weight: &Arc<Weight>| Ok(Weight::new(weight.tensor.copy()?, weight.trainable));

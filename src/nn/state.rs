@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::lora;
 use super::params::Specs;
 use super::state_old::{self, Old};
 use super::tensors::{self, About, MAX_HEADER_BYTES, Named, Tensors, Width};
@@ -79,6 +80,8 @@ pub struct OldLayout<'s> {
 pub struct Saved<'b> {
     about: About,
     values: Stored<'b>,
+    /// Weights that it may hold, although nobody takes them.
+    unread: &'b [String],
 }
 
 enum Stored<'b> {
@@ -90,7 +93,7 @@ impl<'b> Saved<'b> {
     /// Reads a state. Errors: it is damaged, or of an earlier version and of other weights than `old`.
     pub fn of(bytes: &'b [u8], old: OldLayout) -> Result<Self> {
         if let Some((about, values)) = state_old::read(bytes, &old)? {
-            return Ok(Self { about, values: Stored::Old(values) });
+            return Ok(Self { about, values: Stored::Old(values), unread: &[] });
         }
         let (content, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(damaged)?;
         let mut found = Checksum::default();
@@ -98,9 +101,19 @@ impl<'b> Saved<'b> {
         let file = Tensors::of(bytes, Path::new("state")).map_err(|_| damaged())?;
         let is_state = file.about().get("format").and_then(Value::as_str) == Some(FORMAT);
         match is_state && found.0 == u64::from_le_bytes(*sum) {
-            true => Ok(Self { about: file.about().clone(), values: Stored::Named(file) }),
+            true => Ok(Self { about: file.about().clone(), values: Stored::Named(file), unread: &[] }),
             false => Err(damaged()),
         }
+    }
+
+    /// The same, in which weights, or factors of theirs, may be that are not taken.
+    pub fn without(self, unread: &'b [String]) -> Self {
+        Self { unread, ..self }
+    }
+
+    fn is_unread(&self, part: &str) -> bool {
+        let name = part.split_once('.').map_or(part, |(_, name)| name);
+        self.unread.iter().any(|unread| lora::weight_of(name) == unread)
     }
 
     /// What it says of itself.
@@ -134,7 +147,8 @@ impl<'b> Saved<'b> {
         let is_there = match &self.values {
             Stored::Named(file) => {
                 let count = parts.len() * names.clone().count();
-                file.names().len() == count + 1 && wanted.all(|name| file.shape(&name).is_some())
+                let taken = file.names().iter().filter(|name| !self.is_unread(name)).count();
+                taken == count + 1 && wanted.all(|name| file.shape(&name).is_some())
             }
             Stored::Old(old) => old.has_average() == averaged && wanted.all(|name| old.values(&name).is_some()),
         };

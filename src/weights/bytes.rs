@@ -8,7 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::hash::Stamp;
+use crate::fs::reading::Reading;
 use crate::{Error, Result, input};
+
+/// Bytes of a file that are read at once, so that it is known soon how much was.
+const PIECE: usize = 16 << 20;
 
 /// Bytes of one file.
 #[derive(Debug)]
@@ -16,6 +20,7 @@ pub struct Bytes {
     /// The file, or what to call what is in memory.
     origin: PathBuf,
     held: Held,
+    reading: Reading,
 }
 
 #[derive(Debug)]
@@ -26,22 +31,22 @@ enum Held {
 }
 
 impl Bytes {
-    /// Opens a regular file.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens a regular file, of which is counted what is read.
+    pub fn open(path: &Path, reading: &Reading) -> Result<Self> {
         let file = input::open(path)?;
         let about = file.metadata().map_err(|e| Error::file(path, input::io_cause(&e)))?;
         let held = Held::File { len: about.len(), stamp: Stamp::at_once(&about), file };
-        Ok(Self { origin: path.to_owned(), held })
+        Ok(Self { origin: path.to_owned(), held, reading: reading.clone() })
     }
 
     /// Bytes compiled into the program; `name` is for errors.
     pub fn of_static(name: &str, bytes: &'static [u8]) -> Self {
-        Self { origin: name.into(), held: Held::Static(bytes) }
+        Self { origin: name.into(), held: Held::Static(bytes), reading: Reading::default() }
     }
 
     /// Bytes in memory; `origin` is for errors.
     pub fn of_vec(origin: &Path, bytes: Vec<u8>) -> Self {
-        Self { origin: origin.to_owned(), held: Held::Owned(bytes) }
+        Self { origin: origin.to_owned(), held: Held::Owned(bytes), reading: Reading::default() }
     }
 
     /// The file, or what to call these bytes.
@@ -68,9 +73,17 @@ impl Bytes {
         match &self.held {
             Held::Static(bytes) => from(bytes, to),
             Held::Owned(bytes) => from(bytes, to),
-            Held::File { file, .. } => read_exact_at(file, offset, to),
+            Held::File { file, .. } => {
+                let mut offset = offset;
+                for piece in to.chunks_mut(PIECE) {
+                    read_exact_at(file, offset, piece).map_err(|error| self.fault(input::io_cause(&error)))?;
+                    offset += piece.len() as u64;
+                    self.reading.add(piece.len())?;
+                }
+                Ok(())
+            }
         }
-        .map_err(|error| self.fault(input::io_cause(&error)))
+        .map_err(|error: io::Error| self.fault(input::io_cause(&error)))
     }
 
     /// The bytes of a range, which the caller has bounded.

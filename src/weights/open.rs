@@ -14,6 +14,7 @@ use super::stored::Stored;
 use super::trust::Trust;
 use super::{gguf, pth, safetensors};
 use crate::fs::hash::hash_bytes;
+use crate::fs::reading::Reading;
 use crate::{Error, Result};
 
 /// Values that are looked at together.
@@ -31,8 +32,15 @@ impl Source {
     /// Opens a file by what is in it: safetensors, an index of shards (`….index.json`), GGUF, or a file of PyTorch. Whether it is the
     /// published one is not looked at: [`super::Store::open`] does.
     pub fn open(path: &Path) -> Result<Self> {
-        let is_index = path.to_string_lossy().ends_with(".index.json");
-        let tensors = if is_index { safetensors::sharded(path)? } else { of_bytes(&Arc::new(Bytes::open(path)?))? };
+        Self::watched(path, &Reading::default())
+    }
+
+    /// [`Source::open`], of which is counted what is read then and later.
+    pub(super) fn watched(path: &Path, reading: &Reading) -> Result<Self> {
+        let tensors = match path.to_string_lossy().ends_with(".index.json") {
+            true => safetensors::sharded(path, reading)?,
+            false => of_bytes(&Arc::new(Bytes::open(path, reading)?))?,
+        };
         Ok(Self { origin: path.to_owned(), tensors, trust: None })
     }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::bytes::Bytes;
 use super::dtype::Dtype;
 use super::stored::Stored;
+use crate::fs::reading::Reading;
 use crate::{Error, Result};
 
 /// The longest header that is read, in bytes; the format's own limit.
@@ -148,7 +149,7 @@ struct Index {
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
 /// The tensors of all shards that an index (`….safetensors.index.json`) names, which lie beside it.
-pub(super) fn sharded(index: &Path) -> Result<BTreeMap<String, Stored>> {
+pub(super) fn sharded(index: &Path, reading: &Reading) -> Result<BTreeMap<String, Stored>> {
     let fault = |cause: String| Error::file(index, cause);
     let text = crate::input::read(index, MAX_INDEX_BYTES)?;
     let Index { weight_map } =
@@ -159,7 +160,7 @@ pub(super) fn sharded(index: &Path) -> Result<BTreeMap<String, Stored>> {
             return Err(fault(format!("names the file {shard:?}, which is not beside it")));
         }
         if !shards.contains_key(shard.as_str()) {
-            let bytes = Arc::new(Bytes::open(&index.with_file_name(shard))?);
+            let bytes = Arc::new(Bytes::open(&index.with_file_name(shard), reading)?);
             shards.insert(shard, tensors(&bytes)?);
         }
     }

@@ -13,6 +13,7 @@ use super::part::{Form, Part, Published, Size};
 use super::places::{self, Place};
 use super::trust::Trust;
 use crate::fs::hashes::Hashes;
+use crate::fs::reading::Reading;
 use crate::{Error, Result};
 
 /// The folder of weights in a workspace.
@@ -32,6 +33,8 @@ pub struct Store {
     held: Vec<(&'static Part, Source)>,
     /// The workspace, which keeps what is made of texts.
     workspace: Option<PathBuf>,
+    /// Counts what is read of tensors, and ends it.
+    reading: Reading,
 }
 
 /// Whether a part can be used.
@@ -104,6 +107,11 @@ impl Store {
         store
     }
 
+    /// The same, where somebody waits for tensors, and may not want the rest.
+    pub fn watched(&self, reading: &Reading) -> Self {
+        Self { reading: reading.clone(), ..self.clone() }
+    }
+
     /// Where texts are kept once they are encoded; `None` without a workspace.
     pub fn texts_dir(&self) -> Option<PathBuf> {
         self.workspace.as_ref().map(|root| root.join(TEXTS_DIR))
@@ -163,11 +171,17 @@ impl Store {
         parts.iter().filter_map(|part| self.state(part).why_not()).collect()
     }
 
-    /// Bytes that opening these parts reads for hashes that are not known yet.
-    pub fn unread(&self, parts: &[&'static Part]) -> u64 {
+    /// The files of these parts whose hashes are not known yet, with their bytes: opening reads them for it.
+    pub fn unread(&self, parts: &[&'static Part]) -> Vec<(PathBuf, u64)> {
         let found = parts.iter().filter_map(|part| self.locate(part).ok());
         let files = found.flat_map(|found| found.files);
-        files.filter(|file| file.trust.is_none()).map(|file| file.bytes).sum()
+        files.filter(|file| file.trust.is_none()).map(|file| (file.path, file.bytes)).collect()
+    }
+
+    /// Bytes of the files of these parts that are here.
+    pub fn bytes(&self, parts: &[&'static Part]) -> u64 {
+        let found = parts.iter().filter_map(|part| self.locate(part).ok());
+        found.flat_map(|found| found.files).map(|file| file.bytes).sum()
     }
 
     /// Whether a part can be used, once its files were read for their hashes. Errors: a file that cannot be read.
@@ -204,7 +218,9 @@ impl Store {
         // Of shards, the index names the rest.
         let index = found.files.iter().find(|file| file.published.path.ends_with(".index.json"));
         let named: Vec<&FoundFile> = index.map_or_else(|| found.files.iter().collect(), |index| vec![index]);
-        let source = Source::joined(named.iter().map(|file| Source::open(&file.path)).collect::<Result<_>>()?)?;
+        let source = Source::joined(
+            named.iter().map(|file| Source::watched(&file.path, &self.reading)).collect::<Result<_>>()?,
+        )?;
         let trust = Trust::of_all(found.files.iter().filter_map(|file| file.trust.as_ref()));
         // What was opened is what was read for its hash.
         source.check_unchanged()?;
@@ -267,6 +283,11 @@ impl Store {
     /// The SHA-256 of a file, read for it where it is not known.
     pub fn hash(&self, path: &Path) -> Result<String> {
         self.hashes.of(path)
+    }
+
+    /// The same, where somebody waits for it, and may not want the rest.
+    pub fn hash_watched(&self, path: &Path, reading: &Reading) -> Result<String> {
+        self.hashes.watched(path, reading)
     }
 
     pub(super) fn permits(&self, sha256: &str) -> bool {

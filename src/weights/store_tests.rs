@@ -66,9 +66,9 @@ fn the_published_file_is_verified_and_another_in_its_place_is_not_used_unless_as
     let then = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
     fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
     let here = store(dir.path());
-    assert_eq!(here.unread(&[&LPIPS_ALEX]), fs::metadata(&path).unwrap().len());
+    assert_eq!(here.unread(&[&LPIPS_ALEX]), [(path.clone(), fs::metadata(&path).unwrap().len())]);
     let source = here.open(&LPIPS_ALEX).unwrap();
-    assert_eq!(here.unread(&[&LPIPS_ALEX]), 0, "read for its hash, and remembered");
+    assert_eq!(here.unread(&[&LPIPS_ALEX]), [], "read for its hash, and remembered");
     assert!(source.trust().unwrap().is_verified());
     assert_eq!(source.trust().unwrap().mark(), "df73285e35b22355");
     let weights: Vec<f32> = source.floats("lin0.model.1.weight", &[1, 64, 1, 1]).unwrap();

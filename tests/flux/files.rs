@@ -154,7 +154,9 @@ fn a_text_is_encoded_once_and_read_from_the_workspace_after_that() {
     let texts = |text: &str| {
         let backbone = registry::open("flux", &Compute::cpu(), &store).unwrap();
         let prompt = Prompt { text: text.into(), negative: String::new() };
-        assert_eq!(backbone.unread(&prompt).unwrap().is_some(), text.len() > 300);
+        let said = backbone.unread(&prompt).unwrap();
+        assert_eq!(said.is_some(), text.len() > 300);
+        assert!(said.is_none_or(|said| said.contains("120 tokens long for CLIP, which reads the first 75")));
         let shown = backbone.condition(&lr, &prompt).unwrap().whole(1, &Device::Cpu).unwrap();
         [0, 1].map(|i| shown.text(i).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
     };
@@ -181,8 +183,20 @@ fn what_is_not_of_flux_is_refused_in_one_line_that_names_it() {
     type Change<'c> = &'c dyn Fn(&Path);
     let renamed =
         |home: &Path, file: &str, by: &str| std::fs::copy(fixtures("sd2").join(by), home.join(file)).map(drop).unwrap();
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change, &str); 9] = [
         (&|home| renamed(home, CONTROL, "c-sd2/model.safetensors"), "a ControlNet for Stable Diffusion"),
+        // The folder of another model, whose transformer is a U-Net under the same file name.
+        (
+            &|home| {
+                std::fs::remove_dir_all(home.join("FLUX.1-dev/transformer")).unwrap();
+                std::fs::create_dir(home.join("FLUX.1-dev/transformer")).unwrap();
+                let mut unet: Vec<_> =
+                    tensors(&fixtures("sd2").join("stable-diffusion-2-base/unet/diffusion_pytorch_model.safetensors"));
+                unet.iter_mut().for_each(|(name, ..)| *name = name.replace("time_embedding", "add_embedding"));
+                write_gguf(&unet, &home.join("FLUX.1-dev/flux1-dev-Q8_0.gguf"));
+            },
+            "a U-Net, as Stable Diffusion and SDXL have",
+        ),
         (
             &|home| {
                 std::fs::remove_dir_all(home.join("FLUX.1-dev/transformer")).unwrap();

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use dp2o_studio::Result;
 use dp2o_studio::backbones::codec::{Codec, Cut};
 use dp2o_studio::backbones::condition::Prompt;
-use dp2o_studio::backbones::flux::{Flux, Texts};
+use dp2o_studio::backbones::flux::{Flux, Texts, Weights};
 use dp2o_studio::networks::controlnet_flux::ControlNet;
 use dp2o_studio::networks::flux_transformer::{Config, Transformer};
 use dp2o_studio::networks::vae_kl::{self, Vae};
@@ -100,7 +100,7 @@ pub fn backbone_on(on: &Compute) -> Flux {
     Flux {
         compute: on.clone(),
         transformer,
-        weights,
+        weights: Weights::Held(weights),
         codec,
         texts,
         control,

@@ -75,7 +75,10 @@ impl Small {
         let (whole, stopped) = (steps(&root, "whole"), steps(&root, "stopped"));
         assert_eq!(whole.len(), 3);
         assert!(whole == stopped, "{whole:?}\n{stopped:?}");
-        assert!((whole[0].margin.abs() < 1e-9) && whole[0].grad_norm > 0.0 && whole[2].margin.abs() > 1e-9, "{whole:?}");
+        assert!(
+            (whole[0].margin.abs() < 1e-9) && whole[0].grad_norm > 0.0 && whole[2].margin.abs() > 1e-9,
+            "{whole:?}"
+        );
         let compare = Job::Compare { a: "reference".into(), b: "whole@3".into(), seeds: Some(2), on: On::Test };
         match done(&engine, compare) {
             Outcome::Compared(compared) => assert!(compared.report.comparison.images > 0),
@@ -164,6 +167,48 @@ impl Small {
         let (whole, killed) = (steps(&root, "whole"), steps(&root, "killed"));
         assert_eq!(whole.len(), 8);
         assert!(whole == killed, "{whole:?}\n{killed:?}");
+    }
+
+    /// `upscale` with all that is said of a picture of odd sides (83×125, so 332×500 px) and a prompt that is longer than the
+    /// encoders read, twice the same; and `noise` of the same seed. Returns names and shapes of that noise.
+    pub fn drawn_by_the_command_line(&self, guidance: &str, negative: &[&str]) -> Vec<(String, Vec<usize>)> {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name).display().to_string();
+        let values = (0..3 * 83 * 125).map(|i| (i % 89) as f32 / 88.0).collect();
+        encode::write_png(home.path().join("lr.png"), &Image::new(83, 125, values).unwrap()).unwrap();
+        let run = |arguments: &[&str]| {
+            let mut command = Program::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+            command
+                .env("HOME", home.path())
+                .args(arguments)
+                .arg("--unverified")
+                .arg("--weights")
+                .arg(fixtures(self.name));
+            let output = command.output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{stderr}");
+            stderr
+        };
+        let prompt = "stone, ".repeat(60);
+        let picture = |out: &str| {
+            let (lr, out) = (at("lr.png"), at(out));
+            let of = ["upscale", &lr, "--out", &out, "--backbone", self.name, "--prompt", &prompt, "--seed", "3"];
+            let said = run(&[&of[..], negative, &["--steps", "2", "--guidance", guidance]].concat());
+            assert!(
+                said.contains("120 tokens long") && said.contains("reads the first 75")
+                    || said.contains("the first 75 are read"),
+                "{said}"
+            );
+            let mut written = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().path());
+            let picture = written.find(|path| path.extension().is_some_and(|e| e == "png")).unwrap();
+            dp2o_studio::imaging::decode::read(picture).unwrap()
+        };
+        let (first, second) = (picture("first"), picture("second"));
+        assert_eq!((first.width(), first.height()), (332, 500));
+        assert!(first == second, "a seed's picture is the same each time");
+        let out = at("noise.safetensors");
+        run(&["noise", "--backbone", self.name, "--seed", "3", "--size", "332x500", "--steps", "2", "--out", &out]);
+        shapes(Path::new(&out))
     }
 
     /// The program itself, training.

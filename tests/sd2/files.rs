@@ -164,6 +164,7 @@ fn files_of_other_models_say_what_they_are() {
     has(renamed(CONTROL, &|name| format!("control_model.{name}")), &["first ControlNets", "Google Drive"]);
     has(renamed(CONTROL, &|name| name.replace("attn1.to_q", "attn.add_q_proj")), &["FLUX"]);
     has(renamed(CONTROL, &|name| name.replace("mid_block", "mid_part")), &["missing", "model.safetensors"]);
+    has(renamed(CONTROL, &|name| name.replace("time_embedding", "add_embedding")), &["SDXL", "Google Drive"]);
     has(renamed(CONTROL, &|name| name.replace("conv_in", "lora_A")), &["a LoRA"]);
     let changed = |file: &str, change: &Change| {
         let folder = Folder::new();

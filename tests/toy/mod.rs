@@ -37,7 +37,9 @@ const MEMORY: Memory = Memory {
     network: 3_500,
     around: CHANNELS * PATCH,
     passing: (&[], 0),
+    passes_alone: false,
     adapter: 2_712,
+    trained: 2_712,
     picture: |px, _| 64 * px[0] * px[1],
 };
 

@@ -316,7 +316,7 @@ impl State {
     /// How far a job is. Generating goes image by image; what a person wants to know is how far all of them are.
     pub fn progress_of(&self, job: &JobEntry) -> Option<Progress> {
         let progress = job.progress.clone()?;
-        if !job.is_whole {
+        if !job.is_whole || progress.is_before_work() {
             return Some(progress);
         }
         let (done, total) = self.candidates_done();
@@ -325,7 +325,7 @@ impl State {
         let rate = if elapsed_secs > 0.0 { made as f64 / elapsed_secs } else { 0.0 };
         let eta_secs = (made > 0).then(|| total.saturating_sub(done) as f64 / rate);
         let (done, total) = (done as u64, total as u64);
-        Some(Progress { stage: "generating".into(), unit: "candidates", done, total, rate, eta_secs })
+        Some(Progress { stage: "generating".into(), unit: "candidates", done, begun: 0.0, total, rate, eta_secs })
     }
 
     /// Where the workspace stands.

@@ -5,10 +5,12 @@
 //! The LR image's latents are drawn anew for each seed from their distribution, which the condition holds; training draws them
 //! anew for each pair. Time and guidance stay f32 all the way.
 //!
-//! * [`open`]: from files to networks, and what other models' files are refused with. [`prompts`]: texts, once each.
+//! * [`open`]: from files to networks, and what other models' files are refused with. [`prompts`]: texts, once each. [`weights`]: the
+//!   transformer's.
 
 mod open;
 mod prompts;
+mod weights;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use super::condition::{Condition, Prompt, Shown};
 use super::process::{Flow, Process, Shift, Time};
 use super::registry::Entry;
 use super::solver::Solver;
+use super::texts::GoOn;
 use super::{Backbone, Pass, Query};
 use crate::Result;
 use crate::imaging::Image;
@@ -30,6 +33,7 @@ use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 use crate::weights::Source;
 use crate::weights::registry::{C_FLUX_PARTS, FLUX_CLIP, FLUX_T5};
+pub use weights::Weights;
 
 /// Latents that a token is wide and high.
 const PATCH: usize = 2;
@@ -57,7 +61,9 @@ pub static CARD: Card = Card {
         network: 11_901_408_320,
         around: 83_819_683 + 123_060_480 + 4_762_310_656,
         passing: (&[&FLUX_CLIP, &FLUX_T5], 123_060_480 + 4_762_310_656),
+        passes_alone: true,
         adapter: 1_442_333_696,
+        trained: 1_442_333_696 - 84_953_088,
         picture: footprint,
     },
 };
@@ -70,8 +76,8 @@ pub trait Texts: Send + Sync {
     /// T5's states `[1, tokens, text]` and CLIP's summary `[1, pooled]`.
     fn embedded(&self, text: &str) -> Result<[Tensor; 2]>;
 
-    /// Encodes those that are not known, so that [`Texts::embedded`] finds them.
-    fn learn(&self, _: &[&str]) -> Result<()> {
+    /// Encodes those that are not known, so that [`Texts::embedded`] finds them; `before` makes room for encoders.
+    fn learn(&self, _: &[&str], _: GoOn, _before: &dyn Fn()) -> Result<()> {
         Ok(())
     }
 
@@ -84,7 +90,7 @@ pub struct Flux {
     pub compute: Compute,
     pub transformer: Transformer,
     /// Those of the transformer.
-    pub weights: Params,
+    pub weights: Weights,
     pub codec: Codec,
     pub texts: Box<dyn Texts>,
     pub control: ControlNet,
@@ -101,6 +107,11 @@ impl Backbone for Flux {
 
     fn adapter(&self) -> &Arc<Specs> {
         &self.adapter
+    }
+
+    fn unread_weights(&self) -> Vec<String> {
+        let names = self.adapter.iter().map(|(name, _)| name);
+        names.filter(|name| self.control.leaves_unread(name)).map(str::to_owned).collect()
     }
 
     fn reference(&self) -> Result<Params> {
@@ -141,16 +152,23 @@ impl Backbone for Flux {
         let [text, pooled] = [0, 1].map(|i| query.shown.text(i).map(|text| Var::constant(text.clone())));
         let (text, pooled) = (text?, pooled?);
         let told = Told { times: query.times, guidance: query.guidance, text: &text, pooled: &pooled, size };
-        let begun = query.shared(|| self.transformer.begin(&self.weights, &x, &told))?;
+        let weights = self.weights.get()?;
+        let begun = query.shared(|| self.transformer.begin(&weights, &x, &told))?;
         let residuals = self.control.forward(tape, adapter, &x, &control, &told)?;
         let texts = text.tensor().dim(1)?;
-        let velocity = self.transformer.finish(tape, &self.weights, begun, texts, &residuals)?;
+        let velocity = self.transformer.finish(tape, &weights, begun, texts, &residuals)?;
         let [rows, columns] = size;
         tape.shuffle(&tape.reshape(&velocity, &[batch, rows, columns, channels * PATCH * PATCH])?, PATCH)
     }
 
-    fn prepare(&self, prompts: &[Prompt]) -> Result<()> {
-        self.texts.learn(&prompts.iter().map(|prompt| prompt.text.as_str()).collect::<Vec<_>>())
+    fn prepare(&self, prompts: &[Prompt], go_on: GoOn) -> Result<()> {
+        let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
+        // Encoders as large as the transformer never lie beside it.
+        self.texts.learn(&texts, go_on, &|| self.weights.forget())
+    }
+
+    fn read(&self) -> Result<()> {
+        self.weights.get().map(drop)
     }
 
     fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Flux;
 use super::prompts::{Encoders, Prompts};
+use super::{Flux, Weights};
 use crate::backbones::codec::{Codec, Cut};
 use crate::backbones::files::{Opened, text_config, vae_config};
 use crate::networks::clip_text;
@@ -25,7 +25,7 @@ use crate::{Error, Result};
 /// What the parts are of.
 const MODEL: &str = "FLUX.1-dev";
 
-/// Opens all parts; the text encoders' and the ControlNet's weights are read when they are needed.
+/// Opens all parts; weights are read when they are needed, the autoencoder's at once.
 pub(super) fn open(on: &Compute, store: &Store) -> Result<Flux> {
     let lacking = store.lacking(C_FLUX_PARTS);
     if !lacking.is_empty() {
@@ -53,8 +53,7 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Flux> {
     let texts = texts(clip, t5, &tokenizers, &config, &on.around())?;
     let texts = Box::new(Prompts::new(texts, encoders_hash, store.texts_dir()));
     let codec = codec(vae, &on.around())?;
-    // The largest, and so the last: what is wrong with the others is known before it is read.
-    let weights = Params::as_stored(&Arc::new(specs), &transformer.source, on)?;
+    let weights = Weights::of_source(specs, transformer.source, on);
     let (compute, adapter) = (on.clone(), Arc::new(adapter));
     Ok(Flux { compute, transformer: network, weights, codec, texts, control, adapter, released, weights_hash })
 }

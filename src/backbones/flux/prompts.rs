@@ -1,39 +1,32 @@
-//! Texts as FLUX reads them, each encoded once and then kept: in memory, and on disk in the workspace. T5's encoder takes ten
-//! gigabytes, so it is loaded for the texts that are not known, and dropped once they are.
+//! Texts as FLUX reads them. Of both encoders no weight is loaded before a text is not known.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use tokenizers::Tokenizer;
 
 use super::Texts;
-use crate::backbones::condition::{Kept, Prompt};
-use crate::backbones::stored;
-use crate::fs::atomic;
-use crate::fs::hash::hash_bytes;
+use crate::backbones::condition::Prompt;
+use crate::backbones::texts::{Encoded, GoOn, KeptTexts};
 use crate::networks::clip_bpe::ClipBpe;
 use crate::networks::clip_text::{self, ClipText};
 use crate::networks::t5_encoder::{self, T5Encoder};
 use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::Tape;
-use crate::nn::tensors::Width;
 use crate::weights::Source;
 use crate::weights::store::Found;
 use crate::{Error, Result, input};
 
 /// Tokens of a text for T5: shorter ones are padded, and the padding is read as well, as FLUX was trained.
 const TOKENS: usize = 512;
-/// Texts that are remembered: one takes 8.4 MB.
-const REMEMBERED: usize = 64;
 /// T5's tokens for the end of a text and for what follows it.
 const END: &str = "</s>";
 const PAD: &str = "<pad>";
 /// What pads a text for CLIP-L where no file says so.
 const CLIP_PAD: &str = "<|endoftext|>";
-/// The largest file of a text.
+/// The largest file of a tokenizer.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// Both tokenizers and encoders, of which no weight is loaded.
@@ -97,24 +90,19 @@ impl Encoders {
         Ok(ids)
     }
 
-    /// What T5 and CLIP make of texts. One encoder after the other is loaded, and dropped.
-    fn encoded(&self, texts: &[&str]) -> Result<Vec<[Tensor; 2]>> {
+    /// Loads both encoders: what T5 and CLIP make of a text, until it is dropped.
+    fn open_both(&self) -> Result<impl FnMut(&str) -> Result<Encoded>> {
+        let load = |specs, source| Params::as_stored(specs, source, &self.compute);
+        let (clip, config, specs, source) = &self.clip;
+        let of_clip = load(specs, source)?;
+        let (t5, specs, source) = &self.t5;
+        let of_t5 = load(specs, source)?;
         let tape = Tape::inference(&self.compute.kernels);
-        let pooled: Vec<Tensor> = {
-            let (net, config, specs, source) = &self.clip;
-            let weights = Params::as_stored(specs, source, &self.compute)?;
-            let pooled = |text: &&str| {
-                let ids = self.bpe.encode(text, config.positions).ids;
-                Ok(net.pooled(&tape, &weights, &ids)?.tensor().clone())
-            };
-            texts.iter().map(pooled).collect::<Result<_>>()?
-        };
-        let (net, specs, source) = &self.t5;
-        let weights = Params::as_stored(specs, source, &self.compute)?;
-        let both = |(text, pooled): (&&str, Tensor)| {
-            Ok([net.forward(&tape, &weights, &self.padded(text)?)?.tensor().clone(), pooled])
-        };
-        texts.iter().zip(pooled).map(both).collect()
+        Ok(move |text: &str| {
+            let ids = self.bpe.encode(text, config.positions).ids;
+            let pooled = clip.pooled(&tape, &of_clip, &ids)?.tensor().clone();
+            Ok([t5.forward(&tape, &of_t5, &self.padded(text)?)?.tensor().clone(), pooled])
+        })
     }
 }
 
@@ -131,87 +119,29 @@ fn pieces(path: &Path) -> Result<(Tokenizer, [u32; 2])> {
     Ok((pieces, ends))
 }
 
-/// What is known of texts.
+/// Texts, and what encodes them.
 pub(super) struct Prompts {
     encoders: Encoders,
-    /// By what the encoders' files are known: their texts are others' no more.
-    encoders_hash: String,
-    /// Where texts are kept on disk.
-    dir: Option<PathBuf>,
-    known: Mutex<HashMap<String, [Tensor; 2]>>,
+    kept: KeptTexts,
 }
 
 impl Prompts {
     pub fn new(encoders: Encoders, encoders_hash: String, dir: Option<PathBuf>) -> Self {
-        Self { encoders, encoders_hash, dir, known: Mutex::default() }
-    }
-
-    fn key(&self, text: &str) -> String {
-        hash_bytes(format!("{}\n{text}", self.encoders_hash).as_bytes())
-    }
-
-    fn path(&self, key: &str) -> Option<PathBuf> {
-        self.dir.as_ref().map(|dir| dir.join(format!("{key}.safetensors")))
-    }
-
-    /// A text that was kept on disk; a file that is damaged is none.
-    fn kept(&self, key: &str) -> Option<[Tensor; 2]> {
-        let path = self.path(key)?;
-        let bytes = path.is_file().then(|| input::read(&path, MAX_FILE_BYTES).ok()).flatten()?;
-        let kept = stored::condition_of(&bytes, &path, &Device::Cpu).ok()?;
-        let [both] = <[[Tensor; 2]; 1]>::try_from(kept.texts).ok()?;
-        let [states, pooled] = both.map(|tensor| tensor.to_device(&self.encoders.compute.device));
-        Some([states.ok()?, pooled.ok()?])
-    }
-
-    /// Keeps a text on disk. Values are those of f32: what comes back is what was encoded.
-    fn keep(&self, key: &str, both: &[Tensor; 2]) -> Result<()> {
-        let Some(path) = self.path(key) else { return Ok(()) };
-        let kept = Kept { maps: Vec::new(), texts: vec![both.clone()] };
-        atomic::create_dir_durable(path.parent().unwrap_or(&path))?;
-        let bytes = stored::condition_file(&kept, Width::F32)?;
-        atomic::write_atomic(&path, &bytes)
+        let kept = KeptTexts::new(encoders_hash, dir, &encoders.compute.device);
+        Self { encoders, kept }
     }
 }
 
 impl Texts for Prompts {
-    fn embedded(&self, text: &str) -> Result<[Tensor; 2]> {
-        let key = self.key(text);
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(known.clone());
-        }
-        self.learn(&[text])?;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key).cloned().ok_or_else(|| Error::invalid("a text was encoded and is not known"))
+    fn embedded(&self, text: &str) -> Result<Encoded> {
+        self.kept.embedded(text, |text| self.encoders.open_both()?(text))
     }
 
-    fn learn(&self, texts: &[&str]) -> Result<()> {
-        let mut new: BTreeMap<String, &str> = texts.iter().map(|text| (self.key(text), *text)).collect();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + new.len() > REMEMBERED {
-            known.clear();
-        }
-        new.retain(|key, _| !known.contains_key(key));
-        // Many are read again from disk when it is their turn.
-        let is_few = new.len() <= REMEMBERED;
-        new.retain(|key, _| match self.kept(key) {
-            Some(both) if is_few => {
-                known.insert(key.clone(), both);
-                false
-            }
-            kept => kept.is_none(),
-        });
-        if new.is_empty() {
-            return Ok(());
-        }
-        let all: Vec<&str> = new.values().copied().collect();
-        for (key, both) in new.keys().zip(self.encoders.encoded(&all)?) {
-            self.keep(key, &both)?;
-            if is_few || self.dir.is_none() {
-                known.insert(key.clone(), both);
-            }
-        }
-        Ok(())
+    fn learn(&self, texts: &[&str], go_on: GoOn, before: &dyn Fn()) -> Result<()> {
+        self.kept.learn(texts, go_on, || {
+            before();
+            self.encoders.open_both()
+        })
     }
 
     fn unread(&self, prompt: &Prompt) -> Option<String> {

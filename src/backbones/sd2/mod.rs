@@ -17,6 +17,7 @@ use super::condition::{Condition, Prompt, Shown};
 use super::process::{Diffusion, Predicts, Process, Spacing};
 use super::registry::Entry;
 use super::solver::Solver;
+use super::texts::GoOn;
 use super::{Backbone, Pass, Query};
 use crate::imaging::Image;
 use crate::networks::controlnet_sd::ControlNet;
@@ -25,7 +26,7 @@ use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
 use crate::weights::Source;
-use crate::weights::registry::C_SD2_PARTS;
+use crate::weights::registry::{C_SD2_PARTS, SD2_TEXT};
 use crate::{Error, Result};
 use prompts::Prompts;
 
@@ -49,8 +50,10 @@ pub static CARD: Card = Card {
     memory: Memory {
         network: 865_910_724,
         around: 83_653_863 + 340_387_840,
-        passing: (&[], 0),
+        passing: (&[&SD2_TEXT], 340_387_840),
+        passes_alone: false,
         adapter: 364_228_240,
+        trained: 364_228_240,
         picture: footprint,
     },
 };
@@ -131,6 +134,11 @@ impl Backbone for Sd2 {
         let (skips, middle) = self.control.forward(tape, adapter, (&x, &image), (query.times, &text), onto)?;
         let with = With { time: time.clone(), text };
         tape.shuffle(&self.unet.decode(tape, &self.weights, &skips, &middle, &with)?, 1)
+    }
+
+    fn prepare(&self, prompts: &[Prompt], go_on: GoOn) -> Result<()> {
+        let texts = prompts.iter().flat_map(|prompt| [prompt.text.as_str(), prompt.negative.as_str()]);
+        self.prompts.learn(&texts.collect::<Vec<_>>(), go_on)
     }
 
     fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {

@@ -1,7 +1,7 @@
 //! From the published files to networks. Sizes come from the `config.json` beside each file, those of Stable Diffusion 2-base where
 //! there is none; what other models' files would be taken for is said of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -45,9 +45,12 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
         <[Opened; 4]>::try_from(opened).map_err(|_| Error::invalid("a part of C-SD2 is missing"))?;
     let tokenizer = store.files(&SD2_TOKENIZER)?;
     [&unet, &vae, &text, &control].into_iter().try_for_each(refuse_compvis)?;
-    let trusts = [&unet, &vae, &text, &control].into_iter().filter_map(|opened| opened.source.trust());
-    let all = Trust::of_all(trusts.chain(tokenizer.files.iter().filter_map(|file| file.trust.as_ref())));
-    let weights_hash = all.map(|trust| trust.whole_mark()).unwrap_or_default();
+    let hash_of = |opened: &[&Opened]| {
+        let trusts = opened.iter().filter_map(|opened| opened.source.trust());
+        let all = Trust::of_all(trusts.chain(tokenizer.files.iter().filter_map(|file| file.trust.as_ref())));
+        all.map(|trust| trust.whole_mark()).unwrap_or_default()
+    };
+    let (weights_hash, encoder_hash) = (hash_of(&[&unet, &vae, &text, &control]), hash_of(&[&text]));
 
     refuse_velocity(&unet)?;
     let config = unet.config(unet_config, unet_sd::Config::SD2)?;
@@ -55,7 +58,8 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
     let network = Unet::new(&mut specs, &config);
     let weights = unet.weights(specs, on)?.without_large_forms();
     let codec = codec(vae, &on.around())?;
-    let prompts = prompts(text, tokenizer, &config, &on.around())?;
+    let of_texts = (encoder_hash, store.texts_dir());
+    let prompts = prompts(text, tokenizer, &config, &on.around(), of_texts)?;
     let (control, adapter, released) = control_net(control, config)?;
     let (compute, adapter) = (on.clone(), Arc::new(adapter));
     Ok(Sd2 { compute, unet: network, weights, codec, prompts, control, adapter, released, weights_hash })
@@ -69,7 +73,13 @@ fn codec(vae: Opened, on: &Compute) -> Result<Codec> {
     Ok(Codec { net, config, weights: vae.weights(specs, on)?.lean(), cut: Cut::default() })
 }
 
-fn prompts(text: Opened, tokenizer: Found, unet: &unet_sd::Config, on: &Compute) -> Result<Prompts> {
+fn prompts(
+    text: Opened,
+    tokenizer: Found,
+    unet: &unet_sd::Config,
+    on: &Compute,
+    of_texts: (String, Option<PathBuf>),
+) -> Result<Prompts> {
     let config = text.config(text_config, clip_text::Config::SD2)?;
     if config.width != unet.text {
         let cause = format!("texts of width {} are not what this U-Net reads, {}", config.width, unet.text);
@@ -87,7 +97,7 @@ fn prompts(text: Opened, tokenizer: Found, unet: &unet_sd::Config, on: &Compute)
     }
     let text = Opened { source: names::clip_text(text.source)?, ..text };
     let kept = text.kept(on);
-    Prompts::new(bpe, config, text.source, kept)
+    Prompts::new(bpe, config, text.source, kept, of_texts)
 }
 
 /// The ControlNet's structure and its released weights, which are exactly those.

@@ -1,22 +1,19 @@
-//! Texts as the U-Net reads them, each encoded once. The text encoder is loaded when the first text is not known.
+//! Texts as the U-Net reads them. Of the text encoder no weight is loaded before a text is not known.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::Result;
 use crate::backbones::condition::Prompt;
-use crate::fs::hash::hash_bytes;
+use crate::backbones::texts::{Encoded, GoOn, KeptTexts};
 use crate::networks::clip_bpe::ClipBpe;
 use crate::networks::clip_text::{ClipText, Config};
 use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::Tape;
 use crate::weights::Source;
-
-/// Texts that are remembered: one takes 0.3 MB.
-const REMEMBERED: usize = 512;
 
 /// The tokenizer and the text encoder.
 pub(super) struct Prompts {
@@ -26,46 +23,45 @@ pub(super) struct Prompts {
     specs: Arc<Specs>,
     source: Source,
     compute: Compute,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// The encoder's weights, once they were needed.
-    weights: Option<Params>,
-    /// What is known, by the SHA-256 of the text.
-    known: HashMap<String, Tensor>,
+    kept: KeptTexts,
 }
 
 impl Prompts {
-    /// Weights are read later.
-    pub fn new(bpe: ClipBpe, config: Config, source: Source, compute: Compute) -> Result<Self> {
+    /// Of an encoder that is known by a hash; `dir` is where its texts stay.
+    pub fn new(
+        bpe: ClipBpe,
+        config: Config,
+        source: Source,
+        compute: Compute,
+        (hash, dir): (String, Option<PathBuf>),
+    ) -> Result<Self> {
         let mut specs = Specs::default();
         let net = ClipText::new(&mut specs, config);
         source.check(specs.iter(), &["*"])?;
-        Ok(Self { bpe, config, net, specs: Arc::new(specs), source, compute, state: Mutex::default() })
+        let kept = KeptTexts::new(hash, dir, &compute.device);
+        Ok(Self { bpe, config, net, specs: Arc::new(specs), source, compute, kept })
     }
 
     /// A text, `[1, tokens, width]`.
     pub fn embedded(&self, text: &str) -> Result<Tensor> {
-        let key = hash_bytes(text.as_bytes());
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = state.known.get(&key) {
-            return Ok(known.clone());
-        }
-        let weights = match &state.weights {
-            Some(weights) => weights.clone(),
-            None => Params::from_source(&self.specs, &self.source, &self.compute)?,
-        };
-        let ids = self.bpe.encode(text, self.config.positions).ids;
+        let [states, _] = self.kept.embedded(text, |text| self.open_encoder()?(text))?;
+        Ok(states)
+    }
+
+    /// Encodes those that are not kept.
+    pub fn learn(&self, texts: &[&str], go_on: GoOn) -> Result<()> {
+        self.kept.learn(texts, go_on, || self.open_encoder())
+    }
+
+    /// Loads the encoder: what it makes of a text, until it is dropped. A summary is not read.
+    fn open_encoder(&self) -> Result<impl FnMut(&str) -> Result<Encoded>> {
+        let weights = Params::from_source(&self.specs, &self.source, &self.compute)?;
         let tape = Tape::inference(&self.compute.kernels);
-        let embedded = self.net.forward(&tape, &weights, &ids)?.tensor().clone();
-        state.weights = Some(weights);
-        if state.known.len() >= REMEMBERED {
-            state.known.clear();
-        }
-        state.known.insert(key, embedded.clone());
-        Ok(embedded)
+        Ok(move |text: &str| {
+            let ids = self.bpe.encode(text, self.config.positions).ids;
+            let states = self.net.forward(&tape, &weights, &ids)?.tensor().clone();
+            Ok([states, Tensor::zeros((1, 1), DType::F32, &self.compute.device)?])
+        })
     }
 
     /// How much of a prompt is beyond what the encoder reads.

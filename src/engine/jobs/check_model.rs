@@ -60,7 +60,7 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
         return Ok(found.outcome());
     }
     context.say_licence(backbone);
-    let reference = match context.models.reference(backbone, recipe.sampling.precision) {
+    let reference = match context.released(backbone, recipe.sampling.precision) {
         Ok(reference) => reference,
         Err(error) => {
             found.add(Mark::Bad, "files", error.to_string());
@@ -70,7 +70,9 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
     let (photograph, lr) = pictures(context, request.picture.as_deref())?;
     let adapters = found.adapters(&reference, &request.adapters)?;
     let model = &reference.model;
-    let condition = model.backbone.condition(&lr, &Sampling::of(recipe)?.prompt(&request.prompt))?;
+    let prompt = Sampling::of(recipe)?.prompt(&request.prompt);
+    context.prepare(model.backbone.as_ref(), std::slice::from_ref(&prompt))?;
+    let condition = model.backbone.condition(&lr, &prompt)?;
     let shown = condition.whole(1, model.params.device())?;
 
     let steps = 1 + NOISES as usize * (2 + adapters.len());
@@ -206,7 +208,7 @@ impl Found {
             return Ok(());
         }
         // What is added to the network by an adapter of zeros is nothing.
-        let without = error_of(&zeros(&model.params)?)?;
+        let without = error_of(&model.params.zeros()?)?;
         let mut line = |name: &str, with: f64| {
             let good = with < without && with < GOOD_ERROR;
             let end = match (with < without, with < GOOD_ERROR) {
@@ -265,13 +267,6 @@ fn listed(what: &str, names: Vec<String>) -> Option<String> {
     (count > 0).then(|| format!("{count} {what}: {shown}{more}"))
 }
 
-fn zeros(params: &Params) -> Result<Params> {
-    let mut zeros = params.duplicate()?;
-    let count = zeros.specs().value_count();
-    zeros.set_flat(&vec![0.0; count])?;
-    Ok(zeros)
-}
-
 /// The mean square of what the network errs by in the middle of the way, as a share of what it should predict.
 fn error(
     backbone: &dyn Backbone,
@@ -318,7 +313,9 @@ fn rewards(
         let (mut rest, mut batches) = (seeds, Batches::default());
         while !rest.is_empty() {
             let batch = batches.first_of(rest, plan.at_once);
-            let drawn = sampling.draw(model, &condition, batch, memory, &mut |_, _| context.checkpoint());
+            let share = |done: usize, all: usize| batch.len() as f64 * done as f64 / all.max(1) as f64;
+            let mut go_on = |done, all| context.within(&mut meter, share(done, all));
+            let drawn = sampling.draw(model, &condition, batch, memory, &mut go_on);
             let Some(drawn) = batches.unless_out_of_memory(context, drawn)? else { continue };
             for (at, picture) in drawn.iter().enumerate() {
                 let image = Arc::new(quantize::quantized(&picture.whole()?));

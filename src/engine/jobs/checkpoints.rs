@@ -6,6 +6,7 @@ use crate::engine::model::Model;
 use crate::engine::models::Recorded;
 use crate::engine::plan;
 use crate::engine::protocol::Level;
+use crate::engine::reading;
 use crate::method::provenance::Chosen;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CandidateSet, CheckpointId, CheckpointKind, CheckpointRow, RunId, SamplerKey};
@@ -73,9 +74,11 @@ pub fn load(context: &mut Context, name: &str) -> Result<Loaded> {
 fn of(context: &mut Context, row: &CheckpointRow, name: &str) -> Result<Model> {
     let products = context.recipe.sampling.precision;
     match &row.path {
-        None => Ok(context.models.reference(&row.backbone, products)?.model),
+        None => Ok(context.released(&row.backbone, products)?.model),
         Some(path) => {
             let path = context.workspace()?.path(path);
+            let _watched = context.watch_opening(&row.backbone, products);
+            reading::say_file(context, &path);
             let recorded = Recorded { name, weights_hash: &row.weights_hash };
             Ok(context.models.checkpoint((&row.backbone, products), &path, Some(recorded))?.model)
         }

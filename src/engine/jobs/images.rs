@@ -25,12 +25,18 @@ pub fn set_splits(context: &mut Context, choices: &[(ImageId, SplitChoice)]) -> 
 pub fn set_prompts(context: &mut Context, prompts: &[(ImageId, String)]) -> Result<Outcome> {
     context.workspace()?.set_prompts(prompts)?;
     context.changed(Change::Prompts);
+    say_unread(context)?;
+    Ok(Outcome::None)
+}
+
+/// Says that the recipe's backbone reads no prompts, if it does not.
+pub fn say_unread(context: &Context) -> Result<()> {
     let recipe = &context.recipe;
     if !registry::card_of(&recipe.sampling.backbone)?.prompt {
         let text = format!("prompts are kept, but {} reads none", recipe.sampling.backbone);
         context.log(Level::Info, text);
     }
-    Ok(Outcome::None)
+    Ok(())
 }
 
 pub fn set_removed(context: &mut Context, images: &[ImageId], removed: bool) -> Result<Outcome> {

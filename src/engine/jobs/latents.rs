@@ -75,6 +75,8 @@ fn fill<'l>(
         return Ok(());
     }
     context.log(Level::Info, format!("{count} candidates have no latents yet; they are encoded, once"));
+    let prompts: Vec<_> = lacking.iter().map(|(row, _)| sampling.prompt(&row.prompt)).collect();
+    context.prepare(model.backbone.as_ref(), &prompts)?;
     let mut meter = Meter::new("encoding", "candidates", count);
     context.report(Some(meter.now()));
     lacking

@@ -41,8 +41,9 @@ pub(super) use import::preview as preview_candidates;
 
 use super::context::Context;
 use super::protocol::{Job, Outcome};
-use super::{damage, external};
+use super::{damage, external, parts, reading};
 use crate::Result;
+use crate::backbones::tagger;
 
 /// Runs a job to its end.
 pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
@@ -58,6 +59,17 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
     if computes {
         context.check_parts()?;
         context.say_memory();
+    }
+    let read = match &job {
+        _ if computes => parts::of(&context.recipe),
+        Job::CheckModel(request) => parts::of(&request.recipe),
+        Job::Upscale(request) if !request.best_of => parts::of_backbone(&request.recipe.sampling.backbone).to_vec(),
+        Job::Upscale(request) => parts::of(&request.recipe),
+        Job::Tag { .. } | Job::ConvertTagger { .. } => tagger::parts(&context.store()).to_vec(),
+        _ => Vec::new(),
+    };
+    if !read.is_empty() {
+        reading::hash(context, &read)?;
     }
     match job {
         Job::Create { dir, recipe, example } => open::create(context, &dir, *recipe, example),

@@ -115,7 +115,10 @@ impl Round<'_> {
             states.write_when_due(trainer)?;
             meter.skip_time();
             let began = Instant::now();
-            let mut checkpoint = |trainer: &Trainer| context.checkpoint_after(|| states.try_to_write(trainer));
+            let mut checkpoint = |trainer: &Trainer| {
+                context.report(meter.begun(trainer.share()));
+                context.checkpoint_after(|| states.try_to_write(trainer))
+            };
             let log = match trainer.step(pairs, &mut checkpoint) {
                 // Once: what does not fit then will not fit later either.
                 Err(error) if error.is_out_of_memory() && !has_fallen => {

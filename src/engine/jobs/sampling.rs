@@ -74,17 +74,17 @@ pub fn fill(
     let total = missing.iter().map(|m| m.seeds.len()).sum();
     say_unprompted(context, model, images, &missing);
     let sampling = Sampling::of(recipe)?;
+    if total > 0 {
+        let prompted = images.iter().filter(|row| missing.iter().any(|m| m.image == row.id && !m.seeds.is_empty()));
+        let prompts: Vec<_> = prompted.map(|row| sampling.prompt(&row.prompt)).collect();
+        context.prepare(model.backbone.as_ref(), &prompts)?;
+    }
     let mut meter = Meter::new(stage, "candidates", total);
     context.report(Some(meter.now()));
     let (mut made, mut failed, mut batches) = (0, Failures::of(images.len()), Batches::default());
-    for (index, MissingSeeds { image, seeds }) in missing.iter().enumerate() {
-        let row_of = |missing: &MissingSeeds| images.iter().find(|row| row.id == missing.image);
-        if index % PREPARED == 0 && model.backbone.card().prompt {
-            let some = missing[index..].iter().take(PREPARED).filter_map(row_of);
-            let prompts: Vec<_> = some.map(|row| sampling.prompt(&row.prompt)).collect();
-            model.backbone.prepare(&prompts)?;
-        }
-        let (Some(row), image) = (row_of(&missing[index]), *image) else { continue };
+    let row_of = |image: ImageId| images.iter().find(|row| row.id == image);
+    for &MissingSeeds { image, ref seeds } in &missing {
+        let Some(row) = row_of(image) else { continue };
         let mut fresh = done.is_some().then(Vec::new);
         match group(context, set, model, &sampling, row, seeds, (&mut meter, &mut batches), fresh.as_mut()) {
             Ok(count) => {
@@ -104,9 +104,6 @@ pub fn fill(
     }
     Ok((made, failed))
 }
-
-/// Images whose prompts are encoded at once.
-const PREPARED: usize = 64;
 
 /// Pixels of new candidates that are kept for scoring, in bytes; those beyond are read back.
 const KEPT_BYTES: usize = 256 << 20;
@@ -138,7 +135,9 @@ fn group(
     while !rest.is_empty() {
         let batch = batches.first_of(rest, plan.at_once);
         let began = Instant::now();
-        let drawn = sampling.draw_and_keep(model, &condition, batch, memory, &mut |_, _| context.checkpoint());
+        let share = |done: usize, all: usize| batch.len() as f64 * done as f64 / all.max(1) as f64;
+        let mut go_on = |done, all| context.within(meter, share(done, all));
+        let drawn = sampling.draw_and_keep(model, &condition, batch, memory, &mut go_on);
         let Some((pictures, latents)) = batches.unless_out_of_memory(context, drawn)? else { continue };
         let encoded = pictures.par_iter().map(|picture| encode::png_and_pixels(picture.as_ref()));
         let (encoded, pixels): (Vec<_>, Vec<_>) = encoded.collect::<Result<Vec<_>>>()?.into_iter().unzip();

@@ -9,8 +9,8 @@ use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
 use crate::engine::progress::Meter;
-use crate::engine::protocol::{Level, Outcome};
-use crate::networks::ram::Config;
+use crate::engine::protocol::{Change, Level, Outcome};
+use crate::engine::reading::Watched;
 use crate::workspace::{ImageId, ImageRow};
 use crate::{Error, Result};
 
@@ -26,14 +26,20 @@ pub fn tag(context: &mut Context, only: Option<&[ImageId]>) -> Result<Outcome> {
     let tagger = open(context)?;
     let mut meter = Meter::new("tagging", "images", rows.len());
     context.report(Some(meter.now()));
+    images::say_unread(context)?;
     let mut prompts = Vec::new();
     for row in &rows {
         context.checkpoint()?;
         match of_image(context, &tagger, row) {
             // Kept one by one: what is done stays done.
             Ok(prompt) => {
-                images::set_prompts(context, &[(row.id, prompt.clone())])?;
-                prompts.push((row.name.clone(), prompt));
+                let workspace = context.workspace()?;
+                // What a person said of it meanwhile counts.
+                if only.is_some() || workspace.ledger().image(row.id)?.prompt.is_empty() {
+                    workspace.set_prompts(&[(row.id, prompt.clone())])?;
+                    context.changed(Change::Prompts);
+                    prompts.push((row.name.clone(), prompt));
+                }
             }
             Err(error) if error.ends_job() => return Err(error),
             Err(error) => {
@@ -53,7 +59,11 @@ fn open(context: &Context) -> Result<Tagger> {
         Some(lacking) => Err(Error::invalid(format!(
             "the tag model is not here: {lacking}; without it prompts are typed (`prompt`), of a text file beside a picture, or empty"
         ))),
-        None => Tagger::open(&store, context.models.compute()),
+        None => {
+            let parts = tagger::parts(&store);
+            let _watched = Watched::new(context, "opening the tag model", store.bytes(parts));
+            Tagger::open(&store, context.models.compute())
+        }
     }
 }
 
@@ -63,6 +73,6 @@ fn of_image(context: &Context, tagger: &Tagger, row: &ImageRow) -> Result<String
 
 /// Writes the tag model's files as one small one. Errors: they are not here, or not of this model.
 pub fn convert(context: &Context, path: &Path) -> Result<Outcome> {
-    tagger::convert(&context.store(), &Config::PUBLISHED, path)?;
+    tagger::convert(&context.store(), path)?;
     Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::of(1) })
 }

@@ -211,10 +211,11 @@ fn one(
         return Ok(Ended { steps, state: run.state });
     }
     let precision = context.recipe.sampling.precision;
-    let released = context.models.reference(reference.backbone.card().name, precision)?;
+    let released = context.released(reference.backbone.card().name, precision)?;
     let workspace = context.workspace()?;
     let lines = pairs::read(&workspace.path(&workspace.pairs_file(run)?))?;
     let sets = pool.sets();
+    context.prepare(reference.backbone.as_ref(), &[])?;
     let ended = loop {
         let released = &released;
         let round = Round { context, run, round, released, reference, start: start.0, start_id: start.1 };

@@ -15,6 +15,7 @@ use crate::engine::parts;
 use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Level, Outcome, Upscale};
+use crate::engine::reading;
 use crate::imaging::{output, stems};
 use crate::{Error, Permit, Result};
 use task::{Output, Shared, State, Task};
@@ -29,13 +30,15 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
     let (model, weights, weights_name) = match &request.checkpoint {
         Some(path) => {
             // Nothing records what it should be: its name in papers and logs is its hash.
+            let _watched = context.watch_opening(backbone, precision);
+            reading::say_file(context, path);
             let found = context.models.checkpoint((backbone, precision), path, None)?;
             context.log(Level::Info, format!("weights {}: SHA-256 {}", path.display(), found.weights_hash));
             (found.model, found.weights_hash, path.display().to_string())
         }
         None => {
             context.say_licence(backbone);
-            let reference = context.models.reference(backbone, precision)?;
+            let reference = context.released(backbone, precision)?;
             (reference.model, reference.weights_hash, format!("the released {backbone}"))
         }
     };
@@ -60,6 +63,10 @@ pub fn upscale(context: &mut Context, request: &Upscale) -> Result<Outcome> {
         output::make_folder(out)?;
     }
 
+    let prompts: Vec<_> = tasks.iter().filter_map(|task| task.prompt(&shared)).collect();
+    if !prompts.is_empty() {
+        context.prepare(shared.model.backbone.as_ref(), &prompts)?;
+    }
     let mut meter = Meter::new("upscaling", "tiles", tasks.iter().map(Task::tiles).sum());
     let mut files = Vec::new();
     for task in &tasks {

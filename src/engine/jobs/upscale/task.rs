@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::best::Best;
-use crate::backbones::condition::Condition;
+use crate::backbones::condition::{Condition, Prompt};
 use crate::backbones::field::StateMemory;
 use crate::engine::context::Context;
 use crate::engine::jobs::prompts::beside;
@@ -137,6 +137,11 @@ impl Task {
     /// Tiles that the network has yet to see.
     pub fn tiles(&self) -> usize {
         self.tiles * self.missing().map(|output| output.seeds.len()).sum::<usize>()
+    }
+
+    /// What is said of a picture of which something is missing.
+    pub fn prompt(&self, shared: &Shared) -> Option<Prompt> {
+        self.missing().next().map(|_| shared.sampling.prompt(&self.prompt))
     }
 
     fn missing(&self) -> impl Iterator<Item = &Output> {
