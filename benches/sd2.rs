@@ -5,6 +5,7 @@
 //! * `forward`: U-Net and ControlNet, two items, as guidance needs.
 //! * `step`: one step of Diffusion-DPO on one pair: reference, policy, backward of the ControlNet, AdamW.
 //! * `decode`, `encode`: the autoencoder.
+//! * `error`: what a prediction in bf16 is off by from one in f32, of the root mean square of that.
 //!
 //! Each prints a line of JSON: seconds (the least of its runs), and the peak of memory in use, weights included.
 //!
@@ -44,7 +45,7 @@ fn main() {
     let has = |word: &str| words.iter().any(|other| other == word);
     let runs = words.iter().position(|word| word == "--runs").and_then(|at| words.get(at + 1)?.parse().ok());
     let (Some(what), Some(dir)) = (words.first(), words.get(1).map(PathBuf::from)) else {
-        return println!("which of make, open, forward, step, decode, encode, and the folder of weights?");
+        return println!("which of make, open, forward, step, decode, encode, error, and the folder of weights?");
     };
     if what == "make" {
         return make(&dir, has("--half"));
@@ -57,6 +58,9 @@ fn main() {
     };
     let on = Compute::cpu().in_precision(Precision { frozen, products });
     let store = Store::of_machine(&[dir], true);
+    if what == "error" {
+        return error(&store);
+    }
     let ((seconds, resident), peak) = memory::peak_of(|| match what.as_str() {
         "open" => open(&on, &store),
         "forward" => forward(&on, &store, runs.unwrap_or(3)),
@@ -137,6 +141,27 @@ fn forward(on: &Compute, store: &Store, runs: usize) -> (f64, f64) {
         assert!(y.tensor().sum_all().and_then(|sum| sum.to_scalar::<f32>()).expect("a sum").is_finite());
     });
     (seconds, resident())
+}
+
+/// One network after the other is in memory.
+fn error(store: &Store) {
+    let predicted = |precision: Precision| -> Vec<f32> {
+        let on = Compute::cpu().in_precision(precision);
+        let backbone = opened(&on, store);
+        let adapter = backbone.reference().expect("the ControlNet");
+        let (x, times, shown) = (noise(1, [2, 4, SIDE, SIDE]), [500.0; 2], shown(2));
+        let query = Query::new(&x, &times, &shown);
+        let y = backbone.predict(&Tape::inference(&on.kernels), &adapter, &query).expect("a prediction");
+        y.tensor().flatten_all().and_then(|y| y.to_vec1()).expect("values")
+    };
+    let exact = predicted(Precision::default());
+    let bf16 = predicted(Precision { frozen: DType::BF16, products: DType::BF16 });
+    let mean = |values: &mut dyn Iterator<Item = f32>| {
+        (values.map(|v| f64::from(v).powi(2)).sum::<f64>() / exact.len() as f64).sqrt()
+    };
+    let (size, off) = (mean(&mut exact.iter().copied()), mean(&mut exact.iter().zip(&bf16).map(|(a, b)| a - b)));
+    let most = exact.iter().zip(&bf16).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+    println!("{{\"what\": \"error\", \"rms\": {:.2e}, \"most\": {:.2e}}}", off / size, f64::from(most) / size);
 }
 
 fn step(on: &Compute, store: &Store, runs: usize) -> (f64, f64) {

@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_nothing_reads_is_not_trained_and_text_encoders_pass() {
-        let flux = need(&["backbone=flux", "solver=euler", "guidance=2.5"]);
+        let flux = need(&["sampling.backbone=flux"]);
         // Six tensors of 84,953,088 values have no weights of their own, gradients or moments.
         let (released, trained) = (4 * 1_442_333_696, 4 * (1_442_333_696 - 84_953_088));
         assert_eq!((flux.adapter, flux.trained), (released, [trained, trained, 2 * trained, trained]));
@@ -265,7 +265,7 @@ mod tests {
         let [encoders, autoencoder] = [4 * (123_060_480 + 4_762_310_656), 4 * 83_819_683];
         assert!(flux.texts().abs_diff(encoders + autoencoder + released) < 1_000, "{}", flux.texts());
         assert!(flux.doubt().unwrap().contains("sampling"));
-        let sd2 = need(&["backbone=sd2", "solver=ddpm"]);
+        let sd2 = need(&["sampling.backbone=sd2"]);
         assert_eq!(sd2.texts(), sd2.weights + sd2.adapter + 4 * 340_387_840);
         assert!(need(&[]).texts() == 0 && flux.lines().iter().any(|(what, _)| *what == "texts"));
     }

@@ -63,7 +63,8 @@ impl Config {
             if of_stage == 0 || window == 0 || (width << stage) % of_stage != 0 {
                 return Err(format!("the weight {table:?} has shape {:?}", [places, of_stage]));
             }
-            (depths.push(count(&blocks)), heads.push(of_stage));
+            depths.push(count(&blocks));
+            heads.push(of_stage);
         }
         let image_px = match depths.len() {
             0 | 16.. => return Err(format!("{} stages", depths.len())),

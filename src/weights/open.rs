@@ -17,9 +17,6 @@ use crate::fs::hash::hash_bytes;
 use crate::fs::reading::Reading;
 use crate::{Error, Result};
 
-/// Values that are looked at together.
-const BLOCK: usize = 4096;
-
 /// Named tensors. Nothing of them is read before it is asked for.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -136,11 +133,9 @@ impl Source {
                 self.fault(format!("the weight {name:?} has type {:?}; a floating-point type is needed", stored.dtype))
             );
         }
-        let values = read::<T>(stored)?;
-        // Whole blocks at a time, which the compiler makes vectors of: such networks have a billion values.
-        let is_fine = |block: &[T]| block.iter().fold(true, |all, value| all & value.is_finite());
-        let bad = values.chunks(BLOCK).find(|block| !is_fine(block));
-        match bad.and_then(|block| block.iter().find(|value| !value.is_finite())) {
+        let (values, bad) = stored.checked::<T>()?;
+        stored.bytes.check_unchanged()?;
+        match bad {
             None => Ok(values),
             Some(bad) => Err(self.fault(format!("the weight {name:?} contains {bad}"))),
         }

@@ -9,8 +9,10 @@ use super::dtype::{Dtype, Wanted, decode};
 use super::packed::Packed;
 use crate::Result;
 
-/// Bytes decoded at once.
+/// Bytes read and decoded at once: what is done with them next finds them in a cache.
 const CHUNK: usize = 1 << 20;
+/// Values that are looked at together.
+const BLOCK: usize = 4096;
 /// Values that a view may have although its storage has fewer (it repeats them).
 const MAX_REPEATED: u64 = 1 << 24;
 
@@ -105,6 +107,29 @@ impl Stored {
         Ok(values)
     }
 
+    /// The same, and the first of them that is not finite: looked for piece by piece as they are read.
+    pub fn checked<T: Wanted>(&self) -> Result<(Vec<T>, Option<T>)> {
+        let mut bad = None;
+        let mut look = |part: &[T]| bad = bad.or_else(|| first_not_finite(part));
+        let values = match self.is_in_order() && self.factor == 1.0 {
+            true => {
+                let mut values = self.run(self.offset, self.value_count(), &mut look)?;
+                values.rotate_right(self.rolled);
+                values
+            }
+            false => {
+                let values = self.values()?;
+                look(&values);
+                values
+            }
+        };
+        Ok((values, bad))
+    }
+
+    fn is_in_order(&self) -> bool {
+        self.strides.as_deref().is_none_or(|strides| is_contiguous(&self.shape, strides))
+    }
+
     /// The matrix as it lies in the file; `None` where its numbers are not packed, or not in order.
     pub fn packed(&self, device: &Device) -> Result<Option<Packed>> {
         let is_plain = self.strides.as_deref().is_none_or(|strides| is_contiguous(&self.shape, strides));
@@ -131,14 +156,14 @@ impl Stored {
     fn in_order<T: Wanted>(&self) -> Result<Vec<T>> {
         let count = self.value_count();
         let Some(strides) = self.strides.as_deref().filter(|strides| !is_contiguous(&self.shape, strides)) else {
-            return self.run(self.offset, count);
+            return self.run(self.offset, count, &mut |_| ());
         };
         if count == 0 {
             return Ok(Vec::new());
         }
         // The whole of the view's extent, and then its values out of it.
         let extent = self.shape.iter().zip(strides).map(|(&side, &stride)| (side - 1) * stride).sum::<usize>() + 1;
-        let all: Vec<T> = self.run(self.offset, extent)?;
+        let all: Vec<T> = self.run(self.offset, extent, &mut |_| ())?;
         let mut values = Vec::with_capacity(count);
         let mut at = vec![0; self.shape.len()];
         let mut position = 0;
@@ -157,16 +182,22 @@ impl Stored {
         Ok(values)
     }
 
-    /// `count` values that lie one after the other.
-    fn run<T: Wanted>(&self, mut offset: u64, count: usize) -> Result<Vec<T>> {
+    /// `count` values that lie one after the other, shown to `look` piece by piece.
+    fn run<T: Wanted>(&self, mut offset: u64, count: usize, look: &mut dyn FnMut(&[T])) -> Result<Vec<T>> {
         let mut left = self.dtype.bytes_of(count as u64).unwrap_or(0) as usize;
         let mut values: Vec<T> = Vec::with_capacity(count);
         if T::SAME == self.dtype && !self.swap && cfg!(target_endian = "little") {
-            // SAFETY: the capacity is there, all bit patterns are values of these types, and all are written before any is read.
-            unsafe {
-                let bytes = std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), left);
-                self.bytes.read_at(offset, bytes)?;
-                values.set_len(count);
+            let piece = CHUNK / size_of::<T>();
+            while values.len() < count {
+                let (from, more) = (values.len(), piece.min(count - values.len()));
+                let (at, len) = (offset + (from * size_of::<T>()) as u64, more * size_of::<T>());
+                // SAFETY: the capacity is there, all bit patterns are values of these types, and all are written before any is read.
+                unsafe {
+                    let bytes = std::slice::from_raw_parts_mut(values.as_mut_ptr().add(from).cast::<u8>(), len);
+                    self.bytes.read_at(at, bytes)?;
+                    values.set_len(from + more);
+                }
+                look(&values[from..]);
             }
             return Ok(values);
         }
@@ -175,12 +206,21 @@ impl Stored {
         while left > 0 {
             let part = &mut buffer[..left.min(chunk)];
             self.bytes.read_at(offset, part)?;
+            let from = values.len();
             decode(self.dtype, self.swap, part, &mut values);
+            look(&values[from..]);
             offset += part.len() as u64;
             left -= part.len();
         }
         Ok(values)
     }
+}
+
+/// Whole blocks at a time, which the compiler makes vectors of: large networks have a billion values.
+fn first_not_finite<T: Wanted>(values: &[T]) -> Option<T> {
+    let is_fine = |block: &&[T]| block.iter().fold(true, |all, value| all & value.is_finite());
+    let bad = values.chunks(BLOCK).find(|block| !is_fine(block))?;
+    bad.iter().find(|value| !value.is_finite()).copied()
 }
 
 /// Whether strides are those of values that lie in order without gaps.

@@ -73,6 +73,8 @@ fn of_image(context: &Context, tagger: &Tagger, row: &ImageRow) -> Result<String
 
 /// Writes the tag model's files as one small one. Errors: they are not here, or not of this model.
 pub fn convert(context: &Context, path: &Path) -> Result<Outcome> {
-    tagger::convert(&context.store(), path)?;
+    let store = context.store();
+    let _watched = Watched::new(context, "converting the tag model", store.bytes(tagger::parts(&store)));
+    tagger::convert(&store, path)?;
     Ok(Outcome::Written { files: vec![path.to_owned()], failed: Failures::of(1) })
 }
