@@ -1,10 +1,14 @@
 //! The whole way of C-SD2 through the engine, on the small weights of `tests/fixtures/make_sd2.py`: add, prompt, sample, score,
 //! curate, train, stop and go on (and be killed and go on), compare, write the ControlNet in every form, and open what was written as the published one.
 
+use std::fs::{self, OpenOptions};
+
+use dp2o_studio::engine::protocol::{CheckModel, Command, Event, Job, JobState};
+use dp2o_studio::method::presets;
 use dp2o_studio::workspace::Workspace;
 
 mod program;
-use program::{Small, shapes, tensors};
+use program::{Small, engine, fixtures, is, shapes, tensors, wait};
 
 const SD2: Small = Small {
     name: "sd2",
@@ -44,4 +48,37 @@ fn the_command_line_draws_a_picture_and_writes_its_noise() {
     // Of sides padded to 64 px.
     let named = ["start", "step.000", "step.001"].map(|name| (name.to_owned(), vec![1, 4, 64, 48]));
     assert_eq!(noise, named);
+}
+
+/// A file of a gigabyte, of which nothing is on the disk but its length.
+#[test]
+fn files_that_are_read_for_their_hash_show_how_far_and_can_be_cancelled() {
+    let home = tempfile::tempdir().unwrap();
+    let unet = home.path().join("stable-diffusion-2-base/unet");
+    fs::create_dir_all(&unet).unwrap();
+    fs::copy(fixtures("sd2").join("stable-diffusion-2-base/unet/config.json"), unet.join("config.json")).unwrap();
+    let file = unet.join("diffusion_pytorch_model.safetensors");
+    OpenOptions::new().write(true).create_new(true).open(&file).unwrap().set_len(1 << 30).unwrap();
+    let engine = engine(&[home.path().to_owned(), fixtures("sd2")]);
+    let check = CheckModel {
+        picture: None,
+        adapters: Vec::new(),
+        prompt: String::new(),
+        seeds: 1,
+        recipe: Box::new(presets::of_backbone("sd2").unwrap()),
+    };
+    let id = engine.run(Job::CheckModel(check)).unwrap();
+    let mut seen = None;
+    wait(&engine, |event| match event {
+        Event::Job { state: JobState::Progress(progress), .. } if progress.unit == "MB" => {
+            seen = Some(progress.clone());
+            true
+        }
+        _ => false,
+    });
+    let seen = seen.unwrap();
+    assert!(seen.stage.contains("SHA-256") && (1074..1100).contains(&seen.total) && seen.done > 0, "{seen:?}");
+    assert!(seen.done < seen.total && seen.eta_secs.is_some_and(|secs| secs > 0.0), "{seen:?}");
+    engine.send(Command::Cancel(id)).unwrap();
+    wait(&engine, is(id, |state| matches!(state, JobState::Cancelled)));
 }

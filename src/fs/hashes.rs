@@ -92,6 +92,7 @@ mod tests {
     use super::*;
     use crate::fs::hash::hash_bytes;
     use std::fs::{self, File};
+    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
     #[test]
@@ -114,6 +115,13 @@ mod tests {
         assert_eq!(first.of(&path).unwrap(), hash_bytes(b"two"));
         fs::write(&cache, b"{\"half").unwrap();
         assert_eq!(Hashes::at(Some(cache)).known(&path), None, "a damaged cache is an empty one");
+        let (reading, unwanted) = (Reading::default(), Reading::stopped_by(Arc::new(true.into())));
+        write(b"three", 40);
+        assert!(matches!(first.watched(&path, &unwanted), Err(crate::Error::Cancelled)));
+        assert_eq!((first.known(&path), unwanted.bytes()), (None, 5));
+        first.watched(&path, &reading).unwrap();
+        first.watched(&path, &reading).unwrap();
+        assert_eq!(reading.bytes(), 5, "read once");
         write(b"new", 0);
         first.of(&path).unwrap();
         assert_eq!(first.known(&path), None, "a file of this moment may change and look the same");
