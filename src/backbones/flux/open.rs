@@ -16,7 +16,7 @@ use crate::networks::flux_transformer::{Config, Transformer};
 use crate::networks::t5_encoder;
 use crate::networks::vae_kl::{self, Vae};
 use crate::nn::kernels::Compute;
-use crate::nn::params::{Params, Specs};
+use crate::nn::params::Specs;
 use crate::weights::registry::{C_FLUX, C_FLUX_PARTS, FLUX_CLIP, FLUX_T5, FLUX_TOKENIZERS, FLUX_TRANSFORMER, FLUX_VAE};
 use crate::weights::store::Found;
 use crate::weights::{Source, Store, Trust, bfl, names};

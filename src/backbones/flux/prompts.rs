@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use tokenizers::Tokenizer;
 
 use super::Texts;
