@@ -142,8 +142,51 @@ fn a_base_in_blocks_of_eight_bits_predicts_what_the_released_one_does() {
     let blocks = opened(home.path()).unwrap();
     let off = difference(&predicted(blocks.as_ref()), &released);
     assert!((1e-6..0.05).contains(&off), "{off}");
-    // Its ControlNet is trained all the same.
+    // Its ControlNet is trained all the same, block by block.
     assert_eq!(blocks.reference().unwrap().byte_count(), 4 * blocks.adapter().value_count());
+    let (of_released, of_blocks) = (slope(opened(&fixtures("flux")).unwrap().as_ref()), slope(blocks.as_ref()));
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let norms = (product(&of_released, &of_released) * product(&of_blocks, &of_blocks)).sqrt();
+    let along = product(&of_released, &of_blocks) / norms;
+    assert!((0.99..1.0 - 1e-9).contains(&along), "{along}");
+}
+
+/// The gradient of all that is trained of the ControlNet, recomputed.
+fn slope(backbone: &dyn Backbone) -> Vec<f32> {
+    let lr = Image::new(8, 8, (0..192).map(|i| (i % 23) as f32 / 23.0).collect()).unwrap();
+    let shown = backbone.condition(&lr, &Prompt::default()).unwrap().whole(1, &Device::Cpu).unwrap();
+    let x = Tensor::arange(0f32, 256.0, &Device::Cpu).unwrap().affine(0.01, -1.0).unwrap();
+    let x = x.reshape((1, 16, 4, 4)).unwrap();
+    let query = Query::new(&x, &[0.6], &shown).guided(Some(2.5));
+    let policy = backbone.reference().unwrap().trainable(true);
+    let tape = Tape::recording(policy.kernels()).recomputing(true);
+    let y = backbone.predict(&tape, &policy, &query).unwrap();
+    let gradients = tape.backward(&y, y.tensor().clone()).unwrap();
+    let unread = backbone.unread_weights();
+    let mut all = Vec::new();
+    for (i, (name, _)) in policy.iter().enumerate() {
+        let gradient = gradients.params().get(i).and_then(Option::as_ref);
+        assert_eq!(gradient.is_none(), unread.iter().any(|unread| unread == name), "{name}");
+        all.extend(gradient.into_iter().flat_map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap()));
+    }
+    all
+}
+
+/// Of diffusers' other ControlNets for FLUX, with blocks of one stream too: every weight of theirs is read.
+#[test]
+fn a_control_net_of_another_depth_is_taken_as_it_is() {
+    let home = changed(|home| {
+        std::fs::remove_dir_all(home.join("c-flux")).unwrap();
+        copied(&fixtures("flux").join("with-single"), &home.join("c-flux"));
+        let [from, to] =
+            ["diffusion_pytorch_model.safetensors", "model.safetensors"].map(|name| home.join("c-flux").join(name));
+        std::fs::rename(from, to).unwrap();
+    });
+    let other = opened(home.path()).unwrap();
+    let single = other.adapter().iter().filter(|(name, _)| name.starts_with("single_transformer_blocks.")).count();
+    assert!(single > 0 && other.unread_weights().is_empty());
+    let off = difference(&predicted(other.as_ref()), &predicted(opened(&fixtures("flux")).unwrap().as_ref()));
+    assert!(off > 1e-3, "{off}");
 }
 
 #[test]
