@@ -5,30 +5,30 @@
 //! ([`Job::is_edit`]) are jobs that are written at once, beside the one that runs. *Queries* only look; another thread
 //! answers them while a job runs.
 
+mod outcomes;
+mod requests;
+mod views;
+
+pub use outcomes::{Compared, Finding, Mark, ModelCheck, Outcome, RunReport};
+pub use requests::{AddImages, CheckModel, ImportCandidates, PairsLayout, Role, TableOf, Upscale, WeightsForm};
+pub use views::{Attributed, Library, MapPicture, Picture, Source};
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Permit;
-use crate::method::attribution::Attribution;
 use crate::method::evaluation::Evaluation;
 use crate::method::learning::Learning;
 use crate::method::overrides::Verdict;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
-use crate::method::summary::Summary;
+use crate::report::Format;
 use crate::report::table::Form;
-use crate::report::{Format, Report};
 use crate::weights::PartReport;
-use crate::workspace::{
-    CandidateSet, CheckpointId, CheckpointRow, EvaluationRow, ImageId, ImageRow, Judgement, RunId, RunRow, RunState,
-    SplitChoice, StepRow,
-};
+use crate::workspace::{CandidateSet, EvaluationRow, ImageId, Judgement, RunId, SplitChoice, StepRow};
 
-use super::added::Added;
 use super::devices::Choice;
-use super::failures::Failures;
 use super::grid::{Grid, GridOf};
-use super::imported::Imported;
 use super::memory_need::MemoryNeed;
 use super::previews::{Incoming, Preview};
 use super::progress::Progress;
@@ -137,30 +137,6 @@ pub enum Job {
     AllowExternal { then: Option<Box<Job>> },
 }
 
-/// How pairs are written with their pictures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PairsLayout {
-    /// `w/`, `l/` and `lr/` folders with JSONL and CSV.
-    #[default]
-    Folders,
-    /// A folder of pictures with `metadata.jsonl`, for Hugging Face `datasets`.
-    HuggingFace,
-    /// Parquet in the columns of Diffusion-DPO's script, pictures within.
-    DiffusionDpo,
-}
-
-/// How the weights of a checkpoint are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WeightsForm {
-    /// All of them, f32, low-rank factors merged: the published tensors under their names.
-    #[default]
-    Whole,
-    /// The same in f16.
-    Half,
-    /// The low-rank factors alone.
-    Factors,
-}
-
 impl Job {
     /// Whether it is written at once, beside the job that runs.
     pub fn is_edit(&self) -> bool {
@@ -221,156 +197,6 @@ impl Job {
     }
 }
 
-/// What a table is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TableOf {
-    /// The scores of the reference's candidates.
-    Scores,
-    /// The pairs of the recipe's curation, and their weights.
-    Pairs { allow_partial: bool },
-    /// What a person said of pairs.
-    Verdicts,
-    /// The steps of a run of this name.
-    Run(String),
-}
-
-impl TableOf {
-    /// What its rows are, for people.
-    pub fn title(&self) -> &'static str {
-        match self {
-            TableOf::Scores => "scores",
-            TableOf::Pairs { .. } => "pairs",
-            TableOf::Verdicts => "verdicts",
-            TableOf::Run(_) => "steps",
-        }
-    }
-}
-
-/// What files given to the product are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
-    /// Low-resolution inputs.
-    Lr,
-    /// High-resolution ground truths: each for the LR images of its name that it resembles; where there are none, LR
-    /// images are made of it.
-    #[default]
-    Hr,
-}
-
-/// Images to add.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct AddImages {
-    /// Files, and folders whose images are taken.
-    pub paths: Vec<PathBuf>,
-    /// A list of pairs of LR and HR files (CSV or JSONL).
-    pub pairs: Option<PathBuf>,
-    /// The pairs of the list are taken though LR and HR do not resemble each other.
-    pub trust_pairs: bool,
-    /// Sub-folders are entered.
-    pub recursive: bool,
-    /// `None`: what the names of files and folders say, else HR.
-    pub role: Option<Role>,
-    /// What they are for.
-    pub split: SplitChoice,
-    /// Side of the square HR crops in pixels; 0 takes whole images.
-    pub crop_px: usize,
-    /// Crops of each image.
-    pub crops: usize,
-    /// Name of the degradation preset for HR images without LR; `None` is the recipe's.
-    pub degradation: Option<String>,
-    /// A list of prompts (CSV). Pictures that it does not name have what a text file beside them says.
-    pub prompts: Option<PathBuf>,
-}
-
-/// Candidates of another model to import.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportCandidates {
-    /// Where they lie, in sub-folders too.
-    pub dir: PathBuf,
-    /// What they are called by; where the pattern has steps, NAME@STEP.
-    pub name: String,
-    /// Where image and seed stand in the names, such as `{image}_{seed}.png`; `None` finds out.
-    pub pattern: Option<String>,
-    /// Folders of the LR and HR images that are not here yet, by their names.
-    pub lr: Option<PathBuf>,
-    pub hr: Option<PathBuf>,
-    /// What these are for.
-    pub split: SplitChoice,
-}
-
-/// Pictures to super-resolve.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Upscale {
-    pub images: Vec<PathBuf>,
-    pub out: PathBuf,
-    /// A checkpoint file; `None` is the reference.
-    pub checkpoint: Option<PathBuf>,
-    /// What is said of every picture; `None` is what a text file beside each says. For backbones that read it.
-    pub prompt: Option<String>,
-    /// Keep only the output with the best no-reference reward.
-    pub best_of: bool,
-    /// Replace outputs that were made another way.
-    pub overwrite: bool,
-    pub recipe: Box<Recipe>,
-}
-
-/// Files to look at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CheckModel {
-    /// A photograph; `None` is one of those that come with the program.
-    pub picture: Option<PathBuf>,
-    /// Adapters to compare with the network's names, and of two which is rewarded more.
-    pub adapters: Vec<PathBuf>,
-    /// What is said of the photograph.
-    pub prompt: String,
-    /// Outputs of each adapter that are rewarded, no more than the recipe has seeds.
-    pub seeds: usize,
-    /// Its backbone is looked at, as it samples.
-    pub recipe: Box<Recipe>,
-}
-
-/// What was found of a backbone's files.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelCheck {
-    pub findings: Vec<Finding>,
-}
-
-impl ModelCheck {
-    /// Whether nothing is wrong.
-    pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.mark != Mark::Bad)
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
-    pub mark: Mark,
-    /// What was looked at, in a word or two.
-    pub what: String,
-    pub text: String,
-}
-
-/// How something was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    Good,
-    Bad,
-    /// Neither good nor bad.
-    Said,
-}
-
-impl Mark {
-    /// In a word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Mark::Good => "good",
-            Mark::Bad => "bad",
-            Mark::Said => "",
-        }
-    }
-}
-
 /// What the engine tells its clients.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -417,125 +243,6 @@ impl JobState {
     pub fn is_final(&self) -> bool {
         matches!(self, JobState::Done(_) | JobState::Failed(_) | JobState::Refused { .. } | JobState::Cancelled)
     }
-}
-
-/// What a finished job has to show.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    None,
-    /// Images added, and what else came of the files.
-    Added(Box<Added>),
-    /// Candidates sampled, and images that could not be.
-    Sampled {
-        candidates: usize,
-        failed: Failures,
-    },
-    /// Scores computed, and images whose candidates could not be scored.
-    Scored {
-        scores: usize,
-        failed: Failures,
-    },
-    Generated {
-        candidates: usize,
-        scores: usize,
-        failed: Failures,
-    },
-    /// Names of images and what is to be seen on them, and what could not be said.
-    Tagged {
-        prompts: Vec<(String, String)>,
-        failed: Failures,
-    },
-    /// Candidates imported, and what of the files did not fit.
-    Imported(Box<Imported>),
-    /// Verdicts recorded, and lines that were left out.
-    Judged {
-        verdicts: usize,
-        failed: Failures,
-    },
-    Curated(Box<Summary>),
-    Trained {
-        run: String,
-        steps: u32,
-        state: RunState,
-    },
-    Compared(Arc<Compared>),
-    Ran(Arc<RunReport>),
-    /// Every file written, and what could not be.
-    Written {
-        files: Vec<PathBuf>,
-        failed: Failures,
-    },
-    /// What was repaired, a line each.
-    Repaired(Vec<String>),
-    /// What was found of a backbone's files.
-    Checked(Arc<ModelCheck>),
-}
-
-impl Outcome {
-    /// What failed while the rest was done and kept.
-    pub fn failed(&self) -> Option<&Failures> {
-        let failed = match self {
-            Outcome::Added(added) => &added.failed,
-            Outcome::Imported(imported) => &imported.failed,
-            Outcome::Sampled { failed, .. }
-            | Outcome::Scored { failed, .. }
-            | Outcome::Generated { failed, .. }
-            | Outcome::Tagged { failed, .. }
-            | Outcome::Judged { failed, .. }
-            | Outcome::Written { failed, .. } => failed,
-            Outcome::Ran(report) => &report.failed,
-            Outcome::None
-            | Outcome::Repaired(_)
-            | Outcome::Checked(_)
-            | Outcome::Curated(_)
-            | Outcome::Trained { .. }
-            | Outcome::Compared(_) => return None,
-        };
-        (!failed.is_empty()).then_some(failed)
-    }
-}
-
-/// What [`Job::Compare`] found, and where its pictures are.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Compared {
-    pub report: Report,
-    /// The images, in the order of the comparison.
-    pub images: Vec<ImageId>,
-    /// The candidates before and after.
-    pub sets: [CandidateSet; 2],
-}
-
-impl Compared {
-    /// The seed of a column.
-    pub fn seed(&self, column: usize) -> Option<u64> {
-        self.report.provenance.seeds.get(column).copied()
-    }
-
-    /// The same with before and after exchanged.
-    pub fn swapped(&self) -> Self {
-        let Report { comparison, changes, provenance } = &self.report;
-        let (mut provenance, mut sets) = (provenance.clone(), self.sets.clone());
-        provenance.weights.reverse();
-        sets.reverse();
-        let changes = changes.iter().rev().map(|change| change.swapped()).collect();
-        let report = Report { comparison: comparison.swapped(), changes, provenance };
-        Self { report, images: self.images.clone(), sets }
-    }
-}
-
-/// What [`Job::Run`] did.
-#[derive(Clone, Debug)]
-pub struct RunReport {
-    /// The comparison and its image sheet, where one was asked for.
-    pub compared: Option<(Arc<Compared>, PathBuf)>,
-    /// Name of the run.
-    pub run: String,
-    pub pairs: usize,
-    pub steps: u32,
-    /// Images that could not be sampled or scored.
-    pub failed: Failures,
-    /// Seconds spent by stage, in order: sample, score, train, compare.
-    pub timings_secs: [f64; 4],
 }
 
 /// A workspace that was opened.
@@ -631,28 +338,6 @@ impl Query {
     }
 }
 
-/// A picture of the workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// An LR image as it is.
-    Lr(ImageId),
-    Hr(ImageId),
-    Candidate {
-        set: CandidateSet,
-        image: ImageId,
-        seed: u64,
-    },
-}
-
-impl Source {
-    /// The image that the picture belongs to.
-    pub fn image(&self) -> ImageId {
-        match self {
-            Source::Lr(image) | Source::Hr(image) | Source::Candidate { image, .. } => *image,
-        }
-    }
-}
-
 /// What a query is answered with.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -686,63 +371,4 @@ pub enum Answer {
         steps: Vec<StepRow>,
         evaluations: Vec<EvaluationRow>,
     },
-}
-
-/// Which metric decides the ranking.
-#[derive(Clone, Debug)]
-pub struct Attributed {
-    pub attribution: Attribution,
-    /// The images of its groups, in their order.
-    pub images: Vec<ImageId>,
-}
-
-/// What a workspace holds.
-#[derive(Clone, Debug)]
-pub struct Library {
-    /// Without the removed.
-    pub images: Vec<ImageRow>,
-    /// Candidates of each image that the reference has under the recipe's sampler; in the order of `images`.
-    pub sampled: Vec<u32>,
-    /// References first, then by run and step.
-    pub checkpoints: Vec<CheckpointRow>,
-    /// The checkpoints chosen by their reward on the validation images, one a run at most.
-    pub best: Vec<CheckpointId>,
-    pub runs: Vec<RunRow>,
-    /// The candidates the recipe is about: reference and sampler. `None` before anything was sampled.
-    pub set: Option<CandidateSet>,
-}
-
-impl Library {
-    /// What was imported and is not the reference.
-    pub fn others_imported(&self) -> impl Iterator<Item = &CheckpointRow> {
-        let reference = self.set.as_ref().map(|set| set.checkpoint);
-        self.checkpoints.iter().filter(move |row| row.is_imported() && Some(row.id) != reference)
-    }
-}
-
-/// Pixels for the screen.
-#[derive(Clone, Debug)]
-pub struct Picture {
-    pub source: Source,
-    pub width: usize,
-    pub height: usize,
-    /// `height · width` RGB triples, 8 bits each.
-    pub rgb8: Arc<[u8]>,
-    /// Size of the file's picture, in pixels.
-    pub full_size: [usize; 2],
-}
-
-/// A metric's map for the screen.
-#[derive(Clone, Debug)]
-pub struct MapPicture {
-    pub source: Source,
-    pub metric: String,
-    pub width: usize,
-    pub height: usize,
-    /// `height · width` values in the metric's own unit; larger is more distorted.
-    pub values: Arc<[f32]>,
-    /// Smallest and largest finite value.
-    pub range: [f32; 2],
-    /// The metric's score of the whole picture.
-    pub score: f64,
 }
