@@ -171,8 +171,8 @@ pub struct ImageComparison {
 }
 
 /// What stands below a table with intervals.
-const INTERVALS: &str = "[ ]: 95 % interval of the change over images (bootstrap), p of a paired exchange test; better or worse \
-                         only where the interval excludes zero and there are 6 images";
+const INTERVALS: &str = "(bootstrap), p of a paired exchange test; better or worse only where the interval excludes zero and \
+                         there are 6 photographs";
 
 /// A change in units of a spread σ, such as `+0.25 σ`; "–" where there is no spread, or no change to tell.
 pub fn in_sigma(change: f64, spread: f64) -> String {
@@ -212,6 +212,19 @@ impl Comparison {
     /// How a row of fewer images than the others is marked, in every form of the table; empty for a row of all.
     pub fn of_images(&self, images: usize) -> String {
         if images < self.images { format!(" (of {images})") } else { String::new() }
+    }
+
+    /// What the intervals are over, such as "2 photographs, the crops of one together".
+    pub fn photographs_in_words(&self) -> String {
+        let count = self.photographs();
+        let crops = if count < self.reference.images { ", the crops of one together" } else { "" };
+        format!("{count} photograph{}{crops}", if count == 1 { "" } else { "s" })
+    }
+
+    /// How many photographs the compared images are of; one each where that is not known.
+    pub fn photographs(&self) -> usize {
+        let known = &self.reference.by_image.photographs;
+        if known.is_empty() { self.reference.images } else { known.iter().collect::<BTreeSet<_>>().len() }
     }
 
     /// The interval of a row's change: of Best, Mean, Worst by their place, of a metric by its name.
@@ -265,7 +278,7 @@ impl Comparison {
             let of = self.of_images(before.images);
             lines.push(format!("{name:<16}{:>18}{:>18}{mark:>10}{told}{held_out}{of}", cell(before), cell(after)));
         }
-        lines.push(INTERVALS.to_owned());
+        lines.push(format!("[ ]: 95 % interval of the change over {} {INTERVALS}", self.photographs_in_words()));
         lines.extend(self.notes().iter().map(ToString::to_string));
         lines.join("\n")
     }

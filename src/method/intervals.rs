@@ -1,10 +1,10 @@
 //! Is it real? What a change from one checkpoint to another may be by chance of which images were looked at.
 //!
-//! Both checkpoints draw the same images with the same seeds, so that the change of an image is one number and the images are
-//! what chance draws. The 95 % interval is the percentile bootstrap of Efron over images, its deviations widened by
-//! √(n / (n − 1)), which the bootstrap's own variance lacks (Hesterberg, "What Teachers Should Know About the Bootstrap",
-//! 2015, §4.1). p is of the paired test by exchange of before and after in every image, exact for few images. Both take their
-//! numbers from a fixed key: the same comparison always says the same.
+//! Both checkpoints draw the same images with the same seeds, so that the change of an image is one number. Crops of one photograph
+//! are alike, so what chance draws are photographs, each with all of its images. The 95 % interval is the percentile bootstrap of
+//! Efron over the n photographs, its deviations widened by √(n / (n − 1)), which the bootstrap's own variance lacks (Hesterberg,
+//! "What Teachers Should Know About the Bootstrap", 2015, §4.1). p is of the paired test by exchange of before and after in every
+//! photograph, exact for few. Both take their numbers from a fixed key: the same comparison always says the same.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use super::reward::Rewards;
 use super::scores::ScoreTable;
 use crate::random::Random;
 
-/// With fewer images no test of signs can reach p < 0.05: 2 · 2⁻⁵ > 0.05.
+/// With fewer photographs no test of signs can reach p < 0.05: 2 · 2⁻⁵ > 0.05.
 pub const ENOUGH: usize = 6;
 /// Bootstrap samples.
 const RESAMPLES: usize = 4000;
 /// Exchanges tried where there are too many to try all.
 const EXCHANGES: usize = 9999;
-/// Up to this many images all exchanges are tried.
+/// Up to this many photographs all exchanges are tried.
 const ALL_EXCHANGES: usize = 13;
 /// Key of the random numbers, and what the streams are for.
 const KEY: u64 = 0x1d90;
@@ -35,6 +35,9 @@ pub struct ByImage {
     pub rewards: [Vec<Option<f64>>; 3],
     /// Mean over its seeds of each metric.
     pub metrics: BTreeMap<String, Vec<Option<f64>>>,
+    /// Which photograph each image is of, by number; empty where that is not known, and each image counts as one of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub photographs: Vec<usize>,
 }
 
 impl ByImage {
@@ -65,6 +68,7 @@ impl ByImage {
                 reward(|r| r.iter().copied().fold(f64::INFINITY, f64::min)),
             ],
             metrics: columns.map(metric).collect(),
+            photographs: Vec::new(),
         }
     }
 
@@ -72,6 +76,14 @@ impl ByImage {
     pub fn is_empty(&self) -> bool {
         self.rewards.iter().all(Vec::is_empty) && self.metrics.is_empty()
     }
+}
+
+/// What the images of a photograph change by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Photograph {
+    /// Of its images.
+    sum: f64,
+    images: usize,
 }
 
 /// The change from one checkpoint to another with what chance allows for.
@@ -86,26 +98,30 @@ pub struct Interval {
     pub p: f64,
     /// Images that have the figure on both sides.
     pub images: usize,
+    /// Photographs that these are of: what chance draws.
+    #[serde(default)]
+    pub photographs: usize,
 }
 
 impl Interval {
-    /// From what two checkpoints make of each image; `None` with fewer than two images that both have.
-    pub fn between(before: &[Option<f64>], after: &[Option<f64>]) -> Option<Self> {
-        let changes: Vec<f64> = before.iter().zip(after).filter_map(|(a, b)| Some((*b)? - (*a)?)).collect();
-        let images = changes.len();
-        let change = (images > 1).then(|| changes.iter().sum::<f64>() / images as f64)?;
+    /// From what two checkpoints make of each image, and which photograph each is of ([`ByImage::photographs`]); `None` where those
+    /// that both have are of fewer than two.
+    pub fn between(before: &[Option<f64>], after: &[Option<f64>], photographs: &[usize]) -> Option<Self> {
+        let of = by_photograph(before, after, photographs);
+        let (count, images) = (of.len(), of.iter().map(|one| one.images).sum::<usize>());
+        let change = (count > 1).then(|| of.iter().map(|one| one.sum).sum::<f64>() / images as f64)?;
         let random = Random::new(KEY, OF_RESAMPLES);
-        let widened = (images as f64 / (images as f64 - 1.0)).sqrt();
-        let mut means: Vec<f64> =
-            (0..RESAMPLES).into_par_iter().map(|n| mean_of_resample(&random, n, &changes)).collect();
+        let widened = (count as f64 / (count as f64 - 1.0)).sqrt();
+        let mut means: Vec<f64> = (0..RESAMPLES).into_par_iter().map(|n| mean_of_resample(&random, n, &of)).collect();
         means.sort_unstable_by(f64::total_cmp);
         let at = |share: f64| change + (quantile(&means, share) - change) * widened;
-        Some(Self { change, low: at(0.025), high: at(0.975), p: p_value(&changes), images })
+        let sums: Vec<f64> = of.iter().map(|one| one.sum).collect();
+        Some(Self { change, low: at(0.025), high: at(0.975), p: p_value(&sums), images, photographs: count })
     }
 
-    /// Whether the change is more than which images were looked at explains: enough images, and zero outside.
+    /// Whether the change is more than which photographs were looked at explains: enough of them, and zero outside.
     pub fn is_real(&self) -> bool {
-        self.images >= ENOUGH && (self.low > 0.0 || self.high < 0.0)
+        self.photographs >= ENOUGH && (self.low > 0.0 || self.high < 0.0)
     }
 
     /// Its ends in units of a spread, such as "[+1.30, +1.90]"; "–" where there is no spread.
@@ -133,14 +149,13 @@ impl Intervals {
     /// From what two evaluations say of each image.
     pub fn between(before: &ByImage, after: &ByImage) -> Self {
         let names: Vec<&String> = before.metrics.keys().filter(|name| after.metrics.contains_key(*name)).collect();
+        let photographs = &before.photographs[..];
+        let reward = |i: usize| Interval::between(&before.rewards[i], &after.rewards[i], photographs);
         let metric = |name: &&String| {
-            let interval = Interval::between(&before.metrics[*name], &after.metrics[*name])?;
+            let interval = Interval::between(&before.metrics[*name], &after.metrics[*name], photographs)?;
             Some(((*name).clone(), interval))
         };
-        Self {
-            rewards: std::array::from_fn(|i| Interval::between(&before.rewards[i], &after.rewards[i])),
-            metrics: names.par_iter().filter_map(metric).collect(),
-        }
+        Self { rewards: std::array::from_fn(reward), metrics: names.par_iter().filter_map(metric).collect() }
     }
 
     /// The same with before and after exchanged.
@@ -152,16 +167,35 @@ impl Intervals {
     }
 }
 
-/// Mean of as many changes as there are, drawn with replacement.
-fn mean_of_resample(random: &Random, n: usize, changes: &[f64]) -> f64 {
-    let (count, mut sum) = (changes.len(), 0.0);
+/// The changes of the images that have a figure on both sides, by photograph, in the order these come.
+fn by_photograph(before: &[Option<f64>], after: &[Option<f64>], photographs: &[usize]) -> Vec<Photograph> {
+    let (mut of, mut places) = (Vec::<Photograph>::new(), BTreeMap::new());
+    for (image, (a, b)) in before.iter().zip(after).enumerate() {
+        let (Some(a), Some(b)) = (a, b) else { continue };
+        // One that is not known is not any of the others.
+        let name = photographs.get(image).map_or((1, image), |&photograph| (0, photograph));
+        let place = *places.entry(name).or_insert(of.len());
+        if place == of.len() {
+            of.push(Photograph::default());
+        }
+        of[place].sum += b - a;
+        of[place].images += 1;
+    }
+    of
+}
+
+/// Mean over the images of as many photographs as there are, drawn with replacement.
+fn mean_of_resample(random: &Random, n: usize, of: &[Photograph]) -> f64 {
+    let (count, mut sum, mut images) = (of.len(), 0.0, 0);
     for four in 0..count.div_ceil(4) {
         let words = random.words([n as u32, four as u32, 0]);
         for word in words.iter().take(count - 4 * four) {
-            sum += changes[((u64::from(*word) * count as u64) >> 32) as usize];
+            let drawn = of[((u64::from(*word) * count as u64) >> 32) as usize];
+            sum += drawn.sum;
+            images += drawn.images;
         }
     }
-    sum / count as f64
+    sum / images as f64
 }
 
 /// Between the two nearest of sorted values.
@@ -172,7 +206,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + part * (sorted[above] - sorted[below])
 }
 
-/// The share of exchanges of before and after that change the mean at least as much.
+/// The share of exchanges of before and after that change the mean at least as much; `changes` are sums of what is exchanged together.
 fn p_value(changes: &[f64]) -> f64 {
     let count = changes.len();
     let seen = changes.iter().sum::<f64>().abs();
@@ -204,7 +238,27 @@ mod tests {
     fn interval(changes: &[f64]) -> Interval {
         let before: Vec<_> = changes.iter().enumerate().map(|(i, _)| Some(i as f64)).collect();
         let after: Vec<_> = changes.iter().enumerate().map(|(i, c)| Some(i as f64 + c)).collect();
-        Interval::between(&before, &after).unwrap()
+        Interval::between(&before, &after, &[]).unwrap()
+    }
+
+    #[test]
+    fn crops_of_one_photograph_are_drawn_and_exchanged_together() {
+        // Six photographs with crops that are all alike say what the six say, not what 24 would.
+        let of_six = [0.1, 0.3, 0.2, -0.1, 0.4, 0.25];
+        let (before, after) = (vec![Some(0.5); 24], (0..24).map(|i| Some(0.5 + of_six[i / 4])).collect::<Vec<_>>());
+        let photographs: Vec<usize> = (0..24).map(|i| 7 + i / 4).collect();
+        let (together, alone) = (Interval::between(&before, &after, &photographs).unwrap(), interval(&of_six));
+        for (a, b) in [(together.low, alone.low), (together.high, alone.high), (together.p, alone.p)] {
+            assert!((a - b).abs() < 1e-12, "{together:?} {alone:?}");
+        }
+        assert_eq!((together.images, together.photographs, alone.photographs), (24, 6, 6));
+        let as_if_24 = Interval::between(&before, &after, &[]).unwrap();
+        assert!(together.high - together.low > 1.5 * (as_if_24.high - as_if_24.low), "{as_if_24:?}");
+        // Two photographs are too few whatever their crops say, and one says nothing; the mean is over images all the same.
+        let few: Vec<usize> = (0..24).map(|i| usize::from(i >= 8)).collect();
+        let two = Interval::between(&before, &vec![Some(1.0); 24], &few).unwrap();
+        assert_eq!((two.change, two.photographs, two.is_real()), (0.5, 2, false));
+        assert_eq!(Interval::between(&before, &after, &[3; 24]), None);
     }
 
     #[test]
@@ -253,8 +307,8 @@ mod tests {
     #[test]
     fn images_that_lack_a_figure_take_no_part_and_one_alone_says_nothing() {
         let some = [Some(1.0), None, Some(1.0), Some(1.0)];
-        let found = Interval::between(&some, &[Some(2.0), Some(9.0), None, Some(4.0)]).unwrap();
+        let found = Interval::between(&some, &[Some(2.0), Some(9.0), None, Some(4.0)], &[]).unwrap();
         assert_eq!((found.change, found.images, found.is_real()), (2.0, 2, false));
-        assert_eq!(Interval::between(&some[..3], &[Some(2.0), Some(9.0), None]), None);
+        assert_eq!(Interval::between(&some[..3], &[Some(2.0), Some(9.0), None], &[]), None);
     }
 }

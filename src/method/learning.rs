@@ -12,7 +12,7 @@ pub struct Learning {
     pub m: usize,
     /// Gain of Mean@M in units of σ over seeds at the start; `None` without a spread.
     pub gain_in_sigma: Option<f64>,
-    /// What of that gain chance may explain, in reward; `None` with fewer than two images.
+    /// What of that gain chance may explain, in reward; `None` with fewer than two photographs.
     pub interval: Option<Interval>,
     /// σ over seeds at the start.
     pub sigma: f64,
@@ -30,7 +30,7 @@ pub enum Verdict {
     Learning,
     Worse,
     WithinNoise,
-    TooFewImages,
+    TooFewPhotographs,
 }
 
 impl Verdict {
@@ -40,7 +40,7 @@ impl Verdict {
             Verdict::Learning => "Learning",
             Verdict::Worse => "Getting worse",
             Verdict::WithinNoise => "No change beyond noise",
-            Verdict::TooFewImages => "Too few validation images to tell",
+            Verdict::TooFewPhotographs => "Too few validation photographs to tell",
         }
     }
 }
@@ -54,7 +54,11 @@ impl Learning {
         Self {
             m: last.m.last().copied().unwrap_or(0),
             gain_in_sigma: gain.is_finite().then_some(gain),
-            interval: Interval::between(&start.by_image.rewards[1], &last.by_image.rewards[1]),
+            interval: Interval::between(
+                &start.by_image.rewards[1],
+                &last.by_image.rewards[1],
+                &start.by_image.photographs,
+            ),
             sigma: start.std,
             grain: change(grain::NAME),
             truth: truths.into_iter().find_map(|name| Some((name.to_owned(), change(name)?))),
@@ -69,8 +73,8 @@ impl Learning {
         match self.interval {
             Some(interval) if interval.is_real() && interval.change > 0.0 => Verdict::Learning,
             Some(interval) if interval.is_real() => Verdict::Worse,
-            Some(interval) if interval.images >= ENOUGH => Verdict::WithinNoise,
-            _ => Verdict::TooFewImages,
+            Some(interval) if interval.photographs >= ENOUGH => Verdict::WithinNoise,
+            _ => Verdict::TooFewPhotographs,
         }
     }
 
@@ -140,7 +144,7 @@ mod tests {
     #[test]
     fn what_cannot_be_told_is_not_called_learning() {
         let few = Learning::between(&evaluation(3, 0.0, 30.0), &evaluation(3, 0.16, 30.0), 60);
-        assert_eq!((few.verdict(), few.interval.unwrap().images), (Verdict::TooFewImages, 3));
+        assert_eq!((few.verdict(), few.interval.unwrap().images), (Verdict::TooFewPhotographs, 3));
         let mut last = evaluation(8, 0.01, 30.0);
         last.by_image.rewards[1] = (0..8).map(|i| Some(0.5 + if i % 2 == 0 { 0.1 } else { -0.08 })).collect();
         let noise = Learning::between(&evaluation(8, 0.0, 30.0), &last, 60);
@@ -148,6 +152,6 @@ mod tests {
         assert!(noise.line().starts_with("No change beyond noise: Mean@16 +0.1 σ"), "{}", noise.line());
         // Of evaluations that earlier versions made nothing is known by image.
         let old = Evaluation { by_image: Default::default(), ..evaluation(8, 0.0, 30.0) };
-        assert_eq!(Learning::between(&old, &last, 60).verdict(), Verdict::TooFewImages);
+        assert_eq!(Learning::between(&old, &last, 60).verdict(), Verdict::TooFewPhotographs);
     }
 }

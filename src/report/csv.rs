@@ -1,6 +1,6 @@
 //! CSV (RFC 4180) in full precision: every number reads back as the one that was compared. Absent is empty. What has to be
 //! known of the figures is below the table, in rows of kind "note". "change low" and "change high" are the ends of the change's
-//! 95 % interval over images, "better" is empty within noise.
+//! 95 % interval over photographs, "better" is empty within noise.
 
 use super::Report;
 use super::rows::{Figure, Side, rows};
@@ -26,6 +26,7 @@ pub fn table(report: &Report) -> String {
         "better".to_owned(),
         "images".to_owned(),
         "seeds".to_owned(),
+        "photographs".to_owned(),
     ];
     line(&mut text, head.iter().map(|name| field(name)));
     for row in rows(comparison) {
@@ -51,6 +52,7 @@ pub fn table(report: &Report) -> String {
             better,
             row.images.to_string(),
             comparison.seeds.to_string(),
+            row.interval.map_or(String::new(), |interval| interval.photographs.to_string()),
         ];
         line(&mut text, fields);
     }

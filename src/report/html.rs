@@ -131,11 +131,12 @@ fn table(report: &Report) -> String {
         }
         text.push_str("</tbody>");
     }
-    text.push_str(
+    text.push_str(&format!(
         "</table></div><p class=\"weak\">Mean ± standard deviation over the seeds of an image, averaged over images. σ is the \
-         spread over seeds before. 95 %: interval of the change in σ over images; bold and colour where it excludes zero and \
-         there are six images. Held-out metrics were never trained on.</p>",
-    );
+         spread over seeds before. 95 %: interval of the change in σ over {}; bold and colour where it excludes zero and \
+         there are six photographs. Held-out metrics were never trained on.</p>",
+        comparison.photographs_in_words()
+    ));
     text
 }
 

@@ -12,10 +12,11 @@ pub fn table(report: &Report) -> String {
     let notes: Vec<String> = comparison.notes().iter().map(|note| format!(" {}.", escape(&note.to_string()))).collect();
     text.push_str(&format!(
         "  \\caption{{{a} and {b} on {} $\\times$ {} seeds: mean $\\pm$ standard deviation over seeds; 95\\,\\% intervals \
-         of the change over images, bold where they exclude zero. Metrics marked \
+         of the change over {}, bold where they exclude zero. Metrics marked \
          $\\dagger$ were never trained on.{}}}\n  \\label{{tab:comparison}}\n",
         comparison.on.count(comparison.images),
         comparison.seeds,
+        comparison.photographs_in_words(),
         notes.concat()
     ));
     text.push_str("  \\begin{tabular}{lrrrrr}\n    \\toprule\n");

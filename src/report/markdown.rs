@@ -9,9 +9,10 @@ pub fn table(report: &Report) -> String {
     let (a, b) = (escape(&comparison.a), escape(&comparison.b));
     let mut text = format!(
         "{a} → {b} on {} × {} seeds: mean ± standard deviation over seeds; 95 % intervals \
-         of the change over images, the better side in bold where its interval excludes zero.\n\n",
+         of the change over {}, the better side in bold where its interval excludes zero.\n\n",
         comparison.on.count(comparison.images),
-        comparison.seeds
+        comparison.seeds,
+        comparison.photographs_in_words()
     );
     text.push_str(&format!(
         "| metric | kind | {a} | {b} | change | in σ | 95 % |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n"

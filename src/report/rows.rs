@@ -56,7 +56,7 @@ pub struct Row {
     pub images: usize,
     /// How it is marked where others are of more images, such as " (of 1)"; else empty.
     pub mark: String,
-    /// What of the change chance may explain; `None` with fewer than two images.
+    /// What of the change chance may explain; `None` with fewer than two photographs.
     pub interval: Option<Interval>,
     /// What a change is measured against: σ over seeds before.
     sigma: f64,

@@ -34,8 +34,14 @@ fn evaluation(shift: f64, lost: f64) -> Evaluation {
 
 /// Real changes but for Worst and psnr.
 fn intervals() -> Intervals {
-    let interval =
-        |change: f64, half: f64| Interval { change, low: change - half, high: change + half, p: 0.03125, images: 6 };
+    let interval = |change: f64, half: f64| Interval {
+        change,
+        low: change - half,
+        high: change + half,
+        p: 0.03125,
+        images: 6,
+        photographs: 6,
+    };
     let metrics = [("brisque", interval(-0.1, 0.05)), ("psnr", interval(-0.1, 0.125)), (HOSTILE, interval(0.1, 0.01))];
     Intervals {
         rewards: [Some(interval(0.1, 0.05)), Some(interval(0.1, 0.05)), None],
@@ -111,11 +117,11 @@ fn the_rows_are_the_comparisons_numbers_and_name_the_better_side() {
     assert_eq!(row("brisque").b.mean, b.metrics["brisque"].mean);
     // Lower is better, and it fell.
     assert_eq!((row("brisque").ahead(), row("psnr").ahead()), (Some(Side::B), Some(Side::A)));
-    // Better is only what chance does not explain: zero outside of the interval, of enough images.
+    // Better is only what chance does not explain: zero outside of the interval, of enough photographs.
     assert_eq!((row("brisque").better(), row("psnr").better()), (Some(Side::B), None));
     assert_eq!((row("Mean@4").better(), row("Worst@4").better()), (Some(Side::B), None));
     let mut few = row("brisque").clone();
-    few.interval = few.interval.map(|interval| Interval { images: ENOUGH - 1, ..interval });
+    few.interval = few.interval.map(|interval| Interval { photographs: ENOUGH - 1, ..interval });
     assert_eq!(few.better(), None);
     assert_eq!(row("brisque").interval_in_sigma(), "[−0.12, −0.04]");
     assert_eq!((row("broken").better(), row("broken").change_in_sigma()), (None, None));

@@ -265,6 +265,7 @@ fn evaluation(mean: f64, at: f64, seeds: usize) -> Evaluation {
     let by_image = ByImage {
         rewards: [rewards(0.02), rewards(0.0), rewards(-0.02)],
         metrics: metrics.iter().map(|(name, metric)| (name.clone(), of_metric(metric))).collect(),
+        photographs: Vec::new(),
     };
     let (best, worst) = (spread(1.0), spread(-1.0));
     Evaluation { best, mean: vec![mean; m.len()], worst, std: 0.02, images: 1, metrics, m, by_image }

@@ -39,6 +39,9 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
     let ranking_b = evaluate::ranked(context, &of_b, &seeds, b, on)?;
     let sides = [&ranking_a, &ranking_b].map(|ranking| (&ranking.scores.held_out.table, &ranking.held_out));
     let (mut reference, mut policy) = Evaluation::both(sides, |name| evaluate::is_held_out(context, name))?;
+    let photographs = evaluate::photographs(&images);
+    policy.by_image.photographs.clone_from(&photographs);
+    reference.by_image.photographs = photographs;
     if let (Some(a), Some(b)) = (&ranking_a.held_out_frozen, &ranking_b.held_out_frozen) {
         let on_both = |group: usize| [a, b].iter().all(|rewards| has_all(rewards.group(group)));
         reference.add_frozen_scale(a, on_both);

@@ -10,7 +10,7 @@ use crate::iqa::grain;
 use crate::method::evaluation::Evaluation;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
-use crate::workspace::{CandidateSet, ImageRow};
+use crate::workspace::{CandidateSet, ImageRow, same_source};
 use crate::{Error, Result};
 
 /// The held-out images something is measured on; an error says how to get some.
@@ -52,10 +52,20 @@ pub fn evaluate(context: &Context, side: &Side, seeds: &[u64], stage: &str, on: 
     let ranking = ranked(context, side, seeds, stage, on)?;
     let is_held_out = |name: &str| is_held_out(context, name);
     let mut evaluation = Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, is_held_out)?;
+    evaluation.by_image.photographs = photographs(&images(context, on)?);
     if let Some(rewards) = &ranking.held_out_frozen {
         evaluation.add_frozen_scale(rewards, |_| true);
     }
     Ok(evaluation)
+}
+
+/// Which photograph each image is of, by number.
+pub fn photographs(images: &[ImageRow]) -> Vec<usize> {
+    let mut of = vec![0; images.len()];
+    for (photograph, members) in same_source(images.iter().map(ImageRow::hashes)).into_iter().enumerate() {
+        members.into_iter().for_each(|image| of[image] = photograph);
+    }
+    of
 }
 
 /// Whether a metric is no part of the reward, as one that is only reported.

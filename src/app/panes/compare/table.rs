@@ -64,11 +64,12 @@ pub fn ui(ui: &mut Ui, p: &Palette, shown: &Shown) {
     widgets::paint_text(ui, left, Align2::LEFT_CENTER, &text, small, p.text_faint);
     response.on_hover_text(format!(
         "{} and {}, {} × {} seeds: mean ± standard deviation over the seeds of an image, averaged over images.\nσ \
-         is that spread before. 95 %: interval of the change over images, in σ; bold and coloured where it excludes zero.",
+         is that spread before. 95 %: interval of the change over {}, in σ; bold and coloured where it excludes zero.",
         comparison.a,
         comparison.b,
         comparison.on.count(comparison.images),
-        comparison.seeds
+        comparison.seeds,
+        comparison.photographs_in_words()
     ));
     ui.painter().hline(head.x_range(), head.bottom(), egui::Stroke::new(1.0, p.line));
     ui.spacing_mut().item_spacing.y = 0.0;
@@ -146,14 +147,17 @@ fn explanation(row: &Row) -> String {
     let verdict = match (row.better(), row.ahead()) {
         (Some(Side::A), _) => "before is better",
         (Some(Side::B), _) => "after is better",
-        (None, Some(_)) if row.images < ENOUGH => "too few images to tell from chance",
+        (None, Some(_)) if row.interval.is_none_or(|known| known.photographs < ENOUGH) => {
+            "too few photographs to tell from chance"
+        }
         (None, Some(_)) => "the change is within noise",
         (None, None) => "no side is better",
     };
     let images = crate::app::format::counted(row.images, "image");
     let interval = row.interval_in_sigma();
     let told = row.interval.map_or(String::new(), |known| {
-        format!("\n95 % interval of the change over images: {interval} σ; paired test: p = {:.3}", known.p)
+        let photographs = crate::app::format::counted(known.photographs, "photograph");
+        format!("\n95 % interval of the change over {photographs}: {interval} σ; paired test: p = {:.3}", known.p)
     });
     format!("{}: {direction}; {verdict}{told}\n{what}\nOf {images} that have it on both sides", row.name)
 }

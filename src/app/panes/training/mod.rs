@@ -156,14 +156,18 @@ impl TrainingPane {
             Verdict::Learning if !learning.hallucinates => p.winner,
             Verdict::Learning => p.warning,
             Verdict::Worse => p.loser,
-            Verdict::WithinNoise | Verdict::TooFewImages => p.text_weak,
+            Verdict::WithinNoise | Verdict::TooFewPhotographs => p.text_weak,
         };
         let text = RichText::new(learning.line()).font(theme::strong(13.5)).color(color);
-        let images = learning.interval.map_or(0, |interval| interval.images);
+        let of =
+            learning.interval.map_or("images of one validation photograph, which gives no interval".into(), |known| {
+                let [images, photographs] = [(known.images, "validation image"), (known.photographs, "photograph")]
+                    .map(|(n, of)| format::counted(n, of));
+                format!("{images} of {photographs}")
+            });
         let hint = format!(
-            "From the start of the run to its last evaluation, on {}. In brackets the 95 % interval of the gain over images; \
-             σ is the spread over seeds at the start.",
-            format::counted(images, "validation image")
+            "From the start of the run to its last evaluation, on {of}. In brackets the 95 % interval of the gain over \
+             photographs; σ is the spread over seeds at the start."
         );
         ui.add(egui::Label::new(text).truncate()).on_hover_text(hint);
     }
