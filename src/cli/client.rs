@@ -90,7 +90,16 @@ impl Client {
 
     /// Keeps a recipe in the workspace.
     pub fn replace_recipe(&mut self, recipe: Recipe) -> Result<()> {
-        self.run(Job::SetRecipe(Box::new(recipe.clone())))?;
+        self.take_recipe(Job::SetRecipe(Box::new(recipe.clone())), recipe)
+    }
+
+    /// Uses a recipe until the program ends, however it ends: the workspace keeps its own.
+    pub fn try_recipe(&mut self, recipe: Recipe) -> Result<()> {
+        self.take_recipe(Job::TryRecipe(Box::new(recipe.clone())), recipe)
+    }
+
+    fn take_recipe(&mut self, job: Job, recipe: Recipe) -> Result<()> {
+        self.run(job)?;
         if let Some(opened) = &mut self.opened {
             Arc::make_mut(opened).recipe = recipe;
         }

@@ -1,7 +1,7 @@
 //! `sweep`: trains every combination of some settings with several seeds, and says what came of each.
 //!
 //! Each training is a run like any other: `train` with the same settings finds it again, so a sweep that was stopped goes on
-//! where it was. The workspace's recipe is put back at the end.
+//! where it was. The workspace keeps its recipe.
 
 use std::path::{Path, PathBuf};
 
@@ -83,9 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             (0..u64::from(arguments.seeds)).map(|seed| trial(&mut client, arguments, &before, combination, seed));
         Ok(Tried { label: sweep::label(combination), trials: trials.collect::<Result<_>>()? })
     });
-    let tried = tried.collect::<Result<Vec<Tried>>>();
-    client.replace_recipe(before)?;
-    let tried = tried?;
+    let tried = tried.collect::<Result<Vec<Tried>>>()?;
     print(&tried, arguments);
     let texts = [
         table(&tried).bytes(Form::Csv)?,
@@ -121,7 +119,7 @@ fn trial(
     let mut recipe = before.clone();
     let settings = arguments.set.iter().chain(combination).cloned().chain([format!("training.seed={seed}")]);
     super::client::assign(&mut recipe, &settings.collect::<Vec<_>>())?;
-    client.replace_recipe(recipe)?;
+    client.try_recipe(recipe)?;
     client.finish(Job::Generate { images: None }, |_| Ok(()))?;
     let train = Job::Train { run: None, allow_partial: arguments.allow_partial };
     let Outcome::Trained { run, .. } = client.run(train)? else {
@@ -197,6 +195,9 @@ fn both<'c>(comparison: &'c Comparison, name: &str) -> Option<[&'c [Option<f64>]
     Some([of(&comparison.reference)?, of(&comparison.policy)?])
 }
 
+/// Letters of a column at least: those of a figure.
+const NARROWEST: usize = 16;
+
 fn print(tried: &[Tried], arguments: &Arguments) {
     let seeds = arguments.seeds;
     let of = if seeds > 1 { format!(", mean ± std over {seeds} training seeds") } else { String::new() };
@@ -206,7 +207,8 @@ fn print(tried: &[Tried], arguments: &Arguments) {
         say!("{label} ({})", runs.join(", "));
     }
     let columns: Vec<Vec<Figure>> = tried.iter().map(Tried::figures).collect();
-    let heads: Vec<String> = tried.iter().map(|one| format!("{:>28.28}", one.label)).collect();
+    let width = 2 + tried.iter().map(|one| one.label.chars().count()).max().unwrap_or(0).max(NARROWEST);
+    let heads: Vec<String> = tried.iter().map(|one| format!("{:>width$}", one.label)).collect();
     say!("{:<22}{}", "", heads.concat());
     let mut names: Vec<&str> = Vec::new();
     columns.iter().flatten().for_each(|figure| {
@@ -219,9 +221,9 @@ fn print(tried: &[Tried], arguments: &Arguments) {
             let is_real = one.interval(name).is_some_and(|([low, high], _)| low > 0.0 || high < 0.0);
             let mark = if is_real { " *" } else { "  " };
             match figures.iter().find(|figure| figure.name == name) {
-                Some(Figure { mean, std: Some(std), .. }) => format!("{:>28}", format!("{mean:+.2} ± {std:.2}{mark}")),
-                Some(Figure { mean, .. }) if mean.is_finite() => format!("{:>28}", format!("{mean:+.2}{mark}")),
-                _ => format!("{:>28}", "–  "),
+                Some(Figure { mean, std: Some(std), .. }) => format!("{:>width$}", format!("{mean:+.2} ± {std:.2}{mark}")),
+                Some(Figure { mean, .. }) if mean.is_finite() => format!("{:>width$}", format!("{mean:+.2}{mark}")),
+                _ => format!("{:>width$}", "–  "),
             }
         };
         say!("{name:<22}{}", tried.iter().zip(&columns).map(cell).collect::<String>());

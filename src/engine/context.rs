@@ -271,9 +271,14 @@ impl Context {
     /// Keeps a recipe in the open workspace; one that does not hold leaves the workspace's as it was.
     pub fn set_recipe(&mut self, recipe: Recipe) -> Result<()> {
         metrics::check(&recipe)?;
-        let workspace = self.workspace()?;
-        workspace.set_recipe_text(&recipe.to_ron()?)?;
-        let root: PathBuf = workspace.root().to_owned();
+        self.workspace()?.set_recipe_text(&recipe.to_ron()?)?;
+        self.try_recipe(recipe)
+    }
+
+    /// Uses a recipe as that of the open workspace, without keeping it there.
+    pub fn try_recipe(&mut self, recipe: Recipe) -> Result<()> {
+        metrics::check(&recipe)?;
+        let root: PathBuf = self.workspace()?.root().to_owned();
         self.tell(&Opening::Opened { root, recipe: Box::new(recipe.clone()) });
         self.for_edits(|edits| edits.recipe = recipe.clone());
         self.recipe = recipe;

@@ -71,6 +71,8 @@ pub enum Job {
     Repair { dir: PathBuf },
     /// Keeps a recipe in the workspace; the jobs after it use it.
     SetRecipe(Box<Recipe>),
+    /// The jobs after it use a recipe that is not kept: the next time the workspace is opened its own is there.
+    TryRecipe(Box<Recipe>),
     /// Adds images from files and folders.
     Add(AddImages),
     /// Adds crops of the shipped photographs, as many as the recipe says.
@@ -143,6 +145,7 @@ impl Job {
         matches!(
             self,
             Job::SetRecipe(_)
+                | Job::TryRecipe(_)
                 | Job::SetSplits(_)
                 | Job::SetPrompts(_)
                 | Job::SetRemoved { .. }

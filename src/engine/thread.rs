@@ -22,7 +22,8 @@ pub(super) fn run(queue: &Queue, control: &Control, mut context: Context) {
 pub(super) fn run_edits(queue: &Queue, context: &Mutex<Context>) {
     while let Some((id, job)) = queue.next_edit() {
         let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes_pairs = !matches!(job, Job::SetRecipe(_) | Job::DiscardDamaged | Job::JudgeBlindly { .. });
+        let changes_pairs =
+            !matches!(job, Job::SetRecipe(_) | Job::TryRecipe(_) | Job::DiscardDamaged | Job::JudgeBlindly { .. });
         run_one(&mut context, id, job);
         if changes_pairs && queue.is_pairing() {
             context.log(Level::Info, "written; pairs that the running job has made already stay as they were");

@@ -76,7 +76,7 @@ impl Kind {
         match job {
             Job::Create { .. } => Kind::Create,
             Job::Open { .. } => Kind::Open,
-            Job::SetRecipe(_) => Kind::SetRecipe,
+            Job::SetRecipe(_) | Job::TryRecipe(_) => Kind::SetRecipe,
             Job::Add(_) | Job::AddExample => Kind::Add,
             Job::SetSplits(_) | Job::SetPrompts(_) | Job::SetRemoved { .. } => Kind::Mark,
             Job::Judge { .. } | Job::JudgeBlindly { .. } => Kind::Judge,

@@ -76,6 +76,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Open { dir, or_look } => open::open(context, &dir, or_look),
         Job::Repair { dir } => open::repair(context, &dir),
         Job::SetRecipe(recipe) => context.set_recipe(*recipe).map(|()| Outcome::None),
+        Job::TryRecipe(recipe) => context.try_recipe(*recipe).map(|()| Outcome::None),
         Job::Add(images) => add::add(context, &images),
         Job::AddExample => add::add_example(context),
         Job::SetSplits(choices) => images::set_splits(context, &choices),
