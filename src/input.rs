@@ -2,6 +2,7 @@
 //!
 //! A pipe would keep the program waiting, a device may never end: both are refused before anything is read.
 
+pub mod patterns;
 pub mod table;
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};

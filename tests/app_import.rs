@@ -197,6 +197,33 @@ fn without_a_dialog_of_the_system_a_path_is_typed_and_completed() {
     harness.key_press(Key::Enter);
     until(&mut harness, "the workspace", |s| s.state.opened.as_ref().is_some_and(|o| o.root.ends_with("my workspace")));
 
+    // Several files in one go: one by one, then all that fit a pattern; one is put back.
+    for (index, side) in (0..5).map(|index| (index, 64)) {
+        picture(home.path().join(format!("photos/p{index}.png")), side, index, 0.2);
+    }
+    harness.state_mut().act(Action::Command(CommandId::AddImages));
+    harness.run_steps(3);
+    type_into(&mut harness, "Path", &home.path().join("photos/p4.png").display().to_string());
+    harness.get_by_label("And another").click();
+    harness.run_steps(3);
+    type_into(&mut harness, "Path", &home.path().join("photos/none*.png").display().to_string());
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    harness.get_by_label_contains("nothing fits this pattern");
+    type_into(&mut harness, "Path", &home.path().join("photos/p?.png").display().to_string());
+    harness.get_by_label("And another").click();
+    harness.run_steps(3);
+    harness.get_by_label_contains("Not ").click();
+    harness.run_steps(3);
+    harness.get_by_label("Open").click();
+    until(
+        &mut harness,
+        "what was recognised",
+        |s| matches!(&s.state.preview, Some((_, Ok(found))) if format!("{found:?}").contains("hr: 4")),
+    );
+    harness.get_by_label("Cancel").click();
+    harness.run_steps(3);
+
     // A window that was closed asks again; the question is not lost, nor is the window locked.
     for _ in 0..2 {
         harness.state_mut().act(Action::Command(CommandId::SaveRecipe));

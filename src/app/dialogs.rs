@@ -243,7 +243,8 @@ impl Dialogs {
         let look = open.ask.look();
         let endings = look.filter.map_or(&[][..], |(_, endings)| endings);
         let kind = match look.choice {
-            Choice::Files | Choice::File => Kind::Existing(Wanted::File(endings)),
+            Choice::Files => Kind::Several(endings),
+            Choice::File => Kind::Existing(Wanted::File(endings)),
             Choice::Folder => Kind::Existing(Wanted::Folder),
             Choice::NewFolder | Choice::Save => Kind::New(look.name),
         };
@@ -254,11 +255,11 @@ impl Dialogs {
     pub fn show(&mut self, ctx: &egui::Context) -> Vec<Action> {
         match self.window.show(ctx) {
             None => Vec::new(),
-            Some(None) => {
+            Some(paths) if paths.is_empty() => {
                 self.open = None;
                 Vec::new()
             }
-            Some(Some(path)) => self.answered(vec![path]),
+            Some(paths) => self.answered(paths),
         }
     }
 

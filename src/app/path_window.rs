@@ -2,17 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use egui::{Context, Id, Modal, RichText};
+use egui::accesskit::Role;
+use egui::{Context, Id, Label, Modal, RichText, ScrollArea, Ui};
 
 use super::path_field::{PathField, Wanted};
 use super::theme::{self, space};
 use super::widgets;
+use crate::input::patterns;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// A file or folder that is there.
     Existing(Wanted),
+    /// Files that are there, with these endings; also by a pattern.
+    Several(&'static [&'static str]),
     /// A file or folder to write; the name that is proposed.
     New(String),
 }
@@ -22,6 +26,8 @@ pub enum Kind {
 pub struct PathWindow {
     asked: Option<(String, Kind)>,
     field: PathField,
+    /// Files that were taken before the one in the field.
+    others: Vec<PathBuf>,
     fault: Option<String>,
     /// The file that is replaced if it is asked for once more.
     unconfirmed: Option<PathBuf>,
@@ -31,7 +37,7 @@ impl PathWindow {
     /// Opens it, in a folder.
     pub fn open(&mut self, title: &str, kind: Kind, folder: &Path) {
         let begin = match &kind {
-            Kind::Existing(_) => folder.join(""),
+            Kind::Existing(_) | Kind::Several(_) => folder.join(""),
             Kind::New(name) => folder.join(name),
         };
         *self = Self { asked: Some((title.to_owned(), kind)), field: PathField::of(&begin).focus(), ..Self::default() };
@@ -46,10 +52,11 @@ impl PathWindow {
         self.asked.is_some()
     }
 
-    /// Draws it if it is open. `Some` once it is over: the path, or none.
-    pub fn show(&mut self, ctx: &Context) -> Option<Option<PathBuf>> {
+    /// Draws it if it is open. `Some` once it is over: the paths, none where it was cancelled.
+    pub fn show(&mut self, ctx: &Context) -> Option<Vec<PathBuf>> {
         let (title, kind) = self.asked.clone()?;
-        let (mut taken, mut done) = (false, false);
+        let (mut taken, mut another, mut done) = (false, false, false);
+        let is_several = matches!(kind, Kind::Several(_));
         let modal = Modal::new(Id::unique("path window")).show(ctx, |ui| {
             ui.set_width(620.0_f32.min(ctx.content_rect().width() - 80.0));
             ui.heading(&title);
@@ -57,7 +64,12 @@ impl PathWindow {
             let text = "No file dialog opens on this system: type the path. Tab completes it, Enter takes it.";
             ui.label(RichText::new(text).color(p.text_weak));
             ui.add_space(space::S);
-            let wanted = if let Kind::Existing(wanted) = kind { wanted } else { Wanted::File(&[]) };
+            self.others_ui(ui);
+            let wanted = match kind {
+                Kind::Existing(wanted) => wanted,
+                Kind::Several(endings) => Wanted::File(endings),
+                Kind::New(_) => Wanted::File(&[]),
+            };
             let change = self.field.show(ui, "Path", wanted, 220.0);
             if change.is_changed {
                 (self.fault, self.unconfirmed) = (None, None);
@@ -70,12 +82,19 @@ impl PathWindow {
             ui.horizontal(|ui| {
                 let word = if matches!(kind, Kind::New(_)) { "Save" } else { "Open" };
                 taken = widgets::primary_button(ui, word).clicked() || change.is_entered;
+                if is_several {
+                    let hint = "Takes this one and asks for more; a pattern such as *.png takes all that fit";
+                    another = ui.button("And another").on_hover_text(hint).clicked();
+                }
                 done = ui.button("Cancel").clicked();
             });
         });
         if done || modal.should_close() {
             self.close();
-            return Some(None);
+            return Some(Vec::new());
+        }
+        if is_several && (taken || another) {
+            return self.take_several(another);
         }
         if !taken {
             return None;
@@ -89,10 +108,68 @@ impl PathWindow {
             }
             None => {
                 self.close();
-                return Some(Some(path));
+                return Some(vec![path]);
             }
         }
         None
+    }
+
+    /// The files that were taken already, each with a way to put it back.
+    fn others_ui(&mut self, ui: &mut Ui) {
+        if self.others.is_empty() {
+            return;
+        }
+        let mut dropped = None;
+        ScrollArea::vertical().id_salt("taken").max_height(96.0).show(ui, |ui| {
+            for (index, path) in self.others.iter().enumerate() {
+                ui.horizontal(|ui| {
+                    let name = path.display().to_string();
+                    let button = ui.small_button("×").on_hover_text("Not this one");
+                    widgets::name(&button, Role::Button, &format!("Not {name}"));
+                    if button.clicked() {
+                        dropped = Some(index);
+                    }
+                    ui.add(Label::new(name).truncate());
+                });
+            }
+        });
+        dropped.map(|index| self.others.remove(index));
+        ui.add_space(space::XS);
+    }
+
+    /// Takes what the field names, one file or all that fit a pattern; asks for more or is over. Without a name in the field the others
+    /// are all.
+    fn take_several(&mut self, another: bool) -> Option<Vec<PathBuf>> {
+        let path = self.field.path();
+        let is_left_empty = !self.others.is_empty() && (self.field.given().is_none() || path.is_dir());
+        if !(is_left_empty && !another) {
+            match files_of(&path) {
+                Ok(files) => {
+                    self.others.extend(files.into_iter().filter(|file| !self.others.contains(file)).collect::<Vec<_>>())
+                }
+                Err(fault) => {
+                    self.fault = Some(fault);
+                    return None;
+                }
+            }
+        }
+        if !another {
+            self.close();
+            return Some(std::mem::take(&mut self.others));
+        }
+        let folder = path.parent().unwrap_or(&path).join("");
+        (self.field, self.fault) = (PathField::of(&folder).focus(), None);
+        None
+    }
+}
+
+/// The files that a path or a pattern means.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let all = patterns::resolved(&[path.to_owned()]).map_err(|error| error.to_string())?;
+    match all.iter().find(|path| !path.is_file()) {
+        Some(path) if path.is_dir() => Err(format!("{} is a folder: name a file in it, or all by *", path.display())),
+        Some(path) => Err(format!("{} is not there", path.display())),
+        None => Ok(all),
     }
 }
 

@@ -1,10 +1,9 @@
 //! `iqa`: scores images with quality metrics.
 //!
-//! * [`patterns`]: which files are meant. [`scoring`]: the scores, with features shared between metrics. [`table`]: where they
+//! * [`scoring`]: the scores, with features shared between metrics. [`table`]: where they
 //!   go, and what is there already. [`list`]: which metrics there are.
 
 mod list;
-mod patterns;
 mod scoring;
 mod table;
 
