@@ -81,7 +81,6 @@ struct Look {
 
 const WEIGHTS: &[&str] = &["safetensors", "pth", "json"];
 const TABLES: &[&str] = &["csv", "jsonl"];
-const WRITTEN_TABLES: &[&str] = &["csv", "jsonl", "parquet"];
 
 impl Ask {
     fn look(&self) -> Look {
@@ -100,7 +99,7 @@ impl Ask {
             Ask::LoadRecipe => ("Load a recipe", Choice::File, Some(("Recipe", &["ron"][..]))),
             Ask::SaveRecipe => ("Save the recipe", Choice::Save, Some(("Recipe", &["ron"][..]))),
             Ask::ExportPairs(_) => ("A folder for the pairs", Choice::NewFolder, None),
-            Ask::ExportTable(_) => ("Export a table", Choice::Save, Some(("Tables", WRITTEN_TABLES))),
+            Ask::ExportTable(_) => ("Export a table", Choice::Save, Some(("Tables", Form::WORDS))),
             Ask::ExportWeights { .. } => ("Export weights", Choice::Save, Some(("Weights", &["safetensors"][..]))),
             Ask::ExportComparison { format, .. } => (format.title(), Choice::Save, None),
         };
@@ -134,8 +133,7 @@ impl Ask {
             // Whoever chose the file has been asked before it is replaced.
             Ask::ExportTable(of) => {
                 let path = with_extension(path, "csv");
-                let ends = |form: &Form| path.extension().is_some_and(|end| end.eq_ignore_ascii_case(form.word()));
-                let form = [Form::Jsonl, Form::Parquet].into_iter().find(ends).unwrap_or(Form::Csv);
+                let form = Form::of_name(&path);
                 Action::Start(Job::ExportTable { of, form, path, overwrite: true })
             }
             Ask::ExportWeights { checkpoint } => {

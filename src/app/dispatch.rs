@@ -39,7 +39,11 @@ impl Studio {
             }
             CommandId::ExportVerdicts => self.dialogs.open(Ask::ExportTable(TableOf::Verdicts)),
             CommandId::ExportRun => {
-                let run = self.state.library.as_ref().and_then(|library| library.runs.last());
+                let selected = self.panes.training.selected();
+                let run = self.state.library.as_ref().and_then(|library| {
+                    let selected = library.runs.iter().find(|run| Some(run.id) == selected);
+                    selected.or(library.runs.last())
+                });
                 if let Some(name) = run.map(|run| run.name.clone()) {
                     self.dialogs.open(Ask::ExportTable(TableOf::Run(name)));
                 }

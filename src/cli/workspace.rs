@@ -74,7 +74,7 @@ enum Table {
     Pairs,
     /// What a person said of pairs.
     Verdicts,
-    /// The steps of a run.
+    /// The steps and evaluations of a run, each with the settings of its recipe.
     Run,
 }
 
@@ -87,7 +87,7 @@ pub struct Export {
     /// Name of the run whose steps are written.
     #[arg(long, value_name = "NAME", value_parser = run_name, required_if_eq("table", "run"))]
     run: Option<String>,
-    /// Form of the table: csv, jsonl or parquet; by default as the file's name ends, otherwise CSV. Pairs also with their pictures, in
+    /// Form of the table: csv, jsonl, json or parquet; by default as the file's name ends, otherwise CSV. Pairs also with their pictures, in
     /// a folder: hf for Hugging Face `datasets` (imagefolder with metadata.jsonl), diffusion-dpo for the columns of that script (jpg_0,
     /// jpg_1, label_0, caption in Parquet).
     #[arg(long, value_parser = layout, requires = "table")]
@@ -440,12 +440,11 @@ pub fn export(arguments: &Export) -> Result<()> {
             (Table::Verdicts, _) => TableOf::Verdicts,
             (Table::Run, run) => TableOf::Run(run.clone().unwrap_or_default()),
         };
-        let ends_in = |form: &Form| out.extension().is_some_and(|end| end.eq_ignore_ascii_case(form.word()));
         let asked = arguments.format.and_then(|format| match format {
             Layout::Table(form) => Some(form),
             Layout::Pairs(_) => None,
         });
-        let form = asked.or([Form::Jsonl, Form::Parquet].into_iter().find(ends_in)).unwrap_or(Form::Csv);
+        let form = asked.unwrap_or_else(|| Form::of_name(out));
         return client.finish(Job::ExportTable { of, form, path, overwrite }, |_| {
             say!("written to {}", out.display());
             Ok(())

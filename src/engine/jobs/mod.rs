@@ -23,6 +23,7 @@ mod prompts;
 mod report;
 mod round;
 mod run;
+mod run_table;
 mod same_run;
 mod sampling;
 mod scoring;

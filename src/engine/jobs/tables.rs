@@ -1,11 +1,11 @@
-//! What a workspace knows, as tables for notebooks and other tools: scores, pairs, verdicts, and the curves of a run.
+//! What a workspace knows, as tables for notebooks and other tools: scores, pairs, verdicts; of a run [`run_table`].
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::curate;
 use super::paired::{self, Half};
+use super::{curate, run_table};
 use crate::engine::context::Context;
 use crate::engine::failures::Failures;
 use crate::engine::metrics::MetricSet;
@@ -22,7 +22,7 @@ pub fn export(context: &mut Context, of: &TableOf, form: Form, path: &Path, over
         TableOf::Scores => scores(context)?,
         TableOf::Pairs { allow_partial } => pairs(context, *allow_partial)?,
         TableOf::Verdicts => verdicts(context)?,
-        TableOf::Run(name) => run(context, name)?,
+        TableOf::Run(name) => run_table::table(context, name)?,
     };
     if table.is_empty() {
         return Err(Error::invalid(format!("there are no {} yet, so nothing is written", of.title())));
@@ -160,45 +160,6 @@ fn verdicts(context: &mut Context) -> Result<Table> {
         let [left, right] = row.seeds.map(|seed| json!(seed));
         let (rater, shuffle, at) = (json!(row.rater), json!(row.shuffle), json!(row.decided_at_secs));
         table.push([name, winner, loser, verdict, rater, left, right, shuffle, at]);
-    }
-    Ok(table)
-}
-
-/// Every optimizer step of a run.
-fn run(context: &Context, name: &str) -> Result<Table> {
-    let ledger = context.workspace()?.ledger();
-    let Some(run) = ledger.run_by_name(name)? else {
-        let names: Vec<String> = ledger.runs()?.into_iter().map(|run| run.name).collect();
-        let there = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
-        return Err(Error::invalid(format!("there is no run {}; there is {there}", name.escape_debug())));
-    };
-    let mut table = Table::new(&[
-        "step",
-        "loss",
-        "implicit_accuracy",
-        "margin",
-        "policy_winner_error",
-        "policy_loser_error",
-        "reference_winner_error",
-        "reference_loser_error",
-        "grad_norm",
-        "learning_rate",
-        "seconds",
-    ]);
-    for row in ledger.steps_since(run.id, 0)? {
-        table.push([
-            json!(row.step),
-            json!(row.loss),
-            json!(row.implicit_accuracy),
-            json!(row.margin),
-            json!(row.policy_winner_error),
-            json!(row.policy_loser_error),
-            json!(row.reference_winner_error),
-            json!(row.reference_loser_error),
-            json!(row.grad_norm),
-            json!(row.learning_rate),
-            json!(row.seconds),
-        ]);
     }
     Ok(table)
 }

@@ -104,6 +104,11 @@ fn overlay(library: &Library, shown: &mut Vec<RunId>, selected: Option<RunId>) {
 }
 
 impl TrainingPane {
+    /// The run that is looked at.
+    pub fn selected(&self) -> Option<RunId> {
+        self.selected
+    }
+
     fn empty_ui(&mut self, ui: &mut Ui, cx: &mut Cx) {
         let text = "A run fine-tunes the policy on the pairs of the recipe. Its curves, its checkpoints and previews of \
                     fixed seeds appear here while it goes on.";

@@ -1,13 +1,14 @@
 //! The runs with their state and best score, and the checkpoints of the selected one.
 
 use egui::accesskit::Role;
-use egui::{Align, Color32, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
+use egui::{Align, Color32, Label, Layout, Response, RichText, ScrollArea, Sense, Ui, vec2};
 
 use crate::app::actions::{Action, Cx};
+use crate::app::dialogs::Ask;
 use crate::app::pane_kind::PaneKind;
 use crate::app::theme::{Palette, space};
 use crate::app::{format, widgets};
-use crate::engine::protocol::{Job, Library};
+use crate::engine::protocol::{Job, Library, TableOf};
 use crate::method::provenance::On;
 use crate::workspace::{CheckpointRow, RunId, RunRow, RunState};
 
@@ -87,6 +88,7 @@ fn run_ui(
             shown.push(run.id);
         }
     }
+    menu(&response, cx, &run.name);
     let inside = row.shrink2(vec2(space::XS, 2.0));
     let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(inside).layout(Layout::left_to_right(Align::Center)));
     let mut is_shown = shown.contains(&run.id);
@@ -111,6 +113,16 @@ fn run_ui(
         let score = if best.is_nan() { String::new() } else { format!(", best {}", format::reward(best)) };
         let text = RichText::new(format!("{}{steps}{score}", run.state)).small().color(state_color(p, run.state));
         ui.add(Label::new(text).truncate().selectable(false));
+    });
+}
+
+/// What can be done with a run, by a right click.
+pub fn menu(response: &Response, cx: &mut Cx, run: &str) {
+    response.context_menu(|ui| {
+        if ui.button("Export its steps…").clicked() {
+            cx.act(Action::Ask(Ask::ExportTable(TableOf::Run(run.to_owned()))));
+            ui.close();
+        }
     });
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use egui::accesskit::Role;
 use egui::{Align2, Rect, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 
-use super::runs::color_of;
+use super::runs::{color_of, menu};
 use crate::app::actions::Cx;
 use crate::app::{format, widgets};
 use crate::engine::protocol::Library;
@@ -148,7 +148,7 @@ fn label_of(key: &'static str) -> &'static str {
     fields::fields().iter().find(|field| field.key == key).map_or(key, |field| field.label)
 }
 
-fn name_ui(ui: &mut Ui, cx: &Cx, run: RunId, name: &str, selected: &mut Option<RunId>) {
+fn name_ui(ui: &mut Ui, cx: &mut Cx, run: RunId, name: &str, selected: &mut Option<RunId>) {
     let p = cx.palette;
     let (rect, response) = ui.allocate_exact_size(vec2(NAME, ROW), Sense::click());
     widgets::name(&response, Role::Row, &format!("Run {name}"));
@@ -164,6 +164,7 @@ fn name_ui(ui: &mut Ui, cx: &Cx, run: RunId, name: &str, selected: &mut Option<R
     if response.clicked() {
         *selected = Some(run);
     }
+    menu(&response, cx, name);
 }
 
 fn cells_ui(ui: &mut Ui, cx: &Cx, is_selected: bool, cells: &[Cell]) {
