@@ -104,6 +104,58 @@ fn terms_that_restrict_are_said_until_they_are_confirmed() {
     assert!(kept.contains("DAPE") && kept.lines().count() == 1, "{kept}");
 }
 
+/// The two ends of a terminal: a person's, and a program's.
+#[cfg(target_os = "linux")]
+fn terminal() -> [std::fs::File; 2] {
+    use std::os::fd::FromRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    // SAFETY: the descriptor is a new one that nobody else has, and the name is copied before another call could change it.
+    let (person, name) = unsafe {
+        let person = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY);
+        assert!(person >= 0 && libc::grantpt(person) == 0 && libc::unlockpt(person) == 0);
+        (std::fs::File::from_raw_fd(person), std::ffi::CStr::from_ptr(libc::ptsname(person)).to_owned())
+    };
+    let mut options = std::fs::File::options();
+    let program = options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(name.to_str().unwrap());
+    [person, program.unwrap()]
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn on_a_terminal_terms_are_a_question_that_is_asked_once() {
+    use std::io::{Read, Write};
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out.safetensors");
+    let answered = |answer: &str| {
+        let [mut person, program] = terminal();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+        command.env("HOME", home.path()).env_remove("XDG_DATA_HOME").args(["tag", "--convert", out.to_str().unwrap()]);
+        command.args(["--weights", "tests/fixtures/ram", "--unverified"]);
+        command.stdin(program.try_clone().unwrap()).stdout(program.try_clone().unwrap()).stderr(program);
+        let mut child = command.spawn().unwrap();
+        // It holds the program's end: what is read ends with it.
+        drop(command);
+        person.write_all(answer.as_bytes()).unwrap();
+        let mut said = Vec::new();
+        let _ = person.read_to_end(&mut said);
+        assert!(!child.wait().unwrap().success());
+        text(&said)
+    };
+    let question = "Remembered on this machine. [y/N]";
+    for no in ["n\n", "\n", "maybe\n", "\u{4}"] {
+        let said = answered(no);
+        assert!(said.contains(question) && said.contains("were not confirmed; nothing was computed"), "{no:?}: {said}");
+    }
+    let terms = home.path().join(".local/share/dp2o-studio/terms.txt");
+    assert!(!terms.exists());
+    // The files are of a small model, which is said after that.
+    let said = answered("Yes\n");
+    assert!(said.contains(question) && said.contains("shape"), "{said}");
+    assert!(std::fs::read_to_string(&terms).unwrap().contains("DAPE"));
+    let said = answered("");
+    assert!(!said.contains(question) && said.contains("shape"), "{said}");
+}
+
 #[test]
 fn what_is_no_weights_is_one_line_of_error() {
     let home = tempfile::tempdir().unwrap();

@@ -25,6 +25,7 @@ mod pth;
 pub mod registry;
 pub mod report;
 pub mod safetensors;
+mod shards;
 pub mod store;
 mod stored;
 pub mod terms;

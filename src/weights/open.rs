@@ -12,7 +12,7 @@ use super::dtype::{Dtype, Wanted};
 use super::packed::Packed;
 use super::stored::Stored;
 use super::trust::Trust;
-use super::{gguf, pth, safetensors};
+use super::{gguf, pth, safetensors, shards};
 use crate::fs::hash::hash_bytes;
 use crate::fs::reading::Reading;
 use crate::{Error, Result};
@@ -35,7 +35,7 @@ impl Source {
     /// [`Source::open`], of which is counted what is read then and later.
     pub(super) fn watched(path: &Path, reading: &Reading) -> Result<Self> {
         let tensors = match path.to_string_lossy().ends_with(".index.json") {
-            true => safetensors::sharded(path, reading)?,
+            true => shards::tensors(path, reading)?,
             false => of_bytes(&Arc::new(Bytes::open(path, reading)?))?,
         };
         Ok(Self { origin: path.to_owned(), tensors, trust: None })

@@ -121,6 +121,7 @@ fn an_index_names_what_lies_beside_it() {
     let header = "{\"w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
     fs::write(dir.path().join("m-1.safetensors"), file(header, &[1])).unwrap();
     fs::write(dir.path().join("m-2.safetensors"), file(header, &[1])).unwrap();
+    fs::write(dir.path().join("m-1.bin"), include_bytes!("../../tests/fixtures/weights/zip-bare.pth")).unwrap();
     for (map, cause) in [
         ("{\"weight_map\":{\"w\":\"m-1.safetensors\"}}", ""),
         ("{\"weight_map\":{\"w\":\"../m-1.safetensors\"}}", "not beside it"),
@@ -128,6 +129,8 @@ fn an_index_names_what_lies_beside_it() {
         ("{\"weight_map\":{\"w\":\"m-3.safetensors\"}}", "m-3.safetensors: no such file"),
         ("{\"weight_map\":{\"w\":\"m-1.safetensors\",\"x\":\"m-2.safetensors\"}}", "where it is not"),
         ("{}", "not an index"),
+        // Shards of PyTorch's.
+        ("{\"weight_map\":{\"tensor\":\"m-1.bin\"}}", ""),
     ] {
         fs::write(&index, map).unwrap();
         match cause {

@@ -140,44 +140,6 @@ pub(super) fn tensors(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
     Ok(header.tensors.into_iter().map(stored).collect())
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
-/// The most bytes of an index that are read.
-const MAX_INDEX_BYTES: u64 = 64 << 20;
-
-/// The tensors of all shards that an index (`….safetensors.index.json`) names, which lie beside it.
-pub(super) fn sharded(index: &Path, reading: &Reading) -> Result<BTreeMap<String, Stored>> {
-    let fault = |cause: String| Error::file(index, cause);
-    let text = crate::input::read(index, MAX_INDEX_BYTES)?;
-    let Index { weight_map } =
-        serde_json::from_slice(&text).map_err(|e| fault(format!("not an index of safetensors files: {e}")))?;
-    let mut shards: BTreeMap<&str, BTreeMap<String, Stored>> = BTreeMap::new();
-    for shard in weight_map.values() {
-        if shard.contains(['/', '\\']) || shard == ".." {
-            return Err(fault(format!("names the file {shard:?}, which is not beside it")));
-        }
-        if !shards.contains_key(shard.as_str()) {
-            let bytes = Arc::new(Bytes::open(&index.with_file_name(shard), reading)?);
-            shards.insert(shard, tensors(&bytes)?);
-        }
-    }
-    for (name, shard) in &weight_map {
-        if shards.get(shard.as_str()).is_none_or(|tensors| !tensors.contains_key(name)) {
-            return Err(fault(format!("says that {name:?} is in {shard:?}, where it is not")));
-        }
-    }
-    let mut all = BTreeMap::new();
-    for (name, stored) in shards.into_values().flatten() {
-        if let Some(twice) = all.insert(name, stored) {
-            return Err(fault(format!("a tensor of {} is in two of the files", twice.bytes.origin().display())));
-        }
-    }
-    Ok(all)
-}
-
 fn dtype_of(word: &str) -> Option<Dtype> {
     Some(match word {
         "F8_E4M3" => Dtype::F8E4m3,

@@ -102,6 +102,13 @@ pub static ONE_ALIGN: Part = Part {
             ],
             size: About(16_400),
         },
+        // However many shards it is cut into.
+        Form {
+            folder: "one-align",
+            hubs: ONE_ALIGN_HUB,
+            files: &[Published::new("pytorch_model.bin.index.json", "", Unknown)],
+            size: About(16_400),
+        },
         Form {
             folder: "one-align",
             hubs: ONE_ALIGN_HUB,
