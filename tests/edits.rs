@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::protocol::{Answer, Command, Event, Job, JobId, JobState, Level, Query};
-use dp2o_studio::method::overrides::Verdict;
 use dp2o_studio::method::recipe::Recipe;
-use dp2o_studio::workspace::{CandidateSet, ImageId, Workspace};
+use dp2o_studio::workspace::{CandidateSet, ImageId, OverrideKind, PairOverride, Workspace};
 
 /// Sampled and scored within seconds.
 const RECIPE: &str = r#"(
@@ -69,7 +68,9 @@ impl Client {
 }
 
 fn judge(set: &CandidateSet, image: ImageId, winner: u64, loser: u64) -> Job {
-    Job::Judge { set: set.clone(), image, winner, loser, verdict: Some(Verdict::Flip) }
+    let (kind, rater) = (OverrideKind::Flip, String::new());
+    let verdict = PairOverride { image, winner_seed: winner, loser_seed: loser, kind, rater };
+    Job::Judge { set: set.clone(), verdict: Box::new(verdict), is_taken_back: false }
 }
 
 #[test]

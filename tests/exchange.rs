@@ -189,7 +189,7 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
         assert!(!first[column].is_null(), "{column}");
     }
     let verdict = format!(
-        "image,winner_seed,loser_seed,verdict\n{},{},{},flip\nnowhere,0,1,pin\n",
+        "image,winner_seed,loser_seed,verdict,rater\n{},{},{},flip,anna\nnowhere,0,1,pin,anna\n",
         first["image"].as_str().unwrap(),
         first["winner_seed"],
         first["loser_seed"]
@@ -200,7 +200,15 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
         &["1 verdicts imported", "line 3: no image here is called nowhere"],
     );
     machine.done(&["export", "ws", "verdicts", "--out", "out.csv"]);
-    assert_eq!(fs::read_to_string(machine.path("out.csv")).unwrap().lines().count(), 2);
+    let out = fs::read_to_string(machine.path("out.csv")).unwrap();
+    assert!(out.lines().count() == 2 && out.contains(",flip,anna,"), "{out}");
+    // Another rater's stands beside it.
+    fs::write(machine.path("verdicts.csv"), out.replace(",flip,anna,", ",pin,ben,")).unwrap();
+    machine.done(&["import", "ws", "verdicts", "verdicts.csv"]);
+    machine.done(&["export", "ws", "verdicts", "--out", "both.csv"]);
+    let both = fs::read_to_string(machine.path("both.csv")).unwrap();
+    assert!(both.lines().count() == 3 && both.starts_with(&out) && both.contains(",pin,ben,"), "{both}");
+    machine.done(&["import", "ws", "verdicts", "out.csv"]);
     machine.done(&["export", "ws", "pairs", "--out", "flipped.jsonl"]);
     assert_ne!(fs::read_to_string(machine.path("flipped.jsonl")).unwrap(), pairs);
 

@@ -21,7 +21,7 @@ use crate::method::overrides::Verdict;
 use crate::method::presets;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
-use crate::workspace::{ImageId, ImageRow, Judgement, Split, SplitChoice, same_source};
+use crate::workspace::{ImageId, ImageRow, Judgement, PairOverride, Split, SplitChoice, same_source};
 
 impl Studio {
     /// Carries out what was noted, and what that notes in turn.
@@ -121,16 +121,20 @@ impl Studio {
         self.edited_secs = Some(self.state.now_secs);
     }
 
-    fn judge(&mut self, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict>) {
-        let before = self.verdict_on(image, winner, loser);
-        self.history.push(Edit::Verdict { image, winner, loser, before, after: verdict });
-        self.record(image, winner, loser, verdict);
+    /// Records a verdict of the rater, or takes it back.
+    fn judge(&mut self, image: ImageId, winner_seed: u64, loser_seed: u64, verdict: Option<Verdict>) {
+        let (rater, kind) = (self.panes.pairs.rater().to_owned(), verdict.unwrap_or(Verdict::Exclude).into());
+        let said = PairOverride { image, winner_seed, loser_seed, kind, rater };
+        let before = self.state.judgements.verdict_of(&said.rater, &said.pair()).cloned().map(Box::new);
+        self.record(&said, verdict.is_none());
+        self.history.push(Edit::Verdict { verdict: Box::new(said), is_taken_back: verdict.is_none(), before });
     }
 
-    fn record(&mut self, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict>) {
-        if let Some(set) = self.state.library.as_ref().and_then(|library| library.set.clone()) {
-            self.start_job(Job::Judge { set, image, winner, loser, verdict });
-        }
+    /// Known at once; the workspace has it a moment later.
+    fn record(&mut self, verdict: &PairOverride, is_taken_back: bool) {
+        let Some(set) = self.state.library.as_ref().and_then(|library| library.set.clone()) else { return };
+        self.state.judgements = Arc::new(self.state.judgements.with_verdict(verdict, is_taken_back));
+        self.start_job(Job::Judge { set, verdict: Box::new(verdict.clone()), is_taken_back });
     }
 
     /// Shown at once; the workspace has it a moment later.
@@ -138,17 +142,6 @@ impl Studio {
         let Some(set) = self.state.library.as_ref().and_then(|library| library.set.clone()) else { return };
         self.state.judgements = Arc::new(self.state.judgements.edited(judgement, is_taken_back));
         self.start_job(Job::JudgeBlindly { set, judgement: Box::new(judgement.clone()), is_taken_back });
-    }
-
-    /// The verdict that stands on two candidates, with the order its pair was shown in.
-    fn verdict_on(&self, image: ImageId, a: u64, b: u64) -> Option<(u64, u64, Verdict)> {
-        let rewards = self.state.rewards.as_ref()?;
-        let place = rewards.place(image).filter(|place| !place.held_out)?;
-        let column = |seed| rewards.column_of_seed(seed).and_then(|c| u16::try_from(c).ok());
-        let scores = &rewards.ranking.scores;
-        let known = scores.overrides.of_group(place.group).on(column(a)?, column(b)?)?;
-        let seed = |column: u16| scores.seeds.get(usize::from(column)).copied();
-        Some((seed(known.winner)?, seed(known.loser)?, known.verdict))
     }
 
     pub(super) fn undo(&mut self) {
@@ -177,14 +170,11 @@ impl Studio {
                 self.state.edit_recipe(if undo { *before } else { *after });
                 self.edited_secs = Some(self.state.now_secs);
             }
-            Edit::Verdict { image, winner, loser, before, after } => {
-                let (winner, loser, verdict) = match (undo, before) {
-                    (true, Some((winner, loser, verdict))) => (winner, loser, Some(verdict)),
-                    (true, None) => (winner, loser, None),
-                    (false, _) => (winner, loser, after),
-                };
-                self.record(image, winner, loser, verdict);
-            }
+            Edit::Verdict { verdict, is_taken_back, before } => match (undo, before) {
+                (true, Some(before)) => self.record(&before, false),
+                (true, None) => self.record(&verdict, true),
+                (false, _) => self.record(&verdict, is_taken_back),
+            },
             Edit::Judgement { judgement } => self.record_blindly(&judgement, undo),
             Edit::Split { before, after } => {
                 let again = |(image, before): (_, _)| (image, if undo { before } else { after });

@@ -1,8 +1,7 @@
 //! Undo and redo of what a person decides: the recipe, verdicts on pairs, marks on images, removals.
 
-use crate::method::overrides::Verdict;
 use crate::method::recipe::Recipe;
-use crate::workspace::{ImageId, Judgement, Split, SplitChoice};
+use crate::workspace::{ImageId, Judgement, OverrideKind, PairOverride, Split, SplitChoice};
 
 /// Steps kept.
 const STEPS: usize = 500;
@@ -18,15 +17,8 @@ pub enum Edit {
         /// Names of the presets that differences were and are marked against, where a preset was taken.
         presets: Option<[String; 2]>,
     },
-    /// A verdict on the candidates `winner` and `loser` as they were shown.
-    Verdict {
-        image: ImageId,
-        winner: u64,
-        loser: u64,
-        /// With the order in which its pair was shown then.
-        before: Option<(u64, u64, Verdict)>,
-        after: Option<Verdict>,
-    },
+    /// A rater's verdict on a pair, or that it was taken back, and what the rater said of the two before.
+    Verdict { verdict: Box<PairOverride>, is_taken_back: bool, before: Option<Box<PairOverride>> },
     /// What a rater said of two candidates blindly.
     Judgement { judgement: Box<Judgement> },
     /// What images are for, with what each of them was for before.
@@ -43,10 +35,12 @@ impl Edit {
         let images = |ids: &[ImageId]| super::format::counted(ids.len(), "image");
         match self {
             Edit::Recipe { what, .. } => what.clone(),
-            Edit::Verdict { after: None, .. } => "verdict taken back".into(),
-            Edit::Verdict { after: Some(Verdict::Exclude), .. } => "pair excluded".into(),
-            Edit::Verdict { after: Some(Verdict::Flip), .. } => "pair flipped".into(),
-            Edit::Verdict { after: Some(Verdict::Pin), .. } => "pair pinned".into(),
+            Edit::Verdict { is_taken_back: true, .. } => "verdict taken back".into(),
+            Edit::Verdict { verdict, .. } => match verdict.kind {
+                OverrideKind::Exclude => "pair excluded".into(),
+                OverrideKind::Flip => "pair flipped".into(),
+                OverrideKind::Pin => "pair pinned".into(),
+            },
             Edit::Judgement { .. } => "blind judgement".into(),
             Edit::Split { before, after } => {
                 let images = super::format::counted(before.len(), "image");

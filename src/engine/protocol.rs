@@ -19,13 +19,12 @@ use std::sync::Arc;
 use crate::Permit;
 use crate::method::evaluation::Evaluation;
 use crate::method::learning::Learning;
-use crate::method::overrides::Verdict;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::report::Format;
 use crate::report::table::Form;
 use crate::weights::PartReport;
-use crate::workspace::{CandidateSet, EvaluationRow, ImageId, Judgement, RunId, SplitChoice, StepRow};
+use crate::workspace::{CandidateSet, EvaluationRow, ImageId, Judgement, PairOverride, RunId, SplitChoice, StepRow};
 
 use super::devices::Choice;
 use super::grid::{Grid, GridOf};
@@ -87,8 +86,8 @@ pub enum Job {
     ConvertTagger { path: PathBuf },
     /// Removes images from view, or brings them back.
     SetRemoved { images: Vec<ImageId>, removed: bool },
-    /// Records a person's verdict on a pair of candidates, or takes it back (`None`).
-    Judge { set: CandidateSet, image: ImageId, winner: u64, loser: u64, verdict: Option<Verdict> },
+    /// Records a rater's verdict on a pair of candidates, or takes it back.
+    Judge { set: CandidateSet, verdict: Box<PairOverride>, is_taken_back: bool },
     /// Records what a rater said of two candidates blindly, or takes that back.
     JudgeBlindly { set: CandidateSet, judgement: Box<Judgement>, is_taken_back: bool },
     /// Takes candidates whose files were found damaged or gone when they were looked at out of use, so that they no longer count.
@@ -302,7 +301,7 @@ pub enum Query {
     /// candidates; `None` takes the reference's under the recipe's sampler. With `base`, the recipe before an edit, the
     /// answer says how many pairs the edit changes.
     Ranking { set: Option<CandidateSet>, recipe: Box<Recipe>, base: Option<Box<Recipe>> },
-    /// What was said of a set's candidates blindly.
+    /// What was said of a set's candidates, blindly and not.
     Judgements { set: CandidateSet },
     /// One number of every candidate of the reference under a recipe, image × seed.
     Grid { recipe: Box<Recipe>, of: GridOf },
@@ -352,10 +351,11 @@ pub enum Answer {
         seeds: Vec<u64>,
     },
     Ranking(Arc<Ranking>),
-    /// In the order they were made.
+    /// Those made blindly in the order they were made, and all verdicts.
     Judgements {
         set: CandidateSet,
         judgements: Vec<Judgement>,
+        verdicts: Vec<PairOverride>,
     },
     Grid(Arc<Grid>),
     Attribution(Arc<Attributed>),

@@ -16,7 +16,7 @@ use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
 use crate::method::summary::{PairChange, Summary};
 use crate::weights::Store;
-use crate::workspace::{CandidateSet, ImageId, ImageRow, OverrideKind, Workspace};
+use crate::workspace::{CandidateSet, ImageId, ImageRow, Workspace};
 
 use super::metrics::MetricSet;
 
@@ -133,12 +133,7 @@ impl Scores {
             if let (Some(group), Some(winner), Some(loser)) =
                 (group_of(row.image), seed(row.winner_seed), seed(row.loser_seed))
             {
-                let verdict = match row.kind {
-                    OverrideKind::Exclude => Verdict::Exclude,
-                    OverrideKind::Flip => Verdict::Flip,
-                    OverrideKind::Pin => Verdict::Pin,
-                };
-                overrides.set(PairOverride { group, winner, loser, verdict })?;
+                overrides.set(PairOverride { group, winner, loser, verdict: row.kind.into() })?;
             }
         }
         let known: Vec<_> = ledger.bounds()?.into_iter().filter(|b| metrics.keys.contains(&b.metric)).collect();

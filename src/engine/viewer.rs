@@ -192,8 +192,9 @@ impl Viewer {
                 Answer::Ranking(Arc::new(ranking))
             }
             Query::Judgements { set } => {
-                let judgements = self.workspace()?.ledger().judgements(&set)?;
-                Answer::Judgements { set, judgements }
+                let ledger = self.workspace()?.ledger();
+                let (judgements, verdicts) = (ledger.judgements(&set)?, ledger.verdicts(&set)?);
+                Answer::Judgements { set, judgements, verdicts }
             }
             Query::Grid { recipe, of } => Answer::Grid(Arc::new(Grid::new(&self.ranking(None, &recipe)?, &of))),
             Query::Attribution { set, recipe } => {

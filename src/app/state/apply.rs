@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::jobs::Kind;
+use super::judgements::Judgements;
 use super::log::Offer;
 use super::maps::Maps;
 use super::rewards::RewardView;
@@ -231,6 +232,7 @@ impl State {
             Change::Scores(_) | Change::Overrides | Change::Bounds => {
                 self.wants.ranking = true;
                 self.wants.rankings.extend(self.rankings.keys().cloned());
+                self.wants.judgements |= change == Change::Overrides;
             }
             Change::Judgements => self.wants.judgements = true,
             Change::Runs => self.wants.library = true,
@@ -258,13 +260,13 @@ impl State {
                 self.ranking_fault = ranking.missing.clone();
                 self.rewards = Some(Arc::new(RewardView::new(ranking)));
             }
-            (Asked::Judgements, Ok(Answer::Judgements { judgements, .. })) => {
+            (Asked::Judgements, Ok(Answer::Judgements { judgements, verdicts, .. })) => {
                 // An answer from before the last one was written would take it off the screen for a moment.
                 let is_judging = self.jobs.is_active(&[Kind::Judge]);
                 let is_asked_again = self.wants.judgements || self.asked.values().any(|a| *a == Asked::Judgements);
                 match is_judging || is_asked_again {
                     true => self.wants.judgements |= is_judging,
-                    false => self.judgements = Arc::new(judgements.into()),
+                    false => self.judgements = Arc::new(Judgements::new(judgements, verdicts)),
                 }
             }
             (Asked::Ranking, Err(cause)) => {

@@ -1,11 +1,11 @@
-//! What was said of the reference's candidates blindly, and how far raters agree with the reward and with each other.
+//! What was said of the reference's candidates, blindly and not, and how far raters agree with the reward and with each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::rewards::RewardView;
 use crate::method::agreement::{self, Choice};
 use crate::method::overrides::Agreement;
-use crate::workspace::{ImageId, Judgement};
+use crate::workspace::{ImageId, Judgement, OverrideKind, PairOverride};
 
 /// Image and two seeds in ascending order.
 pub type PairKey = (ImageId, u64, u64);
@@ -16,15 +16,18 @@ pub struct Judgements {
     /// In the order they were made.
     all: Vec<Judgement>,
     of_rater: BTreeMap<String, HashSet<PairKey>>,
+    /// What was said with the rewards in view.
+    verdicts: Vec<PairOverride>,
 }
 
-impl From<Vec<Judgement>> for Judgements {
-    fn from(all: Vec<Judgement>) -> Self {
+impl Judgements {
+    /// What was said blindly, in the order it was, and all verdicts.
+    pub fn new(all: Vec<Judgement>, verdicts: Vec<PairOverride>) -> Self {
         let mut of_rater: BTreeMap<String, HashSet<PairKey>> = BTreeMap::new();
         for judgement in &all {
             of_rater.entry(judgement.rater.clone()).or_default().insert(key(judgement));
         }
-        Self { all, of_rater }
+        Self { all, of_rater, verdicts }
     }
 }
 
@@ -65,7 +68,25 @@ impl Judgements {
         if !is_taken_back {
             all.push(judgement.clone());
         }
-        all.into()
+        Self::new(all, self.verdicts.clone())
+    }
+
+    /// The same with another verdict, or without one, before the workspace says so.
+    pub fn with_verdict(&self, verdict: &PairOverride, is_taken_back: bool) -> Self {
+        let mut new = self.clone();
+        new.verdicts.retain(|known| known.pair() != verdict.pair() || known.rater != verdict.rater);
+        new.verdicts.extend((!is_taken_back).then(|| verdict.clone()));
+        new
+    }
+
+    /// What a rater said of a pair with the rewards in view.
+    pub fn verdict_of(&self, rater: &str, pair: &PairKey) -> Option<&PairOverride> {
+        self.verdicts.iter().find(|known| known.rater == rater && known.pair() == *pair)
+    }
+
+    /// Whether nothing was said of any pair.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.verdicts.is_empty()
     }
 
     /// How often the reward ranks two candidates as a rater does, over the pairs on which one was preferred and both have a
@@ -98,35 +119,50 @@ impl Judgements {
         self.all.iter().filter(is).count()
     }
 
-    /// Cohen's κ of every two raters who judged pairs in common: of which of the two candidates is better, unsure, or both bad.
+    /// Cohen's κ of every two raters who judged pairs blindly in common: of which of the two candidates is better, unsure, or both bad.
     pub fn kappas(&self) -> Vec<Kappa> {
-        let raters: Vec<&String> = self.of_rater.keys().collect();
-        let mut found = Vec::new();
-        for (at, &a) in raters.iter().enumerate() {
-            let of_a: BTreeMap<PairKey, usize> = self.of(a).collect();
-            for &b in &raters[at + 1..] {
-                let cases: Vec<[usize; 2]> =
-                    self.of(b).filter_map(|(pair, said)| Some([*of_a.get(&pair)?, said])).collect();
-                if !cases.is_empty() {
-                    let kappa = agreement::cohen_kappa::<4>(cases.iter().copied());
-                    found.push(Kappa { raters: [a.clone(), b.clone()], pairs: cases.len(), kappa });
-                }
-            }
-        }
-        found
-    }
-
-    /// What a rater said, by pair: 0 where the lower seed is better, 1 where the higher one is, 2 unsure, 3 both bad.
-    fn of<'a>(&'a self, rater: &'a str) -> impl Iterator<Item = (PairKey, usize)> + 'a {
-        self.all.iter().filter(move |judgement| judgement.rater == rater).map(|judgement| {
+        kappas(self.all.iter().map(|judgement| {
+            // 0 where the lower seed is better, 1 where the higher one is.
             let said = match (judgement.preferred(), judgement.choice) {
                 (Some((preferred, other)), _) => usize::from(preferred > other),
                 (None, Choice::BothBad) => 3,
                 (None, _) => 2,
             };
-            (key(judgement), said)
-        })
+            (judgement.rater.as_str(), key(judgement), said)
+        }))
     }
+
+    /// The same of verdicts, which were said with the rewards in view: which candidate is better, or the pair is excluded.
+    pub fn kappas_of_verdicts(&self) -> Vec<Kappa> {
+        kappas(self.verdicts.iter().map(|verdict| {
+            let is_higher = verdict.winner_seed > verdict.loser_seed;
+            let said = match verdict.kind {
+                OverrideKind::Pin => usize::from(is_higher),
+                OverrideKind::Flip => usize::from(!is_higher),
+                OverrideKind::Exclude => 2,
+            };
+            (verdict.rater.as_str(), verdict.pair(), said)
+        }))
+    }
+}
+
+/// Of every two raters with pairs in common, by what each said of which pair: one of four things.
+fn kappas<'a>(said: impl Iterator<Item = (&'a str, PairKey, usize)>) -> Vec<Kappa> {
+    let mut of_rater: BTreeMap<&str, BTreeMap<PairKey, usize>> = BTreeMap::new();
+    said.for_each(|(rater, pair, said)| drop(of_rater.entry(rater).or_default().insert(pair, said)));
+    let raters: Vec<(&&str, &BTreeMap<PairKey, usize>)> = of_rater.iter().collect();
+    let mut found = Vec::new();
+    for (at, (a, of_a)) in raters.iter().enumerate() {
+        for (b, of_b) in &raters[at + 1..] {
+            let cases: Vec<[usize; 2]> =
+                of_b.iter().filter_map(|(pair, said)| Some([*of_a.get(pair)?, *said])).collect();
+            if !cases.is_empty() {
+                let kappa = agreement::cohen_kappa::<4>(cases.iter().copied());
+                found.push(Kappa { raters: [a.to_string(), b.to_string()], pairs: cases.len(), kappa });
+            }
+        }
+    }
+    found
 }
 
 /// By how much the reward of the preferred candidate is higher; `None` where none was preferred or a reward is absent.
@@ -158,7 +194,7 @@ mod tests {
             said("ben", 2, [7, 6], Choice::Right),
             said("ben", 3, [0, 1], Choice::Right),
         ];
-        let judgements = Judgements::from(all);
+        let judgements = Judgements::new(all, Vec::new());
         let kappas = judgements.kappas();
         assert_eq!(kappas.len(), 1);
         assert_eq!((kappas[0].pairs, judgements.count("anna"), judgements.count("carla")), (3, 4, 0));
@@ -168,5 +204,37 @@ mod tests {
         assert_eq!(less.kappas()[0].kappa, Some(1.0));
         assert!(!less.is_judged("ben", &(ImageId(2), 6, 7)) && less.is_judged("anna", &(ImageId(2), 6, 7)));
         assert_eq!((less.said(Choice::BothBad, None), less.said(Choice::BothBad, Some("ben"))), (1, 0));
+    }
+
+    #[test]
+    fn verdicts_of_two_raters_are_compared_in_whichever_order_their_pairs_were_shown() {
+        let said = |rater: &str, image: i64, [winner_seed, loser_seed]: [u64; 2], kind| PairOverride {
+            image: ImageId(image),
+            winner_seed,
+            loser_seed,
+            kind,
+            rater: rater.into(),
+        };
+        let (flip, pin, exclude) = (OverrideKind::Flip, OverrideKind::Pin, OverrideKind::Exclude);
+        let known = [
+            said("anna", 1, [2, 3], pin),
+            said("anna", 1, [4, 5], pin),
+            said("anna", 2, [6, 7], exclude),
+            // Of the first pair the same, shown the other way round.
+            said("ben", 1, [3, 2], flip),
+            said("ben", 1, [4, 5], flip),
+            said("ben", 2, [7, 6], exclude),
+        ];
+        let judgements = Judgements::new(Vec::new(), known.into());
+        let kappas = judgements.kappas_of_verdicts();
+        // 2 of 3 alike; by chance 2/3 · 1/3 + 0 · 1/3 + 1/3 · 1/3 = 1/3: (2/3 − 1/3) / (2/3) = 0.5.
+        assert_eq!((kappas.len(), kappas[0].pairs), (1, 3));
+        assert!((kappas[0].kappa.unwrap() - 0.5).abs() < 1e-12, "{kappas:?}");
+        assert!(judgements.kappas().is_empty() && !judgements.is_empty());
+        let changed = judgements.with_verdict(&said("ben", 1, [5, 4], flip), false);
+        assert_eq!(changed.kappas_of_verdicts()[0].kappa, Some(1.0));
+        let pair = (ImageId(1), 4, 5);
+        assert_eq!(changed.verdict_of("ben", &pair).map(|known| known.winner_seed), Some(5));
+        assert_eq!(changed.with_verdict(&said("ben", 1, [4, 5], pin), true).verdict_of("ben", &pair), None);
     }
 }

@@ -6,8 +6,7 @@ use crate::Result;
 use crate::backbones::registry;
 use crate::engine::context::Context;
 use crate::engine::protocol::{Change, Level, Outcome};
-use crate::method::overrides::Verdict;
-use crate::workspace::{CandidateSet, ImageId, Judgement, OverrideKind, PairOverride, SplitChoice};
+use crate::workspace::{CandidateSet, ImageId, Judgement, PairOverride, SplitChoice};
 
 /// Says what images are for, and with them the others of their sources.
 pub fn set_splits(context: &mut Context, choices: &[(ImageId, SplitChoice)]) -> Result<Outcome> {
@@ -48,24 +47,14 @@ pub fn set_removed(context: &mut Context, images: &[ImageId], removed: bool) -> 
     Ok(Outcome::None)
 }
 
-/// Records a verdict on a pair, given by the seeds of its winner and loser; `None` takes it back.
-pub fn judge(
-    context: &Context,
-    set: &CandidateSet,
-    image: ImageId,
-    (winner_seed, loser_seed): (u64, u64),
-    verdict: Option<Verdict>,
-) -> Result<Outcome> {
+/// Records a rater's verdict on a pair, or takes that back.
+pub fn judge(context: &Context, set: &CandidateSet, verdict: &PairOverride, is_taken_back: bool) -> Result<Outcome> {
     let ledger = context.workspace()?.ledger();
-    let kind = verdict.map(|verdict| match verdict {
-        Verdict::Exclude => OverrideKind::Exclude,
-        Verdict::Flip => OverrideKind::Flip,
-        Verdict::Pin => OverrideKind::Pin,
-    });
-    match kind {
-        None => ledger.clear_override(set, image, (winner_seed, loser_seed)).map(|_| ())?,
-        Some(kind) => ledger.set_override(set, &PairOverride { image, winner_seed, loser_seed, kind }).map(|_| ())?,
-    }
+    let seeds = (verdict.winner_seed, verdict.loser_seed);
+    match is_taken_back {
+        true => ledger.clear_override(set, verdict.image, seeds, &verdict.rater)?,
+        false => ledger.set_override(set, verdict)?,
+    };
     context.changed(Change::Overrides);
     Ok(Outcome::None)
 }

@@ -85,9 +85,7 @@ pub(super) fn run(context: &mut Context, job: Job) -> Result<Outcome> {
         Job::Tag { images } => tags::tag(context, images.as_deref()),
         Job::ConvertTagger { path } => tags::convert(context, &path),
         Job::SetRemoved { images, removed } => images::set_removed(context, &images, removed),
-        Job::Judge { set, image, winner, loser, verdict } => {
-            images::judge(context, &set, image, (winner, loser), verdict)
-        }
+        Job::Judge { set, verdict, is_taken_back } => images::judge(context, &set, &verdict, is_taken_back),
         Job::JudgeBlindly { set, judgement, is_taken_back } => {
             images::judge_blindly(context, &set, &judgement, is_taken_back)
         }

@@ -129,7 +129,7 @@ fn pairs(context: &mut Context, allow_partial: bool) -> Result<Table> {
     Ok(table)
 }
 
-/// What a person said of pairs.
+/// What people said of pairs.
 fn verdicts(context: &mut Context) -> Result<Table> {
     let set = context.reference_set()?;
     let ledger = context.workspace()?.ledger();
@@ -145,12 +145,12 @@ fn verdicts(context: &mut Context) -> Result<Table> {
         "decided_at_secs",
     ]);
     let none = Value::Null;
-    for row in ledger.overrides(&set)? {
+    for row in ledger.verdicts(&set)? {
         let name = json!(ledger.image(row.image)?.name);
         let (winner, loser) = (json!(row.winner_seed), json!(row.loser_seed));
-        let verdict = json!(row.kind.as_str());
+        let (verdict, rater) = (json!(row.kind.as_str()), json!(row.rater));
         let none = || none.clone();
-        table.push([name, winner, loser, verdict, none(), none(), none(), none(), none()]);
+        table.push([name, winner, loser, verdict, rater, none(), none(), none(), none()]);
     }
     // Of a blind judgement the winner is the one that was preferred; where none was, there is neither.
     for row in ledger.judgements(&set)? {

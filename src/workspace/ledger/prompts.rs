@@ -58,7 +58,7 @@ mod tests {
         let ids: Vec<_> = t.ledger.candidates(&set).unwrap().iter().map(|c| c.id).collect();
         let scores: Vec<_> = ids.iter().map(|&candidate| NewScore { candidate, metric: 0, value: 1.0 }).collect();
         t.ledger.record_scores("CPU", &metrics, &scores).unwrap();
-        let pin = PairOverride { image: a, winner_seed: 0, loser_seed: 1, kind: OverrideKind::Pin };
+        let pin = PairOverride { image: a, winner_seed: 0, loser_seed: 1, kind: OverrideKind::Pin, rater: "".into() };
         t.ledger.set_override(&set, &pin).unwrap();
         let look = || {
             let groups = [a, b].map(|id| t.ledger.group(&set, id).unwrap().len());
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(before, ([2, 2], vec![], 4, 1));
         t.ledger.set_prompt(a, "stone wall").unwrap();
         assert_eq!(look(), ([0, 2], vec![(a, 2)], 2, 0));
-        assert_eq!(t.ledger.clear_override(&set, a, (0, 1)).unwrap(), None);
+        assert_eq!(t.ledger.clear_override(&set, a, (0, 1), "").unwrap(), None);
         t.add_group(&set, a, 1);
         assert_eq!(t.ledger.missing_candidates(&set, &[a], &[0, 1]).unwrap()[0].seeds, [1]);
         // What was drawn before the prompt changed is saved as that.

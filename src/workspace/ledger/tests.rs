@@ -178,14 +178,21 @@ fn bounds_are_frozen_until_cleared() {
 fn an_override_belongs_to_the_pair_in_either_order() {
     let t = TestLedger::new();
     let (set, image) = (t.set(), t.add_image("a", true));
-    let new = |winner_seed, loser_seed, kind| PairOverride { image, winner_seed, loser_seed, kind };
+    let new = |winner_seed, loser_seed, kind| PairOverride { image, winner_seed, loser_seed, kind, rater: "".into() };
     let flip = new(1, u64::MAX, OverrideKind::Flip);
     assert_eq!(t.ledger.set_override(&set, &flip).unwrap(), None);
     let pin = new(u64::MAX, 1, OverrideKind::Pin);
     assert_eq!(t.ledger.set_override(&set, &pin).unwrap(), Some(flip));
     assert_eq!(t.ledger.overrides(&set).unwrap(), std::slice::from_ref(&pin));
-    assert_eq!(t.ledger.clear_override(&set, image, (1, u64::MAX)).unwrap(), Some(pin));
-    assert_eq!(t.ledger.clear_override(&set, image, (1, u64::MAX)).unwrap(), None);
+    // Another rater's stands beside it, and counts as the last; taken back, the first counts again.
+    let others = PairOverride { rater: "anna".into(), ..new(1, u64::MAX, OverrideKind::Exclude) };
+    assert_eq!(t.ledger.set_override(&set, &others).unwrap(), None);
+    assert_eq!(t.ledger.overrides(&set).unwrap(), std::slice::from_ref(&others));
+    assert_eq!(t.ledger.verdicts(&set).unwrap(), [pin.clone(), others.clone()]);
+    let clear = |rater| t.ledger.clear_override(&set, image, (1, u64::MAX), rater).unwrap();
+    assert_eq!((clear("ben"), clear("anna")), (None, Some(others)));
+    assert_eq!(t.ledger.overrides(&set).unwrap(), std::slice::from_ref(&pin));
+    assert_eq!((clear(""), clear("")), (Some(pin), None));
     assert!(t.ledger.set_override(&set, &new(1, 1, OverrideKind::Pin)).is_err());
 }
 

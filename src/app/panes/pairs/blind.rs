@@ -6,6 +6,7 @@ use egui::{Align, DragValue, Grid, Key, Layout, RichText, ScrollArea, TextEdit, 
 use super::rows::{self, Only, Order, Row, Rows};
 use crate::app::actions::{Action, Cx};
 use crate::app::commands::CommandId;
+use crate::app::state::judgements::Kappa;
 use crate::app::theme::{self, space};
 use crate::app::viewer::{Item, Viewer};
 use crate::app::{format, widgets};
@@ -113,14 +114,19 @@ impl Blind {
         Judgement { image, seeds, choice: Choice::Unsure, rater, shuffle, decided_at_secs: 0 }
     }
 
+    /// Who judges.
+    pub fn rater_ui(&mut self, ui: &mut Ui) {
+        ui.label(RichText::new("Rater").color(theme::palette(ui).text_weak));
+        let edit = ui.add(TextEdit::singleline(&mut self.rater).desired_width(96.0).hint_text("your name"));
+        widgets::name(&edit, Role::TextInput, "Rater");
+        edit.on_hover_text("Kept with every verdict and judgement; two raters' agreement is measured by κ");
+    }
+
     fn head_ui(&mut self, ui: &mut Ui, cx: &mut Cx, pairs: usize) {
         let line = vec2(ui.available_width(), ui.spacing().interact_size.y);
         ui.allocate_ui_with_layout(line, Layout::left_to_right(Align::Center), |ui| {
             let weak = |text: &str| RichText::new(text).color(cx.palette.text_weak);
-            ui.label(weak("Rater"));
-            let edit = ui.add(TextEdit::singleline(&mut self.rater).desired_width(96.0).hint_text("your name"));
-            widgets::name(&edit, Role::TextInput, "Rater");
-            edit.on_hover_text("Kept with every judgement; two raters' agreement is measured by κ");
+            self.rater_ui(ui);
             ui.label(weak("shuffle"));
             let drag = ui.add(DragValue::new(&mut self.shuffle).speed(0.05));
             widgets::name(&drag, Role::SpinButton, "Shuffle");
@@ -143,7 +149,7 @@ impl Blind {
         let p = cx.palette;
         let Some(view) = cx.state.rewards.clone() else { return };
         let judgements = cx.state.judgements.clone();
-        if judgements.all().is_empty() {
+        if judgements.is_empty() {
             let text = "Each answer counts: how often the reward ranks the two as you do, with its interval.";
             widgets::empty_state(ui, "A|B", "Nothing was judged yet", text, None);
             return;
@@ -174,15 +180,23 @@ impl Blind {
             ui.add_space(space::L);
             ui.label(title("With each other"));
             for known in judgements.kappas() {
-                let [a, b] = &known.raters;
-                let kappa = known.kappa.map_or("–".into(), |kappa| format!("{kappa:.2}").replace('-', "−"));
-                let pairs = format::counted(known.pairs, "pair");
-                ui.label(format!("{} and {}: κ = {kappa} over {pairs}", shown_name(a), shown_name(b)));
+                ui.label(kappa_text(&known));
+            }
+            for known in judgements.kappas_of_verdicts() {
+                ui.label(kappa_text(&known) + ", verdicts with the rewards in view");
             }
             let text = "Cohen's κ of the pairs both judged: 1 always alike, 0 as often as by chance";
             ui.label(RichText::new(text).small().color(p.text_faint));
         });
     }
+}
+
+/// "anna and ben: κ = 0.62 over 12 pairs".
+fn kappa_text(known: &Kappa) -> String {
+    let [a, b] = &known.raters;
+    let kappa = known.kappa.map_or("–".into(), |kappa| format!("{kappa:.2}").replace('-', "−"));
+    let pairs = format::counted(known.pairs, "pair");
+    format!("{} and {}: κ = {kappa} over {pairs}", shown_name(a), shown_name(b))
 }
 
 /// A rater's name, or what stands for none.

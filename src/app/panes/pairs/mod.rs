@@ -159,7 +159,7 @@ fn is_empty(ui: &mut Ui, cx: &mut Cx) -> bool {
 }
 
 impl PairsPane {
-    /// Who judges blindly.
+    /// Who judges.
     pub fn rater(&self) -> &str {
         &self.blind.rater
     }
@@ -235,10 +235,11 @@ impl PairsPane {
         self.select(cx, &rows, next, true);
     }
 
-    /// Records a verdict on the selected pair; the same verdict again takes it back.
+    /// Records the rater's verdict on the selected pair; the same verdict again takes it back.
     fn judge(&mut self, cx: &mut Cx, verdict: Verdict) {
         let Some(row) = self.selected else { return };
-        let verdict = (row.verdict != Some(verdict)).then_some(verdict);
+        let is_mine = cx.state.judgements.verdict_of(self.rater(), &row.key()).is_some();
+        let verdict = (row.verdict != Some(verdict) || !is_mine).then_some(verdict);
         cx.act(Action::Judge { image: row.image, winner: row.winner, loser: row.loser, verdict });
     }
 

@@ -13,6 +13,9 @@ use crate::app::state::judgements::{Judgements, PairKey};
 use crate::app::state::rewards::RewardView;
 use crate::method::overrides::Agreement;
 
+/// Width of the rater's name and what stands before it, in points.
+const RATER: f32 = 146.0;
+
 /// The disputed pairs, and what they follow from.
 pub(super) struct Disputed {
     rewards: Weak<RewardView>,
@@ -59,6 +62,9 @@ impl PairsPane {
                 if self.shows == Shows::Blind {
                     return;
                 }
+                ui.allocate_ui_with_layout(vec2(RATER, line.y), Layout::left_to_right(Align::Center), |ui| {
+                    self.blind.rater_ui(ui);
+                });
                 let (text, hint) = match agreement.and_then(blind::agreement_text) {
                     Some(text) => (
                         format!("reward agrees {text}"),

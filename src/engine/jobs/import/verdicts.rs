@@ -76,7 +76,8 @@ impl Line {
         let said = match kinds.into_iter().find(|kind| kind.as_str() == word) {
             Some(kind) => {
                 let [winner_seed, loser_seed] = different(row.seed("winner_seed")?, row.seed("loser_seed")?)?;
-                Said::Verdict(PairOverride { image, winner_seed, loser_seed, kind })
+                let rater = row.get("rater").unwrap_or_default().to_owned();
+                Said::Verdict(PairOverride { image, winner_seed, loser_seed, kind, rater })
             }
             None => Said::Judgement(blind(row, word, image)?),
         };
