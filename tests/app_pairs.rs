@@ -9,7 +9,8 @@ use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::pane_kind::PaneKind;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
-use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState, TableOf};
+use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState, Level, TableOf};
+use dp2o_studio::engine::ranking::Ranking;
 use dp2o_studio::imaging::{Image, encode};
 use dp2o_studio::method::agreement::Choice;
 use dp2o_studio::method::blind;
@@ -98,7 +99,10 @@ struct Line {
 }
 
 fn lines(studio: &Studio) -> Vec<Line> {
-    let ranking = studio.state.rewards.as_ref().unwrap().ranking.clone();
+    lines_of(&studio.state.rewards.as_ref().unwrap().ranking)
+}
+
+fn lines_of(ranking: &Ranking) -> Vec<Line> {
     let (scores, curation) = (&ranking.scores, &ranking.curation);
     let seed = |column: u16| scores.seeds[usize::from(column)];
     let groups = (0..curation.len()).flat_map(|group| curation.pairs_of(group).iter().map(move |pair| (group, pair)));
@@ -355,6 +359,45 @@ fn a_verdict_beside_a_job_is_kept_when_the_window_closes_and_places_wait_for_can
     press(&mut harness, Key::Num2);
     drop(harness);
     assert_eq!(kept(), (1, 2), "what was said last is lost with the window");
+}
+
+#[test]
+fn candidates_deleted_under_the_window_no_longer_count_and_a_broken_image_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let root = workspace(home.path());
+    let mut harness = studio(&root, PaneKind::Library);
+    let library = harness.state().state.library.clone().unwrap();
+    assert_eq!(library.sampled, [4, 4]);
+    let (set, [first, second]) = (library.set.clone().unwrap(), [0, 1].map(|at| library.images[at].clone()));
+    let reader = Workspace::open_read_only(&root).unwrap();
+    for seed in [1, 3] {
+        let candidates = reader.ledger().group(&set, first.id).unwrap();
+        let candidate = candidates.iter().find(|candidate| candidate.seed == seed).unwrap();
+        std::fs::remove_file(reader.path(&candidate.path)).unwrap();
+    }
+    // Looked at, they are found gone: the counts, the pairs and the ledger follow, and the group is said not to be whole.
+    harness.state_mut().state.selection.image = Some(first.id);
+    harness.state_mut().act(Action::Show(PaneKind::Seeds));
+    until(&mut harness, "counts of what is there", |s| {
+        s.state.library.as_ref().is_some_and(|l| l.sampled == [2, 4]) && s.state.jobs.active().next().is_none()
+    });
+    assert_eq!(reader.ledger().group(&set, first.id).unwrap().len(), 2);
+    until(&mut harness, "the pairs of whole groups", |s| {
+        s.state.rewards.as_ref().is_none_or(|r| lines_of(&r.ranking).iter().all(|line| line.image != first.id.0))
+    });
+    harness.get_by_label_contains("2 of 4");
+
+    // The LR image of the other one is no picture any more: training names it.
+    std::fs::write(reader.path(&second.lr_path), b"no picture").unwrap();
+    harness.state_mut().act(Action::Start(Job::Train { run: None, allow_partial: true }));
+    let said = |s: &Studio| s.state.log.lines.iter().any(|l| l.level == Level::Error && l.text.contains(&second.dir));
+    until(&mut harness, "its name", said);
+    // What is whole again is trained on as before.
+    harness.state_mut().act(Action::Start(Job::SetRemoved { images: vec![second.id], removed: true }));
+    harness.state_mut().act(Action::Start(Job::Generate { images: None }));
+    until(&mut harness, "four again", |s| {
+        s.state.library.as_ref().is_some_and(|l| l.sampled == [4]) && s.state.jobs.active().next().is_none()
+    });
 }
 
 #[test]

@@ -88,13 +88,13 @@ impl Client {
             wait <= 0.0
         };
         let wants = &mut state.wants;
-        let library = wants.library && due(self.library_asked_secs);
+        let library = wants.library && (wants.library_now || due(self.library_asked_secs));
         let ranking = wants.ranking && (wants.ranking_now || due(self.ranking_asked_secs));
         let rankings = if ranking { std::mem::take(&mut wants.rankings) } else { Default::default() };
         let groups = std::mem::take(&mut wants.groups);
         let curves = std::mem::take(&mut wants.curves);
         if library {
-            state.wants.library = false;
+            (state.wants.library, state.wants.library_now) = (false, false);
             self.library_asked_secs = now;
             self.query(state, Asked::Library, Query::Library);
         }

@@ -67,6 +67,9 @@ impl State {
         if job_state.is_final() {
             // What a job left undone is shown as it is, not as it was last heard of.
             self.wants.library |= self.opened.is_some();
+            let kind = self.jobs.kind(id);
+            self.wants.library_now |= matches!(kind, Some(Kind::Mark | Kind::Discard));
+            self.wants.ranking_now |= matches!(kind, Some(Kind::Mark | Kind::Judge));
             // A judgement is shown before it is written, and was not where that failed.
             self.wants.judgements |= matches!(job_state, JobState::Failed(_)) && self.opened.is_some();
         }

@@ -245,13 +245,18 @@ impl Jobs {
         self.active().any(|entry| kinds.contains(&entry.kind))
     }
 
+    /// The kind of a job of this client.
+    pub fn kind(&self, id: JobId) -> Option<Kind> {
+        self.entries.iter().find(|entry| entry.id == id).map(|entry| entry.kind)
+    }
+
     /// Name of a job.
     pub fn title(&self, id: JobId) -> &'static str {
-        self.entries.iter().find(|entry| entry.id == id).map_or("Job", |entry| entry.kind.title())
+        self.kind(id).map_or("Job", Kind::title)
     }
 
     /// See [`Kind::is_quiet`]; jobs of another client are.
     pub fn is_quiet(&self, id: JobId) -> bool {
-        self.entries.iter().find(|entry| entry.id == id).is_none_or(|entry| entry.kind.is_quiet())
+        self.kind(id).is_none_or(Kind::is_quiet)
     }
 }

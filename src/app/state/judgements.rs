@@ -1,10 +1,10 @@
 //! What was said of the reference's candidates, blindly and not, and how far raters agree with the reward and with each other.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::rewards::RewardView;
 use crate::method::agreement::{self, Choice};
-use crate::method::overrides::Agreement;
+use crate::method::overrides::{Agreement, Verdict};
 use crate::workspace::{ImageId, Judgement, OverrideKind, PairOverride};
 
 /// Image and two seeds in ascending order.
@@ -16,8 +16,12 @@ pub struct Judgements {
     /// In the order they were made.
     all: Vec<Judgement>,
     of_rater: BTreeMap<String, HashSet<PairKey>>,
-    /// What was said with the rewards in view.
+    /// What was said with the rewards in view, of each pair in the order it was.
     verdicts: Vec<PairOverride>,
+    /// What counts of it.
+    counting: HashMap<PairKey, Verdict>,
+    /// The workspace was asked.
+    is_known: bool,
 }
 
 impl Judgements {
@@ -27,7 +31,8 @@ impl Judgements {
         for judgement in &all {
             of_rater.entry(judgement.rater.clone()).or_default().insert(key(judgement));
         }
-        Self { all, of_rater, verdicts }
+        let counting = verdicts.iter().map(|verdict| (verdict.pair(), verdict.kind.into())).collect();
+        Self { all, of_rater, verdicts, counting, is_known: true }
     }
 }
 
@@ -73,10 +78,15 @@ impl Judgements {
 
     /// The same with another verdict, or without one, before the workspace says so.
     pub fn with_verdict(&self, verdict: &PairOverride, is_taken_back: bool) -> Self {
-        let mut new = self.clone();
-        new.verdicts.retain(|known| known.pair() != verdict.pair() || known.rater != verdict.rater);
-        new.verdicts.extend((!is_taken_back).then(|| verdict.clone()));
-        new
+        let mut verdicts = self.verdicts.clone();
+        verdicts.retain(|known| known.pair() != verdict.pair() || known.rater != verdict.rater);
+        verdicts.extend((!is_taken_back).then(|| verdict.clone()));
+        Self { is_known: self.is_known, ..Self::new(self.all.clone(), verdicts) }
+    }
+
+    /// The verdict that counts on a pair; `ranked` is what a ranking has, which is older where somebody has just spoken.
+    pub fn counting(&self, pair: &PairKey, ranked: Option<Verdict>) -> Option<Verdict> {
+        if self.is_known { self.counting.get(pair).copied() } else { ranked }
     }
 
     /// What a rater said of a pair with the rewards in view.
@@ -235,6 +245,13 @@ mod tests {
         assert_eq!(changed.kappas_of_verdicts()[0].kappa, Some(1.0));
         let pair = (ImageId(1), 4, 5);
         assert_eq!(changed.verdict_of("ben", &pair).map(|known| known.winner_seed), Some(5));
+        // The last one counts, whoever said it; before the workspace was asked what the ranking has.
+        assert_eq!(changed.counting(&pair, None), Some(Verdict::Flip));
+        assert_eq!(
+            changed.with_verdict(&said("anna", 1, [4, 5], pin), false).counting(&pair, None),
+            Some(Verdict::Pin)
+        );
+        assert_eq!(Judgements::default().counting(&pair, Some(Verdict::Pin)), Some(Verdict::Pin));
         assert_eq!(changed.with_verdict(&said("ben", 1, [4, 5], pin), true).verdict_of("ben", &pair), None);
     }
 }

@@ -67,8 +67,10 @@ pub enum Asked {
 #[derive(Clone, Debug, Default)]
 pub struct Wants {
     pub library: bool,
+    /// A person has just changed the library, so it is not put off.
+    pub library_now: bool,
     pub ranking: bool,
-    /// The ranking waits for a person's hand on a slider, so it is not put off.
+    /// The ranking waits for a person's hand on a slider, or has just been told a verdict, so it is not put off.
     pub ranking_now: bool,
     pub judgements: bool,
     pub groups: BTreeSet<ImageId>,

@@ -238,8 +238,10 @@ impl PairsPane {
     /// Records the rater's verdict on the selected pair; the same verdict again takes it back.
     fn judge(&mut self, cx: &mut Cx, verdict: Verdict) {
         let Some(row) = self.selected else { return };
-        let is_mine = cx.state.judgements.verdict_of(self.rater(), &row.key()).is_some();
-        let verdict = (row.verdict != Some(verdict) || !is_mine).then_some(verdict);
+        let judgements = &cx.state.judgements;
+        let is_mine = judgements.verdict_of(self.rater(), &row.key()).is_some();
+        let known = judgements.counting(&row.key(), row.verdict);
+        let verdict = (known != Some(verdict) || !is_mine).then_some(verdict);
         cx.act(Action::Judge { image: row.image, winner: row.winner, loser: row.loser, verdict });
     }
 
@@ -266,7 +268,7 @@ impl PairsPane {
                 ("Flip", "F", Verdict::Flip, CommandId::PairFlip),
                 ("Pin", "P", Verdict::Pin, CommandId::PairPin),
             ] {
-                let is_set = row.verdict == Some(verdict);
+                let is_set = cx.state.judgements.counting(&row.key(), row.verdict) == Some(verdict);
                 let response = ui.selectable_label(is_set, title).on_hover_text(format!("Key {key}"));
                 if response.clicked() {
                     cx.run(command);

@@ -117,7 +117,8 @@ pub fn ui(
 fn row_ui(ui: &Ui, cx: &Cx, row: &Row, line: Rect) {
     let p = cx.palette;
     let font = TextStyle::Small.resolve(ui.style());
-    let is_excluded = row.verdict == Some(Verdict::Exclude);
+    let verdict = cx.state.judgements.counting(&row.key(), row.verdict);
+    let is_excluded = verdict == Some(Verdict::Exclude);
     let plain = if is_excluded { p.text_faint } else { p.text };
     for (column, cell) in cells(line) {
         let (text, color) = match column {
@@ -133,7 +134,7 @@ fn row_ui(ui: &Ui, cx: &Cx, row: &Row, line: Rect) {
             Column::Intra => (format::reward(row.w_intra), plain),
             Column::Inter => (format::reward(row.w_inter), plain),
             Column::Weight => (format::reward(row.weight), plain),
-            Column::Verdict => match row.verdict {
+            Column::Verdict => match verdict {
                 None => continue,
                 Some(verdict) => {
                     let color = if verdict == Verdict::Exclude { p.loser } else { p.changed };
