@@ -5,6 +5,7 @@ mod attribution;
 mod check_model;
 mod client;
 mod devices;
+mod exchange;
 mod fit_niqe;
 mod images;
 mod info;
@@ -76,9 +77,9 @@ enum Verb {
     Sweep(sweep::Arguments),
     /// Writes the pairs for other tools: w/, l/ and lr/ folders, JSONL and CSV; or the weights of a checkpoint; or scores, pairs,
     /// verdicts or a run's curves as a table.
-    Export(workspace::Export),
+    Export(exchange::Export),
     /// Brings what was computed elsewhere into a workspace.
-    Import(workspace::Import),
+    Import(exchange::Import),
     /// Scores images with quality metrics.
     Iqa(iqa::Arguments),
     /// Super-resolves pictures with the embedded model, another or a fine-tuned one.
@@ -134,8 +135,8 @@ fn carry_out(verb: Option<Verb>, workspace: Option<PathBuf>, device: Option<Choi
         Some(Verb::Compare(arguments)) => workspace::compare(&arguments),
         Some(Verb::Run(arguments)) => workspace::run(&arguments),
         Some(Verb::Sweep(arguments)) => sweep::run(&arguments),
-        Some(Verb::Export(arguments)) => workspace::export(&arguments),
-        Some(Verb::Import(verb)) => workspace::import(&verb),
+        Some(Verb::Export(arguments)) => exchange::export(&arguments),
+        Some(Verb::Import(verb)) => exchange::import(&verb),
         Some(Verb::Iqa(arguments)) => iqa::run(&arguments),
         Some(Verb::Upscale(arguments)) => upscale::run(&arguments),
         Some(Verb::CheckModel(arguments)) => check_model::run(&arguments),
