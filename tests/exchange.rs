@@ -309,10 +309,23 @@ fn pairs_and_curves_are_written_for_other_tools() {
     let parquet = fs::read(machine.path("dpo/data/train-00000-of-00001.parquet")).unwrap();
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
     machine.fails(&["export", "ws", "scores", "--format", "hf", "--out", "x"], &["layouts of pairs"]);
-    for table in ["scores", "pairs"] {
-        machine.done(&["export", "ws", table, "--out", &format!("{table}.parquet")]);
+    for table in ["scores", "pairs", "run"] {
+        for form in ["parquet", "csv", "jsonl", "json"] {
+            let run = if table == "run" { &["--run", "run-1"][..] } else { &[] };
+            machine.done(&[&["export", "ws", table, "--out", &format!("{table}.{form}")], run].concat());
+        }
         assert!(fs::read(machine.path(&format!("{table}.parquet"))).unwrap().starts_with(b"PAR1"));
     }
+    // The start and three steps, each with what was evaluated and with the recipe.
+    let run: Vec<serde_json::Value> = serde_json::from_slice(&fs::read(machine.path("run.json")).unwrap()).unwrap();
+    assert_eq!(run.iter().map(|row| row["step"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert!(run[0]["loss"].is_null() && run[0]["validation_mean"].is_f64() && run[0]["validation.ssim"].is_f64());
+    for row in &run {
+        let settings = [("run", "run-1"), ("reward.fr", "psnr:1"), ("training.objective", "dpo")];
+        settings.iter().for_each(|(key, value)| assert_eq!(row[key], *value, "{key}"));
+        assert_eq!((&row["training.batch_pairs"], &row["data.crop_px"]), (&2.into(), &64.into()));
+    }
+    assert!(run[1..].iter().all(|row| row["loss"].is_f64()));
     let events = machine.path("ws/runs/run-1/tensorboard");
     let files: Vec<_> = fs::read_dir(&events).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
