@@ -18,7 +18,7 @@ use crate::networks::published::unwrapped;
 use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::Tape;
-use crate::weights::{Part, Store, registry};
+use crate::weights::{Part, Store, flax, registry};
 
 /// MUSIQ with one set of weights.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Metric for &'static Musiq {
     }
 
     fn open(&self, store: &Store, on: &Compute) -> Result<Box<dyn Scorer>> {
-        let source = unwrapped(store.open(self.parts[0])?)?;
+        let source = flax::musiq(unwrapped(store.open(self.parts[0])?)?)?;
         let mut specs = Specs::default();
         let network = musiq::Musiq::new(&mut specs, self.classes);
         let params = musiq::Musiq::params(&Arc::new(specs), &source, on)?;

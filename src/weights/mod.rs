@@ -13,8 +13,10 @@ pub mod blocks;
 mod bytes;
 pub mod compiled_in;
 pub mod dtype;
+pub mod flax;
 mod gguf;
 pub mod names;
+mod npz;
 pub mod of_metrics;
 pub mod of_tagger;
 pub mod open;
@@ -30,6 +32,7 @@ pub mod store;
 mod stored;
 pub mod terms;
 pub mod trust;
+mod zip;
 
 #[cfg(test)]
 mod gguf_tests;

@@ -12,7 +12,7 @@ use super::dtype::{Dtype, Wanted};
 use super::packed::Packed;
 use super::stored::Stored;
 use super::trust::Trust;
-use super::{gguf, pth, safetensors, shards};
+use super::{gguf, npz, pth, safetensors, shards};
 use crate::fs::hash::hash_bytes;
 use crate::fs::reading::Reading;
 use crate::{Error, Result};
@@ -26,7 +26,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens a file by what is in it: safetensors, an index of shards (`….index.json`), GGUF, or a file of PyTorch. Whether it is the
+    /// Opens a file by what is in it: safetensors, an index of shards (`….index.json`), GGUF, numpy's `.npz`, or a file of PyTorch. Whether it is the
     /// published one is not looked at: [`super::Store::open`] does.
     pub fn open(path: &Path) -> Result<Self> {
         Self::watched(path, &Reading::default())
@@ -310,6 +310,7 @@ impl Source {
 pub(super) fn of_bytes(bytes: &Arc<Bytes>) -> Result<BTreeMap<String, Stored>> {
     match () {
         _ if gguf::is_gguf(bytes)? => gguf::tensors(bytes),
+        _ if npz::is_npz(bytes)? => npz::tensors(bytes),
         _ if pth::is_pth(bytes)? => pth::tensors(bytes),
         _ => safetensors::tensors(bytes),
     }

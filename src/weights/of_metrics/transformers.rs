@@ -4,19 +4,25 @@ use super::{FROM_PYIQA, PYIQA, pyiqa};
 use crate::weights::part::Size::{About, Bytes, Unknown};
 use crate::weights::part::{Form, Part, Published};
 
+const FROM_EITHER: &str = "from https://huggingface.co/chaofengc/IQA-PyTorch-Weights; or its authors', the .npz, from \
+                           https://github.com/google-research/google-research/tree/master/musiq";
+
 /// MUSIQ trained on KonIQ.
 pub static MUSIQ: Part = Part {
     id: "musiq",
     title: "MUSIQ (KonIQ)",
-    forms: &[Form::alone(
-        PYIQA,
-        &[Published::new(
-            "musiq_koniq_ckpt-e95806b9.pth",
-            "e95806b9eae5f3814c410f574ba8e552362bd5bc63d758ed5b97860f5d6185aa",
-            Bytes(108_610_983),
-        )],
-    )],
-    get: FROM_PYIQA,
+    forms: &[
+        Form::alone(
+            PYIQA,
+            &[Published::new(
+                "musiq_koniq_ckpt-e95806b9.pth",
+                "e95806b9eae5f3814c410f574ba8e552362bd5bc63d758ed5b97860f5d6185aa",
+                Bytes(108_610_983),
+            )],
+        ),
+        Form::alone(&[], &[Published::new("koniq_ckpt.npz", "", About(163))]),
+    ],
+    get: FROM_EITHER,
     licence: "Apache-2.0",
 };
 
@@ -24,15 +30,18 @@ pub static MUSIQ: Part = Part {
 pub static MUSIQ_AVA: Part = Part {
     id: "musiq-ava",
     title: "MUSIQ (AVA)",
-    forms: &[Form::alone(
-        PYIQA,
-        &[Published::new(
-            "musiq_ava_ckpt-e8d3f067.pth",
-            "e8d3f0671965dfe4301a1f7a4aedc8f49be8fed33b82dd5d116a9eb3ce2bd16b",
-            About(109),
-        )],
-    )],
-    get: FROM_PYIQA,
+    forms: &[
+        Form::alone(
+            PYIQA,
+            &[Published::new(
+                "musiq_ava_ckpt-e8d3f067.pth",
+                "e8d3f0671965dfe4301a1f7a4aedc8f49be8fed33b82dd5d116a9eb3ce2bd16b",
+                About(109),
+            )],
+        ),
+        Form::alone(&[], &[Published::new("ava_ckpt.npz", "", About(163))]),
+    ],
+    get: FROM_EITHER,
     licence: "Apache-2.0",
 };
 
@@ -40,8 +49,11 @@ pub static MUSIQ_AVA: Part = Part {
 pub static MUSIQ_SPAQ: Part = Part {
     id: "musiq-spaq",
     title: "MUSIQ (SPAQ)",
-    forms: &[Form::alone(PYIQA, &[Published::new("musiq_spaq_ckpt-358bb6af.pth", "358bb6af", About(109))])],
-    get: FROM_PYIQA,
+    forms: &[
+        Form::alone(PYIQA, &[Published::new("musiq_spaq_ckpt-358bb6af.pth", "358bb6af", About(109))]),
+        Form::alone(&[], &[Published::new("spaq_ckpt.npz", "", About(163))]),
+    ],
+    get: FROM_EITHER,
     licence: "Apache-2.0",
 };
 
@@ -49,8 +61,11 @@ pub static MUSIQ_SPAQ: Part = Part {
 pub static MUSIQ_PAQ2PIQ: Part = Part {
     id: "musiq-paq2piq",
     title: "MUSIQ (PaQ-2-PiQ)",
-    forms: &[Form::alone(PYIQA, &[Published::new("musiq_paq2piq_ckpt-364c0c84.pth", "364c0c84", About(109))])],
-    get: FROM_PYIQA,
+    forms: &[
+        Form::alone(PYIQA, &[Published::new("musiq_paq2piq_ckpt-364c0c84.pth", "364c0c84", About(109))]),
+        Form::alone(&[], &[Published::new("paq2piq_ckpt.npz", "", About(163))]),
+    ],
+    get: FROM_EITHER,
     licence: "Apache-2.0",
 };
 

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::MAX_PICKLE_BYTES;
 use super::pickle::{self, Node, Pickled, Value};
 use super::tree::{self, Storages};
-use super::{MAX_PICKLE_BYTES, tree::Place};
 use crate::Result;
 use crate::weights::bytes::Bytes;
 use crate::weights::stored::Stored;
+use crate::weights::zip::Place;
 
 /// The magic number, 0x1950a86a20f9469cfc6c, as little-endian bytes of a whole number.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

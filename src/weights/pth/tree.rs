@@ -7,6 +7,7 @@ use super::pickle::{Node, Pickled, Value};
 use crate::weights::bytes::Bytes;
 use crate::weights::dtype::Dtype;
 use crate::weights::stored::Stored;
+use crate::weights::zip::Place;
 
 /// Levels of nesting that are followed.
 const MAX_DEPTH: usize = 64;
@@ -18,9 +19,6 @@ const MAX_NAME_BYTES: usize = 4096;
 
 /// Keys that training scripts put the whole of a network's weights under.
 const WRAPPERS: [&str; 5] = ["params", "params_ema", "state_dict", "model", "model_state_dict"];
-
-/// Where a storage lies: first byte, bytes there are.
-pub type Place = (u64, u64);
 
 /// A container of storages.
 pub struct Storages<'f> {
