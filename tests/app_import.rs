@@ -1,6 +1,8 @@
 //! What comes from elsewhere, in the window: candidates of another model, imported and compared; scores dropped on it; and paths typed
 //! where the system opens no dialog.
 
+mod window;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::{self, CommandId};
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
-use dp2o_studio::engine::protocol::{Event, Job, JobState, Level};
+use dp2o_studio::engine::protocol::{Job, Level};
 use dp2o_studio::imaging::resize::{Filter, resize};
 use dp2o_studio::imaging::{Image, decode, encode};
 use dp2o_studio::method::recipe::Recipe;
@@ -18,6 +20,7 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use window::{done, until};
 
 /// A file as it falls on the window.
 #[derive(Debug)]
@@ -69,32 +72,13 @@ fn workspace(dir: &Path) {
         recipe.set_assignment(setting).unwrap();
     }
     let engine = Engine::start(Arc::new(|| ())).unwrap();
-    let id = engine.run(Job::Create { dir: dir.into(), recipe: Box::new(recipe), example: false }).unwrap();
-    loop {
-        match engine.events().recv().unwrap() {
-            Event::Job { id: of, state } if of == id && state.is_final() => {
-                return assert!(matches!(state, JobState::Done(_)), "{state:?}");
-            }
-            _ => {}
-        }
-    }
+    done(&engine, [Job::Create { dir: dir.into(), recipe: Box::new(recipe), example: false }]);
 }
 
 fn studio(options: Options) -> Harness<'static, Studio> {
     Harness::builder()
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| Studio::new(cc, options).unwrap_or_else(|e| panic!("{e}")))
-}
-
-fn until(harness: &mut Harness<'_, Studio>, what: &str, is: impl Fn(&Studio) -> bool) {
-    let began = Instant::now();
-    while !is(harness.state()) {
-        let log: Vec<_> = harness.state().state.log.lines.iter().map(|line| line.text.clone()).collect();
-        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}; the log: {log:#?}");
-        harness.step();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    harness.run_steps(3);
 }
 
 fn is_idle(studio: &Studio) -> bool {

@@ -1,6 +1,8 @@
 //! Candidates and pairs looked at and judged by keys alone: what is shown, what is recorded, that training's pairs follow, and
 //! that nothing of it waits for the job that runs.
 
+mod window;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::pane_kind::PaneKind;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
-use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState, Level, TableOf};
+use dp2o_studio::engine::protocol::{AddImages, Job, Level, TableOf};
 use dp2o_studio::engine::ranking::Ranking;
 use dp2o_studio::imaging::{Image, encode};
 use dp2o_studio::method::agreement::Choice;
@@ -23,6 +25,7 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use window::{done, press, until};
 
 fn picture(path: &Path, seed: u64) {
     let side = 128;
@@ -50,38 +53,9 @@ fn workspace(home: &Path) -> std::path::PathBuf {
         degradation: Some("bicubic_x4".into()),
         ..AddImages::default()
     };
-    for job in [
-        Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: false },
-        Job::Add(add),
-        Job::Generate { images: None },
-    ] {
-        let id = engine.run(job).unwrap();
-        loop {
-            match engine.events().recv().unwrap() {
-                Event::Job { id: of, state } if of == id && state.is_final() => {
-                    assert!(matches!(state, JobState::Done(_)), "{state:?}");
-                    break;
-                }
-                _ => {}
-            }
-        }
-    }
+    let create = Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: false };
+    done(&engine, [create, Job::Add(add), Job::Generate { images: None }]);
     root
-}
-
-fn until(harness: &mut Harness<'_, Studio>, what: &str, is: impl Fn(&Studio) -> bool) {
-    let began = Instant::now();
-    while !is(harness.state()) {
-        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}");
-        harness.step();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    harness.run_steps(3);
-}
-
-fn press(harness: &mut Harness<'_, Studio>, key: Key) {
-    harness.key_press_modifiers(Modifiers::NONE, key);
-    harness.run_steps(3);
 }
 
 fn verdicts(studio: &Studio) -> Vec<Verdict> {

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::CommandId;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
-use dp2o_studio::engine::protocol::{AddImages, Event, Job, JobState};
+use dp2o_studio::engine::protocol::{AddImages, Job};
 use dp2o_studio::imaging::{Image, encode};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::random::Random;
@@ -21,6 +20,9 @@ use egui_kittest::kittest::Queryable;
 /// Only registered here.
 #[allow(dead_code)]
 mod toy;
+mod window;
+
+use window::{done, until};
 
 const RECIPE: &str = r#"(
     data: (crop_px: 64),
@@ -37,27 +39,9 @@ fn workspace(home: &Path) -> std::path::PathBuf {
     encode::write_png(home.join("wall.png"), &image).unwrap();
     let engine = Engine::start(Arc::new(|| ())).unwrap();
     let add = AddImages { paths: vec![home.join("wall.png")], crops: 1, ..AddImages::default() };
-    for job in [Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: false }, Job::Add(add)] {
-        let id = engine.run(job).unwrap();
-        loop {
-            match engine.events().recv().unwrap() {
-                Event::Job { id: of, state: JobState::Done(_) } if of == id => break,
-                Event::Job { id: of, state: JobState::Failed(cause) } if of == id => panic!("{cause}"),
-                _ => {}
-            }
-        }
-    }
+    let create = Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: false };
+    done(&engine, [create, Job::Add(add)]);
     root
-}
-
-fn until(harness: &mut Harness<'_, Studio>, what: &str, is: impl Fn(&Studio) -> bool) {
-    let began = Instant::now();
-    while !is(harness.state()) {
-        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}");
-        harness.step();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    harness.run_steps(3);
 }
 
 fn prompt_of(studio: &Studio) -> Option<String> {

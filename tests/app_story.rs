@@ -1,17 +1,18 @@
 //! The newcomer's story through the window's accessibility tree, against the real engine on tiny images: add images,
 //! generate, look, tweak, train, compare, export.
 
+mod window;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::CommandId;
 use dp2o_studio::app::pane_kind::PaneKind;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
-use dp2o_studio::engine::protocol::{Event, Job, JobState, Level};
+use dp2o_studio::engine::protocol::{Job, Level};
 use dp2o_studio::imaging::{Image, encode};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::random::Random;
@@ -20,6 +21,7 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use window::{done, until_within};
 
 /// A file as it falls on the window.
 #[derive(Debug)]
@@ -60,16 +62,7 @@ fn tiny_recipe() -> Recipe {
 /// An empty workspace with a recipe that is done in seconds.
 fn workspace(dir: &Path) {
     let engine = Engine::start(Arc::new(|| ())).unwrap();
-    let id = engine.run(Job::Create { dir: dir.into(), recipe: Box::new(tiny_recipe()), example: false }).unwrap();
-    loop {
-        match engine.events().recv().unwrap() {
-            Event::Job { id: of, state } if of == id && state.is_final() => {
-                assert!(matches!(state, JobState::Done(_)), "{state:?}");
-                return;
-            }
-            _ => {}
-        }
-    }
+    done(&engine, [Job::Create { dir: dir.into(), recipe: Box::new(tiny_recipe()), example: false }]);
 }
 
 fn studio(dir: &Path) -> Harness<'static, Studio> {
@@ -106,17 +99,6 @@ impl eframe::Storage for Kept {
 }
 
 /// Draws frames until something is the case.
-fn until(harness: &mut Harness<'_, Studio>, what: &str, secs: u64, is: impl Fn(&Studio) -> bool) {
-    let began = Instant::now();
-    while !is(harness.state()) {
-        let log: Vec<_> = harness.state().state.log.lines.iter().map(|line| line.text.clone()).collect();
-        assert!(began.elapsed() < Duration::from_secs(secs), "not in {secs} s: {what}; the log: {log:#?}");
-        harness.step();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    harness.run_steps(2);
-}
-
 fn press(harness: &mut Harness<'_, Studio>, modifiers: Modifiers, key: Key) {
     harness.key_press_modifiers(modifiers, key);
     harness.run_steps(3);
@@ -138,7 +120,7 @@ fn the_newcomers_story() {
 
     // An empty workspace says what to do.
     let mut harness = studio(&root);
-    until(&mut harness, "the workspace is open", 20, |s| s.state.library.is_some());
+    until_within(&mut harness, "the workspace is open", 20, |s| s.state.library.is_some());
     harness.get_by_label("No images yet");
 
     // Files dropped on the window are asked about, then added.
@@ -149,31 +131,31 @@ fn the_newcomers_story() {
     harness.run_steps(6);
     harness.get_by_label("Bring in");
     harness.get_by_label("Add to the workspace").click();
-    until(&mut harness, "three images", 30, |s| s.state.images_count() == 3);
+    until_within(&mut harness, "three images", 30, |s| s.state.images_count() == 3);
 
     // One is held out, another removed, and that is undone.
     harness.get_by_role_and_label(Role::ListItem, "wave 2 1").click();
     harness.run_steps(2);
     press(&mut harness, Modifiers::NONE, Key::H);
     let held_out = |s: &Studio| s.state.library.as_ref().unwrap().images.iter().filter(|i| i.is_held_out()).count();
-    until(&mut harness, "one image held out", 10, |s| held_out(s) == 1);
+    until_within(&mut harness, "one image held out", 10, |s| held_out(s) == 1);
     harness.get_by_role_and_label(Role::ListItem, "wave 1 1").click();
     harness.run_steps(2);
     press(&mut harness, Modifiers::NONE, Key::Delete);
-    until(&mut harness, "one image removed", 10, |s| s.state.images_count() == 2);
+    until_within(&mut harness, "one image removed", 10, |s| s.state.images_count() == 2);
     press(&mut harness, Modifiers::COMMAND, Key::Z);
-    until(&mut harness, "the image is back", 10, |s| s.state.images_count() == 3);
+    until_within(&mut harness, "the image is back", 10, |s| s.state.images_count() == 3);
 
     // Candidates, then scores, then pairs.
     press(&mut harness, Modifiers::COMMAND, Key::G);
-    until(&mut harness, "all candidates sampled and scored", 120, |s| {
+    until_within(&mut harness, "all candidates sampled and scored", 120, |s| {
         s.state.candidates_done() == (12, 12) && s.state.jobs.current().is_none()
     });
-    until(&mut harness, "two groups of pairs", 20, |s| {
+    until_within(&mut harness, "two groups of pairs", 20, |s| {
         s.state.rewards.as_ref().is_some_and(|r| r.ranking.summary.groups_with_pairs == 2)
     });
     harness.get_by_role_and_label(Role::ListItem, "wave 0 1").click();
-    until(&mut harness, "the group of the image", 10, |s| {
+    until_within(&mut harness, "the group of the image", 10, |s| {
         s.state.selected_image().is_some_and(|i| i.name == "wave 0 1" && s.state.groups.contains_key(&i.id))
     });
     assert_eq!((0..4).filter(|n| harness.query_by_label(&format!("Candidate of seed {n}")).is_some()).count(), 4);
@@ -184,11 +166,11 @@ fn the_newcomers_story() {
     harness.get_by_label("1/2").scroll_to_me();
     harness.run_steps(20);
     harness.get_by_label("1/2").click();
-    until(&mut harness, "four pairs a group", 10, |s| pairs(s) == 8);
+    until_within(&mut harness, "four pairs a group", 10, |s| pairs(s) == 8);
     let change = harness.state().state.rewards.as_ref().unwrap().ranking.change.unwrap();
     assert_eq!((change.added, change.removed), (6, 0));
     press(&mut harness, Modifiers::COMMAND, Key::Z);
-    until(&mut harness, "one pair a group again", 10, |s| pairs(s) == 2);
+    until_within(&mut harness, "one pair a group again", 10, |s| pairs(s) == 2);
 
     // A human's word on a pair.
     let image = harness.state().state.selection.image.unwrap();
@@ -199,17 +181,17 @@ fn the_newcomers_story() {
     };
     let verdict = Some(dp2o_studio::method::overrides::Verdict::Exclude);
     harness.state_mut().act(Action::Judge { image, winner, loser, verdict });
-    until(&mut harness, "the pair is excluded", 10, |s| pairs(s) == 1);
+    until_within(&mut harness, "the pair is excluded", 10, |s| pairs(s) == 1);
     press(&mut harness, Modifiers::COMMAND, Key::Z);
-    until(&mut harness, "the verdict is taken back", 10, |s| pairs(s) == 2);
+    until_within(&mut harness, "the verdict is taken back", 10, |s| pairs(s) == 2);
 
     // Training leaves a run with curves; comparing says which is better.
     press(&mut harness, Modifiers::COMMAND, Key::T);
-    until(&mut harness, "three steps", 180, |s| {
+    until_within(&mut harness, "three steps", 180, |s| {
         s.state.curves.values().any(|c| c.steps.len() == 3) && s.state.jobs.current().is_none()
     });
     press(&mut harness, Modifiers::COMMAND, Key::R);
-    until(&mut harness, "a comparison", 120, |s| !s.state.comparisons.is_empty());
+    until_within(&mut harness, "a comparison", 120, |s| !s.state.comparisons.is_empty());
 
     // Everything that leaves the Compare tab.
     for (id, name, holds) in [
@@ -221,14 +203,14 @@ fn the_newcomers_story() {
         let path = home.path().join(name);
         harness.state_mut().answer_next_dialog(path.clone());
         harness.state_mut().act(Action::Command(id));
-        until(&mut harness, name, 60, |_| path.is_file());
+        until_within(&mut harness, name, 60, |_| path.is_file());
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(holds), "{name}: {text}");
     }
     let figure = home.path().join("figure.png");
     harness.state_mut().answer_next_dialog(figure.clone());
     harness.state_mut().act(Action::Command(CommandId::ExportFigure));
-    until(&mut harness, "the figure", 60, |_| figure.is_file());
+    until_within(&mut harness, "the figure", 60, |_| figure.is_file());
     let figure = dp2o_studio::imaging::decode::read(&figure).unwrap();
     assert!(figure.width() > 400 && figure.height() > 300, "{}×{}", figure.width(), figure.height());
 
@@ -239,8 +221,8 @@ fn the_newcomers_story() {
         allow_partial: false,
         overwrite: false,
     }));
-    until(&mut harness, "pairs written", 30, |_| exported.join("w").is_dir());
-    until(&mut harness, "nothing left to do", 30, |s| s.state.jobs.active().next().is_none());
+    until_within(&mut harness, "pairs written", 30, |_| exported.join("w").is_dir());
+    until_within(&mut harness, "nothing left to do", 30, |s| s.state.jobs.active().next().is_none());
     assert_eq!(errors(harness.state()), Vec::<&str>::new());
 
     // The next start compares nothing by itself: the tab offers to.
@@ -248,7 +230,7 @@ fn the_newcomers_story() {
     harness.state_mut().save(&mut kept);
     drop(harness);
     let mut harness = studio_after(&root, kept);
-    until(&mut harness, "the workspace is open again", 20, |s| s.state.library.is_some());
+    until_within(&mut harness, "the workspace is open again", 20, |s| s.state.library.is_some());
     harness.state_mut().act(Action::Show(PaneKind::Compare));
     harness.run_steps(20);
     assert!(harness.state().state.jobs.active().next().is_none() && harness.state().state.comparisons.is_empty());
@@ -262,7 +244,7 @@ fn closing_the_window_in_the_middle_of_a_job_leaves_a_workspace_that_goes_on() {
     picture(&home.path().join("one.png"), 1);
     picture(&home.path().join("two.png"), 2);
     let mut harness = studio(&root);
-    until(&mut harness, "the workspace is open", 20, |s| s.state.library.is_some());
+    until_within(&mut harness, "the workspace is open", 20, |s| s.state.library.is_some());
     let mut request = dp2o_studio::engine::protocol::AddImages {
         paths: vec![home.path().join("one.png"), home.path().join("two.png")],
         crops: 1,
@@ -271,15 +253,15 @@ fn closing_the_window_in_the_middle_of_a_job_leaves_a_workspace_that_goes_on() {
     };
     request.crop_px = 128;
     harness.state_mut().act(Action::Add(request));
-    until(&mut harness, "two images", 30, |s| s.state.images_count() == 2);
+    until_within(&mut harness, "two images", 30, |s| s.state.images_count() == 2);
     press(&mut harness, Modifiers::COMMAND, Key::G);
-    until(&mut harness, "the first candidates", 60, |s| s.state.candidates_done().0 > 0);
+    until_within(&mut harness, "the first candidates", 60, |s| s.state.candidates_done().0 > 0);
     drop(harness);
 
     let mut harness = studio(&root);
-    until(&mut harness, "the workspace is open again", 20, |s| s.state.library.is_some());
+    until_within(&mut harness, "the workspace is open again", 20, |s| s.state.library.is_some());
     press(&mut harness, Modifiers::COMMAND, Key::G);
-    until(&mut harness, "all candidates", 120, |s| {
+    until_within(&mut harness, "all candidates", 120, |s| {
         s.state.candidates_done() == (8, 8) && s.state.jobs.current().is_none()
     });
     assert_eq!(errors(harness.state()), Vec::<&str>::new());
@@ -292,7 +274,7 @@ fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
     workspace(&root);
     picture(&photo, 1);
     let mut harness = studio(&root);
-    until(&mut harness, "the workspace is open", 20, |s| s.state.library.is_some());
+    until_within(&mut harness, "the workspace is open", 20, |s| s.state.library.is_some());
     let mut recipe = tiny_recipe();
     recipe.set_assignment("training.steps=12").unwrap();
     recipe.set_assignment("training.checkpoint_every=2").unwrap();
@@ -305,13 +287,13 @@ fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
         ..Default::default()
     };
     harness.state_mut().act(Action::Add(request));
-    until(&mut harness, "an image", 30, |s| s.state.images_count() == 1);
+    until_within(&mut harness, "an image", 30, |s| s.state.images_count() == 1);
     press(&mut harness, Modifiers::COMMAND, Key::G);
-    until(&mut harness, "all candidates", 120, |s| {
+    until_within(&mut harness, "all candidates", 120, |s| {
         s.state.candidates_done() == (4, 4) && s.state.jobs.active().next().is_none()
     });
     // Until the ranking says that there are pairs, no Train button can be pressed.
-    until(&mut harness, "a group of pairs", 20, |s| {
+    until_within(&mut harness, "a group of pairs", 20, |s| {
         s.state.rewards.as_ref().is_some_and(|r| r.ranking.summary.groups_with_pairs == 1)
     });
 
@@ -319,9 +301,9 @@ fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
     harness.state_mut().act(Action::Show(PaneKind::Training));
     harness.run_steps(3);
     harness.get_all_by_role_and_label(Role::Button, "Train").last().unwrap().click();
-    until(&mut harness, "a step", 120, |s| steps(s) > 0);
+    until_within(&mut harness, "a step", 120, |s| steps(s) > 0);
     harness.get_by_label("Pause run").click();
-    until(&mut harness, "paused", 60, |s| s.state.paused);
+    until_within(&mut harness, "paused", 60, |s| s.state.paused);
     // What was under way when it was asked to pause may still arrive.
     std::thread::sleep(Duration::from_millis(300));
     harness.run_steps(5);
@@ -331,14 +313,14 @@ fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
     assert_eq!(steps(harness.state()), held, "a paused run goes on");
 
     harness.get_by_label("Resume run").click();
-    until(&mut harness, "another step", 60, |s| steps(s) > held);
+    until_within(&mut harness, "another step", 60, |s| steps(s) > held);
     harness.get_by_label("Stop run").click();
-    until(&mut harness, "stopped", 60, |s| s.state.jobs.active().next().is_none());
+    until_within(&mut harness, "stopped", 60, |s| s.state.jobs.active().next().is_none());
     assert!(steps(harness.state()) < 12, "the run was over before it could be stopped");
 
     // Train goes on with the same run, from its last checkpoint.
     press(&mut harness, Modifiers::COMMAND, Key::T);
-    until(&mut harness, "twelve steps", 120, |s| steps(s) == 12 && s.state.jobs.current().is_none());
+    until_within(&mut harness, "twelve steps", 120, |s| steps(s) == 12 && s.state.jobs.current().is_none());
     assert_eq!(harness.state().state.library.as_ref().unwrap().runs.len(), 1);
     assert_eq!(errors(harness.state()), Vec::<&str>::new());
 }
