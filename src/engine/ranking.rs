@@ -8,7 +8,7 @@ use crate::method::attribution::Attribution;
 use crate::method::bounds::{Bounds, MinMax};
 use crate::method::curation::Curation;
 use crate::method::hpo;
-use crate::method::overrides::{Overrides, PairOverride, Verdict};
+use crate::method::overrides::{Overrides, PairOverride};
 use crate::method::provenance::On;
 use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::regardless;

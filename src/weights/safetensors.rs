@@ -2,7 +2,6 @@
 //! nothing is left over.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -10,8 +9,7 @@ use serde::Deserialize;
 use super::bytes::Bytes;
 use super::dtype::Dtype;
 use super::stored::Stored;
-use crate::fs::reading::Reading;
-use crate::{Error, Result};
+use crate::Result;
 
 /// The longest header that is read, in bytes; the format's own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;

@@ -159,7 +159,9 @@ impl Judgements {
 /// Of every two raters with pairs in common, by what each said of which pair: one of four things.
 fn kappas<'a>(said: impl Iterator<Item = (&'a str, PairKey, usize)>) -> Vec<Kappa> {
     let mut of_rater: BTreeMap<&str, BTreeMap<PairKey, usize>> = BTreeMap::new();
-    said.for_each(|(rater, pair, said)| drop(of_rater.entry(rater).or_default().insert(pair, said)));
+    for (rater, pair, said) in said {
+        of_rater.entry(rater).or_default().insert(pair, said);
+    }
     let raters: Vec<(&&str, &BTreeMap<PairKey, usize>)> = of_rater.iter().collect();
     let mut found = Vec::new();
     for (at, (a, of_a)) in raters.iter().enumerate() {

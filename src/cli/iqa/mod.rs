@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let metrics = metrics(arguments)?;
     output::check(arguments.json.iter().chain(&arguments.out).map(PathBuf::as_path))?;
     arguments.map.as_ref().map_or(Ok(()), output::make_folder)?;
-    let (files, unread) = references::images(&patterns::resolved(&arguments.files)?, arguments.recursive);
+    let (files, unread) = references::images(&crate::input::patterns::resolved(&arguments.files)?, arguments.recursive);
     if let ([], [first, ..]) = (files.as_slice(), unread.as_slice()) {
         return Err(Error::invalid(first));
     }
