@@ -67,7 +67,7 @@ impl Table {
             Form::Csv => Ok(self.csv().into_bytes()),
             Form::Jsonl => Ok(self.objects().map(|row| format!("{row}\n")).collect::<String>().into_bytes()),
             Form::Json => {
-                let rows: Vec<String> = self.objects().map(|row| row.to_string()).collect();
+                let rows: Vec<String> = self.objects().collect();
                 Ok(format!("[\n{}\n]\n", rows.join(",\n")).into_bytes())
             }
             Form::Parquet => self.parquet().map_err(|e| Error::invalid(format!("the table cannot be written: {e}"))),
@@ -108,9 +108,13 @@ impl Table {
         text
     }
 
-    fn objects(&self) -> impl Iterator<Item = Value> {
-        let object = |row: &Vec<Value>| Value::Object(self.columns.iter().cloned().zip(row.iter().cloned()).collect());
-        self.rows.iter().map(object)
+    /// Each row as an object of JSON, its members in the order of the columns.
+    fn objects(&self) -> impl Iterator<Item = String> {
+        let names: Vec<String> = self.columns.iter().map(|name| Value::from(name.as_str()).to_string()).collect();
+        self.rows.iter().map(move |row| {
+            let members: Vec<String> = names.iter().zip(row).map(|(name, value)| format!("{name}:{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        })
     }
 }
 
@@ -129,6 +133,7 @@ mod tests {
         assert_eq!(table.bytes(Form::Csv).unwrap(), csv.as_bytes());
         let text = |form| String::from_utf8(table.bytes(form).unwrap()).unwrap();
         let lines: Vec<Value> = text(Form::Jsonl).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(text(Form::Jsonl).starts_with("{\"image\":\"a, \\\"b\\\"\",\"seed\":"), "in the order of the columns");
         assert_eq!(serde_json::from_str::<Vec<Value>>(&text(Form::Json)).unwrap(), lines);
         assert_eq!((Form::of_name(Path::new("a.JSON")), Form::of_name(Path::new("a.b"))), (Form::Json, Form::Csv));
         let first = json!({"image": "a, \"b\"", "seed": u64::MAX, "value": 0.1});
