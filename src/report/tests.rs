@@ -137,8 +137,8 @@ fn csv_reads_back_as_the_same_numbers() {
     let rows = rows(&report.comparison);
     let notes = parsed.split_off(rows.len() + 1);
     let of_notes = report.comparison.notes().len() + 1;
-    assert!(notes.len() == of_notes && notes.iter().all(|line| line.len() == 15 && line[1] == "note"), "{notes:?}");
-    assert!(parsed.iter().all(|line| line.len() == 15), "{parsed:?}");
+    assert!(notes.len() == of_notes && notes.iter().all(|line| line.len() == 16 && line[1] == "note"), "{notes:?}");
+    assert!(parsed.iter().all(|line| line.len() == 16), "{parsed:?}");
     for (line, row) in parsed[1..].iter().zip(&rows) {
         for (text, value) in [(&line[3], row.a.mean), (&line[5], row.b.mean), (&line[7], row.change())] {
             match value.is_nan() {
@@ -213,7 +213,7 @@ fn every_form_says_which_rows_are_of_fewer_images() {
     }
     assert_eq!(page.matches("(of 1)</span></th>").count(), 4);
     let cells = parse_csv(&table);
-    let of = |name: &str| cells.iter().find(|line| line[0] == name).unwrap()[13..].join(" ");
+    let of = |name: &str| cells.iter().find(|line| line[0] == name).unwrap()[13..15].join(" ");
     assert_eq!(["Best@4", "brisque", "psnr"].map(of), ["1 4", "1 4", "2 4"]);
 }
 
