@@ -159,14 +159,15 @@ impl Tried {
         sweep::over_seeds(&self.trials.iter().map(|trial| trial.figures.clone()).collect::<Vec<_>>())
     }
 
-    /// The 95 % interval of a figure over images, all training seeds together, as the figure is told: in σ, better being
+    /// The 95 % interval of a figure over photographs, all training seeds together, as the figure is told: in σ, better being
     /// positive; p. `None` of what is no change in σ.
     fn interval(&self, name: &str) -> Option<([f64; 2], f64)> {
         let first = &self.trials.first()?.compared.report.comparison;
         let row = rows::rows(first).into_iter().find(|row| row.name == name)?;
         let sides: Vec<[&[Option<f64>]; 2]> =
             self.trials.iter().map(|trial| both(&trial.compared.report.comparison, name)).collect::<Option<_>>()?;
-        let known = sweep::pooled(&sides).filter(|known| known.images >= ENOUGH)?;
+        let known =
+            sweep::pooled(&sides, &first.reference.by_image.photographs).filter(|known| known.photographs >= ENOUGH)?;
         let ends = [known.low, known.high].map(|end| row.direction.align(row.in_sigma(end)));
         let ends = if ends[0] > ends[1] { [ends[1], ends[0]] } else { ends };
         ends.iter().all(|end| end.is_finite()).then_some((ends, known.p))
@@ -221,14 +222,18 @@ fn print(tried: &[Tried], arguments: &Arguments) {
             let is_real = one.interval(name).is_some_and(|([low, high], _)| low > 0.0 || high < 0.0);
             let mark = if is_real { " *" } else { "  " };
             match figures.iter().find(|figure| figure.name == name) {
-                Some(Figure { mean, std: Some(std), .. }) => format!("{:>width$}", format!("{mean:+.2} ± {std:.2}{mark}")),
+                Some(Figure { mean, std: Some(std), .. }) => {
+                    format!("{:>width$}", format!("{mean:+.2} ± {std:.2}{mark}"))
+                }
                 Some(Figure { mean, .. }) if mean.is_finite() => format!("{:>width$}", format!("{mean:+.2}{mark}")),
                 _ => format!("{:>width$}", "–  "),
             }
         };
         say!("{name:<22}{}", tried.iter().zip(&columns).map(cell).collect::<String>());
     }
-    say!("*: the 95 % interval over images, training seeds together, excludes zero; grain is neither better nor worse");
+    say!(
+        "*: the 95 % interval over photographs, training seeds together, excludes zero; grain is neither better nor worse"
+    );
 }
 
 fn table(tried: &[Tried]) -> Table {

@@ -82,16 +82,16 @@ pub fn over_seeds(seeds: &[Vec<(String, f64)>]) -> Vec<Figure> {
     names.into_iter().map(figure).collect()
 }
 
-/// What of a change chance may explain, the training seeds taken together: of each image the mean over them, so that images are
-/// what chance draws. `seeds` are what each seed makes of each image, before and after. `None` without seeds, or with fewer than
-/// two images that all of them have.
-pub fn pooled(seeds: &[[&[Option<f64>]; 2]]) -> Option<Interval> {
+/// What of a change chance may explain, the training seeds taken together: of each image the mean over them, so that photographs
+/// are what chance draws. `seeds` are what each seed makes of each image, before and after. `None` without seeds, or where the images
+/// that all of them have are of fewer than two photographs.
+pub fn pooled(seeds: &[[&[Option<f64>]; 2]], photographs: &[usize]) -> Option<Interval> {
     let mean = |side: usize| -> Vec<Option<f64>> {
         let images = seeds.iter().map(|seed| seed[side].len()).min().unwrap_or(0);
         let of = |image: usize| seeds.iter().map(|seed| seed[side][image]).sum::<Option<f64>>();
         (0..images).map(|image| Some(of(image)? / seeds.len() as f64)).collect()
     };
-    Interval::between(&mean(0), &mean(1))
+    Interval::between(&mean(0), &mean(1), photographs)
 }
 
 #[cfg(test)]
@@ -125,10 +125,10 @@ mod tests {
     fn seeds_are_pooled_image_by_image() {
         let before = [Some(1.0), Some(2.0), None];
         let [up, more] = [[Some(1.5), Some(2.5), Some(9.0)], [Some(2.5), Some(3.5), Some(9.0)]];
-        let found = pooled(&[[&before, &up], [&before, &more]]).unwrap();
+        let found = pooled(&[[&before, &up], [&before, &more]], &[]).unwrap();
         assert_eq!((found.change, found.images), (1.0, 2));
-        assert_eq!(pooled(&[[&before, &up], [&before, &before]]).unwrap().change, 0.25);
-        assert_eq!(pooled(&[]), None);
+        assert_eq!(pooled(&[[&before, &up], [&before, &before]], &[]).unwrap().change, 0.25);
+        assert_eq!(pooled(&[], &[]), None);
     }
 
     #[test]
