@@ -6,6 +6,7 @@ mod window;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::CommandId;
