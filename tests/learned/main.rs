@@ -1,7 +1,6 @@
 //! Learned metrics with generated weights against pyiqa, which is another implementation of them.
 
 mod afine;
-mod checked;
 mod clip;
 #[path = "../generated/mod.rs"]
 mod generated;
