@@ -117,7 +117,9 @@ fn prompts_are_written_one_by_one_kept_when_stopped_and_never_over_what_was_type
         encode::write_png(folder.join(format!("{key:02}.png")), &picture(key)).unwrap();
     }
     std::fs::write(folder.join("00.txt"), "a stone wall\n").unwrap();
-    let recipe = Recipe::from_ron("(data: (crop_px: 64))", "small.ron").unwrap();
+    let recipe =
+        Recipe::from_ron(r#"(data: (crop_px: 64), reward: (fr: {"psnr": 1.0}, nr: {}, held_out: []))"#, "small.ron")
+            .unwrap();
     let bare = engine(&[]);
     done(&bare, Job::Create { dir: root.clone(), recipe: Box::new(recipe), example: false });
     let add = AddImages { paths: vec![folder], role: Some(Role::Hr), crops: 1, ..AddImages::default() };

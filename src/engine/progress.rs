@@ -64,6 +64,11 @@ impl Meter {
         Self { progress, counted: 0.0, since: Instant::now(), reported: None }
     }
 
+    /// The stage, which began before it was known that there is anything to report.
+    pub fn since(self, began: Instant) -> Self {
+        Self { since: began, ..self }
+    }
+
     /// The stage as it stands.
     pub fn now(&self) -> Progress {
         self.progress.clone()

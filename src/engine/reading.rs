@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rayon::prelude::*;
@@ -33,12 +33,12 @@ impl Watched {
         let (reading, report, stage) = (context.reading.clone(), context.reporter(), stage.into());
         let before = reading.bytes();
         let thread = thread::spawn(move || {
-            let (mut meter, mut counted) = (None, 0);
+            let (began, mut meter, mut counted) = (Instant::now(), None, 0);
             while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 let read = (reading.bytes().saturating_sub(before) / MEGABYTE) as usize;
                 if read > counted {
                     let total = bytes.div_ceil(MEGABYTE) as usize;
-                    let meter = meter.get_or_insert_with(|| Meter::new(stage.as_str(), MEGABYTES, total));
+                    let meter = meter.get_or_insert_with(|| Meter::new(stage.as_str(), MEGABYTES, total).since(began));
                     meter.add(read - counted).into_iter().for_each(&report);
                     counted = read;
                 }
