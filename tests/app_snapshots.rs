@@ -52,6 +52,7 @@ fn every_tab_looks_as_it_did_in_both_themes() {
         ("heatmaps", PaneKind::Heatmaps, None),
         ("rewards", PaneKind::Heatmaps, Some(CommandId::ShowRewards)),
         ("fr-nr", PaneKind::Heatmaps, Some(CommandId::ShowFrNr)),
+        ("correlation", PaneKind::Heatmaps, Some(CommandId::ShowCorrelation)),
         ("pairs", PaneKind::Pairs, None),
         ("training", PaneKind::Training, None),
         ("compare", PaneKind::Compare, None),

@@ -286,10 +286,10 @@ impl Studio {
         self.act(Action::Start(Job::Train { run: None, allow_partial: false }));
     }
 
-    pub(super) fn overlay_runs(&mut self) {
+    pub(super) fn training_command(&mut self, id: CommandId) {
         self.show(PaneKind::Training);
         self.front = PaneKind::Training;
-        self.pane_command(CommandId::OverlayRuns);
+        self.pane_command(id);
     }
 
     pub(super) fn compare_last(&mut self) {

@@ -71,7 +71,11 @@ impl Studio {
             CommandId::ShowLibrary => self.show(PaneKind::Library),
             CommandId::ShowSeeds => self.show(PaneKind::Seeds),
             CommandId::ShowHeatmaps => self.show(PaneKind::Heatmaps),
-            CommandId::ShowRewards | CommandId::ShowFrNr | CommandId::ShowCorrelation => self.heatmaps_command(id),
+            CommandId::ShowMatrix
+            | CommandId::ShowMaps
+            | CommandId::ShowRewards
+            | CommandId::ShowFrNr
+            | CommandId::ShowCorrelation => self.heatmaps_command(id),
             CommandId::ShowPairs => self.show(PaneKind::Pairs),
             CommandId::ShowTraining => self.show(PaneKind::Training),
             CommandId::ShowCompare => self.show(PaneKind::Compare),
@@ -82,7 +86,7 @@ impl Studio {
             CommandId::ToggleLog => self.toggle_log(),
             CommandId::LargerCells => self.scale_cells(1.15),
             CommandId::SmallerCells => self.scale_cells(1.0 / 1.15),
-            CommandId::OverlayRuns => self.overlay_runs(),
+            CommandId::OverlayRuns | CommandId::RunTable => self.training_command(id),
             CommandId::ToggleTheme => self.toggle_theme(ctx),
             CommandId::LargerFont => self.change_font(ctx, 1.0),
             CommandId::SmallerFont => self.change_font(ctx, -1.0),

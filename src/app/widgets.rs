@@ -44,6 +44,24 @@ pub fn slider(ui: &mut Ui, slider: Slider<'_>, title: &str) -> Response {
     .inner
 }
 
+/// Two corners that move apart: a button that shows one thing large. No font here has the sign.
+pub fn enlarge_button(ui: &mut Ui) -> Response {
+    let p = theme::palette(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::click());
+    if response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(rect, RADIUS, p.hovered);
+    }
+    let stroke = Stroke::new(1.3, if response.hovered() { p.text } else { p.text_weak });
+    let inside = Rect::from_center_size(rect.center(), vec2(9.0, 9.0));
+    let arm = 4.0;
+    for (corner, x, y) in [(inside.right_top(), -arm, arm), (inside.left_bottom(), arm, -arm)] {
+        ui.painter().line_segment([corner, corner + vec2(x, 0.0)], stroke);
+        ui.painter().line_segment([corner, corner + vec2(0.0, y)], stroke);
+    }
+    ui.painter().line_segment([inside.left_bottom(), inside.right_top()], stroke);
+    response
+}
+
 /// A key as it is printed on a keyboard.
 pub fn key_cap(ui: &mut Ui, text: &str) -> Response {
     let p = theme::palette(ui);

@@ -144,8 +144,10 @@ impl Viewer {
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx, items: &[Item], metrics: &[String]) {
         let Some(first) = items.first() else { return };
         self.heat.is_difference &= items.len() > 1;
+        let bounds = ui.max_rect();
         self.tools_ui(ui, cx, items.len(), metrics);
-        let room = ui.available_rect_before_wrap();
+        // What does not fit above must not widen the pictures: the pane has others beside them.
+        let room = ui.available_rect_before_wrap().intersect(bounds);
         let views = Rect::from_min_max(room.min, pos2(room.right(), (room.bottom() - FOOT).max(room.top() + 40.0)));
         let maps = self.maps(cx, items);
         let range = self.heat.range.or_else(|| joined_range(maps.iter().flatten().filter_map(|m| m.as_ref().ok())));

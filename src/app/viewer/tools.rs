@@ -9,16 +9,21 @@ use super::{Item, Mode, Viewer, legend};
 use crate::app::actions::Cx;
 use crate::app::gpu::colormap::Colormap;
 use crate::app::gpu::view::Heat;
+use crate::app::theme::space;
 use crate::app::{format, widgets};
 use crate::engine::protocol::MapPicture;
 
 /// Width of the colour bar with its figures, in points.
 const BAR: f32 = 220.0;
+/// Room that the choice of a map needs with a map chosen and without, in points.
+const HEAT: f32 = 320.0;
+const NO_HEAT: f32 = 92.0;
 
 impl Viewer {
     pub(super) fn tools_ui(&mut self, ui: &mut Ui, cx: &Cx, pictures: usize, metrics: &[String]) {
         let has_gpu = cx.gpu.is_some();
         ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
             if pictures > 1 {
                 for (mode, title, hint) in [
                     (Mode::Side, "Side", "Side by side; hold Space or B to swap them"),
@@ -45,9 +50,16 @@ impl Viewer {
                 ui.toggle_value(&mut self.beside[truth as usize], truth.title()).on_hover_text(hint);
             }
             if !metrics.is_empty() {
-                ui.separator();
+                // What is nested does not wrap by itself.
+                let width = if self.heat.metric.is_some() { HEAT } else { NO_HEAT };
+                let scale = ui.spacing().interact_size.y / 24.0;
+                if ui.available_size_before_wrap().x < width * scale {
+                    ui.end_row()
+                } else {
+                    drop(ui.separator())
+                }
+                ui.add_enabled_ui(has_gpu, |ui| self.heat_ui(ui, metrics, pictures));
             }
-            ui.add_enabled_ui(has_gpu, |ui| self.heat_ui(ui, metrics, pictures));
             if !has_gpu {
                 let text = "no graphics device: no differences, no maps";
                 ui.label(RichText::new(text).small().color(cx.palette.warning));
@@ -56,11 +68,8 @@ impl Viewer {
     }
 
     fn heat_ui(&mut self, ui: &mut Ui, metrics: &[String], pictures: usize) {
-        if metrics.is_empty() {
-            return;
-        }
         let chosen = self.heat.metric.clone().unwrap_or_else(|| "No map".into());
-        let combo = ComboBox::from_id_salt("map").width(84.0).selected_text(chosen);
+        let combo = ComboBox::from_id_salt("map").width(76.0).selected_text(chosen);
         let combo = combo.show_ui(ui, |ui| {
             ui.selectable_value(&mut self.heat.metric, None, "No map");
             for metric in metrics {

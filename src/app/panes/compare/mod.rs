@@ -23,7 +23,7 @@ use choice::Choice;
 use shown::Shown;
 
 /// Width of the list of changes, in points.
-const LIST_WIDTH: f32 = 232.0;
+const LIST_WIDTH: f32 = 220.0;
 /// Width of the pane from which both plots stand beside the table.
 const WIDE: f32 = 980.0;
 /// Room that the pictures keep, in points.

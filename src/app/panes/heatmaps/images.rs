@@ -292,15 +292,20 @@ fn margins_ui(ui: &Ui, cx: &Cx, grid: &Grid, cells: Rect, height: f32, rows: std
         }
         let share = if grid.max_spread > 0.0 { (row.spread / grid.max_spread) as f32 } else { 0.0 };
         let left = cells.right() + 8.0;
-        let bar = Rect::from_min_size(pos2(left, top + 0.2 * height), vec2(30.0 * share, (height * 0.6).max(1.0)));
-        ui.painter().rect_filled(bar, 0.0, p.series[4]);
+        let thick = (height * 0.6).clamp(1.0, 5.0);
+        let bar = Rect::from_min_size(pos2(left, top + 0.5 * (height - thick)), vec2(30.0 * share, thick));
+        ui.painter().rect_filled(bar, 0.5 * thick, p.series[4]);
         if height < NAMED {
             continue;
         }
         let name = cx.state.image(row.image).map_or("", |image| image.name.as_str());
         widgets::paint_text(ui, line, Align2::LEFT_CENTER, name, font.clone(), color);
-        let figure = Rect::from_min_max(pos2(left + 32.0, top), pos2(left + SPREAD, top + height));
-        widgets::paint_text(ui, figure, Align2::LEFT_CENTER, &format::brief(row.spread), font.clone(), p.text_weak);
+        let figure = Rect::from_min_max(pos2(left + 36.0, top), pos2(left + SPREAD - 8.0, top + height));
+        let spread = match grid.of.subject {
+            Subject::Metric(_) => format::brief(row.spread),
+            _ => format::reward(row.spread),
+        };
+        widgets::paint_text(ui, figure, Align2::RIGHT_CENTER, &spread, font.clone(), p.text_weak);
     }
 }
 

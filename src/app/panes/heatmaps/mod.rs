@@ -52,6 +52,8 @@ impl Pane for HeatmapsPane {
 
     fn command(&mut self, id: CommandId, _: &mut Cx) {
         self.shows = match id {
+            CommandId::ShowMatrix => HeatmapView::Matrix,
+            CommandId::ShowMaps => HeatmapView::Maps,
             CommandId::ShowRewards => HeatmapView::Images,
             CommandId::ShowFrNr => HeatmapView::Scatter,
             CommandId::ShowCorrelation => HeatmapView::Correlation,

@@ -28,6 +28,10 @@ use order::{Show, SortBy, sorted};
 const THUMB: f32 = 46.0;
 /// Height of a row in points.
 const ROW: f32 = 58.0;
+/// Between the marks of a row.
+const GAP: f32 = 9.0;
+/// Width of the spread and its bar at the end of a row.
+const SIGMA: f32 = 68.0;
 
 /// The images shown, kept until what they follow from changes.
 #[derive(Default)]
@@ -336,32 +340,23 @@ fn paint_row(ui: &Ui, cx: &mut Cx, rect: Rect, image: &ImageRow) {
     // A recipe of fewer seeds than there are has all of its own.
     let seeds = format!("{}/{m}", done.min(m));
     let seeds_color = if done >= m { p.text_weak } else { p.text_faint };
+    let sigma = stats.map_or(f64::NAN, |s| s.sigma);
+    let end = if sigma.is_finite() { right - SIGMA } else { right };
     let mut x = bottom.left();
-    let mut mark = |text: &str, color: egui::Color32| {
+    for mark in marks(image, (&seeds, seeds_color), p, |texts| {
+        let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), small.clone(), p.text).size().x;
+        x + texts.iter().map(|text| width(text) + GAP).sum::<f32>() <= end
+    }) {
+        let (text, color) = mark;
         let galley = ui.painter().layout_no_wrap(text.to_owned(), small.clone(), color);
         let at = pos2(x, bottom.center().y - galley.size().y * 0.5);
-        x += galley.size().x + 9.0;
+        x += galley.size().x + GAP;
         ui.painter().galley(at, galley, color);
-    };
-    mark(&seeds, seeds_color);
-    if image.hr_path.is_none() {
-        mark("no HR", p.warning);
-    } else {
-        mark("HR", p.text_faint);
-    }
-    match image.split {
-        Split::Train => {}
-        Split::Validation => mark("● validation", p.held_out),
-        Split::Test => mark("● test", p.held_out),
-    }
-    if image.file_missing {
-        mark("⚠ file gone", p.error);
     }
     if !image.prompt.is_empty() && reads_prompts(cx.state) {
-        let room = Rect::from_min_max(pos2(x, bottom.top()), pos2(right - 68.0, bottom.bottom()));
+        let room = Rect::from_min_max(pos2(x, bottom.top()), pos2(right - SIGMA, bottom.bottom()));
         widgets::paint_text(ui, room, Align2::LEFT_CENTER, &image.prompt, small.clone(), p.text_faint);
     }
-    let sigma = stats.map_or(f64::NAN, |s| s.sigma);
     if sigma.is_finite() {
         let max = cx.state.rewards.as_ref().map_or(0.0, |r| r.max_sigma);
         let number = Rect::from_min_max(pos2(right - 34.0, bottom.top()), bottom.max);
@@ -371,6 +366,31 @@ fn paint_row(ui: &Ui, cx: &mut Cx, rect: Rect, image: &ImageRow) {
     }
     let line = Stroke::new(1.0, p.line);
     ui.painter().rect_stroke(thumb, 4.0, line, StrokeKind::Inside);
+}
+
+/// What is said of an image in a few words, in the longest form that `fits`: an HR image is the rule, and goes first.
+fn marks<'t>(
+    image: &ImageRow,
+    seeds: (&'t str, egui::Color32),
+    p: &theme::Palette,
+    fits: impl Fn(&[&str]) -> bool,
+) -> Vec<(&'t str, egui::Color32)> {
+    let hr = match image.hr_path {
+        None => Some(("no HR", p.warning)),
+        Some(_) => Some(("HR", p.text_faint)),
+    };
+    let split = |is_short: bool| match image.split {
+        Split::Train => None,
+        Split::Validation => Some((if is_short { "● val" } else { "● validation" }, p.held_out)),
+        Split::Test => Some(("● test", p.held_out)),
+    };
+    let gone = image.file_missing.then_some(("⚠ file gone", p.error));
+    let unusual = hr.filter(|_| image.hr_path.is_none());
+    let forms = [(hr, split(false)), (unusual, split(false)), (unusual, split(true))];
+    let all = forms.map(|(hr, split)| [Some(seeds), hr, split, gone].into_iter().flatten().collect::<Vec<_>>());
+    let is_fit = |marks: &&Vec<(&str, egui::Color32)>| fits(&marks.iter().map(|(text, _)| *text).collect::<Vec<_>>());
+    let chosen = all.iter().find(is_fit).or(all.last()).cloned();
+    chosen.unwrap_or_default()
 }
 
 fn details_ui(ui: &mut Ui, state: &State, image: &ImageRow) {

@@ -161,7 +161,9 @@ fn cells(line: Rect) -> impl Iterator<Item = (Column, Rect)> {
     let mut left = line.left();
     Column::ALL.into_iter().map(move |column| {
         let width = line.width() * head(column).2;
-        let cell = Rect::from_min_max(pos2(left, line.top()), pos2(left + width, line.bottom()));
+        // Words stand clear of the figures before them.
+        let indent = if column == Column::Verdict { 10.0 } else { 0.0 };
+        let cell = Rect::from_min_max(pos2(left + indent, line.top()), pos2(left + width, line.bottom()));
         left += width;
         (column, cell)
     })

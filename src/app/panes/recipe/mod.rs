@@ -22,9 +22,9 @@ use crate::method::value::Accepted;
 /// The sections: topic of the keys, title, and whether it is open at first. What is turned most comes first.
 const SECTIONS: [(&str, &str, bool); 7] = [
     ("sampling", "Sampling", true),
-    ("reward", "Reward", true),
     ("curation", "Curation", true),
     ("hpo", "Pair weights (HPO)", true),
+    ("reward", "Reward", true),
     ("training", "Training", true),
     ("metrics", "Metrics", true),
     ("data", "Images", false),
@@ -61,6 +61,9 @@ const RARE: [&str; 28] = [
     "training.round_reference",
     "training.pool_rounds",
 ];
+
+/// Settings that are shown only where they do something.
+const WHERE_USED: [&str; 2] = ["reward.bounds", "training.mixture"];
 
 /// The Recipe pane.
 #[derive(Default)]
@@ -241,8 +244,9 @@ impl RecipePane {
             let text = format!("{} {} {}", field.label, field.key, field.aliases.join(" ")).to_lowercase();
             return text.contains(&wanted);
         }
-        // A rare setting that was turned is never hidden.
-        self.shows_all || !RARE.contains(&field.key) || field.value(recipe) != field.value(preset)
+        let is_idle = || WHERE_USED.contains(&field.key) && recipe.why_idle(field.key).is_some();
+        // A setting that was turned is never hidden.
+        self.shows_all || (!RARE.contains(&field.key) && !is_idle()) || field.value(recipe) != field.value(preset)
     }
 }
 

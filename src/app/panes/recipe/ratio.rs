@@ -1,6 +1,6 @@
 //! The selection ratio: a slider over N, with the usual fractions to jump to.
 
-use egui::{Align, Layout, RichText, Slider, Ui, vec2};
+use egui::{Align, Label, Layout, RichText, Slider, Ui, vec2};
 
 use super::control::LABEL_WIDTH;
 use super::{explain, label_ui};
@@ -44,11 +44,13 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
                 changed = true;
             }
         }
-    });
-    let n = n_from_ratio(recipe.curation.ratio, m);
-    ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
+        let n = n_from_ratio(recipe.curation.ratio, m);
         let text = format!("{n}² = {} a group", format::counted(n * n, "pair"));
-        ui.label(RichText::new(text).small().color(p.text_faint));
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            ui.add_space(10.0);
+            let label = Label::new(RichText::new(&text).small().color(p.text_faint)).truncate();
+            ui.add(label).on_hover_text(&text);
+        });
     });
     changed
 }

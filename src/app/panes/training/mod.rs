@@ -89,10 +89,10 @@ impl Pane for TrainingPane {
     }
 
     fn command(&mut self, id: CommandId, cx: &mut Cx) {
-        if id == CommandId::OverlayRuns
-            && let Some(library) = &cx.state.library
-        {
-            overlay(library, &mut self.shown, self.selected);
+        match (id, &cx.state.library) {
+            (CommandId::OverlayRuns, Some(library)) => overlay(library, &mut self.shown, self.selected),
+            (CommandId::RunTable, _) => self.shows_table = !self.shows_table,
+            _ => {}
         }
     }
 }

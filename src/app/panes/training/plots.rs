@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use egui::accesskit::Role;
-use egui::{
-    Align, Align2, Button, Id, Key, Label, Layout, Rect, RichText, ScrollArea, TextStyle, Ui, Vec2, pos2, vec2,
-};
+use egui::{Align, Align2, Id, Key, Label, Layout, RichText, ScrollArea, TextStyle, Ui, Vec2, pos2, vec2};
 use egui_plot::{AxisHints, GridMark, HLine, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
 
 use super::quantity::{Chart, Quantity, charts};
@@ -20,6 +18,10 @@ use crate::workspace::RunId;
 /// Smallest width of a plot, in points.
 const WIDTH: f32 = 190.0;
 const HEIGHT: f32 = 136.0;
+/// Width from which the title of a plot has its legend beside it.
+const ROOMY: f32 = 300.0;
+/// Height of the legend above a plot.
+const LEGEND: f32 = 14.0;
 
 /// How curves are drawn.
 #[derive(Default)]
@@ -88,14 +90,16 @@ impl Plots {
         ui.allocate_ui_with_layout(vec2(width, 20.0), Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = space::XS;
             let is_large = self.enlarged.is_some();
-            let (sign, hint) = if is_large { ("×", "All plots  Esc") } else { ("⬈", "This plot alone, large") };
-            let button = ui.add(Button::new(RichText::new(sign).small().color(p.text_faint)).frame(false));
+            let (button, hint) = match is_large {
+                true => (ui.small_button("All plots"), "Back to all plots  Esc"),
+                false => (widgets::enlarge_button(ui), "This plot alone, large"),
+            };
             widgets::name(&button, Role::Button, &format!("{}: {}", chart.title, hint.trim_end_matches("  Esc")));
             let is_left = is_large && ui.input(|input| input.key_pressed(Key::Escape));
             if button.on_hover_text(hint).clicked() || is_left {
                 self.enlarged = (!is_large).then(|| chart.title.clone());
             }
-            if width > 300.0 {
+            if width > ROOMY {
                 parts_ui(ui, p, chart);
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -103,6 +107,13 @@ impl Plots {
                 ui.add(title).on_hover_text(&chart.hint);
             });
         });
+        let mut height = size.y;
+        if width <= ROOMY && chart.quantities.len() > 1 {
+            // A line of its own, as within the plot it would lie on the curves.
+            let line = vec2(width, LEGEND);
+            ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| parts_ui(ui, p, chart));
+            height -= LEGEND + ui.spacing().item_spacing.y;
+        }
         // Quantities with a sign or that are zero at the start have no logarithm.
         let is_log =
             self.is_log && matches!(chart.quantities[0], Quantity::Loss | Quantity::GradNorm | Quantity::LearningRate);
@@ -118,9 +129,11 @@ impl Plots {
             }
         }
         let steps = drawn.iter().filter_map(|run| cx.state.curves.get(&run.id)?.steps.last()).map(|row| row.step);
+        // Where there is room it is said what runs from left to right.
+        let x_axis = if self.enlarged.is_some() { AxisHints::new_x().label("step") } else { AxisHints::new_x() };
         let plot = Plot::new(Id::unique(("training", &chart.title)))
             .width(width)
-            .height(size.y)
+            .height(height)
             .link_axis(Id::unique("training steps"), [true, false])
             .link_cursor(Id::unique("training steps"), [true, false])
             .allow_scroll(false)
@@ -134,7 +147,7 @@ impl Plots {
             .x_grid_spacer(|input| marks(input.bounds, 4.0))
             .y_grid_spacer(|input| marks(input.bounds, 4.0))
             .grid_spacing(egui::Rangef::new(4.0, 8.0))
-            .custom_x_axes(vec![AxisHints::new_x().label_spacing(egui::Rangef::new(16.0, 20.0))])
+            .custom_x_axes(vec![x_axis.label_spacing(egui::Rangef::new(16.0, 20.0))])
             .custom_y_axes(vec![
                 AxisHints::new_y().min_thickness(38.0).label_spacing(egui::Rangef::new(12.0, 14.0)).formatter(
                     move |mark, _| match is_log {
@@ -174,9 +187,6 @@ impl Plots {
             (plot.pointer_coordinate(), (!is_whole).then(|| [bounds.min()[0], bounds.max()[0]]))
         });
         widgets::name(&response.response, Role::Image, &chart.title);
-        if width <= 300.0 {
-            marks_ui(ui, p, chart, response.response.rect);
-        }
         if let Some((value, name)) = reference {
             let at = response
                 .transform
@@ -238,19 +248,6 @@ fn parts_ui(ui: &mut Ui, p: &Palette, chart: &Chart) {
     for quantity in chart.quantities.iter().rev() {
         ui.label(RichText::new(format!("{} {}", mark_of(quantity), quantity.part())).small().color(p.text_weak));
     }
-}
-
-/// The same within the plot, where there is no room above it.
-fn marks_ui(ui: &Ui, p: &Palette, chart: &Chart, plot: Rect) {
-    if chart.quantities.len() < 2 {
-        return;
-    }
-    let marks = chart.quantities.iter().map(|quantity| format!("{} {}", mark_of(quantity), quantity.part()));
-    let text = marks.collect::<Vec<_>>().join("   ");
-    let galley = ui.painter().layout_no_wrap(text, TextStyle::Small.resolve(ui.style()), p.text_weak);
-    let at = Align2::RIGHT_TOP.anchor_size(plot.right_top() + vec2(-4.0, 2.0), galley.size());
-    ui.painter().rect_filled(at.expand(2.0), 2.0, p.surface.gamma_multiply(0.8));
-    ui.painter().galley(at.min, galley, p.text_weak);
 }
 
 fn mark_of(quantity: &Quantity) -> &'static str {
