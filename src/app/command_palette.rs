@@ -140,31 +140,30 @@ fn row_ui(ui: &mut Ui, command: &Command, state: &State, is_at: bool, height: f3
 
 /// Draws the sheet of shortcuts; false once it is to be closed.
 pub fn shortcut_sheet(ctx: &Context) -> bool {
-    let modal = Modal::new(Id::unique("shortcut sheet")).show(ctx, |ui| {
-        ui.set_width(860.0);
+    let modal = widgets::modal(ctx, "shortcut sheet").show(ctx, |ui| {
+        ui.set_width(1140.0_f32.min(ctx.content_rect().width() - 80.0));
         ui.horizontal(|ui| {
             ui.heading("Keyboard shortcuts");
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.weak("Esc closes"));
         });
         ui.add_space(space::S);
         ScrollArea::vertical().max_height(660.0).min_scrolled_height(660.0).show(ui, |ui| {
-            ui.columns(3, |columns| {
-                let places = [
-                    (0, Menu::File),
-                    (0, Menu::Export),
-                    (0, Menu::Help),
-                    (1, Menu::Edit),
-                    (0, Menu::Run),
-                    (2, Menu::View),
-                ];
-                for (column, menu) in places.into_iter().chain([(1, Menu::Pairs)]) {
-                    section(&mut columns[column], menu);
+            ui.columns(COLUMNS.len(), |columns| {
+                for (column, menus) in columns.iter_mut().zip(COLUMNS) {
+                    menus.iter().for_each(|menu| section(column, *menu));
                 }
             });
+            let text = "Over pictures: hold Space or B for the other one, L for LR, G for HR. In grids: arrows select, Enter opens, \
+                        Esc goes back. Tab reaches everything else.";
+            ui.add(egui::Label::new(RichText::new(text).color(theme::palette(ui).text_weak)).wrap());
         });
     });
     !modal.should_close()
 }
+
+/// What stands in each column of the sheet.
+const COLUMNS: [&[Menu]; 4] =
+    [&[Menu::File, Menu::Export, Menu::Run], &[Menu::Edit, Menu::Compare, Menu::Help], &[Menu::Pairs], &[Menu::View]];
 
 fn section(ui: &mut Ui, menu: Menu) {
     let p = theme::palette(ui);

@@ -186,16 +186,23 @@ pub fn pressed(ctx: &Context, front: PaneKind) -> Option<CommandId> {
     let mut found: Vec<(&Command, &KeyboardShortcut)> =
         COMMANDS.iter().flat_map(|c| c.shortcuts.iter().map(move |s| (c, s))).collect();
     found.sort_by_key(|(_, s)| !(s.modifiers.shift && s.modifiers.command));
+    found.retain(|(command, shortcut)| {
+        let plain = !shortcut.modifiers.command && !is_function_key(shortcut.logical_key);
+        let elsewhere = command.menu.tab().is_some_and(|tab| tab != front);
+        !plain || !(is_typing || elsewhere)
+    });
     ctx.input_mut(|input| {
-        for (command, shortcut) in found {
-            let plain = !shortcut.modifiers.command && !is_function_key(shortcut.logical_key);
-            let elsewhere = command.menu.tab().is_some_and(|tab| tab != front);
-            if plain && (is_typing || elsewhere) {
-                continue;
-            }
-            if input.consume_shortcut(shortcut) {
-                return Some(command.id);
-            }
+        let keys = input.events.iter().filter_map(|event| match event {
+            egui::Event::Key { key, pressed: true, modifiers, .. } => Some((*key, *modifiers)),
+            _ => None,
+        });
+        // In the order in which they were pressed: a frame may be long enough for what is typed into what a key opens.
+        let mut asked = keys.filter_map(|(key, modifiers)| {
+            found.iter().find(|(_, s)| s.logical_key == key && modifiers.matches_logically(s.modifiers))
+        });
+        if let Some((command, shortcut)) = asked.next() {
+            input.consume_shortcut(shortcut);
+            return Some(command.id);
         }
         // "?" lies on another key on every keyboard, so the character counts, not the key.
         let is_question = |event: &egui::Event| matches!(event, egui::Event::Text(text) if text == "?");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use egui::{ComboBox, Context, DragValue, Grid, Id, Label, Modal, RichText, ScrollArea, Ui};
+use egui::{ComboBox, Context, DragValue, Grid, Label, RichText, ScrollArea, Ui};
 
 use super::actions::Action;
 use super::dialogs::Ask;
@@ -52,7 +52,7 @@ impl ModelWindow {
             return;
         }
         let running = state.jobs.active().find(|job| job.kind == Kind::CheckModel);
-        let modal = Modal::new(Id::unique("check model")).show(ctx, |ui| {
+        let modal = widgets::modal(ctx, "check model").show(ctx, |ui| {
             ui.set_width(720.0_f32.min(ctx.content_rect().width() - 80.0));
             ui.heading("Check a model");
             let text = "Compares the names in its files with those of the network, gives a photograph to its encoder and decoder, \

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use egui::accesskit::Role;
-use egui::{Context, Id, Label, Modal, RichText, ScrollArea, Ui};
+use egui::{Context, Label, RichText, ScrollArea, Ui};
 
 use super::path_field::{PathField, Wanted};
 use super::theme::{self, space};
@@ -57,7 +57,7 @@ impl PathWindow {
         let (title, kind) = self.asked.clone()?;
         let (mut taken, mut another, mut done) = (false, false, false);
         let is_several = matches!(kind, Kind::Several(_));
-        let modal = Modal::new(Id::unique("path window")).show(ctx, |ui| {
+        let modal = widgets::modal(ctx, "path window").show(ctx, |ui| {
             ui.set_width(620.0_f32.min(ctx.content_rect().width() - 80.0));
             ui.heading(&title);
             let p = theme::palette(ui);

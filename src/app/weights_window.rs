@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egui::accesskit::Role;
-use egui::{Context, Id, Label, Modal, RichText, ScrollArea, Ui};
+use egui::{Align2, Context, Label, RichText, ScrollArea, Sense, TextStyle, Ui, vec2};
 
 use super::state::State;
 use super::theme::{self, space};
@@ -32,7 +32,7 @@ impl WeightsWindow {
             return;
         }
         let parts = state.weights.clone();
-        let modal = Modal::new(Id::unique("weights")).show(ctx, |ui| {
+        let modal = widgets::modal(ctx, "weights").show(ctx, |ui| {
             ui.set_width(720.0_f32.min(ctx.content_rect().width() - 80.0));
             ui.heading("Published weights");
             let p = theme::palette(ui);
@@ -79,7 +79,9 @@ fn part_ui(ui: &mut Ui, part: &PartReport) {
     };
     ui.add_space(space::XS);
     ui.horizontal(|ui| {
-        ui.add_sized([76.0, ui.spacing().interact_size.y], Label::new(RichText::new(part.state.word()).color(color)));
+        let (state, _) = ui.allocate_exact_size(vec2(76.0, ui.spacing().interact_size.y), Sense::hover());
+        let font = TextStyle::Body.resolve(ui.style());
+        widgets::paint_text(ui, state, Align2::LEFT_CENTER, part.state.word(), font, color);
         ui.label(RichText::new(part.title).font(theme::strong(13.0)));
         ui.label(RichText::new(part.id).monospace().small().color(p.text_faint));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

@@ -4,8 +4,8 @@ use egui::accesskit::Role;
 use egui::scroll_area::ScrollAreaOutput;
 use egui::style::HandleShape;
 use egui::{
-    Align2, Button, Color32, FontId, Frame, Label, Margin, Mesh, Rect, Response, RichText, Sense, Slider, Stroke,
-    StrokeKind, Ui, WidgetInfo, WidgetText, pos2, vec2,
+    Align2, Button, Color32, FontId, Frame, Id, Label, Margin, Mesh, Modal, Rect, Response, RichText, Sense, Slider,
+    Stroke, StrokeKind, Ui, WidgetInfo, WidgetText, pos2, vec2,
 };
 
 use super::format;
@@ -74,11 +74,14 @@ pub fn key_cap(ui: &mut Ui, text: &str) -> Response {
 
 /// A word in a coloured lozenge.
 pub fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
-    let frame = Frame::new().fill(color.gamma_multiply(0.18)).corner_radius(RADIUS);
-    frame
-        .inner_margin(Margin::symmetric(6, 1))
-        .show(ui, |ui| ui.add(Label::new(RichText::new(text).small().color(color)).selectable(false)))
-        .response
+    // Painted, as a frame is as high as the bar that it stands in.
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, color);
+    let (rect, response) = ui.allocate_exact_size(galley.size() + vec2(12.0, 4.0), Sense::hover());
+    name(&response, Role::Label, text);
+    ui.painter().rect_filled(rect, RADIUS, color.gamma_multiply(0.18));
+    ui.painter().galley(rect.min + vec2(6.0, 2.0), galley, color);
+    response
 }
 
 /// The title of a section within a pane.
@@ -149,6 +152,9 @@ pub struct Beside<'a> {
     pub mark: Option<f64>,
 }
 
+/// Width within which the figures of a mark and of an end would touch.
+const MARK_ROOM: f32 = 56.0;
+
 /// A histogram over the range of its data; hovering names the bin.
 pub fn histogram(
     ui: &mut Ui,
@@ -181,9 +187,14 @@ pub fn histogram(
         &format!("Histogram of {title}, {} to {}", format::brief(h.min), format::brief(h.max)),
     );
     let foot = Rect::from_min_max(pos2(rect.left() + 2.0, well.bottom() + 1.0), rect.right_bottom() - vec2(2.0, 0.0));
-    paint_text(ui, foot, Align2::LEFT_CENTER, &format::brief(low), small.clone(), p.text_faint);
-    paint_text(ui, foot, Align2::RIGHT_CENTER, &format::brief(high), small.clone(), p.text_faint);
     let inside = well.shrink(3.0);
+    let mark_x = beside.mark.map(|mark| inside.left() + inside.width() * ((mark - low) / (high - low)) as f32);
+    for (end, align, x) in [(low, Align2::LEFT_CENTER, foot.left()), (high, Align2::RIGHT_CENTER, foot.right())] {
+        // What the mark says comes before where the data end.
+        if mark_x.is_none_or(|mark| (mark - x).abs() > MARK_ROOM) {
+            paint_text(ui, foot, align, &format::brief(end), small.clone(), p.text_faint);
+        }
+    }
     let x_of = |value: f64| inside.left() + inside.width() * ((value - low) / (high - low)) as f32;
     let edges = |h: &Histogram, bin: usize| {
         let unit = (h.max - h.min) / h.counts.len() as f64;
@@ -214,7 +225,8 @@ pub fn histogram(
     if let Some(mark) = beside.mark {
         let x = x_of(mark);
         ui.painter().vline(x, well.y_range(), Stroke::new(1.0, p.text_weak));
-        ui.painter().text(pos2(x, foot.center().y), Align2::CENTER_CENTER, format::brief(mark), small, p.text_weak);
+        let at = pos2(x.clamp(foot.left() + 12.0, foot.right() - 12.0), foot.center().y);
+        ui.painter().text(at, Align2::CENTER_CENTER, format::brief(mark), small, p.text_weak);
     }
     let said = if before.is_some() { "\nthe lines: before the last edit of the recipe" } else { "" };
     let text: WidgetText = match hovered {
@@ -257,6 +269,12 @@ pub fn more_below<R>(ui: &Ui, scrolled: &ScrollAreaOutput<R>) {
     let at = fade.center_bottom() - vec2(0.0, 7.0);
     let font = egui::TextStyle::Small.resolve(ui.style());
     ui.painter().text(at, Align2::CENTER_CENTER, "▼ more settings", font, p.text_faint);
+}
+
+/// A window in front of everything else, with room at its edges.
+pub fn modal(ctx: &egui::Context, id: &str) -> Modal {
+    let style = ctx.global_style();
+    Modal::new(Id::unique(id)).frame(Frame::popup(&style).inner_margin(style.spacing.window_margin))
 }
 
 /// A framed block.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use egui::accesskit::Role;
-use egui::{RichText, TextEdit, Ui};
+use egui::{Align, Layout, RichText, TextEdit, Ui};
 
 use super::images::split_ui;
 use super::row;
@@ -97,12 +97,12 @@ impl CandidatesForm {
 }
 
 fn side_ui(ui: &mut Ui, field: &mut PathField, name: &str, ask: Ask, actions: &mut Vec<Action>) {
-    ui.horizontal_top(|ui| {
-        ui.allocate_ui(egui::vec2(ui.available_width() - 74.0, 0.0), |ui| {
-            ui.vertical(|ui| field.show(ui, name, Wanted::Folder, 0.0));
-        });
+    let line = egui::vec2(ui.available_width(), 0.0);
+    // The button first, as what it takes is known only then, and a field that is too wide widens the next row.
+    ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Min), |ui| {
         if ui.button("Choose…").clicked() {
             actions.push(Action::Ask(ask));
         }
+        ui.vertical(|ui| field.show(ui, name, Wanted::Folder, 0.0));
     });
 }

@@ -45,8 +45,12 @@ impl Found {
                 };
                 lines.into_iter().for_each(|line| drop(ui.add(Label::new(line).wrap())));
                 ui.add_space(space::S);
-                for row in thumbs.iter().filter(|row| !row.is_empty()) {
-                    ui.horizontal(|ui| row.iter().for_each(|thumb| self.thumb_ui(ui, thumb)));
+                if thumbs.iter().all(|row| row.len() <= 1) {
+                    ui.horizontal_wrapped(|ui| thumbs.iter().flatten().for_each(|thumb| self.thumb_ui(ui, thumb)));
+                } else {
+                    for row in thumbs.iter().filter(|row| !row.is_empty()) {
+                        ui.horizontal(|ui| row.iter().for_each(|thumb| self.thumb_ui(ui, thumb)));
+                    }
                 }
                 faults_ui(ui, faults);
             }

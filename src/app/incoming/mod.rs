@@ -7,7 +7,7 @@ mod images;
 
 use std::path::PathBuf;
 
-use egui::{Context, Id, Label, Modal, RichText, ScrollArea, Ui, vec2};
+use egui::{Context, Label, RichText, ScrollArea, Ui, vec2};
 
 use super::actions::Action;
 use super::state::State;
@@ -74,7 +74,7 @@ impl IncomingWindow {
             return;
         }
         let mut done = false;
-        let modal = Modal::new(Id::unique("incoming")).show(ctx, |ui| {
+        let modal = widgets::modal(ctx, "incoming").show(ctx, |ui| {
             let room = ctx.content_rect().size() - vec2(96.0, 120.0);
             let size = vec2(960.0_f32.min(room.x), 540.0_f32.min(room.y));
             ui.set_width(size.x);

@@ -135,7 +135,9 @@ impl Viewer {
                 _ => values.iter().flatten().next().copied(),
             };
             let unit = self.unit(cx);
-            let width = (rect.width() * 0.34).min(150.0);
+            // What the colours mean comes before what the mouse does.
+            let is_quiet = self.hovered.is_none();
+            let width = if is_quiet { rect.width() - BAR - 8.0 } else { (rect.width() * 0.34).min(150.0) };
             let (rest, unit_room) = bar.split_left_right_at_x(bar.left() - 8.0);
             let unit_room =
                 Rect::from_min_max(pos2(unit_room.left() - width, rest.top()), pos2(unit_room.left(), rest.bottom()));
@@ -148,6 +150,7 @@ impl Viewer {
         let (text, color) = match (self.hovered.filter(|at| at.min_elem() >= 0.0 && at.max_elem() < 1.0), fault) {
             (_, Some(fault)) => (fault.clone(), cx.palette.warning),
             (Some(at), None) => (self.probe_text(cx, items, &values, heat, at, size), cx.palette.text_weak),
+            (None, None) if heat.is_some() && !waiting => (String::new(), cx.palette.text_faint),
             (None, None) if waiting => ("The map is being computed…".into(), cx.palette.text_weak),
             (None, None) => {
                 let flip = if items.len() > 1 { "Space or B the other, " } else { "" };

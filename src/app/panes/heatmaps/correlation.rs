@@ -15,10 +15,11 @@ use crate::engine::protocol::Attributed;
 use crate::method::attribution::{Attribution, MetricAttribution};
 
 const ROW: f32 = 24.0;
-const NAME: f32 = 128.0;
-/// Width of a figure before the matrix, and of a cell of it.
-const FIGURE: f32 = 74.0;
-const CELL: f32 = 58.0;
+const NAME: f32 = 104.0;
+/// Width of a figure before the matrix.
+const FIGURE: f32 = 64.0;
+/// The widths that a cell of the matrix can have: as wide as there is room for all.
+const CELLS: std::ops::RangeInclusive<f32> = 44.0..=64.0;
 /// Height of the names above the matrix: two lines.
 const HEAD: f32 = 34.0;
 /// The figures of a metric.
@@ -86,7 +87,8 @@ fn table_ui(ui: &mut Ui, cx: &Cx, attribution: &Attribution) {
     let metrics = &attribution.metrics;
     let (small, body) = (TextStyle::Small.resolve(ui.style()), TextStyle::Body.resolve(ui.style()));
     let first = NAME + FIGURE * FIGURES.len() as f32 + 8.0;
-    let width = first + CELL * metrics.len() as f32;
+    let cell = ((ui.available_width() - first) / metrics.len().max(1) as f32).clamp(*CELLS.start(), *CELLS.end());
+    let width = first + cell * metrics.len() as f32;
     ui.spacing_mut().item_spacing.y = 0.0;
     let (head, _) = ui.allocate_exact_size(vec2(width, HEAD), Sense::hover());
     for (column, (title, hint)) in FIGURES.into_iter().enumerate() {
@@ -97,8 +99,8 @@ fn table_ui(ui: &mut Ui, cx: &Cx, attribution: &Attribution) {
         response.on_hover_text(hint);
     }
     for (column, metric) in metrics.iter().enumerate() {
-        let min = head.min + vec2(first + column as f32 * CELL, 0.0);
-        let rect = Rect::from_min_size(min, vec2(CELL - 2.0, HEAD));
+        let min = head.min + vec2(first + column as f32 * cell, 0.0);
+        let rect = Rect::from_min_size(min, vec2(cell - 2.0, HEAD));
         widgets::paint_text(ui, rect, Align2::CENTER_CENTER, &metric.name, small.clone(), color_of(cx, metric));
         ui.interact(rect, ui.scope_id().with(("head", column)), Sense::hover()).on_hover_text(&metric.name);
     }
@@ -122,8 +124,8 @@ fn table_ui(ui: &mut Ui, cx: &Cx, attribution: &Attribution) {
         }
         let known = attribution.correlations.get(row).map(Vec::as_slice).unwrap_or_default();
         for (column, rho) in known.iter().enumerate() {
-            let min = line.min + vec2(first + column as f32 * CELL, 0.0);
-            let rect = Rect::from_min_size(min, vec2(CELL - 1.0, ROW - 1.0));
+            let min = line.min + vec2(first + column as f32 * cell, 0.0);
+            let rect = Rect::from_min_size(min, vec2(cell - 1.0, ROW - 1.0));
             let (fill, text) = match rho {
                 Some(rho) => (Colormap::Diverging.color((0.5 + 0.5 * rho) as f32), signed(*rho)),
                 None => (p.well, "–".into()),

@@ -123,23 +123,29 @@ impl LibraryPane {
             });
         });
         ui.horizontal(|ui| {
-            let width = (ui.available_width() - ui.spacing().interact_size.y - 2.0 * space::S) * 0.5;
-            let show = ComboBox::from_id_salt("show").width(width).truncate().selected_text(self.show.title());
-            show.show_ui(ui, |ui| {
-                for show in Show::ALL {
-                    ui.selectable_value(&mut self.show, show, show.title());
-                }
-            })
-            .response
-            .on_hover_text("Which images are listed");
-            let sort = ComboBox::from_id_salt("sort").width(width).truncate().selected_text(self.sort_by.title());
-            sort.show_ui(ui, |ui| {
-                for by in SortBy::ALL {
-                    ui.selectable_value(&mut self.sort_by, by, by.title());
-                }
-            })
-            .response
-            .on_hover_text("What they are sorted by");
+            let width = (ui.available_width() - ui.spacing().interact_size.x - 2.0 * space::S) * 0.5;
+            // A combo is as wide as its text where there is room: each gets its own.
+            let size = vec2(width, ui.spacing().interact_size.y);
+            ui.allocate_ui(size, |ui| {
+                let show = ComboBox::from_id_salt("show").width(width).truncate().selected_text(self.show.title());
+                show.show_ui(ui, |ui| {
+                    for show in Show::ALL {
+                        ui.selectable_value(&mut self.show, show, show.title());
+                    }
+                })
+                .response
+                .on_hover_text("Which images are listed");
+            });
+            ui.allocate_ui(size, |ui| {
+                let sort = ComboBox::from_id_salt("sort").width(width).truncate().selected_text(self.sort_by.title());
+                sort.show_ui(ui, |ui| {
+                    for by in SortBy::ALL {
+                        ui.selectable_value(&mut self.sort_by, by, by.title());
+                    }
+                })
+                .response
+                .on_hover_text("What they are sorted by");
+            });
             let arrow = if self.descending { "↓" } else { "↑" };
             let response = ui.button(arrow).on_hover_text("Ascending or descending");
             widgets::name(&response, Role::Button, "Sort direction");
@@ -190,7 +196,8 @@ impl LibraryPane {
                 ui.add_space(10.0);
                 let max = cx.state.rewards.as_ref().map_or(0.0, |rewards| rewards.max_sigma);
                 let scale = if max > 0.0 { format!("mean R · σ, bar to {}", format::reward(max)) } else { "mean R · σ".into() };
-                ui.label(RichText::new(scale).small().color(p.text_faint)).on_hover_text(
+                let label = egui::Label::new(RichText::new(scale).small().color(p.text_faint)).truncate();
+                ui.add(label).on_hover_text(
                     "σ: spread of the reward over the seeds of an image, as a number and as a bar up to the widest of all",
                 );
             });
@@ -320,7 +327,8 @@ fn paint_row(ui: &Ui, cx: &mut Cx, rect: Rect, image: &ImageRow) {
     let side = THUMB * ui.ctx().pixels_per_point();
     if let Some(shown) = cx.state.pictures.thumb(&Source::Lr(image.id), side) {
         let at = Rect::from_center_size(thumb.center(), fit(shown.size_px, thumb.size()));
-        ui.painter().image(shown.texture, at, shown.uv, egui::Color32::WHITE);
+        let picture = egui::epaint::RectShape::filled(at, 4.0, egui::Color32::WHITE);
+        ui.painter().add(picture.with_texture(shown.texture, shown.uv));
     }
     let body = TextStyle::Body.resolve(ui.style());
     let small = TextStyle::Small.resolve(ui.style());

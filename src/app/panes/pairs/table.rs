@@ -23,16 +23,16 @@ pub enum Clicked {
 /// A column's title, what it means, and its width as a share of the table.
 fn head(column: Column) -> (&'static str, &'static str, f32) {
     match column {
-        Column::Image => ("Image", "The LR image", 0.20),
-        Column::Winner => ("Winner", "Seed of the winner", 0.08),
+        Column::Image => ("Image", "The LR image", 0.17),
+        Column::Winner => ("Winner", "Seed of the winner", 0.09),
         Column::Loser => ("Loser", "Seed of the loser", 0.08),
-        Column::RewardWinner => ("R_w", "Reward of the winner", 0.085),
-        Column::RewardLoser => ("R_l", "Reward of the loser", 0.085),
-        Column::Gap => ("Gap", "|R_w − R_l|", 0.085),
-        Column::Intra => ("w_intra", "1 + α_intra · (gap − μ_gap), §4", 0.09),
-        Column::Inter => ("w_inter", "1 + α_inter · (σ_g − μ_σ), §4", 0.09),
-        Column::Weight => ("w", "w_intra · w_inter: how much the pair counts in training", 0.09),
-        Column::Verdict => ("Verdict", "Your word on the pair", 0.115),
+        Column::RewardWinner => ("R_w", "Reward of the winner", 0.08),
+        Column::RewardLoser => ("R_l", "Reward of the loser", 0.08),
+        Column::Gap => ("Gap", "|R_w − R_l|", 0.08),
+        Column::Intra => ("w_intra", "1 + α_intra · (gap − μ_gap), §4", 0.10),
+        Column::Inter => ("w_inter", "1 + α_inter · (σ_g − μ_σ), §4", 0.10),
+        Column::Weight => ("w", "w_intra · w_inter: how much the pair counts in training", 0.10),
+        Column::Verdict => ("Verdict", "Your word on the pair", 0.12),
     }
 }
 
@@ -69,7 +69,7 @@ pub fn ui(
             _ => title.to_owned(),
         };
         let color = if is_order || response.hovered() { cx.palette.text } else { cx.palette.text_weak };
-        widgets::paint_text(ui, cell.shrink2(vec2(4.0, 0.0)), align(column), &text, font.clone(), color);
+        widgets::paint_text(ui, cell.shrink2(vec2(2.0, 0.0)), align(column), &text, font.clone(), color);
         if response.on_hover_text(hint).clicked() {
             clicked = Some(Clicked::Head(column));
         }
@@ -142,7 +142,7 @@ fn row_ui(ui: &Ui, cx: &Cx, row: &Row, line: Rect) {
                 }
             },
         };
-        widgets::paint_text(ui, cell.shrink2(vec2(4.0, 0.0)), align(column), &text, font.clone(), color);
+        widgets::paint_text(ui, cell.shrink2(vec2(2.0, 0.0)), align(column), &text, font.clone(), color);
         if is_excluded && column == Column::Weight {
             let y = line.center().y;
             ui.painter().hline(cell.right() - 40.0..=cell.right() - 4.0, y, egui::Stroke::new(1.0, p.text_faint));

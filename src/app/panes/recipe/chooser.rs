@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use egui::accesskit::Role;
-use egui::{Align, Button, Context, Id, Label, Layout, Modal, RichText, ScrollArea, TextEdit, Ui, vec2};
+use egui::{Align, Button, Context, Label, Layout, RichText, ScrollArea, TextEdit, Ui, vec2};
 
 use super::metrics::info_ui;
 use crate::app::actions::Cx;
@@ -84,7 +84,7 @@ impl Chooser {
         let enter = ctx.input_mut(|input| input.consume_key(egui::Modifiers::NONE, egui::Key::Enter));
         let mut chosen: Option<String> = None;
         let mut shows_weights = false;
-        let modal = Modal::new(Id::unique("metric chooser")).show(ctx, |ui| {
+        let modal = widgets::modal(ctx, "metric chooser").show(ctx, |ui| {
             ui.set_width(680.0_f32.min(ctx.content_rect().width() - 80.0));
             ui.heading(match purpose {
                 Purpose::Reward(kind) => format!("Add a {} metric to the reward", kind.adjective()),

@@ -16,6 +16,11 @@ use crate::method::value::{Accepted, Value};
 /// Width of the names in points.
 pub const LABEL_WIDTH: f32 = 134.0;
 
+/// Width of a control beside its name: less where the pane is narrow or large letters make it so.
+fn control_width(ui: &Ui) -> f32 {
+    ui.available_width().clamp(56.0, 112.0)
+}
+
 /// Numbers that are turned by a slider: key, range and whether the scale is logarithmic. The number beside the slider
 /// takes what lies beyond.
 const SLIDERS: [(&str, f64, f64, bool); 6] = [
@@ -58,7 +63,7 @@ fn control_ui(ui: &mut Ui, field: &Field, recipe: &Recipe, preset: &Recipe, know
             let speed = (v as f64 * 0.01).max(0.1);
             let suffix = suffix(field, v != 1);
             let drag = DragValue::new(&mut v).range(min..=max).speed(speed).suffix(suffix);
-            let response = ui.add_sized([112.0, ui.spacing().interact_size.y], drag);
+            let response = ui.add_sized([control_width(ui), ui.spacing().interact_size.y], drag);
             let response = response.on_hover_ui(|ui| explain(ui, field, preset));
             widgets::name(&response, Role::SpinButton, field.label);
             response.changed().then_some(Value::Count(v))
@@ -95,7 +100,7 @@ fn number_ui(ui: &mut Ui, field: &Field, mut v: f64, preset: &Recipe) -> Option<
     } else {
         drag.suffix(suffix(field, true))
     };
-    let width = if slider.is_some() { 62.0 } else { 112.0 };
+    let width = if slider.is_some() { 62.0 } else { control_width(ui) };
     let response = ui.add_sized([width, ui.spacing().interact_size.y], drag);
     let response = response.on_hover_ui(|ui| explain(ui, field, preset));
     widgets::name(&response, Role::SpinButton, field.label);
@@ -139,7 +144,10 @@ fn choice_ui(
             }
         }
     } else {
-        let combo = ComboBox::from_id_salt(field.key).width(104.0).selected_text(readable(word));
+        let combo = ComboBox::from_id_salt(field.key)
+            .width(control_width(ui).min(104.0))
+            .truncate()
+            .selected_text(readable(word));
         let shown = combo.show_ui(ui, |ui| {
             for option in words {
                 let refused = recipe.why_refused(field.key, option);
@@ -164,7 +172,7 @@ fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe, known:
     };
     if let Some(names) = names {
         let mut chosen = None;
-        let combo = ComboBox::from_id_salt(field.key).width(112.0).selected_text(&text);
+        let combo = ComboBox::from_id_salt(field.key).width(control_width(ui)).truncate().selected_text(&text);
         let shown = combo.show_ui(ui, |ui| {
             for name in names {
                 if ui.selectable_label(name == text, name).clicked() {
@@ -176,7 +184,7 @@ fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe, known:
         widgets::name(&response, Role::ComboBox, field.label);
         return chosen;
     }
-    let response = ui.add_sized([112.0, ui.spacing().interact_size.y], TextEdit::singleline(&mut text));
+    let response = ui.add_sized([control_width(ui), ui.spacing().interact_size.y], TextEdit::singleline(&mut text));
     let response = response.on_hover_ui(|ui| explain(ui, field, preset));
     widgets::name(&response, Role::TextInput, field.label);
     response.changed().then_some(Value::Text(text))
@@ -185,7 +193,7 @@ fn text_ui(ui: &mut Ui, field: &Field, mut text: String, preset: &Recipe, known:
 /// The backbones there are; what cannot be used is greyed and says why.
 fn backbone_ui(ui: &mut Ui, field: &Field, text: &str, preset: &Recipe, known: Known) -> Option<Value> {
     let mut chosen = None;
-    let combo = ComboBox::from_id_salt(field.key).width(112.0).selected_text(text);
+    let combo = ComboBox::from_id_salt(field.key).width(control_width(ui)).truncate().selected_text(text);
     let shown = combo.show_ui(ui, |ui| {
         for name in registry::cards().into_iter().map(|card| card.name) {
             let why = lacking(known, parts::of_backbone(name)).into_iter().collect::<Vec<_>>().join("\n");
@@ -205,7 +213,7 @@ fn names_ui(ui: &mut Ui, field: &Field, names: &[String], preset: &Recipe) -> Op
     let typed = Id::unique(field.key);
     let mut text = ui.data(|data| data.get_temp(typed)).unwrap_or_else(|| names.join(","));
     let edit = TextEdit::singleline(&mut text).hint_text("none");
-    let response = ui.add_sized([112.0, ui.spacing().interact_size.y], edit);
+    let response = ui.add_sized([control_width(ui), ui.spacing().interact_size.y], edit);
     let response = response.on_hover_ui(|ui| explain(ui, field, preset));
     widgets::name(&response, Role::TextInput, field.label);
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();

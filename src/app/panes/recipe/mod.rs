@@ -109,7 +109,8 @@ impl RecipePane {
         let p = cx.palette;
         let differences = state.edited.diff(&state.preset).len();
         ui.horizontal(|ui| {
-            let combo = ComboBox::from_id_salt("preset").width(118.0).selected_text(&state.preset_name);
+            let width = (ui.available_width() * 0.41).min(118.0);
+            let combo = ComboBox::from_id_salt("preset").width(width).truncate().selected_text(&state.preset_name);
             let response = combo.show_ui(ui, |ui| {
                 for name in presets::preset_names() {
                     let Ok(recipe) = presets::preset(name) else { continue };

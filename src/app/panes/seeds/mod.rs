@@ -38,6 +38,9 @@ impl OrderBy {
     }
 }
 
+/// Width of the tab below which its tools are named briefly, in points.
+const NARROW: f32 = 560.0;
+
 /// The Seeds tab.
 #[derive(Default)]
 pub struct SeedsPane {
@@ -120,8 +123,10 @@ impl SeedsPane {
                 self.order_ui(ui, cx);
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                ui.selectable_value(&mut self.shows_all, false, "One image");
-                ui.selectable_value(&mut self.shows_all, true, "All images");
+                let [one, all] = if line.x < NARROW { ["One", "All"] } else { ["One image", "All images"] };
+                ui.selectable_value(&mut self.shows_all, false, one).on_hover_text("The candidates of one image");
+                ui.selectable_value(&mut self.shows_all, true, all)
+                    .on_hover_text("The candidates of all images, small");
                 ui.separator();
                 if self.shows_all {
                     let text = RichText::new("by reward, winners and losers underlined").color(cx.palette.text_weak);

@@ -125,7 +125,8 @@ impl Plots {
                 let curves = cx.state.curves.get(&run.id);
                 let values = || curves.map(|curves| quantity.of(curves)).unwrap_or_default();
                 series.update(run.version, smoothing, is_log, values);
-                series.thin(range, width as usize);
+                // Where many lie on top of each other, finer than this is not told apart and costs frames.
+                series.thin(range, width as usize / drawn.len().div_ceil(4));
             }
         }
         let steps = drawn.iter().filter_map(|run| cx.state.curves.get(&run.id)?.steps.last()).map(|row| row.step);

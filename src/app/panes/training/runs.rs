@@ -139,7 +139,11 @@ fn checkpoint_ui(ui: &mut Ui, cx: &mut Cx, run: &RunRow, row: &CheckpointRow, is
     let path = cx.state.opened.as_ref().zip(row.path.as_ref()).map(|(opened, path)| path.under(&opened.root));
     let response = ui.horizontal(|ui| {
         let text = Label::new(RichText::new(format!("step {}", row.step)).color(p.text));
-        ui.add_sized(vec2(52.0, ui.spacing().interact_size.y), text);
+        let size = vec2(52.0, ui.spacing().interact_size.y);
+        ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_width(size.x);
+            ui.add(text)
+        });
         let score = row.held_out_reward.map_or_else(|| "–".into(), format::reward);
         let (score, color) = match () {
             () if row.file_missing => ("file missing".into(), p.error),

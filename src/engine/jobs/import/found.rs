@@ -170,9 +170,9 @@ pub fn groups(found: &Found, images: &ByName, report: &mut Imported) -> Groups {
         }
     }
     for (image, (cause, count)) in unknown {
-        report
-            .failed
-            .add(format!("{image}: {cause} ({count} candidates); add it first, or name its folder with --lr or --hr"));
+        report.failed.add(format!(
+            "{image}: {cause} ({count} candidates); add it first, or name the folder of its LR or HR image (--lr, --hr)"
+        ));
     }
     for ((_, id), group) in &mut groups {
         group.retain(|seed, files| {
