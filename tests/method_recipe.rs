@@ -290,6 +290,7 @@ fn metrics_are_checked_against_the_registry() {
             "ms_ssim" => (Direction::Higher, Kind::FullReference, 176),
             "psnr" | "ssim" => (Direction::Higher, Kind::FullReference, 11),
             "niqe" | "brisque" | "piqe" => (Direction::Lower, Kind::NoReference, 96),
+            "grain" => (Direction::Neither, Kind::FullReference, 1),
             _ => return None,
         };
         Some(Info { min_size_px, ..Info::new(name.to_owned(), kind, direction) })
@@ -306,6 +307,9 @@ fn metrics_are_checked_against_the_registry() {
     assert!(check(&["crop=128"]).unwrap_err().contains("`ms_ssim` needs at least 176 px"));
     assert!(check(&["crop=0", "fr=niqe"]).unwrap_err().contains("no-reference"));
     assert!(check(&["crop=0", "nr=fancy"]).unwrap_err().contains("`fancy`"));
+    check(&["crop=0", "regardless=grain", "held_out=grain"]).unwrap();
+    assert!(check(&["crop=0", "regardless=fancy"]).unwrap_err().contains("`fancy`"));
+    assert!(check(&["crop=0", "fr=grain"]).unwrap_err().contains("never rewarded"));
 }
 
 #[test]
