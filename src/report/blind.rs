@@ -4,7 +4,7 @@
 use super::Report;
 use super::escape::escape;
 use super::html::{picture, put};
-use super::{Pictures, Sheltered};
+use super::{BlindPair, Pictures};
 use crate::Result;
 use crate::method::blind;
 use crate::method::changes::Change;
@@ -28,7 +28,7 @@ pub fn drawn(changes: &[Change]) -> Vec<(Change, bool)> {
 }
 
 /// Writes the section.
-pub fn section(page: &mut String, report: &Report, pairs: &[Sheltered]) -> Result<()> {
+pub fn section(page: &mut String, report: &Report, pairs: &[BlindPair]) -> Result<()> {
     if pairs.is_empty() {
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub fn section(page: &mut String, report: &Report, pairs: &[Sheltered]) -> Resul
             pairs.len()
         ),
     );
-    for (index, Sheltered { pictures, before_is_a }) in pairs.iter().enumerate() {
+    for (index, BlindPair { pictures, before_is_a }) in pairs.iter().enumerate() {
         let Pictures { lr, hr, before, after, .. } = pictures;
         let (a, b) = if *before_is_a { (before, after) } else { (after, before) };
         let number = index + 1;
@@ -60,7 +60,7 @@ pub fn section(page: &mut String, report: &Report, pairs: &[Sheltered]) -> Resul
     }
     page.push_str("<details><summary>Which was which</summary><ol>");
     let comparison = &report.comparison;
-    for Sheltered { pictures: Pictures { change, .. }, before_is_a } in pairs {
+    for BlindPair { pictures: Pictures { change, .. }, before_is_a } in pairs {
         let name = comparison.by_image.get(change.image).map_or("", |image| image.name.as_str());
         let seed = report.provenance.seeds.get(change.seed).copied().unwrap_or(change.seed as u64);
         let after = if *before_is_a { "B" } else { "A" };

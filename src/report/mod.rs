@@ -79,7 +79,7 @@ pub struct Pictures {
 
 /// A pair whose sides are not told.
 #[derive(Clone, Debug)]
-pub struct Sheltered {
+pub struct BlindPair {
     pub pictures: Pictures,
     pub before_is_a: bool,
 }
@@ -92,7 +92,7 @@ pub struct Shown {
     /// The most worsened ones.
     pub worsened: Vec<Pictures>,
     /// Those to be judged blindly.
-    pub blind: Vec<Sheltered>,
+    pub blind: Vec<BlindPair>,
 }
 
 /// The forms a report can take.

@@ -256,7 +256,7 @@ fn html_is_whole_escaped_and_needs_no_network() {
     let shown =
         |change: Change| Pictures { change, lr: gray(8), hr: Some(gray(32)), before: gray(32), after: gray(700) };
     let improved: Vec<_> = report.changes[..1].iter().map(|&c| shown(c)).collect();
-    let blind = vec![Sheltered { pictures: improved[0].clone(), before_is_a: true }];
+    let blind = vec![BlindPair { pictures: improved[0].clone(), before_is_a: true }];
     let page = html::page(&report, &Shown { improved, blind, ..Shown::default() }).unwrap();
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
     for foreign in ["http:", "https:", "url(", "@import", "<link", "srcset"] {

@@ -10,7 +10,7 @@ use crate::engine::progress::Meter;
 use crate::engine::protocol::{Compared, Outcome};
 use crate::imaging::{decode, encode, output};
 use crate::method::changes::Change;
-use crate::report::{Format, Pictures, Sheltered, Shown, blind, csv, figure, html, latex, markdown};
+use crate::report::{BlindPair, Format, Pictures, Shown, blind, csv, figure, html, latex, markdown};
 use crate::workspace::{CandidateSet, RelPath};
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ pub fn export(context: &Context, compared: &Compared, format: Format, path: &Pat
                 worsened: worsened.into_iter().map(&mut read).collect::<Result<_>>()?,
                 blind: drawn
                     .into_iter()
-                    .map(|(change, before_is_a)| Ok(Sheltered { pictures: read(change)?, before_is_a }))
+                    .map(|(change, before_is_a)| Ok(BlindPair { pictures: read(change)?, before_is_a }))
                     .collect::<Result<_>>()?,
             };
             html::page(report, &shown)?.into_bytes()
