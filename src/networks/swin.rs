@@ -97,7 +97,7 @@ impl Block {
             return Err(Error::invalid(format!("a grid of {} × {} tokens got {tokens}", grid[0], grid[1])));
         }
         let y = tape.layer_norm(params, &self.norms[0], x)?;
-        let y = self.reordered(&y, 0)?;
+        let y = self.reordered(tape, &y, 0)?;
         let size = window * window;
         let y = tape.reshape(&y, &[batch * tokens / size, size, width])?;
         let qkv = tape.linear(params, &self.qkv, &y)?;
@@ -105,15 +105,13 @@ impl Block {
         let scores = Scores { bias: Some(bias), ..Scores::default() };
         let y = tape.attention_with(&part(0)?, &part(1)?, &part(2)?, heads, scores)?;
         let y = tape.reshape(&tape.linear(params, &self.out, &y)?, &[batch, tokens, width])?;
-        let x = tape.add(x, &self.reordered(&y, 1)?)?;
+        let x = tape.add(x, &self.reordered(tape, &y, 1)?)?;
         let y = tape.linear(params, &self.mlp[0], &tape.layer_norm(params, &self.norms[1], &x)?)?;
         tape.linear_onto(params, &self.mlp[1], &tape.activate(Activation::Gelu, &y)?, &x)
     }
 
-    fn reordered(&self, x: &Var, which: usize) -> Result<Var> {
-        let order = &self.order[which];
-        let order = Tensor::from_slice(order, order.len(), x.tensor().device())?;
-        Ok(Var::constant(x.tensor().index_select(&order, 1)?))
+    fn reordered(&self, tape: &Tape, x: &Var, which: usize) -> Result<Var> {
+        Ok(Var::constant(tape.kernels().tokens(x.tensor(), &self.order[which])?))
     }
 }
 

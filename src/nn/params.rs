@@ -67,7 +67,7 @@ impl Specs {
 }
 
 /// Values of the largest weight of which other forms are kept.
-const KEPT_VALUES: usize = 4 << 20;
+pub const KEPT_VALUES: usize = 4 << 20;
 /// The same of a weight that is trained.
 pub const KEPT_VALUES_TRAINED: usize = 1 << 20;
 

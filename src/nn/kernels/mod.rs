@@ -157,6 +157,11 @@ pub trait Kernels: Debug + Send + Sync {
     /// `take` channels of `x` from number `from` on.
     fn channels(&self, x: &Tensor, from: usize, take: usize) -> Result<Tensor>;
 
+    /// The tokens of `[batch, tokens, channels]` with these numbers, one after the other.
+    fn tokens(&self, x: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+        let numbers = Tensor::from_slice(numbers, numbers.len(), x.device())?;
+        Ok(x.index_select(&numbers, 1)?)
+    }
     /// The last two dimensions exchanged.
     fn transpose(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.t()?.contiguous()?)

@@ -78,7 +78,7 @@ pub fn forward(
         packed.par_chunks_exact_mut(2 * keys * dim).enumerate().for_each(|(i, packed)| {
             let at = shape.offset(i / heads, i % heads, keys);
             let (turned, values) = packed.split_at_mut(keys * dim);
-            for block in blocks(keys, KEYS) {
+            for block in blocks(keys, keys_each(keys)) {
                 transpose(
                     &k[at..],
                     shape.channels(),
@@ -95,7 +95,7 @@ pub fn forward(
             let range = piece * QUERIES_AT_ONCE..((piece + 1) * QUERIES_AT_ONCE).min(queries);
             let first = shape.offset(image, head, queries) + range.start * shape.channels();
             let (turned, v) = packed[(image * heads + head) * 2 * keys * dim..][..2 * keys * dim].split_at(keys * dim);
-            scratch::with(QUERIES * (KEYS + 2), |buffer| {
+            scratch::with(QUERIES * (KEYS + 2 + dim), |buffer| {
                 let at = (image * heads + head) * queries + range.start;
                 // SAFETY: each piece writes the output and the sums of its own queries of its own head.
                 let (out, log_sums) = unsafe { (SendPtr(out.add(first)), SendPtr(sums.add(at))) };
@@ -128,7 +128,6 @@ pub fn backward(
     let share = keys.div_ceil(shares).next_multiple_of(KEYS);
     let shares = keys.div_ceil(share);
     let mut parts = vec![0.0; shares * q.len()];
-    let len = q.len();
     let (dk, dv, dq_parts) = (SendPtr(dk.as_mut_ptr()), SendPtr(dv.as_mut_ptr()), SendPtr(parts.as_mut_ptr()));
     // What is multiplied lies together for each head, see the forward pass.
     let packed = |x: &[f32], tokens: usize| {
@@ -144,11 +143,12 @@ pub fn backward(
         let range = part * share..((part + 1) * share).min(keys);
         let (at_q, at_k) = (shape.offset(image, head, queries), shape.offset(image, head, keys));
         let first = at_k + range.start * shape.channels();
-        scratch::with(2 * dim * KEYS + 2 * QUERIES * KEYS + queries, |buffer| {
+        scratch::with(4 * dim * KEYS + 2 * QUERIES * KEYS + queries, |buffer| {
+            let head_at = image * heads + head;
+            let at_part = (part * batch * heads + head_at) * queries * dim;
             // SAFETY: each piece writes the gradients of its own keys, and its own gradient of `q`.
             let (dk, dv, dq) =
-                unsafe { (SendPtr(dk.add(first)), SendPtr(dv.add(first)), SendPtr(dq_parts.add(part * len + at_q))) };
-            let head_at = image * heads + head;
+                unsafe { (SendPtr(dk.add(first)), SendPtr(dv.add(first)), SendPtr(dq_parts.add(at_part))) };
             let log_sums = &log_sums[head_at * queries..][..queries];
             let mask = shape.mask(bias, image, head);
             let of_queries = head_at * queries * dim..(head_at + 1) * queries * dim;
@@ -158,12 +158,18 @@ pub fn backward(
             simd::dispatch(Backward { mask, range, k, v, q, out, dy, log_sums, buffer, dq, dk, dv });
         });
     });
-    dq.par_chunks_mut(1 << 14).enumerate().for_each(|(i, dq)| {
-        let start = i << 14;
-        dq.copy_from_slice(&parts[start..start + dq.len()]);
-        for part in 1..shares {
-            let part = &parts[part * len + start..][..dq.len()];
-            dq.iter_mut().zip(part).for_each(|(d, p)| *d += p);
+    // The parts have each head's queries together.
+    dq.par_chunks_exact_mut(shape.channels()).enumerate().for_each(|(token, dq)| {
+        let (image, query) = (token / queries, token % queries);
+        for (head, dq) in dq.chunks_exact_mut(dim).enumerate() {
+            let of = |part: usize| {
+                let head_at = (part * batch + image) * heads + head;
+                &parts[(head_at * queries + query) * dim..][..dim]
+            };
+            dq.copy_from_slice(of(0));
+            for part in 1..shares {
+                dq.iter_mut().zip(of(part)).for_each(|(d, p)| *d += p);
+            }
         }
     });
 }
@@ -203,6 +209,11 @@ impl Mask<'_> {
         }
         1.0
     }
+}
+
+/// Keys of a block in the forward pass, about as many in each: a last one of a few would fill no vectors.
+fn keys_each(keys: usize) -> usize {
+    keys.div_ceil(keys.div_ceil(KEYS)).next_multiple_of(16).min(KEYS)
 }
 
 /// Blocks of `size` that cover `0..count`.
@@ -251,12 +262,14 @@ impl WithSimd for Forward<'_> {
         let AttentionShape { keys, dim, .. } = mask.shape;
         let (channels, first_query) = (mask.shape.channels(), self.range.start);
         let (scores, rest) = self.buffer.split_at_mut(QUERIES * KEYS);
+        // The output lies together until it is done: in the channels, rows may share lines of the cache.
+        let (out, rest) = rest.split_at_mut(QUERIES * dim);
         let (highest, sums) = rest.split_at_mut(QUERIES);
         for some in blocks(self.range.len(), QUERIES) {
             let absolute = first_query + some.start..first_query + some.end;
             highest.fill(f32::NEG_INFINITY);
             sums.fill(0.0);
-            for block in blocks(keys, KEYS).filter(|block| !mask.hides(&absolute, block.start)) {
+            for block in blocks(keys, keys_each(keys)).filter(|block| !mask.hides(&absolute, block.start)) {
                 let width = block.len();
                 // SAFETY: the operands have these sizes, and the scores and the output are this thread's.
                 unsafe {
@@ -273,19 +286,20 @@ impl WithSimd for Forward<'_> {
                         sums[i] = sums[i] * before + sum;
                         highest[i] = max;
                         if block.start > 0 && before != 1.0 {
-                            rows::scale_row(s, self.out.add(query * channels), dim, before);
+                            let out = &mut out[i * dim..][..dim];
+                            rows::scale_row(s, out.as_ptr(), dim, before, out.as_mut_ptr());
                         }
                     }
                     let lhs = Lhs { ptr: scores.as_ptr(), row: width, depth: 1 };
                     let rhs = Rhs { ptr: v[block.start * dim..].as_ptr(), depth: dim };
-                    let to = Out { ptr: self.out.add(some.start * channels), row: channels };
+                    let to = Out { ptr: out.as_mut_ptr(), row: dim };
                     gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0);
                 }
             }
             for (i, query) in some.enumerate() {
                 // SAFETY: the queries of this piece are this thread's.
                 unsafe {
-                    rows::scale_row(s, self.out.add(query * channels), dim, 1.0 / sums[i]);
+                    rows::scale_row(s, out[i * dim..].as_ptr(), dim, 1.0 / sums[i], self.out.add(query * channels));
                     *self.log_sums.add(query) = highest[i] + sums[i].ln();
                 }
             }
@@ -322,6 +336,8 @@ impl WithSimd for Backward<'_> {
         let (channels, first_key) = (mask.shape.channels(), self.range.start);
         let (k_transposed, rest) = self.buffer.split_at_mut(dim * KEYS);
         let (v_transposed, rest) = rest.split_at_mut(dim * KEYS);
+        let (dk, rest) = rest.split_at_mut(dim * KEYS);
+        let (dv, rest) = rest.split_at_mut(dim * KEYS);
         let (scores, rest) = rest.split_at_mut(QUERIES * KEYS);
         let (slopes, means) = rest.split_at_mut(QUERIES * KEYS);
         // Σ dy·y, which is also the mean of each query's gradient of its scores.
@@ -332,9 +348,9 @@ impl WithSimd for Backward<'_> {
             let width = block.len();
             transpose(k, dim, dim, block.clone(), k_transposed);
             transpose(v, dim, dim, block.clone(), v_transposed);
+            let mut begun = false;
             for some in blocks(queries, QUERIES).filter(|some| !mask.hides(some, first_key + block.start)) {
-                // Where blocks are left out, the first one adds to the zeros that all gradients begin with.
-                let (first, at) = (some.start == 0 && !causal, some.start * dim);
+                let at = some.start * dim;
                 let lhs = |x: &[f32]| Lhs { ptr: x[at..].as_ptr(), row: dim, depth: 1 };
                 let rhs = |x: &[f32], depth| Rhs { ptr: x.as_ptr(), depth };
                 let across = |x: &[f32]| Lhs { ptr: x.as_ptr(), row: 1, depth: width };
@@ -351,14 +367,24 @@ impl WithSimd for Backward<'_> {
                         let mean = means[query];
                         ds.iter_mut().zip(&*p).for_each(|(ds, p)| *ds = p * (*ds - mean) * scale);
                     }
-                    let to = |ptr: SendPtr<f32>| Out { ptr: ptr.add(block.start * channels), row: channels };
+                    let to = |ptr: *mut f32| Out { ptr, row: dim };
                     let dims = (width, dim, some.len());
-                    gemm::gemm(s, dims, across(scores), rhs(&self.dy[at..], dim), to(self.dv), !first);
-                    gemm::gemm(s, dims, across(slopes), rhs(&self.q[at..], dim), to(self.dk), !first);
+                    gemm::gemm(s, dims, across(scores), rhs(&self.dy[at..], dim), to(dv.as_mut_ptr()), begun);
+                    gemm::gemm(s, dims, across(slopes), rhs(&self.q[at..], dim), to(dk.as_mut_ptr()), begun);
+                    begun = true;
                     let lhs = Lhs { ptr: slopes.as_ptr(), row: width, depth: 1 };
-                    let to = Out { ptr: self.dq.add(some.start * channels), row: channels };
                     let rhs = rhs(&k[block.start * dim..], dim);
-                    gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, block.start > 0 || causal);
+                    // Where blocks are left out, the first one adds to the zeros that the parts begin with.
+                    let (to, more) = (to(self.dq.add(at)), block.start > 0 || causal);
+                    gemm::gemm(s, (some.len(), dim, width), lhs, rhs, to, more);
+                }
+            }
+            // Keys that no query sees keep the zeros that all gradients begin with.
+            for (i, key) in block.filter(|_| begun).enumerate() {
+                // SAFETY: the keys of this piece are this thread's.
+                unsafe {
+                    rows::scale_row(s, dk[i * dim..].as_ptr(), dim, 1.0, self.dk.add(key * channels));
+                    rows::scale_row(s, dv[i * dim..].as_ptr(), dim, 1.0, self.dv.add(key * channels));
                 }
             }
         }

@@ -70,6 +70,18 @@ pub fn transpose(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
     });
 }
 
+/// The rows with these numbers of each image, `[images, count, width]` to `[images, numbers, width]`.
+pub fn rows(x: &[f32], (count, width): (usize, usize), numbers: &[u32], y: &mut [f32]) {
+    let each = (BLOCK / width).max(1);
+    for (y, x) in y.chunks_exact_mut(numbers.len() * width).zip(x.chunks_exact(count * width)) {
+        y.par_chunks_mut(each * width).zip(numbers.par_chunks(each)).for_each(|(y, numbers)| {
+            for (y, &number) in y.chunks_exact_mut(width).zip(numbers) {
+                y.copy_from_slice(&x[number as usize * width..][..width]);
+            }
+        });
+    }
+}
+
 /// Rows of `a` and `b` side by side: `[pixels, ca]` and `[pixels, cb]` to `[pixels, ca + cb]`.
 pub fn concat(a: &[f32], ca: usize, b: &[f32], cb: usize, y: &mut [f32]) {
     let rows = (BLOCK / (ca + cb)).max(1);

@@ -7,15 +7,13 @@ use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
 use super::product::{self, DEPTH, Left, Panels, Start, TILE, place, place_across, product};
-use super::scratch;
+use super::scratch::{self, LINE};
 use super::simd::SendPtr;
 use super::values::Element;
+use super::winograd_blocks::turn;
 
 /// Patch values that the weight gradient of small patches sums at once.
 const BLOCK_VALUES: usize = 128 << 10;
-/// Values of a line of the cache.
-const LINE: usize = 16;
-
 /// Weights in the order in which one of the passes reads them.
 pub struct Weights(Panels);
 
@@ -27,6 +25,10 @@ impl Weights {
             let weight = &weight[columns.start * depth..columns.end * depth];
             // Some input channels at a time, whose kernels stay in L1 while their rows are written.
             for some in blocks_of(0..shape.c_in, LINE) {
+                if taps == 1 {
+                    turn(&weight[some.start..], [columns.len(), some.len(), depth], width, &mut panel[some.start * width..]);
+                    continue;
+                }
                 for (tap, ci) in (0..taps).flat_map(|tap| some.clone().map(move |ci| (tap, ci))) {
                     let row = &mut panel[(tap * shape.c_in + ci) * width..][..width];
                     let values = weight[ci * taps + tap..].iter().step_by(depth);
@@ -74,7 +76,7 @@ pub fn forward(
     let patches = Patches { shape, x };
     let depth: Vec<_> = blocks(0..shape.patch_len()).collect();
     let out = SendPtr(y.as_mut_ptr());
-    product(&patches, y.len() / shape.c_out, &depth, &weights.0, Start { bias, residual }, out);
+    product(&patches, y.len() / shape.c_out, &depth, &weights.0, Start { bias, residual, ..Start::ZERO }, out);
 }
 
 /// Patches of the output pixels, a row a pixel, numbered over the whole batch.
@@ -219,6 +221,12 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
     // Sums of small patches still break where they did when patches were gathered in memory.
     let chunk = if depth < 1280 { (BLOCK_VALUES / depth).max(16) * 2 } else { pixels };
     let sums: Vec<_> = blocks_of(0..pixels, chunk).flat_map(blocks).collect();
+    if shape.is_pointwise() {
+        // With the output channels as rows the sums lie as the weights do.
+        let columns = Columns(Patches { shape: shape.transposed(), x: dy });
+        let right = Panels::of_rows(x, shape.c_in);
+        return product(&columns, c_out, &sums, &right, Start::OUTPUT, SendPtr(dw.as_mut_ptr()));
+    }
     let right = Panels::of_rows(dy, c_out);
     scratch::with(depth * c_out, |sum| {
         let columns = Columns(Patches { shape, x });

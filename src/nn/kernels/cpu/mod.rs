@@ -352,6 +352,14 @@ impl Kernels for Cpu {
         Ok(build(with_width(x, take), |y| elementwise::columns(&data, c, from, take, y))?)
     }
 
+    fn tokens(&self, x: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+        let ((batch, count, channels), data) = (x.dims3()?, values(x)?);
+        if let Some(beyond) = numbers.iter().find(|&&number| number as usize >= count) {
+            return Err(Error::invalid(format!("there is no token {beyond} of {count}")));
+        }
+        Ok(build((batch, numbers.len(), channels), |y| elementwise::rows(&data, (count, channels), numbers, y))?)
+    }
+
     fn transpose(&self, x: &Tensor) -> Result<Tensor> {
         let mut dims = x.dims().to_vec();
         let [.., rows, columns] = *dims.as_slice() else {

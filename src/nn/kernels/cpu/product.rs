@@ -1,9 +1,10 @@
 //! The matrix product under convolutions and fully connected layers: a left operand of many rows, made block by block by whoever
 //! has it ([`Left`]), times a right operand packed into panels once ([`Panels`]).
 //!
-//! Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication": 8 rows by three vectors of sums stay in registers;
-//! a panel's part of [`DEPTH`] rows is read from L2 by all rows of a block. Sums run over the depth in blocks of a fixed length
-//! whatever the number of threads, and so do their bits not depend on it.
+//! Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication": 12 rows by two vectors of sums stay in registers;
+//! a panel's part of [`DEPTH`] rows (32 KB with AVX-512) stays in L1 for all rows of a block, which come from L2. Sums run over
+//! the depth in blocks of a fixed length whatever the number of threads and the shape of a tile, and so do their bits not
+//! depend on them.
 
 use std::ops::Range;
 
@@ -13,19 +14,21 @@ use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd};
 
 /// Rows of a tile, whose sums are in registers together.
-pub const TILE: usize = 8;
+pub const TILE: usize = 12;
 /// Depth of a block.
 pub const DEPTH: usize = 256;
 /// Values from one row of a tile to the next: not a power of two, whose rows would share lines of the cache.
 const STRIDE: usize = DEPTH + 16;
 /// Rows that one thread packs at once at most, so that they stay in L2 (350 KB).
-pub const ROWS_PACKED: usize = 320;
+pub const ROWS_PACKED: usize = 27 * TILE;
 /// Values of a right operand that stays in L2.
 const RESIDENT: usize = 256 << 10;
 /// Panels up to which packing rows that lie in memory as they are costs more than it saves.
 const DIRECT: usize = 16;
 /// Vectors of a whole panel.
-const VECTORS: usize = 3;
+const VECTORS: usize = 2;
+/// Rows of a result that are brought into L1 at once.
+const AT_ONCE: usize = 3;
 
 /// The left operand.
 pub trait Left: Sync {
@@ -67,6 +70,8 @@ pub struct Panels {
     panels: Vec<(usize, usize)>,
     lanes: usize,
     data: Vec<f32>,
+    /// Where in the data the panels begin: at a line of the cache.
+    from: usize,
 }
 
 struct Lanes;
@@ -85,14 +90,14 @@ impl Panels {
         let mut panels = Vec::new();
         let (mut column, mut vectors) = (0, columns.div_ceil(lanes));
         while vectors > 0 {
-            // Four are better split two and two.
-            let take = if vectors == 4 { 2 } else { vectors.min(VECTORS) };
+            let take = vectors.min(VECTORS);
             panels.push((column, take));
             column += take * lanes;
             vectors -= take;
         }
-        let mut data = vec![0.0; depth * column];
-        let mut rest = data.as_mut_slice();
+        let mut data = vec![0.0; depth * column + scratch::LINE];
+        let from = scratch::to_line(&data);
+        let mut rest = &mut data[from..from + depth * column];
         let mut parts = Vec::new();
         for &(column, vectors) in &panels {
             let (panel, others) = rest.split_at_mut(depth * vectors * lanes);
@@ -102,7 +107,7 @@ impl Panels {
         parts.into_par_iter().for_each(|(column, width, panel)| {
             fill(column..(column + width).min(columns), width, panel);
         });
-        Self { depth, columns, panels, lanes, data }
+        Self { depth, columns, panels, lanes, data, from }
     }
 
     /// Of a matrix whose rows are contiguous.
@@ -116,7 +121,7 @@ impl Panels {
 
     /// A panel from depth `from` on.
     fn at(&self, (column, vectors): (usize, usize), from: usize) -> *const f32 {
-        self.data[column * self.depth + from * vectors * self.lanes..].as_ptr()
+        self.data[self.from + column * self.depth + from * vectors * self.lanes..].as_ptr()
     }
 }
 
@@ -127,11 +132,15 @@ pub struct Start<'a> {
     pub bias: Option<&'a [f32]>,
     /// As the output.
     pub residual: Option<&'a [f32]>,
+    /// Whether it is the output as it was, and nothing else.
+    pub output: bool,
 }
 
 impl Start<'_> {
     /// Nothing.
-    pub const ZERO: Self = Self { bias: None, residual: None };
+    pub const ZERO: Self = Self { bias: None, residual: None, output: false };
+    /// The output as it was.
+    pub const OUTPUT: Self = Self { output: true, ..Self::ZERO };
 }
 
 /// `out = start + left · right` for `rows` rows, summed over `blocks` of the depth one after the other, of at most [`DEPTH`] each.
@@ -143,48 +152,84 @@ pub fn product<L: Left>(
     start: Start,
     out: SendPtr<f32>,
 ) {
-    debug_assert!(blocks.iter().all(|block| block.len() <= DEPTH && block.end <= right.depth));
-    let (rows_each, panels_each) = shares(rows, right);
-    let column_parts = right.panels.len().div_ceil(panels_each);
-    (0..rows.div_ceil(rows_each) * column_parts).into_par_iter().for_each(|i| {
-        let (row, column) = (i / column_parts * rows_each, i % column_parts * panels_each);
-        let rows = row..(row + rows_each).min(rows);
-        let panels = &right.panels[column..(column + panels_each).min(right.panels.len())];
-        let direct = panels.len() <= DIRECT && left.direct(row, 0).is_some();
-        let size = if direct { 0 } else { rows.len().next_multiple_of(TILE) * STRIDE };
-        scratch::with(size, |tiles| {
-            for (i, depth) in blocks.iter().enumerate() {
-                let (tiles, step) = match left.direct(row, depth.start).filter(|_| direct) {
-                    Some(direct) => direct,
-                    None => {
-                        left.pack(rows.clone(), depth.clone(), tiles);
-                        (&*tiles, STRIDE)
-                    }
-                };
-                let block = Block { left, rows: rows.clone(), depth: depth.clone(), right, panels, tiles, step };
-                // Later blocks add to what the earlier ones left.
-                let first = i == 0;
-                simd::dispatch(Multiply { block, start: if first { start } else { Start::ZERO }, more: !first, out });
-            }
-        });
+    let (tiles, panels) = (rows.div_ceil(TILE), right.panels.len());
+    let (row_parts, column_parts) = shares(tiles, right);
+    (0..row_parts * column_parts).into_par_iter().for_each(|i| {
+        let part = share(tiles, i / column_parts, row_parts);
+        let rows = part.start * TILE..(part.end * TILE).min(rows);
+        piece(left, rows, blocks, right, share(panels, i % column_parts, column_parts), start, out);
     });
 }
 
-/// Rows and panels of one piece of work, of which there are a few for each thread. Where the right operand fits into L2, or what
-/// it has for a block of the depth is a small part of that, the rows are shared out first, so that none is packed twice;
-/// otherwise the panels, so that each is read by one thread.
-fn shares(rows: usize, right: &Panels) -> (usize, usize) {
-    let wanted = match rayon::current_num_threads() {
-        1 => 1,
-        threads => 2 * threads,
+/// [`product`] by the thread that asks for it.
+pub fn product_alone<L: Left>(
+    left: &L,
+    rows: usize,
+    blocks: &[Range<usize>],
+    right: &Panels,
+    start: Start,
+    out: SendPtr<f32>,
+) {
+    for first in (0..rows).step_by(ROWS_PACKED) {
+        let rows = first..(first + ROWS_PACKED).min(rows);
+        piece(left, rows, blocks, right, 0..right.panels.len(), start, out);
+    }
+}
+
+/// Some rows times some panels.
+fn piece<L: Left>(
+    left: &L,
+    rows: Range<usize>,
+    blocks: &[Range<usize>],
+    right: &Panels,
+    panels: Range<usize>,
+    start: Start,
+    out: SendPtr<f32>,
+) {
+    debug_assert!(blocks.iter().all(|block| block.len() <= DEPTH && block.end <= right.depth));
+    let panels = &right.panels[panels];
+    let direct = |depth: usize| left.direct(rows.start, depth).filter(|(_, step)| lies_well(*step, panels.len()));
+    let size = if direct(0).is_some() { 0 } else { rows.len().next_multiple_of(TILE) * STRIDE };
+    scratch::with(size, |tiles| {
+        for (i, depth) in blocks.iter().enumerate() {
+            let (tiles, step) = match direct(depth.start) {
+                Some(direct) => direct,
+                None => {
+                    left.pack(rows.clone(), depth.clone(), tiles);
+                    (&*tiles, STRIDE)
+                }
+            };
+            let block = Block { left, rows: rows.clone(), depth: depth.clone(), right, panels, tiles, step };
+            // Later blocks add to what the earlier ones left.
+            simd::dispatch(Multiply { block, start: if i == 0 { start } else { Start::OUTPUT }, out });
+        }
+    });
+}
+
+/// Whether rows that lie so many values apart are better read as they are than packed.
+fn lies_well(step: usize, panels: usize) -> bool {
+    panels <= DIRECT && !step.is_multiple_of(1024)
+}
+
+/// Parts that the rows, and the panels, are cut into: a few pieces of work for each thread, and as many for all. Where the right
+/// operand fits into L2, or what it has for a block of the depth is a small part of that, the rows are shared out first, so
+/// that none is packed twice; otherwise the panels, so that each is read by one thread.
+fn shares(tiles: usize, right: &Panels) -> (usize, usize) {
+    let threads = rayon::current_num_threads();
+    let wanted = if threads == 1 { 1 } else { 2 * threads };
+    let fewest = tiles.div_ceil(ROWS_PACKED / TILE).max(1);
+    let rows = match right.data.len() <= RESIDENT || right.columns * DEPTH <= RESIDENT / 2 {
+        true => wanted.min(tiles.div_ceil(4)).max(fewest.next_multiple_of(threads.min(fewest))),
+        false => fewest,
     };
-    let rows_each = match right.data.len() <= RESIDENT || right.columns * DEPTH <= RESIDENT / 2 {
-        true => rows.div_ceil(wanted).next_multiple_of(TILE).clamp(4 * TILE, ROWS_PACKED),
-        // Even shares: a rest of one row would read all of the right operand for itself.
-        false => rows.div_ceil(rows.div_ceil(ROWS_PACKED).max(1)).next_multiple_of(TILE),
-    };
-    let column_parts = wanted.div_ceil(rows.div_ceil(rows_each).max(1)).min(right.panels.len()).max(1);
-    (rows_each, right.panels.len().div_ceil(column_parts).max(1))
+    let even = |columns: &usize| (rows * columns).is_multiple_of(threads);
+    let most = right.panels.len().max(1);
+    (rows, (wanted.div_ceil(rows)..=most).find(even).unwrap_or(most.min(wanted)))
+}
+
+/// Share number `i` of `shares` that differ by one at most.
+fn share(count: usize, i: usize, shares: usize) -> Range<usize> {
+    count * i / shares..count * (i + 1) / shares
 }
 
 /// A block of rows and depths times some panels.
@@ -202,8 +247,6 @@ struct Block<'a, L> {
 struct Multiply<'a, L> {
     block: Block<'a, L>,
     start: Start<'a>,
-    /// Whether it is added to the output.
-    more: bool,
     out: SendPtr<f32>,
 }
 
@@ -234,13 +277,11 @@ impl<L: Left> WithSimd for Multiply<'_, L> {
                     column,
                     columns: right.columns - column,
                     start: self.start,
-                    more: self.more,
                     out: self.out,
                 };
                 // SAFETY: the tile and the panel hold these values, and the rows of the output are this thread's.
                 unsafe {
                     match vectors {
-                        3 => tile.rows::<S, 3, L>(s, &targets[..count]),
                         2 => tile.rows::<S, 2, L>(s, &targets[..count]),
                         _ => tile.rows::<S, 1, L>(s, &targets[..count]),
                     }
@@ -263,6 +304,19 @@ fn prefetch(at: *const f32, values: Range<usize>) {
     let _ = (at, values);
 }
 
+/// Brings values into L1 that are about to be written.
+#[inline(always)]
+fn prefetch_to_write(at: *const f32, values: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for i in (0..values).step_by(scratch::LINE).chain([values - 1]) {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: a prefetch touches no memory.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.wrapping_add(i).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (at, values);
+}
+
 struct Tile<'a> {
     depth: usize,
     a: *const f32,
@@ -272,31 +326,32 @@ struct Tile<'a> {
     /// Columns from the first on.
     columns: usize,
     start: Start<'a>,
-    more: bool,
     out: SendPtr<f32>,
 }
 
 impl Tile<'_> {
     #[inline(always)]
     unsafe fn rows<S: Simd, const NV: usize, L: Left>(&self, s: S, targets: &[usize]) {
-        unsafe {
-            // 32 registers hold 8 × 3 sums with AVX-512, 16 hold 4 × 3 with AVX2.
-            if S::F32_LANES >= 16 && targets.len() == TILE {
-                return self.multiply::<S, 8, NV, L>(s, 0, targets);
-            }
-            let mut from = 0;
-            while targets.len() - from >= 4 {
-                self.multiply::<S, 4, NV, L>(s, from, targets);
-                from += 4;
-            }
-            if targets.len() - from >= 2 {
-                self.multiply::<S, 2, NV, L>(s, from, targets);
-                from += 2;
-            }
-            if targets.len() > from {
-                self.multiply::<S, 1, NV, L>(s, from, targets);
-            }
+        // 32 registers hold 12 × 2 sums with AVX-512, 16 hold 6 × 2 with AVX2.
+        let wide = S::F32_LANES >= 16;
+        let mut from = 0;
+        macro_rules! while_there_are {
+            ($mr:literal) => {
+                while targets.len() - from >= $mr {
+                    unsafe { self.multiply::<S, $mr, NV, L>(s, from, targets) };
+                    from += $mr;
+                }
+            };
         }
+        if wide {
+            while_there_are!(12);
+            while_there_are!(8);
+        } else {
+            while_there_are!(6);
+        }
+        while_there_are!(4);
+        while_there_are!(2);
+        while_there_are!(1);
     }
 
     /// `MR` rows of the tile from number `from` on.
@@ -308,45 +363,87 @@ impl Tile<'_> {
         targets: &[usize],
     ) {
         let lanes = S::F32_LANES;
+        let Some(targets) = targets[from..].first_chunk::<MR>() else { return };
         let mut sum = [[s.splat_f32s(0.0); NV]; MR];
         unsafe {
-            for p in 0..self.depth {
-                let mut b = [s.splat_f32s(0.0); NV];
-                for (v, b) in b.iter_mut().enumerate() {
-                    *b = simd::load(s, self.b.add((p * NV + v) * lanes));
+            // Some rows after the other, where the sums go comes into L1 meanwhile.
+            let parts = MR.div_ceil(AT_ONCE);
+            for part in 0..parts {
+                for &target in targets.iter().skip(part * AT_ONCE).take(AT_ONCE) {
+                    prefetch_to_write(self.out.add(target), NV * lanes);
                 }
-                for (r, sum) in sum.iter_mut().enumerate() {
-                    let at = if L::ACROSS { p * TILE + from + r } else { (from + r) * self.step + p };
-                    let a = s.splat_f32s(*self.a.add(at));
-                    for (sum, b) in sum.iter_mut().zip(b) {
-                        *sum = s.mul_add_e_f32s(a, b, *sum);
+                for p in self.depth * part / parts..self.depth * (part + 1) / parts {
+                    let mut b = [s.splat_f32s(0.0); NV];
+                    for (v, b) in b.iter_mut().enumerate() {
+                        *b = simd::load(s, self.b.add((p * NV + v) * lanes));
+                    }
+                    for (r, sum) in sum.iter_mut().enumerate() {
+                        let at = if L::ACROSS { p * TILE + from + r } else { (from + r) * self.step + p };
+                        let a = s.splat_f32s(*self.a.add(at));
+                        for (sum, b) in sum.iter_mut().zip(b) {
+                            *sum = s.mul_add_e_f32s(a, b, *sum);
+                        }
                     }
                 }
             }
-            let whole = self.columns >= NV * lanes;
-            for (sum, &target) in sum.iter().zip(&targets[from..]) {
-                for (v, &sum) in sum.iter().enumerate() {
-                    let mask = match whole || (v + 1) * lanes <= self.columns {
-                        true => None,
-                        false => Some(s.mask_between_m32s(0, (self.columns - v * lanes) as u32)),
-                    };
-                    let at = v * lanes;
+            if self.columns < NV * lanes {
+                // A copy: what a loop that is not unrolled indexes does not stay in registers.
+                let sum = sum;
+                return self.write_masked(s, sum, targets);
+            }
+            macro_rules! write {
+                (|$sum:ident, $to:ident, $column:ident| $value:expr) => {
+                    for (sum, &target) in sum.iter().zip(targets) {
+                        for (v, &$sum) in sum.iter().enumerate() {
+                            let ($to, $column) = (target + v * lanes, self.column + v * lanes);
+                            simd::store(s, self.out.add($to), $value);
+                        }
+                    }
+                };
+            }
+            macro_rules! load {
+                ($from:expr, $at:expr) => {
+                    simd::load(s, $from.as_ptr().add($at))
+                };
+            }
+            match (self.start.output, self.start.residual, self.start.bias) {
+                (true, ..) => write!(|sum, to, _column| s.add_f32s(sum, simd::load(s, self.out.add(to)))),
+                (false, None, None) => write!(|sum, _to, _column| sum),
+                (false, None, Some(bias)) => write!(|sum, _to, column| s.add_f32s(sum, load!(bias, column))),
+                (false, Some(residual), None) => write!(|sum, to, _column| s.add_f32s(sum, load!(residual, to))),
+                (false, Some(residual), Some(bias)) => {
+                    write!(|sum, to, column| s.add_f32s(sum, s.add_f32s(load!(residual, to), load!(bias, column))))
+                }
+            }
+        }
+    }
+
+    /// The sums of a panel of which some columns do not exist.
+    #[inline(always)]
+    unsafe fn write_masked<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        sum: [[S::f32s; NV]; MR],
+        targets: &[usize; MR],
+    ) {
+        let lanes = S::F32_LANES;
+        for (sum, &target) in sum.iter().zip(targets) {
+            for (v, &sum) in sum.iter().enumerate() {
+                let (at, there) = (v * lanes, (self.columns - v * lanes).min(lanes) as u32);
+                let mask = Some(s.mask_between_m32s(0, there));
+                unsafe {
                     let out = self.out.add(target + at);
                     let load = |from: *const f32| simd::load_masked(s, from, mask);
-                    let sum = if self.more {
-                        s.add_f32s(sum, load(out))
-                    } else {
-                        match (self.start.residual, self.start.bias) {
-                            (None, None) => sum,
-                            (None, Some(bias)) => s.add_f32s(sum, load(bias.as_ptr().add(self.column + at))),
-                            (Some(residual), None) => s.add_f32s(sum, load(residual.as_ptr().add(target + at))),
-                            (Some(residual), Some(bias)) => {
-                                let start = load(residual.as_ptr().add(target + at));
-                                let start = s.add_f32s(start, load(bias.as_ptr().add(self.column + at)));
-                                s.add_f32s(sum, start)
-                            }
+                    let bias = self.start.bias.map(|bias| load(bias.as_ptr().add(self.column + at)));
+                    let start = match (self.start.output, self.start.residual, bias) {
+                        (true, ..) => Some(load(out)),
+                        (false, None, bias) => bias,
+                        (false, Some(residual), bias) => {
+                            let start = load(residual.as_ptr().add(target + at));
+                            Some(bias.map_or(start, |bias| s.add_f32s(start, bias)))
                         }
                     };
+                    let sum = start.map_or(sum, |start| s.add_f32s(sum, start));
                     simd::store_masked(s, out, sum, mask);
                 }
             }

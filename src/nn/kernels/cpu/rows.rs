@@ -80,7 +80,7 @@ impl WithSimd for Softmax<'_> {
             unsafe {
                 let max = row_max(s, x);
                 let sum = exp_row(s, x.as_ptr(), self.width, 1.0, max, y.as_mut_ptr());
-                scale_row(s, y.as_mut_ptr(), self.width, 1.0 / sum);
+                scale_row(s, y.as_ptr(), self.width, 1.0 / sum, y.as_mut_ptr());
             }
         }
     }
@@ -246,7 +246,7 @@ pub(super) fn row_max<S: Simd>(s: S, x: &[f32]) -> f32 {
     tail.iter().fold(s.reduce_max_f32s(max), |m, &v| m.max(v))
 }
 
-/// `y = exp(x · scale − shift)` for `width` values, which may be in place; returns their sum.
+/// `y = exp(x · scale − shift)` for `width` values, none above 1, which may be in place; returns their sum.
 ///
 /// # Safety
 /// `width` values must be readable at `x` and writable at `y`.
@@ -257,7 +257,7 @@ pub(super) unsafe fn exp_row<S: Simd>(s: S, x: *const f32, width: usize, scale: 
     let mut rest = 0.0;
     for_lanes!(s, width, |i, mask| {
         unsafe {
-            let e = math::exp(s, s.mul_add_e_f32s(simd::load_masked(s, x.add(i), mask), scale, shift));
+            let e = math::exp_of_share(s, s.mul_add_e_f32s(simd::load_masked(s, x.add(i), mask), scale, shift));
             simd::store_masked(s, y.add(i), e, mask);
             match mask {
                 None => sum = s.add_f32s(sum, e),
@@ -268,15 +268,15 @@ pub(super) unsafe fn exp_row<S: Simd>(s: S, x: *const f32, width: usize, scale: 
     s.reduce_sum_f32s(sum) + rest
 }
 
-/// `y *= by` for `width` values.
+/// `y = x · by` for `width` values, which may be in place.
 ///
 /// # Safety
-/// `width` values must be writable at `y`.
+/// `width` values must be readable at `x` and writable at `y`.
 #[inline(always)]
-pub(super) unsafe fn scale_row<S: Simd>(s: S, y: *mut f32, width: usize, by: f32) {
+pub(super) unsafe fn scale_row<S: Simd>(s: S, x: *const f32, width: usize, by: f32, y: *mut f32) {
     let by = s.splat_f32s(by);
     for_lanes!(s, width, |i, mask| {
-        unsafe { simd::store_masked(s, y.add(i), s.mul_f32s(simd::load_masked(s, y.add(i), mask), by), mask) };
+        unsafe { simd::store_masked(s, y.add(i), s.mul_f32s(simd::load_masked(s, x.add(i), mask), by), mask) };
     });
 }
 

@@ -1,20 +1,21 @@
-//! Attention of wide heads: the scores of some queries with all keys exist at once, and both products are those of matrices, with
-//! packed operands. In blocks, as [`super::attention`] makes them, a wide head's keys leave L1 between one row and the next.
+//! Attention of wide heads: the scores of some queries with all keys exist at once, for each thread, and both products are those of
+//! matrices, with packed operands. In blocks, as [`super::attention`] makes them, a wide head's keys leave L1 between one row and the next.
 
 use rayon::prelude::*;
 
 use super::super::shape::AttentionShape;
 use super::attention::{Bias, Mask};
 use super::im2col::blocks;
-use super::product::{Left, Panels, Start, place, product};
+use super::product::{Left, Panels, Start, TILE, place, product_alone};
 use super::rows;
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd};
 
 /// Channels of a head from which on it is wide.
 pub const WIDE: usize = 256;
-/// Queries whose scores exist at once: with a few thousand keys they stay in L2.
-const QUERIES: usize = 128;
+/// Queries that one thread takes at once at most, and values of their scores, which stay in L2 (1.2 MB).
+const QUERIES: usize = 10 * TILE;
+const SCORES: usize = 288 << 10;
 
 /// As [`super::attention::forward`].
 pub fn forward(
@@ -43,22 +44,24 @@ pub fn forward(
         });
         let (of_dim, of_keys): (Vec<_>, Vec<_>) = (blocks(0..dim).collect(), blocks(0..keys).collect());
         let mask = shape.mask(bias, image, head);
-        for first in (0..queries).step_by(QUERIES) {
-            let count = QUERIES.min(queries - first);
+        // As many for each thread; results are row by row and do not depend on it.
+        let pieces = queries.div_ceil((SCORES / keys).clamp(TILE, QUERIES));
+        let some = queries.div_ceil(pieces.next_multiple_of(rayon::current_num_threads())).next_multiple_of(TILE);
+        log_sums.par_chunks_mut(some).enumerate().for_each(|(block, log_sums)| {
+            let (first, count) = (block * some, log_sums.len());
             let at = at_q + first * channels;
             scratch::with(count * keys, |scores| {
                 let left = Rows { data: &q[at..], step: channels, to: keys };
-                product(&left, count, &of_dim, &turned, Start::ZERO, SendPtr(scores.as_mut_ptr()));
-                let sums = &mut log_sums[first..first + count];
-                scores.par_chunks_exact_mut(keys).zip(sums).enumerate().for_each(|(i, (row, log_sum))| {
+                product_alone(&left, count, &of_dim, &turned, Start::ZERO, SendPtr(scores.as_mut_ptr()));
+                for (i, (row, log_sum)) in scores.chunks_exact_mut(keys).zip(log_sums).enumerate() {
                     *log_sum = simd::dispatch(Softmax { mask, query: first + i, row });
-                });
-                let left = Rows { data: scores, step: keys, to: channels };
+                }
+                let left = Rows { data: &*scores, step: keys, to: channels };
                 // SAFETY: the head's channels of these queries are written by nobody else.
                 let out = SendPtr(unsafe { out.add(at) });
-                product(&left, count, &of_keys, &values, Start::ZERO, out);
+                product_alone(&left, count, &of_keys, &values, Start::ZERO, out);
             });
-        }
+        });
     }
 }
 
@@ -106,7 +109,7 @@ impl WithSimd for Softmax<'_> {
         // SAFETY: the row is this thread's.
         unsafe {
             let sum = rows::exp_row(s, row.as_ptr(), row.len(), scale, max, row.as_mut_ptr());
-            rows::scale_row(s, row.as_mut_ptr(), row.len(), 1.0 / sum);
+            rows::scale_row(s, row.as_ptr(), row.len(), 1.0 / sum, row.as_mut_ptr());
             max + sum.ln()
         }
     }

@@ -61,7 +61,7 @@ impl<'w, T: Element> Weights<'w, T> {
 
 /// Rows of some values, `stride` apart, as columns `lanes` apart.
 #[inline(always)]
-fn turn<T: Element>(from: &[T], [rows, values, stride]: [usize; 3], lanes: usize, to: &mut [f32]) {
+pub(super) fn turn<T: Element>(from: &[T], [rows, values, stride]: [usize; 3], lanes: usize, to: &mut [f32]) {
     let whole =
         if cfg!(target_arch = "x86_64") && T::floats(from).is_some() { [rows / 4 * 4, values / 4 * 4] } else { [0; 2] };
     #[cfg(target_arch = "x86_64")]
