@@ -26,7 +26,12 @@ impl Weights {
             // Some input channels at a time, whose kernels stay in L1 while their rows are written.
             for some in blocks_of(0..shape.c_in, LINE) {
                 if taps == 1 {
-                    turn(&weight[some.start..], [columns.len(), some.len(), depth], width, &mut panel[some.start * width..]);
+                    turn(
+                        &weight[some.start..],
+                        [columns.len(), some.len(), depth],
+                        width,
+                        &mut panel[some.start * width..],
+                    );
                     continue;
                 }
                 for (tap, ci) in (0..taps).flat_map(|tap| some.clone().map(move |ci| (tap, ci))) {
@@ -44,6 +49,11 @@ impl Weights {
         Self(Panels::new(taps * shape.c_out, shape.c_in, |columns, width, panel| {
             for (co, kernel) in weight.chunks_exact(depth).enumerate() {
                 let kernel = &kernel[columns.start * taps..columns.end * taps];
+                if taps == 1 {
+                    // As below, where the compiler knows that they lie side by side.
+                    panel[co * width..].iter_mut().zip(kernel).for_each(|(row, w)| *row = w.wide());
+                    continue;
+                }
                 for tap in 0..taps {
                     let row = &mut panel[(tap * shape.c_out + co) * width..][..width];
                     row.iter_mut().zip(kernel[tap..].iter().step_by(taps)).for_each(|(row, w)| *row = w.wide());

@@ -259,13 +259,11 @@ impl<L: Left> WithSimd for Multiply<'_, L> {
         let tile_count = rows.len().div_ceil(TILE);
         for (n, &(column, vectors)) in panels.iter().enumerate() {
             let b = right.at((column, vectors), depth.start);
-            // The next panel comes into L2 while this one is multiplied.
+            // The next panel comes into L2 while this one is multiplied, a share with every tile.
             let next = panels.get(n + 1).map(|&next| (right.at(next, depth.start), depth.len() * next.1 * right.lanes));
+            let (next, next_len) = next.unwrap_or((b, 0));
             for (t, row) in rows.clone().step_by(TILE).enumerate() {
                 let count = TILE.min(rows.end - row);
-                if let Some((next, len)) = next {
-                    prefetch(next, len * t / tile_count..len * (t + 1) / tile_count);
-                }
                 for (i, target) in targets.iter_mut().enumerate().take(count) {
                     *target = left.target(row + i) + column;
                 }
@@ -276,6 +274,8 @@ impl<L: Left> WithSimd for Multiply<'_, L> {
                     b,
                     column,
                     columns: right.columns - column,
+                    next,
+                    ahead: next_len * t / tile_count..next_len * (t + 1) / tile_count,
                     start: self.start,
                     out: self.out,
                 };
@@ -293,28 +293,27 @@ impl<L: Left> WithSimd for Multiply<'_, L> {
 
 /// Brings values into L2.
 #[inline(always)]
-fn prefetch(at: *const f32, values: Range<usize>) {
+fn prefetch(at: *const f32, values: usize) {
     #[cfg(target_arch = "x86_64")]
-    for i in values.step_by(16) {
+    for line in 0..values.div_ceil(scratch::LINE) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: a prefetch touches no memory.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(i).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line * scratch::LINE).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (at, values);
 }
 
-/// Brings values into L1 that are about to be written.
+/// Brings a value's line into L1 that is about to be written.
 #[inline(always)]
-fn prefetch_to_write(at: *const f32, values: usize) {
+fn prefetch_to_write(at: *const f32) {
+    // SAFETY: a prefetch touches no memory.
     #[cfg(target_arch = "x86_64")]
-    for i in (0..values).step_by(scratch::LINE).chain([values - 1]) {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: a prefetch touches no memory.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.wrapping_add(i).cast()) };
-    }
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(at.cast())
+    };
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (at, values);
+    let _ = at;
 }
 
 struct Tile<'a> {
@@ -325,6 +324,9 @@ struct Tile<'a> {
     column: usize,
     /// Columns from the first on.
     columns: usize,
+    /// The next panel, and what of it comes into L2 meanwhile.
+    next: *const f32,
+    ahead: Range<usize>,
     start: Start<'a>,
     out: SendPtr<f32>,
 }
@@ -366,11 +368,18 @@ impl Tile<'_> {
         let Some(targets) = targets[from..].first_chunk::<MR>() else { return };
         let mut sum = [[s.splat_f32s(0.0); NV]; MR];
         unsafe {
-            // Some rows after the other, where the sums go comes into L1 meanwhile.
-            let parts = MR.div_ceil(AT_ONCE);
+            // Some rows after the other, where the sums go comes into L1 meanwhile, and what is next into L2.
+            let (parts, ahead) = (MR.div_ceil(AT_ONCE), self.ahead.len());
             for part in 0..parts {
                 for &target in targets.iter().skip(part * AT_ONCE).take(AT_ONCE) {
-                    prefetch_to_write(self.out.add(target), NV * lanes);
+                    for v in 0..NV {
+                        prefetch_to_write(self.out.add(target + v * lanes));
+                    }
+                    prefetch_to_write(self.out.add(target + NV * lanes - 1));
+                }
+                if from == 0 {
+                    let share = ahead * part / parts..ahead * (part + 1) / parts;
+                    prefetch(self.next.wrapping_add(self.ahead.start + share.start), share.len());
                 }
                 for p in self.depth * part / parts..self.depth * (part + 1) / parts {
                     let mut b = [s.splat_f32s(0.0); NV];
