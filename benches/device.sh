@@ -5,9 +5,9 @@
 #     benches/device.sh DIR [OUT]   # on the machine with the GPU; DIR holds those files, OUT gets the results
 #
 # In order: parity of every operation and of the whole backbone with PyTorch's values; the law of step 0 and resuming;
-# the same candidates on CPU and GPU; sampling and training steps with their times on both; pretraining; the loop from
-# photographs to a comparison, with the GPU's peak memory. About five minutes, each part with a limit of its own; a part
-# that fails is counted and the next one goes on.
+# the same candidates on CPU and GPU, and on several GPUs where there are; sampling and training steps with their times on both;
+# pretraining; the loop from photographs to a comparison, with the GPU's peak memory. About five minutes and never more than
+# eight, each part with a limit of its own; a part that fails is counted and the next one goes on.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 files="$(cd "${1:?the folder that .ci/cuda.sh device left}" && pwd)"
@@ -26,12 +26,22 @@ done
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 failed=0
+parts=0
+# Seconds for all of it.
+limit_of_all="${LIMIT_SECS:-480}"
 
 # part NAME SECONDS COMMAND…: runs a part, its output to OUT/NAME.txt and the last lines here.
 part() {
-    local name="$1" limit="$2" began=$SECONDS
+    local name="$1" limit="$2" began=$SECONDS left=$((limit_of_all - SECONDS))
     shift 2
+    parts=$((parts + 1))
+    [ "$limit" -le "$left" ] || limit="$left"
     echo "== $name"
+    if [ "$limit" -le 0 ]; then
+        echo "-- $name: FAILED (no time is left)"
+        failed=$((failed + 1))
+        return
+    fi
     if timeout "$limit" bash -c '"$@"' part "$@" >"$out/$name.txt" 2>&1; then
         tail -n "${LINES_SHOWN:-12}" "$out/$name.txt"
         echo "-- $name: good, $((SECONDS - began)) s"
@@ -76,7 +86,20 @@ same_candidates() {
     [ "$(printf '%s\n60\n' "$lowest" | sort -g | head -n 1)" = 60 ]
 }
 
-export -f same_candidates with_peak
+# The same run on one GPU and on all of them must make the same weights, to the last bit.
+same_on_all() {
+    local of=("$work/one" "$work/all") i=0 devices
+    for devices in cuda:0 "$1"; do
+        "$program" --device "$devices" run "${of[$i]}" --preset mini-demo --set training.steps=4 \
+            --set training.batch_pairs=4 --set training.accumulation=4 --set data.crops=9 --set sampling.m=8 --no-compare || return 1
+        i=$((i + 1))
+    done
+    local last
+    last="$(cd "$work/one" && find runs -name '*.safetensors' | sort | tail -n 1)"
+    cmp "$work/one/$last" "$work/all/$last" && echo "$last is the same on $1"
+}
+
+export -f same_candidates same_on_all with_peak
 export program work out
 
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
@@ -86,7 +109,13 @@ part candidates 120 same_candidates
 part bench-gpu 120 "$program" info --bench
 mkdir "$work/photos" && cp assets/photos/*.jpg "$work/photos"
 part bench-cpu 120 env CUDA_VISIBLE_DEVICES="" "$program" info --bench
+gpus="$(nvidia-smi --list-gpus | grep -c '^GPU ')"
+if [ "$gpus" -gt 1 ]; then
+    part devices 120 same_on_all "$(seq -s , -f cuda:%g 0 $((gpus - 1)))"
+else
+    echo "== devices: one GPU, so that nothing is shared"
+fi
 part pretrain 60 "$program" pretrain --data "$work/photos" --hours 0.008 --out "$work/pretrained.safetensors"
 part loop 300 with_peak "$program" run "$work/demo" --preset mini-demo --json "$out/loop.json"
-echo "$failed of 7 parts failed; the whole output lies in $out"
+echo "$failed of $parts parts failed; the whole output lies in $out"
 [ "$failed" -eq 0 ]

@@ -30,9 +30,9 @@ const FALLBACK: usize = 4;
 
 /// Pixels at once that are fastest for `model` on the device of this name. Found in the cache, or measured and put there.
 pub fn fastest_pixels(model: &Model, device: &str) -> usize {
-    if model.backbone.card().memory.network >= LARGE {
+    if is_large(model) {
         // Whatever the batch, all its layers are at work; and to find out would take minutes.
-        return if model.params.device().is_cpu() { 0 } else { LARGE_PIXELS };
+        return model.params.compute().at_once(0, LARGE_PIXELS);
     }
     let key = format!("{} on {device}", model.backbone.card().name);
     let path = places::cache_dir().map(|dir| dir.join("batch.json"));
@@ -56,6 +56,11 @@ pub fn fastest_pixels(model: &Model, device: &str) -> usize {
         let _ = std::fs::write(path, bytes);
     }
     pixels
+}
+
+/// Whether a network is so large that nothing is measured to find out how it is best used.
+pub fn is_large(model: &Model) -> bool {
+    model.backbone.card().memory.network >= LARGE
 }
 
 /// Batch sizes, doubling, and the seconds an image takes in each; ends where a larger one does not pay, or fails.

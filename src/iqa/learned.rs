@@ -36,7 +36,7 @@ pub fn input(images: &[Arc<Image>], [mean, deviation]: [[f32; 3]; 2], device: &D
 
 /// Images that are worth one pass together, each of `cost` pixels or tokens' worth of work, where `enough` of them fill the machine.
 pub fn batch_of(cost: usize, enough: usize, on: &Compute) -> usize {
-    let most = if on.device.is_cpu() { 4 } else { 16 };
+    let most = on.at_once(4, 16);
     (enough / cost.max(1)).clamp(1, most)
 }
 

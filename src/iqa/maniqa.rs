@@ -118,7 +118,7 @@ impl Opened {
         let size = [image.width(), image.height()];
         let places = places(size, IMAGE_PX, self.metric.info.crops);
         let mut seen = Vec::with_capacity(places.len());
-        for some in places.chunks(if compute.device.is_cpu() { 1 } else { 4 }) {
+        for some in places.chunks(compute.at_once(1, 4)) {
             features.checkpoint()?;
             let cut = |&[x, y]: &[usize; 2]| crop::cut(&image, x, y, IMAGE_PX, IMAGE_PX).map(Arc::new);
             let crops = some.iter().map(cut).collect::<Result<Vec<_>>>()?;

@@ -121,7 +121,7 @@ impl Judge for Opened {
     }
 
     fn batch(&self, _: [usize; 2]) -> usize {
-        if self.asked.params().device().is_cpu() { 1 } else { 4 }
+        self.asked.params().compute().at_once(1, 4)
     }
 
     fn judge(&self, images: &[Arc<Image>], _: &Features) -> Result<Vec<f64>> {

@@ -104,7 +104,7 @@ impl Opened {
             input_scale: std::array::from_fn(|c| (2.0 / scale[c], (-1.0 - shift[c]) / scale[c])),
             channel_weights: AlexNet::CHANNELS.into_iter().enumerate().map(lin).collect::<Result<_>>()?,
             // A CPU's cores are busy with one image, or with one each.
-            batch: if on.device.is_cpu() { 1 } else { 8 },
+            batch: on.at_once(1, 8),
         })
     }
 

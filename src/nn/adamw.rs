@@ -43,6 +43,13 @@ pub enum Moments {
     Tensors { first: Tensor, second: Tensor },
 }
 
+/// A weight, its gradient and its moments.
+pub struct Trained<'t> {
+    pub weight: &'t Tensor,
+    pub gradient: &'t Tensor,
+    pub moments: &'t mut Moments,
+}
+
 /// The numbers of one step: `m ← β₁m + (1 − β₁)g`, `v ← β₂v + (1 − β₂)g²`,
 /// `w ← decay·w − rate·m / (√v / correction2 + eps)` with `g` the gradient times `scale`.
 #[derive(Clone, Copy, Debug)]
@@ -95,12 +102,11 @@ impl AdamW {
             correction2,
             eps,
         };
-        for ((weight, gradient), moments) in weights.into_iter().zip(&mut self.moments) {
-            if let Some(gradient) = gradient {
-                self.kernels.adamw(update, weight, gradient, moments)?;
-            }
-        }
-        Ok(())
+        let all = weights.into_iter().zip(&mut self.moments);
+        let trained = |((weight, gradient), moments): ((&'t Tensor, Option<&'t Tensor>), _)| {
+            Some(Trained { weight, gradient: gradient?, moments })
+        };
+        self.kernels.adamw_all(update, &mut all.filter_map(trained).collect::<Vec<_>>())
     }
 
     /// First and second moment of every weight.

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::kernels::Kernels;
 use super::params::{ParamId, Params};
@@ -102,6 +102,12 @@ impl Gradients {
         if wanted { self.add_param(id, gradient) } else { Ok(()) }
     }
 
+    /// Adds gradients of weights that were collected apart, on whatever device.
+    pub fn add_params(&mut self, others: Gradients, device: &Device) -> Result<()> {
+        let others = others.params.into_iter().enumerate().filter_map(|(index, gradient)| Some((index, gradient?)));
+        others.into_iter().try_for_each(|(index, gradient)| self.add_param(ParamId(index), gradient.to_device(device)?))
+    }
+
     /// Takes the gradient of a value, if any reached it.
     pub fn take(&mut self, var: &Var) -> Option<Tensor> {
         self.nodes.get_mut(var.node?)?.take()
@@ -114,8 +120,7 @@ impl Gradients {
 
     /// Euclidean norm of the gradients of all weights together.
     pub fn norm(&self) -> Result<f64> {
-        let squares = self.params.iter().flatten().map(|gradient| self.kernels.sum_of_squares(gradient));
-        Ok(squares.sum::<Result<f64>>()?.sqrt())
+        self.kernels.norm(&self.params.iter().flatten().collect::<Vec<_>>())
     }
 
     /// Gradients of all weights, by index.

@@ -123,7 +123,7 @@ impl Backbone for Sd2 {
 
     fn predict(&self, tape: &Tape, adapter: &Params, query: &Query) -> Result<Var> {
         let planes = |planes: &Tensor| Ok::<_, Error>(Var::constant(tape.kernels().unshuffle(planes, 1)?));
-        let (x, image) = (planes(query.x_t)?, planes(&once(query.shown.map(0)?)?)?);
+        let (x, image) = (planes(query.x_t)?, planes(&tape.kernels().once(query.shown.map(0)?)?)?);
         let text = Var::constant(query.shown.text(0)?.clone());
         let known = query.shared(|| self.first_half(&x, query.times, &text))?;
         let known: Vec<Var> = known.iter().cloned().map(Var::constant).collect();
@@ -144,18 +144,6 @@ impl Backbone for Sd2 {
     fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
         Ok(self.prompts.unread(prompt))
     }
-}
-
-/// One image where all are the same, as those of an image's seeds and of a pair are: at full size, seeing is no small work.
-fn once(images: &Tensor) -> Result<Tensor> {
-    let count = images.dim(0)?;
-    if count == 1 || !images.device().is_cpu() {
-        return Ok(images.clone());
-    }
-    let values = images.flatten_all()?.to_vec1::<f32>()?;
-    let mut all = values.chunks_exact((values.len() / count.max(1)).max(1));
-    let first = all.next();
-    Ok(if all.all(|image| Some(image) == first) { images.narrow(0, 0, 1)?.contiguous()? } else { images.clone() })
 }
 
 /// A picture's decoding takes the most, 3300 bytes a pixel as measured at 512²; with room. Of training, what gradients read adds up to this.

@@ -3,13 +3,15 @@
 //!
 //! * [`cpu`]: kernels of our own on f32 slices, channels-last: the fast way on a CPU.
 //! * [`composed`]: the same operations composed of candle's, on any device: what runs on CUDA, and what the tests hold the
-//!   first against.
+//!   first against. `cuda`: what is done there in a way of its own.
 //! * [`shape`]: what an operation is told of its sizes. [`resample`]: how the outputs along an axis are made of its inputs,
 //!   [`antialias`]: one such way.
 
 pub mod antialias;
 pub mod composed;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod resample;
 pub mod shape;
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::adamw::{Moments, Update};
+use super::adamw::{Moments, Trained, Update};
 use super::params::Weight;
 use crate::Result;
 use resample::Axis;
@@ -184,16 +186,30 @@ pub trait Kernels: Debug + Send + Sync {
     fn affine(&self, x: &Tensor, gain: f32, offset: f32) -> Result<Tensor>;
     /// The square root of every value.
     fn sqrt(&self, x: &Tensor) -> Result<Tensor>;
+    /// One image where all are the same, as those of an image's seeds and of a pair are, where it pays to find that out: what a
+    /// network does with each would be done again.
+    fn once(&self, images: &Tensor) -> Result<Tensor> {
+        Ok(images.clone())
+    }
     /// The same in another precision, where that changes what computes.
     fn in_precision(self: Arc<Self>, precision: Precision) -> Arc<dyn Kernels>;
 
     /// Sum of the squares of all values.
     fn sum_of_squares(&self, x: &Tensor) -> Result<f64>;
+    /// Euclidean norm of tensors, as if they were one; a device is waited for once.
+    fn norm(&self, tensors: &[&Tensor]) -> Result<f64> {
+        let squares = tensors.iter().map(|tensor| self.sum_of_squares(tensor));
+        Ok(squares.sum::<Result<f64>>()?.sqrt())
+    }
 
     /// The optimizer's moments for a weight, zero.
     fn moments(&self, weight: &Tensor) -> Result<Moments>;
     /// One AdamW step of a weight, in place.
     fn adamw(&self, update: Update, weight: &Tensor, gradient: &Tensor, moments: &mut Moments) -> Result<()>;
+    /// The same step of many weights.
+    fn adamw_all(&self, update: Update, all: &mut [Trained]) -> Result<()> {
+        all.iter_mut().try_for_each(|one| self.adamw(update, one.weight, one.gradient, one.moments))
+    }
     /// `a += fraction · (b − a)`, in place.
     fn lerp(&self, a: &Tensor, b: &Tensor, fraction: f32) -> Result<()>;
 }
@@ -220,6 +236,8 @@ pub struct Compute {
     pub device: Device,
     pub kernels: Arc<dyn Kernels>,
     pub precision: Precision,
+    /// Why it is not the fastest there could be.
+    pub doubt: Option<String>,
     /// Who looks at features by their names; in the product nobody does.
     watch: Watch,
 }
@@ -246,7 +264,7 @@ impl Compute {
     }
 
     fn of(device: Device, kernels: Arc<dyn Kernels>) -> Self {
-        Self { device, kernels, precision: Precision::default(), watch: Watch::default() }
+        Self { device, kernels, precision: Precision::default(), doubt: None, watch: Watch::default() }
     }
 
     /// The CPU with kernels of our own.
@@ -254,14 +272,23 @@ impl Compute {
         Self::on(&Device::Cpu)
     }
 
-    /// Operations composed of candle's, on any device.
+    /// Operations composed of candle's, on any device, but for what it has of its own.
     pub fn composed(device: &Device) -> Self {
-        Self::of(device.clone(), Arc::new(composed::Composed))
+        let (own, doubt) = match composed::own::of(device) {
+            Ok(own) => (own, None),
+            Err(error) => (None, Some(format!("without kernels of its own: {error}"))),
+        };
+        Self { doubt, ..Self::of(device.clone(), Arc::new(composed::Composed { own })) }
     }
 
     /// The same in another precision.
     pub fn in_precision(self, precision: Precision) -> Self {
         Self { kernels: self.kernels.clone().in_precision(precision), precision, ..self }
+    }
+
+    /// How many items go through a network at once: `few` where all threads work at each, `many` on a device that has thousands.
+    pub fn at_once(&self, few: usize, many: usize) -> usize {
+        if self.device.is_cpu() { few } else { many }
     }
 
     /// The same for the networks around the one that predicts, where products of bf16 were asked for: pictures and texts are small

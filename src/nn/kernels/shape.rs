@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// Shape of a convolution, of one stride for both axes and with the same zero padding at both ends of an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvShape {
     pub batch: usize,
     /// Input height and width in pixels.

@@ -67,7 +67,7 @@ fn product(x: &Tensor, matrix: &Tensor) -> Result<Tensor> {
 }
 
 /// The weight with its four dimensions; that of a fully connected layer has two.
-fn oihw(shape: ConvShape, weight: &Tensor) -> Result<Tensor> {
+pub fn oihw(shape: ConvShape, weight: &Tensor) -> Result<Tensor> {
     weight.reshape((shape.c_out, shape.c_in / shape.groups, shape.kernel[0], shape.kernel[1]))
 }
 

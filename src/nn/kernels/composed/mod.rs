@@ -1,24 +1,29 @@
 //! The operations composed of candle's own: slower, on any device. What runs on CUDA, and what the tests hold the CPU kernels
 //! against.
 
-mod conv;
+pub(super) mod conv;
 mod images;
+pub mod own;
 mod tokens;
 
 use std::sync::Arc;
 
 use candle_core::{D, Result, Tensor, Var};
 
+use self::own::{Own, Pass};
 use self::tokens::{attention_block, query_blocks, row_norm, softmax};
 use super::resample::Axis;
 use super::shape::{Activation, AttentionShape, ConvShape, NormShape, PoolShape, RowNorm, Spread};
 use super::{Kernels, NormGradients, Precision, Saved};
-use crate::nn::adamw::{Moments, Update};
+use crate::nn::adamw::{Moments, Trained, Update};
 use crate::nn::params::Weight;
 
 /// [`Kernels`] on any device.
-#[derive(Clone, Copy, Debug)]
-pub struct Composed;
+#[derive(Clone, Debug, Default)]
+pub struct Composed {
+    /// What the device has of its own instead.
+    pub own: Option<Arc<dyn Own>>,
+}
 
 impl Kernels for Composed {
     fn conv2d(
@@ -29,7 +34,7 @@ impl Kernels for Composed {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> crate::Result<Tensor> {
-        let mut y = conv::forward(shape, &weight.wide()?, x)?;
+        let mut y = self.convolved(shape, &weight.wide()?, x)?;
         if let Some(bias) = bias {
             y = y.broadcast_add(bias)?;
         }
@@ -40,7 +45,11 @@ impl Kernels for Composed {
     }
 
     fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> crate::Result<Tensor> {
-        Ok(conv::input_gradient(shape, &weight.wide()?, dy)?)
+        let weight = weight.wide()?;
+        match self.own(Pass::Input, shape, || Ok([planar(dy)?, conv::oihw(shape, &weight)?]))? {
+            Some(dx) => channels_last(&dx),
+            None => Ok(conv::input_gradient(shape, &weight, dy)?),
+        }
     }
 
     fn conv2d_weight_gradient(
@@ -50,7 +59,11 @@ impl Kernels for Composed {
         x: &Tensor,
         dy: &Tensor,
     ) -> crate::Result<Tensor> {
-        Ok(conv::weight_gradient(shape, x, dy)?.reshape(weight.tensor()?.shape())?)
+        let dw = match self.own(Pass::Weight, shape, || Ok([planar(x)?, planar(dy)?]))? {
+            Some(dw) => dw,
+            None => conv::weight_gradient(shape, x, dy)?,
+        };
+        Ok(dw.reshape(weight.tensor()?.shape())?)
     }
 
     fn bias_gradient(&self, dy: &Tensor) -> crate::Result<Tensor> {
@@ -264,6 +277,19 @@ impl Kernels for Composed {
         Ok(x.sqr()?.sum_all()?.to_scalar::<f32>()?.into())
     }
 
+    fn norm(&self, tensors: &[&Tensor]) -> crate::Result<f64> {
+        if let Some(own) = &self.own {
+            return own.norm(tensors);
+        }
+        // Of all in one vector, which is read once.
+        let sums = tensors.iter().map(|tensor| tensor.sqr()?.sum_all()).collect::<Result<Vec<_>>>()?;
+        if sums.is_empty() {
+            return Ok(0.0);
+        }
+        let sums = Tensor::stack(&sums, 0)?.to_vec1::<f32>()?;
+        Ok(sums.into_iter().map(f64::from).sum::<f64>().sqrt())
+    }
+
     fn moments(&self, weight: &Tensor) -> crate::Result<Moments> {
         Ok(Moments::Tensors { first: weight.zeros_like()?, second: weight.zeros_like()? })
     }
@@ -281,10 +307,48 @@ impl Kernels for Composed {
         Ok(weight.slice_set(&updated, 0, 0)?)
     }
 
+    fn adamw_all(&self, update: Update, all: &mut [Trained]) -> crate::Result<()> {
+        match &self.own {
+            Some(own) => own.adamw_all(update, all),
+            None => all.iter_mut().try_for_each(|one| self.adamw(update, one.weight, one.gradient, one.moments)),
+        }
+    }
+
     fn lerp(&self, a: &Tensor, b: &Tensor, fraction: f32) -> crate::Result<()> {
         let mixed = ((a * (1.0 - fraction as f64))? + (b * fraction as f64)?)?;
         Ok(a.slice_set(&mixed, 0, 0)?)
     }
+}
+
+impl Composed {
+    /// A convolution of NHWC images without bias.
+    fn convolved(&self, shape: ConvShape, weight: &Tensor, x: &Tensor) -> crate::Result<Tensor> {
+        match self.own(Pass::Forward, shape, || Ok([planar(x)?, conv::oihw(shape, weight)?]))? {
+            Some(y) => channels_last(&y),
+            None => Ok(conv::forward(shape, weight, x)?),
+        }
+    }
+
+    /// A pass of a convolution as the device has it; `None` where it has none. Those of one pixel are matrix products.
+    fn own(
+        &self,
+        pass: Pass,
+        shape: ConvShape,
+        of: impl FnOnce() -> Result<[Tensor; 2]>,
+    ) -> crate::Result<Option<Tensor>> {
+        match &self.own {
+            Some(own) if !(shape.is_pointwise() && shape.groups == 1) => {
+                let [a, b] = of()?;
+                own.convolve(pass, shape, &a, &b).transpose()
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// NCHW to NHWC.
+fn channels_last(t: &Tensor) -> crate::Result<Tensor> {
+    Ok(t.permute((0, 2, 3, 1))?.contiguous()?)
 }
 
 /// NHWC to the NCHW that candle convolves.
