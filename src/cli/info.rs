@@ -8,6 +8,7 @@ use super::{devices, images};
 use crate::engine::bench::{self, Bench};
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::parts;
+use crate::method::presets;
 use crate::method::provenance::Chosen;
 use crate::method::recipe::Recipe;
 use crate::workspace::{CheckpointRow, Summary, Workspace};
@@ -17,10 +18,13 @@ use crate::{Error, Result};
 pub struct Arguments {
     #[arg(required_unless_present = "bench")]
     workspace: Option<PathBuf>,
-    /// Measures sampling and training on this device: time, and peak memory with activations kept and recomputed. With the
-    /// workspace's recipe, or the default one.
+    /// Measures sampling and training on this device: time, and memory with activations kept and recomputed, as planned and as
+    /// measured. With the workspace's recipe, or the default one.
     #[arg(long)]
     bench: bool,
+    /// Measures with this preset's recipe, or that of a file: `sd2-paper` for C-SD2.
+    #[arg(long, requires = "bench", conflicts_with = "workspace")]
+    preset: Option<String>,
     /// Lists the images: number, what they are for, name, source.
     #[arg(long, requires = "workspace")]
     images: bool,
@@ -30,7 +34,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let workspace = arguments.workspace.as_ref().map(Workspace::open_read_only).transpose()?;
     match (&workspace, arguments.bench) {
         (_, true) => {
-            let recipe = workspace.as_ref().map(Workspace::recipe).transpose()?.unwrap_or_default();
+            let recipe = match (&workspace, &arguments.preset) {
+                (Some(workspace), _) => workspace.recipe()?,
+                (None, Some(preset)) => presets::preset_or_file(preset)?,
+                (None, None) => Recipe::default(),
+            };
+            print_plan(&recipe)?;
             print_bench(&recipe, &bench::bench(&recipe, devices::chosen())?);
             Ok(())
         }
@@ -40,13 +49,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// What a step takes, before anything of it is loaded.
+fn print_plan(recipe: &Recipe) -> Result<()> {
+    let (pairs, side) = (recipe.training.batch_pairs, bench::side_of(recipe));
+    let [keep, recompute] = bench::plan(recipe)?.map(mib);
+    say!(
+        "plan         {}: {pairs} pairs of {side}×{side} take {keep} with activations kept, {recompute} recomputed",
+        recipe.sampling.backbone
+    );
+    Ok(())
+}
+
+fn mib(bytes: usize) -> String {
+    format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64)
+}
+
 fn print_bench(recipe: &Recipe, bench: &Bench) {
     let ms = |seconds: f64| 1e3 * seconds;
     say!("device       {}", bench.device);
     for (count, seconds) in &bench.batches {
         say!("evaluation   {count} images of 128×128 at once: {:.2} ms each", ms(*seconds));
     }
-    let side = recipe.data.crop_px;
+    let side = bench::side_of(recipe);
     say!(
         "sampling     {:.1} ms a candidate of {side}×{side}, {} steps",
         ms(bench.candidate_secs),
@@ -54,14 +78,12 @@ fn print_bench(recipe: &Recipe, bench: &Bench) {
     );
     for (name, step) in ["keep", "recompute"].iter().zip(&bench.steps) {
         let peak = match step.peak_bytes {
-            Some(bytes) => format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64),
+            Some(bytes) => mib(bytes),
             None => "not known on this device".into(),
         };
-        say!(
-            "DPO step     {} pairs, activations = {name}: {:.0} ms, peak memory {peak}",
-            recipe.training.batch_pairs,
-            ms(step.seconds)
-        );
+        let pairs = recipe.training.batch_pairs;
+        let part = if step.at_once < pairs { format!(", {} at once", step.at_once) } else { String::new() };
+        say!("DPO step     {pairs} pairs{part}, activations = {name}: {:.0} ms, peak memory {peak}", ms(step.seconds));
     }
 }
 

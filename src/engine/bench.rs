@@ -1,14 +1,16 @@
-//! What the device does with a model: batch sizes, a sampling pass, and a training step with its memory.
+//! What the device does with a model: batch sizes, a sampling pass, and a training step with its memory, planned and measured.
 
 use std::time::Instant;
 
 use super::batch;
 use super::devices::SharedDevice;
+use super::memory_plan;
 use super::models::Models;
 use super::plan::Sampling;
 use crate::Result;
 use crate::backbones::condition::Prompt;
 use crate::backbones::field::StateMemory;
+use crate::backbones::{Pass, registry};
 use crate::imaging::{Image, SCALE, resize};
 use crate::memory;
 use crate::method::recipe::{Activations, Recipe};
@@ -16,14 +18,14 @@ use crate::method::trainer::{PairImages, Pairs, Trainer};
 use crate::random::Random;
 use crate::weights::Store;
 
-/// Training steps measured, after one that is not.
+/// Training steps measured, after one that is not; of a large network one, which takes minutes.
 const STEPS: usize = 5;
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bench {
     pub device: String,
-    /// Images of 128×128 at once, and the seconds one evaluation takes for each of them.
+    /// Images of 128×128 at once, and the seconds one evaluation takes for each of them; not of large networks.
     pub batches: Vec<(usize, f64)>,
     /// Seconds a candidate takes.
     pub candidate_secs: f64,
@@ -38,13 +40,29 @@ pub struct StepBench {
     pub seconds: f64,
     /// Memory that the step took on top of weights and optimizer; `None` where it cannot be told, as on a GPU.
     pub peak_bytes: Option<usize>,
+    /// Pairs through the network at once: fewer than the recipe's where the plan is more than is free.
+    pub at_once: usize,
+}
+
+/// Bytes that the pairs of a step are planned to take in the network, with activations kept, then recomputed: known of every
+/// backbone before its weights are there. Errors: the recipe's backbone is not in this program.
+pub fn plan(recipe: &Recipe) -> Result<[usize; 2]> {
+    let (card, side) = (registry::card_of(&recipe.sampling.backbone)?, side_of(recipe));
+    let pictures = 2 * recipe.training.batch_pairs;
+    Ok([Pass::Keep, Pass::Recompute].map(|pass| (card.memory.picture)([side; 2], pass).saturating_mul(pictures)))
+}
+
+/// Side of the pictures measured with.
+pub fn side_of(recipe: &Recipe) -> usize {
+    let align = registry::card_of(&recipe.sampling.backbone).map_or(SCALE, |card| card.latent.align.max(SCALE));
+    (recipe.data.crop_px / align).max(1) * align
 }
 
 /// Measures a recipe's backbone on a device, at its crop size, number of seeds, steps and batch.
 pub fn bench(recipe: &Recipe, device: SharedDevice) -> Result<Bench> {
     let mut models = Models::on(device, Store::of_machine(&[], false));
     let model = models.reference(&recipe.sampling.backbone, recipe.sampling.precision)?.model;
-    let side = (recipe.data.crop_px / SCALE).max(1) * SCALE;
+    let side = side_of(recipe);
     let picture = |seed: u64| {
         let noise = Random::new(seed, 3).normal_image(3, side, side);
         Image::new(side, side, noise.iter().map(|v| (0.5 + 0.1 * v).clamp(0.0, 1.0)).collect())
@@ -69,12 +87,17 @@ pub fn bench(recipe: &Recipe, device: SharedDevice) -> Result<Bench> {
     let mut step = |activations| -> Result<StepBench> {
         let mut settings = recipe.training.clone();
         (settings.activations, settings.accumulation) = (activations, 1);
-        let backbone = model.backbone.as_ref();
+        let (backbone, device) = (model.backbone.as_ref(), model.params.device());
+        let doubt = memory_plan::doubt_of_step(&settings, backbone, (device, 1), [side; 2]);
+        let at_once = doubt.map_or(settings.batch_pairs, |doubt| doubt.at_once);
         let mut trainer = Trainer::new(backbone, &model.params, &model.params, settings, pairs.len())?;
-        trainer = trainer.told(sampling.told());
-        trainer.step(&mut pairs, &mut |_| Ok(()))?;
+        trainer = trainer.told(sampling.told()).at_once(at_once);
+        let is_large = batch::is_large(&model);
+        if !is_large {
+            trainer.step(&mut pairs, &mut |_| Ok(()))?;
+        }
         let (mut seconds, mut peak_bytes) = (Vec::new(), None);
-        for _ in 0..STEPS {
+        for _ in 0..if is_large { 1 } else { STEPS } {
             let began = Instant::now();
             let (result, peak) = memory::peak_of(|| trainer.step(&mut pairs, &mut |_| Ok(())));
             result?;
@@ -82,10 +105,11 @@ pub fn bench(recipe: &Recipe, device: SharedDevice) -> Result<Bench> {
             peak_bytes = peak.filter(|_| model.params.device().is_cpu());
         }
         seconds.sort_by(f64::total_cmp);
-        Ok(StepBench { seconds: seconds[STEPS / 2], peak_bytes })
+        Ok(StepBench { seconds: seconds[seconds.len() / 2], peak_bytes, at_once })
     };
     let steps = [step(Activations::Keep)?, step(Activations::Recompute)?];
-    Ok(Bench { device: models.device_name(), batches: batch::measured(&model), candidate_secs, steps })
+    let batches = if batch::is_large(&model) { Vec::new() } else { batch::measured(&model) };
+    Ok(Bench { device: models.device_name(), batches, candidate_secs, steps })
 }
 
 struct InMemory(Vec<PairImages>);
