@@ -308,7 +308,7 @@ fn a_verdict_beside_a_job_is_kept_when_the_window_closes_and_places_wait_for_can
 
     // A job that is held cannot end: what is said now is written beside it.
     harness.key_press_modifiers(Modifiers::NONE, Key::F8);
-    until(&mut harness, "paused", |s| s.state.paused || s.state.jobs.current().is_none());
+    until(&mut harness, "paused", |s| s.state.is_paused() || s.state.jobs.current().is_none());
     harness.state_mut().act(Action::Show(PaneKind::Pairs));
     harness.run_steps(3);
     let said = Instant::now();

@@ -304,7 +304,7 @@ fn a_run_is_started_paused_resumed_and_stopped_and_goes_on_later() {
     harness.get_all_by_role_and_label(Role::Button, "Train").last().unwrap().click();
     until_within(&mut harness, "a step", 120, |s| steps(s) > 0);
     harness.get_by_label("Pause run").click();
-    until_within(&mut harness, "paused", 60, |s| s.state.paused);
+    until_within(&mut harness, "paused", 60, |s| s.state.is_paused());
     // What was under way when it was asked to pause may still arrive.
     std::thread::sleep(Duration::from_millis(300));
     harness.run_steps(5);

@@ -85,7 +85,7 @@ fn edits_do_not_wait_for_the_job_that_runs() {
     // A job that is held cannot end: whatever ends now does so beside it.
     let training = client.start(Job::Train { run: None, allow_partial: false });
     client.until(training, |state| matches!(state, JobState::Started));
-    client.engine.send(Command::Pause).unwrap();
+    client.engine.send(Command::Pause(training)).unwrap();
     client.until(training, |state| matches!(state, JobState::Paused));
     let edit = client.start(judge(&set, image, 0, 1));
     client.done(edit);
@@ -101,7 +101,7 @@ fn edits_do_not_wait_for_the_job_that_runs() {
 
     // That the job has its pairs already is said.
     client.start(Job::SetRemoved { images: vec![image], removed: false });
-    client.engine.send(Command::Resume).unwrap();
+    client.engine.send(Command::Resume(training)).unwrap();
     let heard = client.done(training);
     let is_said = |event: &Event| matches!(event, Event::Log { level: Level::Info, text } if text.contains("already stay as they were"));
     assert!(heard.iter().any(is_said), "{heard:?}");

@@ -11,6 +11,7 @@ use dp2o_studio::method::recipe::{Mode, Objective, Recipe, TimeWeights, Times, T
 use dp2o_studio::method::trainer::{PairImages, Pairs, StepLog, Trainer};
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::Params;
+use dp2o_studio::nn::workers::Worker;
 use dp2o_studio::random::Random;
 use dp2o_studio::{Error, Result};
 
@@ -197,6 +198,58 @@ fn goes_on_bit_for_bit(compute: &Compute, sizes: &[usize]) {
         flipped[middle] ^= 1;
         assert!(make().restore(&flipped).is_err());
     }
+}
+
+/// Parts of a step are its batches, cut where sizes differ: whoever computes them, in whatever order they end.
+#[test]
+fn a_step_is_the_same_to_the_last_bit_on_any_number_of_devices() {
+    let net = Mini::new();
+    let reference = weights(&net, &Compute::cpu());
+    for (mode, sizes) in [(Mode::Full, &[32, 16, 32, 32, 16][..]), (Mode::Lora, &[16; 5])] {
+        let settings = Training { batch_pairs: 2, accumulation: 4, ..settings(mode) };
+        let trained = |devices: usize| {
+            let mut trainer = Trainer::new(&net, &reference, &reference, settings.clone(), sizes.len()).unwrap();
+            if devices > 1 {
+                let worker = |i: usize| Worker::with_threads(Compute::cpu(), 1 + i % 2).unwrap();
+                let workers: Vec<Worker> = (0..devices).map(worker).collect();
+                let models: Vec<_> = workers.iter().map(|_| (&net as &dyn Backbone, &reference)).collect();
+                trainer = trainer.on(&workers, &models).unwrap();
+            }
+            let logs = steps(&mut trainer, &mut Synthetic::new(sizes), 2);
+            (logs, state_of(&trainer))
+        };
+        let one = trained(1);
+        for devices in [2, 3] {
+            let several = trained(devices);
+            assert_eq!(several.0, one.0, "{mode:?} on {devices} devices");
+            assert!(several.1 == one.1, "{mode:?} on {devices} devices: other weights");
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_cancelled_on_several_devices_did_not_happen() {
+    let net = Mini::new();
+    let reference = weights(&net, &Compute::cpu());
+    let workers = [1, 1].map(|threads| Worker::with_threads(Compute::cpu(), threads).unwrap());
+    let models = [(&net as &dyn Backbone, &reference); 2];
+    let settings = Training { batch_pairs: 1, accumulation: 6, ..settings(Mode::Full) };
+    let mut pairs = Synthetic::new(&[16, 16]);
+    let trainer = Trainer::new(&net, &reference, &reference, settings, pairs.len()).unwrap();
+    let mut trainer = trainer.on(&workers, &models).unwrap();
+    let before = state_of(&trainer);
+    let mut calls = 0;
+    let cancelled = trainer.step(&mut pairs, &mut |_| {
+        calls += 1;
+        if calls > 3 { Err(Error::Cancelled) } else { Ok(()) }
+    });
+    assert!(matches!(cancelled, Err(Error::Cancelled)) && state_of(&trainer) == before);
+    pairs.broken = true;
+    assert!(matches!(trainer.step(&mut pairs, &mut |_| Ok(())), Err(Error::Diverged(_))));
+    assert!(state_of(&trainer) == before);
+    pairs.broken = false;
+    steps(&mut trainer, &mut pairs, 1);
+    assert_eq!(trainer.step_number(), 1);
 }
 
 #[test]

@@ -304,8 +304,8 @@ impl Studio {
     }
 
     pub(super) fn toggle_pause(&mut self) {
-        let paused = !self.state.paused;
-        if let Err(error) = self.client.set_paused(paused) {
+        let Some(id) = self.state.jobs.current().map(|job| job.id) else { return };
+        if let Err(error) = self.client.set_paused(id, !self.state.is_paused()) {
             self.say(Level::Error, error.to_string());
         }
     }
@@ -320,10 +320,6 @@ impl Studio {
         let id = self.state.jobs.current().or_else(|| self.state.jobs.active().next()).map(|job| job.id);
         let Some(id) = id else { return };
         self.carry_out_cancel(id);
-        // The pause was meant for this job; the next one is not to begin held.
-        if self.state.paused && self.client.set_paused(false).is_err() {
-            self.say(Level::Warning, "The engine is closed");
-        }
     }
 
     pub(super) fn show(&mut self, kind: PaneKind) {

@@ -83,13 +83,19 @@ fn devices_ui(ui: &mut Ui, cx: &mut Cx) {
                 Choice::Cpu => "CPU".to_owned(),
                 Choice::Cuda(number) => format!("CUDA {number}"),
                 Choice::Metal(number) => format!("Metal {number}"),
+                Choice::Cpus(count) => format!("CPU as {count} devices"),
+                Choice::Cudas(numbers) => {
+                    let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
+                    format!("CUDA {} together", numbers.join(", "))
+                }
             };
             if ui.radio(cx.state.device == *choice, title).clicked() {
-                cx.act(Action::Start(Job::ComputeOn(*choice)));
+                cx.act(Action::Start(Job::ComputeOn(choice.clone())));
                 ui.close();
             }
         }
-        if !opened.devices.iter().any(|choice| matches!(choice, Choice::Cuda(_) | Choice::Metal(_))) {
+        if !opened.devices.iter().any(|choice| matches!(choice, Choice::Cuda(_) | Choice::Cudas(_) | Choice::Metal(_)))
+        {
             let why = match cfg!(any(feature = "cuda", feature = "metal")) {
                 true => "No GPU was found.",
                 false => "This program was built without CUDA and Metal.",

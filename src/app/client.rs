@@ -53,9 +53,9 @@ impl Client {
         self.engine.send(Command::Cancel(id))
     }
 
-    /// Holds jobs, or lets them go on.
-    pub fn set_paused(&self, paused: bool) -> Result<()> {
-        self.engine.send(if paused { Command::Pause } else { Command::Resume })
+    /// Holds a job, or lets it go on.
+    pub fn set_paused(&self, id: JobId, paused: bool) -> Result<()> {
+        self.engine.send(if paused { Command::Pause(id) } else { Command::Resume(id) })
     }
 
     /// Asks what the state wants to know. Returns after how many seconds to look again, if something was put off.

@@ -121,12 +121,12 @@ impl Studio {
                 None => Start::Example(session::example_dir()),
             },
         };
-        let device = options.device.unwrap_or(session.device);
+        let device = options.device.unwrap_or_else(|| session.device.clone());
         let mut panes = Panes::default();
         panes.seeds.restore_cell_points(session.cell_points);
         panes.pairs.set_rater(session.rater.clone());
         Ok(Self {
-            state: State { licences: session.licences.clone(), device, ..State::new() },
+            state: State { licences: session.licences.clone(), device: device.clone(), ..State::new() },
             dialogs: Dialogs::new(ctx, options.asks_for_paths),
             command_palette: CommandPalette::default(),
             shows_shortcuts: false,
@@ -415,7 +415,7 @@ impl eframe::App for Studio {
         let unsaved = self.has_unsaved_recipe().then(|| self.state.recipe.edited.to_ron().ok()).flatten();
         self.session.unsaved_recipe = unsaved;
         self.session.licences = self.state.licences.clone();
-        self.session.device = self.state.device;
+        self.session.device = self.state.device.clone();
         self.session.rater = self.panes.pairs.rater().to_owned();
         // The command line knows them too.
         if let Err(error) = terms::confirm(self.session.licences.iter().cloned()) {

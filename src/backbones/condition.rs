@@ -228,6 +228,13 @@ impl Shown {
         self.maps.iter().chain(&self.texts).chain(&self.noise).map(bytes).sum()
     }
 
+    /// The same on a device.
+    pub fn on(&self, device: &Device) -> Result<Self> {
+        let all = |tensors: &[Tensor]| tensors.iter().map(|t| Ok(t.to_device(device)?)).collect::<Result<Vec<_>>>();
+        let noise = self.noise.as_ref().map(|noise| noise.to_device(device)).transpose()?;
+        Ok(Self { maps: all(&self.maps)?, texts: all(&self.texts)?, noise })
+    }
+
     /// Number of items.
     pub fn count(&self) -> usize {
         self.maps.iter().chain(&self.texts).find_map(|tensor| tensor.dims().first().copied()).unwrap_or(1)

@@ -9,8 +9,8 @@ use crate::engine::devices::{Choice, SharedDevice};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Device")]
 pub struct Options {
-    /// What to compute on: auto (a GPU if the program was built for one and there is one), cpu, cuda, cuda:N, metal. What is
-    /// named and cannot be used is an error.
+    /// What to compute on: auto (a GPU if the program was built for one and there is one), cpu, cuda, cuda:N, metal; or several
+    /// that share the work: cuda:0,cuda:1, or cpu:2, the CPU as two devices. What is named and cannot be used is an error.
     #[arg(long, global = true, value_name = "DEVICE")]
     device: Option<Choice>,
 }
@@ -20,8 +20,8 @@ static CHOSEN: OnceLock<SharedDevice> = OnceLock::new();
 impl Options {
     /// Makes this the device of the process; returns what was named. Errors: it cannot be opened.
     pub fn keep(self) -> Result<Option<Choice>> {
-        if let Some(choice) = self.device {
-            chosen().choose(choice)?;
+        if let Some(choice) = &self.device {
+            chosen().choose(choice.clone())?;
         }
         Ok(self.device)
     }

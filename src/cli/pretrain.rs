@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         save_every: Duration::from_secs(120),
     };
     let total_secs = options.hours * 3600.0;
-    let last = pretrain::pretrain(&options, &devices::chosen().device(), |p| {
+    let last = pretrain::pretrain(&options, &devices::chosen().compute().device, |p| {
         if p.step % 50 == 0 {
             let Progress { step, seconds, loss, gradient_norm, held_out_loss } = p;
             let held_out = held_out_loss.map(|loss| format!(", held-out loss {loss:.5}")).unwrap_or_default();

@@ -11,7 +11,6 @@ use super::out::say;
 use super::out::write_json;
 use crate::imaging::output;
 use crate::iqa::{self, Features, Metric, generated};
-use crate::nn::kernels::Compute;
 use crate::weights::add::{self, How};
 use crate::weights::report::Standing;
 use crate::weights::{Part, PartReport, Source, State, Store, registry};
@@ -249,7 +248,7 @@ fn pair_scores(file: &Path, sha256: &str) -> Result<Vec<PairScores>> {
             continue;
         }
         let opened = metric
-            .open(&store, &Compute::on(&devices::chosen().device()))
+            .open(&store, &devices::chosen().compute())
             .map_err(|error| Error::file(file, format!("{name}: {error}")))?;
         let bound = opened.bind(Some(&reference), &features)?;
         let [distorted, reference] = [&distorted, &reference].map(|image| bound.score(image, &features.within()));

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Sender;
 
-use super::control::Control;
 use super::devices::{Choice, SharedDevice};
 use super::emitter::Emitter;
 use super::memory_need::MemoryNeed;
@@ -18,10 +17,11 @@ use super::metrics::{self, Open, Scorers};
 use super::model::{Model, Reference};
 use super::models::Models;
 use super::progress::{Meter, PROMPTS, Progress};
-use super::protocol::{Change, Event, JobId, JobState, Level, Opened};
+use super::protocol::{Change, Event, JobState, Level, Opened};
 use super::reading::Watched;
 use super::suspects::Suspects;
 use super::viewer::Opening;
+use super::voice::Voice;
 use super::{parts, plan};
 use crate::backbones::condition::Prompt;
 use crate::backbones::products::Products;
@@ -39,8 +39,8 @@ fn closed() -> Error {
 
 /// The state of the computing thread.
 pub(super) struct Context {
-    /// The running job.
-    pub job: JobId,
+    /// The running job's.
+    pub voice: Voice,
     pub models: Models,
     /// The recipe of the open workspace.
     pub recipe: Recipe,
@@ -54,8 +54,6 @@ pub(super) struct Context {
     store: Store,
     scorers: Scorers,
     workspace: Option<Workspace>,
-    emitter: Emitter,
-    control: Control,
     openings: [Sender<Opening>; 2],
     /// Where edits are written; `None` for those themselves.
     edits: Option<Arc<Mutex<Context>>>,
@@ -64,16 +62,16 @@ pub(super) struct Context {
 impl Context {
     pub fn new(
         emitter: Emitter,
-        control: Control,
         openings: [Sender<Opening>; 2],
         suspects: Suspects,
         store: Store,
         device: SharedDevice,
+        cancelled: Arc<AtomicBool>,
     ) -> Self {
-        let reading = Reading::stopped_by(control.cancelled());
+        let reading = Reading::stopped_by(cancelled);
         let store = store.watched(&reading);
         Self {
-            job: JobId(0),
+            voice: Voice::new(emitter),
             reading,
             models: Models::on(device, store.clone()),
             recipe: Recipe::default(),
@@ -82,18 +80,16 @@ impl Context {
             store,
             scorers: Scorers::default(),
             workspace: None,
-            emitter,
-            control,
             openings,
             edits: None,
         }
     }
 
     /// A context for edits, which nothing pauses or cancels.
-    pub fn of_edits(&self) -> Self {
-        let store = self.store.clone();
-        let (emitter, openings) = (self.emitter.clone(), self.openings.clone());
-        Self::new(emitter, Control::default(), openings, self.suspects.clone(), store, self.models.device.clone())
+    pub fn of_edits(&self, emitter: Emitter) -> Self {
+        let (store, openings) = (self.store.clone(), self.openings.clone());
+        let (suspects, device) = (self.suspects.clone(), self.models.device.clone());
+        Self::new(emitter, openings, suspects, store, device, Arc::default())
     }
 
     /// The context with the one for edits, which opens and closes workspaces with it.
@@ -296,11 +292,11 @@ impl Context {
         Ok(())
     }
 
-    /// The metrics of a recipe, open on the device. Errors: one cannot be opened.
+    /// The metrics of a recipe, open on the devices. Errors: one cannot be opened.
     pub fn open_metrics(&self, recipe: &Recipe) -> Result<Open> {
         let parts: Vec<_> = recipe.scored_metrics().into_iter().flat_map(parts::of_metric).collect();
         let _watched = Watched::new(self, "opening metrics", self.store().bytes(&parts));
-        self.scorers.open(recipe, &self.store(), self.models.compute())
+        self.scorers.open(recipe, &self.store(), self.models.workers())
     }
 
     /// Drops everything that can be loaded again.
@@ -311,7 +307,7 @@ impl Context {
 
     /// Computes on another device from now on. Errors: it cannot be opened, and nothing changes.
     pub fn compute_on(&mut self, choice: Choice) -> Result<()> {
-        self.models.device.choose(choice)?;
+        self.models.device.choose(choice.clone())?;
         self.forget_models();
         self.tell(&Opening::OtherDevice);
         self.emit(Event::Device { choice, name: self.models.device_name() });
@@ -319,7 +315,7 @@ impl Context {
     }
 
     pub fn emit(&self, event: Event) {
-        self.emitter.send(event);
+        self.voice.emit(event);
     }
 
     pub fn changed(&self, change: Change) {
@@ -327,7 +323,7 @@ impl Context {
     }
 
     pub fn log(&self, level: Level, text: impl Into<String>) {
-        self.emit(Event::Log { level, text: text.into() });
+        self.voice.log(level, text);
     }
 
     /// Reads a picture that a person gave; what reading did to it is logged.
@@ -337,14 +333,6 @@ impl Context {
         Ok(decoded.image)
     }
 
-    /// Says what of a prompt a backbone does not read; `name` is the picture's.
-    pub fn say_unread(&self, backbone: &dyn Backbone, name: &dyn std::fmt::Display, prompt: &Prompt) -> Result<()> {
-        if let Some(unread) = backbone.unread(prompt)? {
-            self.log(Level::Warning, format!("{name}: {unread}"));
-        }
-        Ok(())
-    }
-
     /// Reports progress if there is any to report.
     pub fn report(&self, progress: Option<Progress>) {
         progress.into_iter().for_each(self.reporter());
@@ -352,8 +340,8 @@ impl Context {
 
     /// What reports progress of the job from any thread.
     pub fn reporter(&self) -> impl Fn(Progress) + Send + 'static {
-        let (emitter, id) = (self.emitter.clone(), self.job);
-        move |progress| emitter.send(Event::Job { id, state: JobState::Progress(progress) })
+        let voice = self.voice.clone();
+        move |progress| voice.emit(Event::Job { id: voice.job, state: JobState::Progress(progress) })
     }
 
     /// Counts units of a stage and reports.
@@ -367,24 +355,8 @@ impl Context {
         self.checkpoint()
     }
 
-    /// Set while the job is to be cancelled, for work that runs beside this thread.
-    pub fn cancelled(&self) -> Arc<AtomicBool> {
-        self.control.cancelled()
-    }
-
     /// Obeys pause and cancel.
     pub fn checkpoint(&self) -> Result<()> {
-        self.checkpoint_after(|| ())
-    }
-
-    /// [`Context::checkpoint`] that does something before it holds.
-    pub fn checkpoint_after(&self, before_pause: impl Fn()) -> Result<()> {
-        self.control.checkpoint(|held| {
-            if held {
-                before_pause();
-            }
-            let state = if held { JobState::Paused } else { JobState::Resumed };
-            self.emit(Event::Job { id: self.job, state });
-        })
+        self.voice.checkpoint()
     }
 }

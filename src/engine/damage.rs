@@ -1,12 +1,13 @@
 //! Damaged candidates: noticed wherever one is read, and discarded, so that sampling makes them again.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::context::Context;
 use super::protocol::{Change, Level};
 use crate::imaging::{Image, decode};
 use crate::iqa::lr::LowRes;
-use crate::workspace::{CandidateRow, ImageRow, RelPath, Workspace};
+use crate::workspace::{CandidateRow, ImageRow, RelPath};
 use crate::{Error, Result};
 
 /// Reads a candidate to use it. Errors: it is damaged, and now discarded.
@@ -39,9 +40,9 @@ fn is_imported(candidate: &CandidateRow) -> bool {
     candidate.path.dir().ends_with("/imported")
 }
 
-/// Reads a file of an image; the error says what to do where it is damaged.
-pub(super) fn read_image(workspace: &Workspace, image: &ImageRow, path: &RelPath) -> Result<Image> {
-    let path = workspace.path(path);
+/// Reads a file of an image of the workspace at `root`; the error says what to do where it is damaged.
+pub(super) fn read_image(root: &Path, image: &ImageRow, path: &RelPath) -> Result<Image> {
+    let path = path.under(root);
     let hint = format!("; if it is damaged, add it again (from {}) or remove the image", image.source);
     decode::read(&path).map_err(|error| match error {
         Error::File { path, cause } => Error::File { path, cause: cause + &hint },
@@ -50,11 +51,11 @@ pub(super) fn read_image(workspace: &Workspace, image: &ImageRow, path: &RelPath
 }
 
 /// The LR image of a row and how it was made, for metrics that look at it.
-pub(super) fn low_res(workspace: &Workspace, image: &ImageRow) -> Result<LowRes> {
+pub(super) fn low_res(root: &Path, image: &ImageRow) -> Result<LowRes> {
     let made_by = image.degradation.as_deref().map(serde_json::from_str).transpose();
     let made_by =
         made_by.map_err(|e| Error::invalid(format!("{}: its degradation cannot be read: {e}", image.name)))?;
-    Ok(LowRes { image: Arc::new(read_image(workspace, image, &image.lr_path)?), made_by })
+    Ok(LowRes { image: Arc::new(read_image(root, image, &image.lr_path)?), made_by })
 }
 
 /// Discards what the viewer found damaged.

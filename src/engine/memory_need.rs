@@ -41,6 +41,8 @@ pub struct MemoryNeed {
     /// A pair in training, and how many the recipe takes at once.
     pub pair: u64,
     pub pairs: u64,
+    /// Devices that share the work, those of them that do so in the same memory, and how many of these compute parts of a step.
+    pub devices: [u64; 3],
     /// Bytes of the latent that is kept on disk beside each candidate; 0 where none is.
     pub latent: u64,
     /// What is free where computing is done, as far as that can be told.
@@ -63,6 +65,7 @@ impl MemoryNeed {
             Mode::Full => changed,
             Mode::Lora => (2 * training.lora_rank * changed / MATRIX_SIDE).min(changed),
         } as u64;
+        let [devices, sharing] = device.counts();
         let average = if training.ema_decay > 0.0 { 4 * values } else { 0 };
         Ok(Self {
             weights,
@@ -76,14 +79,16 @@ impl MemoryNeed {
             seed: items * picture(at_once, Pass::Sample),
             pair: 2 * picture(whole, memory_plan::pass_of(training)),
             pairs: training.batch_pairs as u64,
+            devices: [devices, sharing, sharing.min(training.accumulation.max(1))].map(|count| count as u64),
             latent: latent_bytes(card, recipe.sampling.latents, whole),
             free: device.free_bytes(),
         })
     }
 
-    /// With one seed at a time.
+    /// With one seed at a time, on each device.
     pub fn sampling(&self) -> u64 {
-        self.weights + self.adapter + self.seed
+        let [_, sharing, _] = self.devices;
+        self.weights + self.adapter + sharing * self.seed
     }
 
     /// While texts are encoded; 0 where nothing is loaded for it.
@@ -91,15 +96,19 @@ impl MemoryNeed {
         if self.passing > 0 { self.weights - self.waiting + self.adapter + self.passing } else { 0 }
     }
 
-    /// With `pairs` through the network at once.
+    /// With `pairs` through the network at once, on each device that computes parts of a step.
     pub fn training(&self, pairs: u64) -> u64 {
-        self.weights + self.adapter + self.trained.iter().sum::<u64>() + pairs * self.pair
+        let ([_, gradients, ..], [.., at_work]) = (self.trained, self.devices);
+        // Each has gradients of its own, which then are summed.
+        let apart = if at_work > 1 { at_work * gradients } else { 0 };
+        self.weights + self.adapter + self.trained.iter().sum::<u64>() + apart + at_work * pairs * self.pair
     }
 
     /// Pairs of the recipe's batch that fit at once; `None` where not one does, or what is free is not known.
     pub fn fitting_pairs(&self) -> Option<u64> {
         let rest = self.free?.checked_sub(self.training(0))?;
-        let fitting = (rest / self.pair.max(1)).min(self.pairs);
+        let [.., at_work] = self.devices;
+        let fitting = (rest / (at_work * self.pair).max(1)).min(self.pairs);
         (fitting > 0).then_some(fitting)
     }
 
@@ -163,6 +172,15 @@ impl MemoryNeed {
         }
         if let Some(free) = self.free {
             lines.push(("free", gigabytes(free)));
+        }
+        match self.devices {
+            [1, ..] => {}
+            [devices, 1, _] => lines.push((
+                "devices",
+                format!("{devices}, each with networks of its own; the above is of the first, on which is trained"),
+            )),
+            [_, sharing, at_work] => lines
+                .push(("devices", format!("{sharing} that share this memory; {at_work} of them at work in a step"))),
         }
         lines.extend(self.doubt().map(|doubt| ("does not fit", doubt)));
         lines
@@ -229,6 +247,7 @@ pub fn gigabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::devices::Choice;
 
     fn need(settings: &[&str]) -> MemoryNeed {
         let mut recipe = Recipe::default();
@@ -268,6 +287,35 @@ mod tests {
         let sd2 = need(&["sampling.backbone=sd2"]);
         assert_eq!(sd2.texts(), sd2.weights + sd2.adapter + 4 * 340_387_840);
         assert!(need(&[]).texts() == 0 && flux.lines().iter().any(|(what, _)| *what == "texts"));
+    }
+
+    #[test]
+    fn devices_that_share_a_memory_take_seeds_pairs_and_gradients_each() {
+        let of = |choice: Choice, settings: &[&str]| {
+            let mut recipe = Recipe::default();
+            settings.iter().for_each(|setting| recipe.set_assignment(setting).unwrap());
+            MemoryNeed::of(&recipe, &Store::default(), &SharedDevice::new(choice)).unwrap()
+        };
+        let (one, two) = (of(Choice::Cpu, &["accumulation=2"]), of(Choice::Cpus(2), &["accumulation=2"]));
+        assert_eq!(two.sampling() - one.sampling(), one.seed);
+        assert_eq!(two.training(3) - one.training(3), 3 * one.pair + 2 * one.trained[1]);
+        let part = MemoryNeed { free: Some(one.training(16)), ..two };
+        let fitting = part.fitting_pairs().unwrap();
+        assert!(
+            fitting < 16 && part.training(fitting) <= one.training(16) && part.training(fitting + 1) > one.training(16)
+        );
+        // A step of one batch has one of them at work.
+        let (one, two) = (of(Choice::Cpu, &[]), of(Choice::Cpus(2), &[]));
+        assert_eq!(two.training(3), one.training(3));
+        let line =
+            |need: &MemoryNeed| need.lines().into_iter().find(|(what, _)| *what == "devices").map(|(_, how)| how);
+        assert_eq!(
+            (line(&one), line(&two).unwrap()),
+            (None, "2 that share this memory; 1 of them at work in a step".into())
+        );
+        let apart = of(Choice::Cudas(vec![0, 1]), &[]);
+        assert_eq!(apart.training(3), one.training(3));
+        assert!(line(&apart).unwrap().starts_with("2, each with networks of its own"));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Plan {
 pub struct Budget {
     bytes: usize,
     source: Source,
+    /// Devices that have as much each.
+    devices: usize,
 }
 
 /// Where the figure comes from.
@@ -76,10 +78,15 @@ impl Budget {
             0 => {
                 let free = devices::free_bytes(device);
                 let bytes = free.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-                Self { bytes, source: Source::Machine }
+                Self { bytes, source: Source::Machine, devices: 1 }
             }
-            mib => Self { bytes: mib.saturating_mul(MIB), source: Source::Recipe },
+            mib => Self { bytes: mib.saturating_mul(MIB), source: Source::Recipe, devices: 1 },
         }
+    }
+
+    /// The share of each of so many devices that compute in the same memory.
+    pub fn shared_by(self, devices: usize) -> Self {
+        Self { bytes: self.bytes / devices.max(1), devices, ..self }
     }
 
     /// Seeds of an LR image of this size to draw at once: as many as make up `fastest` pixels, fewer where the budget does
@@ -108,13 +115,16 @@ impl Budget {
         let [need, budget] = [need.div_ceil(MIB), self.bytes / MIB];
         let tile = grid.tile_px().into_iter().fold(0, usize::max);
         let tiles = if grid.is_whole() { "whole".into() } else { format!("in tiles of {tile} px") };
+        let each = if self.devices > 1 { format!(" for each of {} devices", self.devices) } else { String::new() };
         let picture = format!("sampling {width}×{height} px {tiles} takes {need} MiB of memory");
         Error::invalid(match self.source {
             Source::Recipe => format!(
-                "{picture}, sampling.memory_budget_mib is {budget}; raise it, or set sampling.tile_px to less than {tile}"
+                "{picture}, sampling.memory_budget_mib is {budget}{each}; raise it, or set sampling.tile_px to less than {tile}"
             ),
             Source::Machine => {
-                format!("{picture}, {budget} MiB are free; free some, or set sampling.tile_px to less than {tile}")
+                format!(
+                    "{picture}, {budget} MiB are free{each}; free some, or set sampling.tile_px to less than {tile}"
+                )
             }
         })
     }
@@ -128,24 +138,25 @@ pub struct Doubt {
     pub text: String,
 }
 
-/// Why a training step may not fit into the memory that is free on a device, by the largest of its pairs; `None` where it does,
+/// Why a training step may not fit into the memory that is free on a device, or into its share where so many compute in it, by the largest of its pairs; `None` where it does,
 /// or where that cannot be told.
 pub fn doubt_of_step(
     settings: &Training,
     backbone: &dyn Backbone,
-    device: &Device,
+    (device, sharing): (&Device, usize),
     [height, width]: [usize; 2],
 ) -> Option<Doubt> {
     let pass = pass_of(settings);
-    let free = usize::try_from(devices::free_bytes(device)?).ok()?;
+    let free = usize::try_from(devices::free_bytes(device)?).ok()? / sharing.max(1);
     let pair = backbone.footprint([height, width], pass).saturating_mul(2);
     let (need, pairs) = (pair.saturating_mul(settings.batch_pairs), settings.batch_pairs);
     let other = if pass == Pass::Keep { "; training.activations = recompute takes less" } else { "" };
     (need > free).then(|| {
         let at_once = (free / pair.max(1)).clamp(1, pairs);
         let [need, free] = [need.div_ceil(MIB), free / MIB];
+        let each = if sharing > 1 { format!(" for each of {sharing} devices") } else { String::new() };
         let text = format!(
-            "a step of {pairs} pairs of {width}×{height} px takes about {need} MiB, {free} MiB are free: {at_once} go through \
+            "a step of {pairs} pairs of {width}×{height} px takes about {need} MiB, {free} MiB are free{each}: {at_once} go through \
              the network at once{other}"
         );
         Doubt { at_once, text }
@@ -186,6 +197,7 @@ mod tests {
         Budget {
             bytes: if settings.memory_budget_mib == 0 { usize::MAX } else { settings.memory_budget_mib * MIB },
             source: Source::Recipe,
+            devices: 1,
         }
         .plan(&sampler, &Mini::new(), lr_size, || 1 << 20)
     }
@@ -205,6 +217,10 @@ mod tests {
         for word in ["4000×3000 px", "tiles of 512 px", " MiB of memory", "memory_budget_mib is 64", "tile_px"] {
             assert!(error.contains(word), "{error}");
         }
+        let budget = Budget { bytes: 64 * MIB, source: Source::Recipe, devices: 1 }.shared_by(2);
+        let sampler = Sampler { solver: Solver::Heun, steps: 2, tiling: tiling(&settings(512, 64)), guidance: 1.0 };
+        let shared = budget.plan(&sampler, &Mini::new(), (4000, 3000), || 1).unwrap_err().to_string();
+        assert!(shared.contains("memory_budget_mib is 32 for each of 2 devices"), "{shared}");
         let need: usize = error.split(" takes ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert!(plan(&settings(512, need), (4000, 3000)).is_ok());
         assert!(plan(&settings(512, need - 1), (4000, 3000)).is_err());
@@ -215,7 +231,7 @@ mod tests {
     fn a_step_beyond_memory_is_said_and_what_takes_less() {
         let doubt = |activations, batch_pairs| {
             let settings = Training { activations, batch_pairs, ..Training::default() };
-            doubt_of_step(&settings, &Mini::new(), &Device::Cpu, [192, 128])
+            doubt_of_step(&settings, &Mini::new(), (&Device::Cpu, 1), [192, 128])
         };
         assert_eq!(doubt(Activations::Keep, 1), None);
         let said = [Activations::Keep, Activations::Recompute].map(|activations| doubt(activations, 60_000).unwrap());

@@ -3,13 +3,16 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use candle_core::Device;
+
 use super::external;
-use crate::Result;
 use crate::iqa::external::ExternalMetric;
 use crate::iqa::{self, External, Info, Kind, Metric, MetricKey, Scorer, border};
 use crate::method::recipe::Recipe;
 use crate::nn::kernels::Compute;
+use crate::nn::workers::Worker;
 use crate::weights::Store;
+use crate::{Error, Result};
 
 /// The metric that a recipe means by a name. Errors: there is none of that name.
 pub fn by_name(recipe: &Recipe, name: &str) -> Result<Arc<dyn Metric>> {
@@ -78,36 +81,65 @@ impl MetricSet {
 /// The metrics of a recipe, open.
 pub struct Open {
     pub set: MetricSet,
-    /// In the order of the set.
+    /// In the order of the set, on the first device.
     pub scorers: Vec<Arc<dyn Scorer>>,
+    /// On the others: the same ones where they compute in its memory.
+    others: Vec<Vec<Arc<dyn Scorer>>>,
+}
+
+/// The metrics as one device has them.
+#[derive(Clone, Copy)]
+pub struct OpenFor<'m> {
+    pub set: &'m MetricSet,
+    pub scorers: &'m [Arc<dyn Scorer>],
+}
+
+impl Open {
+    /// Of a device by its number among those that share work.
+    pub fn of_worker(&self, worker: usize) -> OpenFor<'_> {
+        let others = worker.checked_sub(1).and_then(|index| self.others.get(index));
+        OpenFor { set: &self.set, scorers: others.unwrap_or(&self.scorers) }
+    }
 }
 
 /// Open metrics, kept until another recipe's are opened: opening one may mean to read a network.
 #[derive(Default)]
-pub struct Scorers(RefCell<Vec<(MetricKey, Arc<dyn Scorer>)>>);
+pub struct Scorers(RefCell<Vec<Known>>);
+
+/// A metric, and the device that it is open on.
+struct Known {
+    key: MetricKey,
+    device: Device,
+    scorer: Arc<dyn Scorer>,
+}
 
 impl Scorers {
-    /// Opens the metrics of a recipe. Errors: one that cannot be opened, which is said before any work is begun. Refused
+    /// Opens the metrics of a recipe on devices that share work. Errors: one that cannot be opened, which is said before any work is begun. Refused
     /// where one is a command that was not allowed on this machine.
-    pub fn open(&self, recipe: &Recipe, store: &Store, on: &Compute) -> Result<Open> {
+    pub fn open(&self, recipe: &Recipe, store: &Store, on: &[Worker]) -> Result<Open> {
         let set = MetricSet::of(recipe, store)?;
         let is_used =
             |command: &&External| !command.is_imported() && set.columns.iter().any(|info| info.name == command.name);
         external::check(&recipe.metrics.external.iter().filter(is_used).collect::<Vec<_>>())?;
-        let scorers =
-            set.metrics.iter().map(|metric| self.one(metric.as_ref(), store, on)).collect::<Result<Vec<_>>>()?;
-        self.0.borrow_mut().retain(|(key, _)| set.keys.contains(key));
-        Ok(Open { set, scorers })
+        let of_worker = |worker: &Worker| -> Result<Vec<_>> {
+            set.metrics.iter().map(|metric| self.one(metric.as_ref(), store, &worker.compute)).collect()
+        };
+        let mut all = on.iter().map(of_worker).collect::<Result<Vec<_>>>()?.into_iter();
+        self.0.borrow_mut().retain(|known| set.keys.contains(&known.key));
+        let scorers = all.next().ok_or_else(|| Error::invalid("there is no device to score on"))?;
+        Ok(Open { set, scorers, others: all.collect() })
     }
 
-    /// Opens one metric, if it is not open.
+    /// Opens one metric on a device, if it is not open there.
     pub fn one(&self, metric: &dyn Metric, store: &Store, on: &Compute) -> Result<Arc<dyn Scorer>> {
         let key = metric.key(store);
-        let known = self.0.borrow().iter().find(|(known, _)| *known == key).map(|(_, scorer)| scorer.clone());
+        let is_it = |known: &&Known| known.key == key && known.device.same_device(&on.device);
+        let known = self.0.borrow().iter().find(is_it).map(|known| known.scorer.clone());
         known.map_or_else(
             || {
                 let scorer: Arc<dyn Scorer> = Arc::from(metric.open(store, on)?);
-                self.0.borrow_mut().push((key, scorer.clone()));
+                let device = on.device.clone();
+                self.0.borrow_mut().push(Known { key: key.clone(), device, scorer: scorer.clone() });
                 Ok(scorer)
             },
             Ok,

@@ -4,7 +4,7 @@
 //!   [`progress`], [`control`]: how far a job is; pause and cancel.
 //! * [`previews`]: what would come in, before it does. `plan`: which candidates a recipe means, and how they are drawn.
 //! * [`devices`]: what to compute on. `thread`: owns device and models, and runs the [`protocol::Job`]s of `jobs` one by one,
-//!   as `queue` orders them; small edits of the workspace on a lane of their own, beside the job that runs.
+//!   as `queue` orders them, each with a `voice` to and from the client; small edits of the workspace on a lane of their own, beside the job that runs.
 //! * `viewer`: answers [`protocol::Query`]s from a reader of its own. [`ranking`], [`metrics`]: from the ledger to the
 //!   method; [`grid`]: one number of every candidate. [`parts`], [`memory_need`]: the published weights and the memory that a recipe needs.
 //!
@@ -40,6 +40,7 @@ pub mod references;
 mod suspects;
 mod thread;
 mod viewer;
+mod voice;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -47,10 +48,10 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use crate::nn::workers::STACK_BYTES;
 use crate::weights::Store;
 use crate::{Error, Result};
 use context::Context;
-use control::Control;
 use devices::SharedDevice;
 use emitter::Emitter;
 pub use emitter::Wake;
@@ -61,13 +62,10 @@ use queue::{Queue, Taken};
 const EVENTS: usize = 4096;
 /// Jobs and queries that may wait.
 const WAITING: usize = 1024;
-/// Stack of the computing thread: recursion over a network's graph is deep.
-const STACK_BYTES: usize = 64 << 20;
 
 /// A running engine. Dropping it cancels what runs, and waits for the threads to end and for edits to be written.
 pub struct Engine {
     queue: Arc<Queue>,
-    control: Control,
     queries: Sender<(QueryId, Query)>,
     maps: Sender<(QueryId, Query)>,
     /// Ends the map that is computed.
@@ -96,7 +94,7 @@ impl Engine {
         let (maps, asked_maps) = bounded(WAITING);
         let stop_maps = Arc::new(AtomicBool::new(false));
         let emitter = Emitter::new(sender, wake);
-        let (queue, control) = (Arc::new(Queue::default()), Control::default());
+        let queue = Arc::new(Queue::default());
         let (opened, openings) = bounded(16);
         // A map may take a minute; who opens workspaces does not wait for it.
         let (opened_maps, openings_maps) = unbounded();
@@ -107,16 +105,17 @@ impl Engine {
         };
         let compute = {
             let (emitter, suspects) = (emitter.clone(), suspects.clone());
+            let openings = [opened, opened_maps];
             let context =
-                Context::new(emitter, control.clone(), [opened, opened_maps], suspects, store.clone(), device.clone());
+                Context::new(emitter.clone(), openings, suspects, store.clone(), device.clone(), queue.cancelled());
             let queue = queue.clone();
-            let editor = Arc::new(Mutex::new(context.of_edits()));
+            let editor = Arc::new(Mutex::new(context.of_edits(emitter)));
             let edits = spawn("edits", {
                 let (queue, editor) = (queue.clone(), editor.clone());
                 Box::new(move || thread::run_edits(&queue, &editor))
             })?;
-            let (control, context) = (control.clone(), context.with_edits(editor));
-            [spawn("engine", Box::new(move || thread::run(&queue, &control, context)))?, edits]
+            let context = context.with_edits(editor);
+            [spawn("engine", Box::new(move || thread::run(&queue, context)))?, edits]
         };
         let viewer = {
             let (emitter, suspects, store) = (emitter.clone(), suspects.clone(), store.clone());
@@ -129,7 +128,7 @@ impl Engine {
             spawn("maps", Box::new(run))?
         };
         let threads = compute.into_iter().chain([viewer, mapper]).collect();
-        Ok(Self { queue, control, queries, maps, stop_maps, events, emitter, next_id: AtomicU64::new(1), threads })
+        Ok(Self { queue, queries, maps, stop_maps, events, emitter, next_id: AtomicU64::new(1), threads })
     }
 
     /// An id that was not used before in this engine.
@@ -151,14 +150,14 @@ impl Engine {
                 }
             }
             Command::Cancel(id) => {
-                if self.queue.cancel(id, &self.control) == Taken::Waiting {
+                if self.queue.cancel(id) == Taken::Waiting {
                     let event = Event::Job { id, state: JobState::Cancelled };
                     // Not the blocking way: this is the client's thread, which is the one that drains the channel.
                     self.emitter.try_send(event);
                 }
             }
-            Command::Pause => self.control.set_pause(true),
-            Command::Resume => self.control.set_pause(false),
+            Command::Pause(id) => self.queue.set_pause(id, true),
+            Command::Resume(id) => self.queue.set_pause(id, false),
             Command::Ask { id, query } => {
                 let lane = if matches!(query, Query::Map { .. }) { &self.maps } else { &self.queries };
                 lane.try_send((id, query)).map_err(|_| Error::invalid("the engine takes no more queries"))?
@@ -183,7 +182,7 @@ impl Engine {
     }
 
     fn close(&self) {
-        self.queue.close(&self.control);
+        self.queue.close();
     }
 }
 

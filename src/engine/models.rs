@@ -1,6 +1,6 @@
 //! Models, loaded once and kept while they are used.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use super::devices::SharedDevice;
 use super::model::{Model, Reference};
 use super::{batch, devices};
 use crate::backbones::products::Products;
-use crate::backbones::registry;
+use crate::backbones::{Backbone, registry};
 use crate::fs::hash::{self, Stamp};
 use crate::nn::checkpoint;
 use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
+use crate::nn::workers::Worker;
 use crate::weights::{Source, Store};
 use crate::{Error, Result};
 
@@ -38,6 +39,7 @@ const KEPT: usize = 2;
 /// What is loaded.
 pub(super) struct Models {
     pub device: SharedDevice,
+    workers: OnceCell<Vec<Worker>>,
     compute: OnceCell<Compute>,
     /// Where weights are found.
     store: Store,
@@ -45,6 +47,8 @@ pub(super) struct Models {
     reference: Option<(String, Products, Reference)>,
     /// The last checkpoints used, each with the stamp of its file as it was read; the latest last.
     checkpoints: Vec<(PathBuf, Stamp, Checkpoint)>,
+    /// Backbones on devices other than the first, each with its device and name.
+    elsewhere: RefCell<Vec<(Compute, &'static str, Arc<dyn Backbone>)>>,
     /// [`batch::fastest_pixels`], once it was asked for.
     fastest_pixels: OnceCell<usize>,
 }
@@ -52,8 +56,9 @@ pub(super) struct Models {
 impl Models {
     /// Nothing is loaded yet, nor the device opened; weights are those that `store` finds.
     pub fn on(device: SharedDevice, store: Store) -> Self {
-        let (compute, fastest_pixels) = (OnceCell::new(), OnceCell::new());
-        Self { device, compute, store, reference: None, checkpoints: Vec::new(), fastest_pixels }
+        let (workers, compute, fastest_pixels) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let (checkpoints, elsewhere) = (Vec::new(), RefCell::default());
+        Self { device, workers, compute, store, reference: None, checkpoints, elsewhere, fastest_pixels }
     }
 
     /// Looks for weights elsewhere from now on.
@@ -61,19 +66,55 @@ impl Models {
         self.store = store;
     }
 
-    /// The device, and what computes on it.
+    /// The devices that share the work; at least one.
+    pub fn workers(&self) -> &[Worker] {
+        self.workers.get_or_init(|| self.device.workers())
+    }
+
+    /// The first device, and what computes on it.
     pub fn compute(&self) -> &Compute {
-        self.compute.get_or_init(|| Compute::on(&self.device.device()))
+        self.compute.get_or_init(|| self.device.compute())
     }
 
-    /// The device, in words.
+    /// The devices, in words.
     pub fn device_name(&self) -> String {
-        devices::name(&self.compute().device)
+        devices::name(self.workers())
     }
 
-    /// Pixels through the network at once that are fastest on the device.
+    /// Pixels through the network at once that are fastest on a device.
     pub fn fastest_pixels(&self, model: &Model) -> usize {
-        *self.fastest_pixels.get_or_init(|| batch::fastest_pixels(model, &self.device_name()))
+        *self.fastest_pixels.get_or_init(|| {
+            let name = self.device_name();
+            let measure = || batch::fastest_pixels(model, &name);
+            self.workers().first().map_or_else(measure, |first| first.run(measure))
+        })
+    }
+
+    /// A model for each of the workers: itself where they compute in its memory, a copy elsewhere. Errors: there is no room for a
+    /// copy.
+    pub fn of_each(&self, model: &Model) -> Result<Vec<Model>> {
+        self.workers().iter().map(|worker| self.of_worker(worker, model)).collect()
+    }
+
+    fn of_worker(&self, worker: &Worker, model: &Model) -> Result<Model> {
+        if worker.compute.device.same_device(model.params.device()) {
+            return Ok(model.clone());
+        }
+        let on = worker.compute.clone().in_precision(model.params.compute().precision);
+        let name = model.backbone.card().name;
+        let is_it = |(compute, known, _): &(Compute, &str, Arc<dyn Backbone>)| {
+            *known == name && compute.device.same_device(&on.device) && compute.precision == on.precision
+        };
+        let known = self.elsewhere.borrow().iter().find(|one| is_it(one)).map(|(.., backbone)| backbone.clone());
+        let backbone = match known {
+            Some(backbone) => backbone,
+            None => {
+                let backbone = registry::open(name, &on, &self.store)?;
+                self.elsewhere.borrow_mut().push((on.clone(), name, backbone.clone()));
+                backbone
+            }
+        };
+        Ok(Model { backbone, params: Arc::new(model.params.copied_to(&on)?), layers: model.layers.clone() })
     }
 
     /// Whether a backbone is loaded, in whatever precision.
@@ -100,6 +141,7 @@ impl Models {
         // Two large networks at once are more than many machines have.
         self.reference = None;
         self.checkpoints.clear();
+        self.elsewhere.borrow_mut().clear();
         let on = match products.here() {
             Products::F32 => self.compute().clone(),
             Products::Bf16 => self.compute().clone().in_precision(products.precision()),

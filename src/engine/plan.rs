@@ -61,7 +61,18 @@ impl Sampling {
     /// How the picture of an LR image of this size is drawn: at the batch size that is `fastest` on the device (pixels at
     /// once), within the recipe's memory budget or what is free. Errors: not even one tile fits.
     pub fn plan(&self, model: &Model, lr_size: (usize, usize), fastest: impl FnOnce() -> usize) -> Result<Plan> {
-        let budget = Budget::of(&self.settings, model.params.device());
+        self.plan_beside(model, lr_size, 1, fastest)
+    }
+
+    /// [`Sampling::plan`] where so many devices share the memory.
+    pub fn plan_beside(
+        &self,
+        model: &Model,
+        lr_size: (usize, usize),
+        sharing: usize,
+        fastest: impl FnOnce() -> usize,
+    ) -> Result<Plan> {
+        let budget = Budget::of(&self.settings, model.params.device()).shared_by(sharing);
         budget.plan(&self.sampler, model.backbone.as_ref(), lr_size, fastest)
     }
 

@@ -48,10 +48,10 @@ pub enum Command {
     Start { id: JobId, job: Job },
     /// Takes a waiting job out of the queue, or stops the running one within one sampling or training step.
     Cancel(JobId),
-    /// Holds the running job within one sampling or training step; what it did is saved.
-    Pause,
+    /// Holds a job within one sampling or training step, or as it begins; what it did is saved. Others are not held.
+    Pause(JobId),
     /// Goes on after [`Command::Pause`].
-    Resume,
+    Resume(JobId),
     /// Asks for something to look at. Of waiting queries with the same [`Query::topic`] only the last is answered.
     Ask { id: QueryId, query: Query },
     /// Cancels everything and ends the engine.

@@ -5,7 +5,8 @@
 //! before it.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::control::Control;
 use super::protocol::{Job, JobId};
@@ -15,6 +16,8 @@ use super::protocol::{Job, JobId};
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// Set while the job that runs is to stop: what reads for it lasts longer than a job.
+    cancelled: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -33,11 +36,13 @@ struct Given {
     order: u64,
     id: JobId,
     job: Job,
+    control: Control,
 }
 
 struct Running {
     order: u64,
     id: JobId,
+    control: Control,
     opens: bool,
     makes_pairs: bool,
 }
@@ -77,7 +82,7 @@ impl Queue {
         }
         state.given += 1;
         let is_edit = job.is_edit();
-        let given = Given { order: state.given, id, job };
+        let given = Given { order: state.given, id, job, control: Control::sharing(&self.cancelled) };
         if is_edit {
             state.edits.push_back(given)
         } else {
@@ -88,7 +93,7 @@ impl Queue {
     }
 
     /// Waits for the next job that is no edit; `None` once the engine is closed.
-    pub fn next(&self, control: &Control) -> Option<(JobId, Job)> {
+    pub fn next(&self) -> Option<(JobId, Job, Control)> {
         let mut state = self.state();
         state.running = None;
         self.changed.notify_all();
@@ -97,12 +102,12 @@ impl Queue {
                 return None;
             }
             let is_next = state.jobs.front().is_some_and(|given| !state.has_edit_before(given.order));
-            if let Some(Given { order, id, job }) = state.jobs.pop_front_if(|_| is_next) {
+            if let Some(Given { order, id, job, control }) = state.jobs.pop_front_if(|_| is_next) {
                 // Under the lock, so that no cancel meant for this job is lost.
-                control.reset();
+                self.cancelled.store(false, Ordering::Relaxed);
                 let (opens, makes_pairs) = (job.opens_workspace(), job.makes_pairs());
-                state.running = Some(Running { order, id, opens, makes_pairs });
-                return Some((id, job));
+                state.running = Some(Running { order, id, control: control.clone(), opens, makes_pairs });
+                return Some((id, job, control));
             }
             state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
@@ -115,7 +120,7 @@ impl Queue {
         self.changed.notify_all();
         loop {
             let is_next = state.edits.front().is_some_and(|given| !state.has_opening_before(given.order));
-            if let Some(Given { order, id, job }) = state.edits.pop_front_if(|_| is_next) {
+            if let Some(Given { order, id, job, .. }) = state.edits.pop_front_if(|_| is_next) {
                 state.editing = Some(order);
                 return Some((id, job));
             }
@@ -126,16 +131,21 @@ impl Queue {
         }
     }
 
+    /// Set while the job that runs is to stop.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
+    }
+
     /// Whether a job is under way that makes pairs.
     pub fn is_pairing(&self) -> bool {
         self.state().running.as_ref().is_some_and(|running| running.makes_pairs)
     }
 
     /// Takes a waiting job or edit out, or asks the running job to stop.
-    pub fn cancel(&self, id: JobId, control: &Control) -> Taken {
+    pub fn cancel(&self, id: JobId) -> Taken {
         let mut state = self.state();
-        if state.running.as_ref().is_some_and(|running| running.id == id) {
-            control.cancel();
+        if let Some(running) = state.running.as_ref().filter(|running| running.id == id) {
+            running.control.cancel();
             return Taken::Running;
         }
         let before = state.jobs.len() + state.edits.len();
@@ -145,12 +155,20 @@ impl Queue {
         if state.jobs.len() + state.edits.len() < before { Taken::Waiting } else { Taken::Nowhere }
     }
 
+    /// Holds a job, running or yet to run, or lets it go on. Edits are written at once.
+    pub fn set_pause(&self, id: JobId, pause: bool) {
+        let state = self.state();
+        let running = state.running.iter().map(|running| (running.id, &running.control));
+        let waiting = state.jobs.iter().map(|given| (given.id, &given.control));
+        running.chain(waiting).filter(|(known, _)| *known == id).for_each(|(_, control)| control.set_pause(pause));
+    }
+
     /// No more jobs: those that wait are dropped and the running one is stopped, edits are still written.
-    pub fn close(&self, control: &Control) {
+    pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
         state.jobs.clear();
-        control.cancel();
+        state.running.iter().for_each(|running| running.control.cancel());
         self.changed.notify_all();
     }
 }

@@ -11,10 +11,10 @@ use super::queue::Queue;
 use crate::{Error, Result, memory};
 
 /// Runs jobs until the engine is closed.
-pub(super) fn run(queue: &Queue, control: &Control, mut context: Context) {
-    while let Some((id, job)) = queue.next(control) {
+pub(super) fn run(queue: &Queue, mut context: Context) {
+    while let Some((id, job, control)) = queue.next() {
         context.take_edited_recipe();
-        run_one(&mut context, id, job);
+        run_one(&mut context, id, job, control);
     }
 }
 
@@ -24,15 +24,15 @@ pub(super) fn run_edits(queue: &Queue, context: &Mutex<Context>) {
         let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
         let changes_pairs =
             !matches!(job, Job::SetRecipe(_) | Job::TryRecipe(_) | Job::DiscardDamaged | Job::JudgeBlindly { .. });
-        run_one(&mut context, id, job);
+        run_one(&mut context, id, job, Control::default());
         if changes_pairs && queue.is_pairing() {
             context.log(Level::Info, "written; pairs that the running job has made already stay as they were");
         }
     }
 }
 
-fn run_one(context: &mut Context, id: JobId, job: Job) {
-    context.job = id;
+fn run_one(context: &mut Context, id: JobId, job: Job, control: Control) {
+    context.voice = context.voice.of(id, control);
     context.emit(Event::Job { id, state: JobState::Started });
     let result = catch_unwind(AssertUnwindSafe(|| jobs::run(context, job)));
     memory::doing("");

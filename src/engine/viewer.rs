@@ -23,7 +23,6 @@ use crate::method::learning::Learning;
 use crate::method::provenance::{Chosen, On};
 use crate::method::recipe::Recipe;
 use crate::method::summary::{PairChange, Summary};
-use crate::nn::kernels::Compute;
 use crate::weights::{PartReport, Store};
 use crate::workspace::{CandidateSet, Workspace};
 use crate::{Error, Result};
@@ -337,11 +336,11 @@ impl Viewer {
             self.keep_hr(Source::Hr(source.image()))?;
         }
         let image = Arc::new(self.read(&source)?);
-        let scorer = self.scorers.one(known.as_ref(), &self.store(), &Compute::on(&self.device.device()))?;
+        let scorer = self.scorers.one(known.as_ref(), &self.store(), &self.device.compute())?;
         let mut alone = Features::until(self.stop.clone());
         if known.info().against_lr {
             let workspace = self.workspace()?;
-            alone = alone.of_lr(damage::low_res(workspace, &workspace.ledger().image(source.image())?)?);
+            alone = alone.of_lr(damage::low_res(workspace.root(), &workspace.ledger().image(source.image())?)?);
         }
         let (hr, features) = match &self.hr {
             Some((_, hr, features)) if compares => (Some(hr), features),

@@ -230,6 +230,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// The same on a device.
+    pub fn on(self, device: &Device) -> Result<Self> {
+        if self.x_t.device().same_device(device) {
+            return Ok(self);
+        }
+        let [x_t, target] = [&self.x_t, &self.target].map(|tensor| tensor.to_device(device));
+        Ok(Self { x_t: x_t?, target: target?, shown: self.shown.on(device)?, ..self })
+    }
+
     pub fn new(backbone: &dyn Backbone, items: &[Item], settings: &Training) -> Result<Self> {
         let all = items.iter().map(|item| &item.winner).chain(items.iter().map(|item| &item.loser));
         let clean = Tensor::cat(&all.collect::<Vec<_>>(), 0)?;

@@ -3,6 +3,11 @@
 //! Winner and loser of a pair are corrupted with the same noise ε at the same time t. Everything random is a function
 //! of the training seed and the pair's position in the run, so the step number is all there is to the sampler's state.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::Tensor;
 
 use super::batch::{Batch, Item, Items};
@@ -17,6 +22,7 @@ use crate::nn::optimizer::Lost;
 use crate::nn::params::Params;
 use crate::nn::state::State;
 use crate::nn::tape::{Gradients, Tape};
+use crate::nn::workers::{self, Give, Next, Worker};
 use crate::{Error, Result};
 
 /// What is logged of a step.
@@ -38,15 +44,29 @@ pub struct Trainer<'m> {
     /// The scale that the network is told, where its guidance is embedded.
     told: Option<f32>,
     settings: Training,
-    items: Items<'m>,
+    /// Under a lock, as parts of a step are computed meanwhile.
+    items: Mutex<(Items<'m>, Order)>,
     policy: Policy,
-    order: Order,
     step: u64,
     /// Pairs of the step being made that went through the network.
-    passed: usize,
+    passed: AtomicUsize,
     /// Pairs that go through the network together.
     at_once: usize,
+    /// Who computes parts of a step, and with what.
+    workers: Vec<Worker>,
+    sides: Vec<Side<'m>>,
 }
+
+/// What a worker computes with.
+struct Side<'m> {
+    backbone: &'m dyn Backbone,
+    reference: &'m Params,
+    /// The policy, where it is not in this worker's memory.
+    policy: Option<Params>,
+}
+
+/// What a pair came to: its samples, and how much it counts.
+type Scored = ([Sample; 2], f64);
 
 impl<'m> Trainer<'m> {
     /// Starts at `start`, the policy's first weights, with the frozen `reference`.
@@ -62,9 +82,28 @@ impl<'m> Trainer<'m> {
         }
         let policy = Policy::without(start, &settings, backbone.unread_weights())?;
         let order = Order::new(settings.seed, pairs);
-        let items = Items::new(backbone, &settings, reference.device());
+        let items = Mutex::new((Items::new(backbone, &settings, reference.device()), order));
         let at_once = settings.batch_pairs;
-        Ok(Self { backbone, reference, told: None, settings, items, policy, order, step: 0, passed: 0, at_once })
+        let workers = vec![Worker::alone(reference.compute().clone())];
+        let sides = vec![Side { backbone, reference, policy: None }];
+        let (step, passed) = (0, AtomicUsize::new(0));
+        Ok(Self { backbone, reference, told: None, settings, items, policy, step, passed, at_once, workers, sides })
+    }
+
+    /// On several devices, which share the parts of a step: each with its copy of backbone and reference, or those themselves
+    /// where it computes in their memory. What a step comes to is the same to the last bit, however many there are.
+    pub fn on(mut self, workers: &[Worker], models: &[(&'m dyn Backbone, &'m Params)]) -> Result<Self> {
+        if workers.is_empty() || workers.len() != models.len() {
+            return Err(Error::invalid("each device needs a model to train with"));
+        }
+        let side = |&(backbone, reference): &(&'m dyn Backbone, &'m Params)| {
+            let is_elsewhere = !reference.device().same_device(self.reference.device());
+            let policy = is_elsewhere.then(|| self.policy.weights().copied_to(reference.compute())).transpose()?;
+            Ok(Side { backbone, reference, policy })
+        };
+        self.sides = models.iter().map(side).collect::<Result<_>>()?;
+        self.workers = workers.to_vec();
+        Ok(self)
     }
 
     /// With a scale that the network is told. Guidance outside of it has no part in training.
@@ -92,7 +131,7 @@ impl<'m> Trainer<'m> {
 
     /// What of the step being made is done, in [0, 1].
     pub fn share(&self) -> f64 {
-        self.passed as f64 / self.settings.pairs_per_step().max(1) as f64
+        self.passed.load(Ordering::Relaxed) as f64 / self.settings.pairs_per_step().max(1) as f64
     }
 
     /// The weights and what trains them.
@@ -110,7 +149,18 @@ impl<'m> Trainer<'m> {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Option<Lost>> {
         let (step, lost) = self.policy.restore(bytes)?;
         self.step = step;
+        self.tell_sides()?;
         Ok(lost)
+    }
+
+    /// Copies the policy to where it is not.
+    fn tell_sides(&mut self) -> Result<()> {
+        for side in &mut self.sides {
+            if let Some(copy) = &mut side.policy {
+                *copy = copy.with_trained_of(self.policy.weights())?;
+            }
+        }
+        Ok(())
     }
 
     /// Learning rate of a step: rises linearly over the warm-up, then constant.
@@ -120,70 +170,140 @@ impl<'m> Trainer<'m> {
     }
 
     /// Makes one optimizer step. `checkpoint` runs before what goes through the network together, with the trainer as it was after
-    /// the step before but for [`Trainer::share`]; its error stops, and the step did not happen. Nor did it where loss or gradient are not finite: [`Error::Diverged`].
+    /// the step before but for [`Trainer::share`]; its error stops, and the step did not happen. Nor did it where loss or gradient
+    /// are not finite: [`Error::Diverged`].
+    ///
+    /// A step's parts are its batches, cut where pairs have another size and where no more go through the network at once. Their
+    /// gradients are summed in their order, whoever computes them and whenever they are there.
     pub fn step(&mut self, pairs: &mut dyn Pairs, checkpoint: &mut dyn FnMut(&Self) -> Result<()>) -> Result<StepLog> {
-        let per_step = self.settings.pairs_per_step();
-        let mut sums = LossSums::new(per_step)?;
+        let mut sums = LossSums::new(self.settings.pairs_per_step())?;
         let mut gradients = Gradients::new(self.reference.kernels());
-        self.passed = 0;
-        for batch in 0..self.settings.accumulation {
-            let first = self.step * per_step as u64 + (batch * self.settings.batch_pairs) as u64;
-            let mut waiting: Vec<Item> = Vec::with_capacity(self.settings.batch_pairs);
-            for position in first..first + self.settings.batch_pairs as u64 {
-                let item = self.item(pairs, position)?;
-                // Pairs of another size cannot go through the network together.
-                if waiting.len() == self.at_once || waiting.first().is_some_and(|other| other.shape() != item.shape()) {
-                    checkpoint(self)?;
-                    self.accumulate(&std::mem::take(&mut waiting), &mut sums, &mut gradients)?;
+        self.passed = AtomicUsize::new(0);
+        let this = &*self;
+        let mut cut = Cut::default();
+        let count = |sums: &mut LossSums, scored: Vec<Scored>| {
+            this.passed.fetch_add(scored.len(), Ordering::Relaxed);
+            scored.into_iter().try_for_each(|(samples, weight)| sums.add_by(&this.settings, samples, weight).map(drop))
+        };
+        match this.sides.as_slice() {
+            // One after the other they add to the same sums.
+            [side] => {
+                while let Some(items) = this.next_part(&mut cut, pairs, checkpoint)? {
+                    let scored = this.part(side, &items, &mut gradients)?;
+                    count(&mut sums, scored)?;
                 }
-                waiting.push(item);
             }
-            checkpoint(self)?;
-            self.accumulate(&waiting, &mut sums, &mut gradients)?;
+            sides => {
+                // Parts that are summed up, and those that are there before their turn: no more than one for each device, as each
+                // is as large as all that is trained.
+                let (mut given, mut due, early) = (0, 0, RefCell::new(BTreeMap::new()));
+                let mut next = || {
+                    if early.borrow().len() >= sides.len() {
+                        return Ok(Next::Later);
+                    }
+                    let items = this.next_part(&mut cut, pairs, checkpoint)?;
+                    given += 1;
+                    Ok(items.map(|items| (given - 1, items)).into())
+                };
+                let work = |worker: usize, (index, items): (usize, Vec<Item>), give: Give<_>| {
+                    let side = &sides[worker];
+                    let mut gradients = Gradients::new(side.reference.kernels());
+                    let scored = this.part(side, &items, &mut gradients)?;
+                    give((index, scored, gradients))
+                };
+                let mut take = |(index, scored, part): (usize, Vec<Scored>, Gradients)| {
+                    early.borrow_mut().insert(index, (scored, part));
+                    loop {
+                        let in_turn = early.borrow_mut().remove(&due);
+                        let Some((scored, part)) = in_turn else { return Ok(()) };
+                        count(&mut sums, scored)?;
+                        gradients.add_params(part, this.reference.device())?;
+                        due += 1;
+                    }
+                };
+                workers::share(&this.workers, &mut next, &work, &mut take)?;
+            }
         }
         checkpoint(self)?;
         let learning_rate = self.learning_rate(self.step);
         let grad_norm = self.policy.update(gradients, learning_rate, self.settings.grad_clip)?;
+        self.tell_sides()?;
         self.step += 1;
         let loss = sums.mean().ok_or_else(|| Error::invalid("a training step needs at least one pair"))?;
         Ok(StepLog { step: self.step, loss, grad_norm, learning_rate })
     }
 
-    fn item(&mut self, pairs: &mut dyn Pairs, position: u64) -> Result<Item> {
-        self.items.of(pairs, self.order.at(position), position)
+    /// The next part of the step: pairs of one shape and one batch; `None` after the last.
+    fn next_part(
+        &self,
+        cut: &mut Cut,
+        pairs: &mut dyn Pairs,
+        checkpoint: &mut dyn FnMut(&Self) -> Result<()>,
+    ) -> Result<Option<Vec<Item>>> {
+        let per_step = self.settings.pairs_per_step();
+        let mut part: Vec<Item> = cut.left.take().into_iter().collect();
+        while cut.at < per_step {
+            if cut.at.is_multiple_of(self.settings.batch_pairs) && !part.is_empty() {
+                break;
+            }
+            let item = self.item(pairs, self.step * per_step as u64 + cut.at as u64)?;
+            cut.at += 1;
+            // Pairs of another size cannot go through the network together.
+            if part.len() == self.at_once || part.first().is_some_and(|other| other.shape() != item.shape()) {
+                cut.left = Some(item);
+                break;
+            }
+            part.push(item);
+        }
+        if part.is_empty() {
+            return Ok(None);
+        }
+        checkpoint(self)?;
+        Ok(Some(part))
     }
 
-    /// Adds the gradient of a batch of pairs of one shape.
-    fn accumulate(&mut self, items: &[Item], sums: &mut LossSums, gradients: &mut Gradients) -> Result<()> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        let count = items.len();
-        let Batch { x_t, times, shown, target, time_weights } = Batch::new(self.backbone, items, &self.settings)?;
+    fn item(&self, pairs: &mut dyn Pairs, position: u64) -> Result<Item> {
+        let (items, order) = &mut *self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        items.of(pairs, order.at(position), position)
+    }
+
+    /// Adds the gradient of pairs of one shape; returns what they came to.
+    fn part(&self, side: &Side, items: &[Item], gradients: &mut Gradients) -> Result<Vec<Scored>> {
+        let Side { backbone, reference, policy } = side;
+        let (count, policy) = (items.len(), policy.as_ref().unwrap_or(self.policy.weights()));
+        let batch = Batch::new(self.backbone, items, &self.settings)?.on(reference.device())?;
+        let Batch { x_t, times, shown, target, time_weights } = batch;
         let query = Query::new(&x_t, &times, &shown).guided(self.told);
 
-        let tape = Tape::inference(self.reference.kernels());
-        let y = self.backbone.predict(&tape, self.reference, &query)?;
-        let reference = errors(&(y.tensor() - &target)?)?;
+        let tape = Tape::inference(reference.kernels());
+        let y = backbone.predict(&tape, reference, &query)?;
+        let mut read = vec![errors(&(y.tensor() - &target)?)?];
         let drift_from = self.settings.objective.needs_drift().then(|| y.tensor().clone());
 
-        let tape =
-            Tape::recording(self.reference.kernels()).recomputing(self.settings.activations == Activations::Recompute);
-        let y = self.backbone.predict(&tape, self.policy.weights(), &query)?;
+        let is_recomputed = self.settings.activations == Activations::Recompute;
+        let tape = Tape::recording(reference.kernels()).recomputing(is_recomputed);
+        let y = backbone.predict(&tape, policy, &query)?;
         let difference = (y.tensor() - &target)?;
-        let policy = errors(&difference)?;
+        read.push(errors(&difference)?);
         let drift = drift_from.map(|reference| y.tensor() - reference).transpose()?;
-        let drifts = drift.as_ref().map_or_else(|| Ok(vec![0.0; 2 * count]), errors)?;
+        read.extend(drift.as_ref().map(errors).transpose()?);
+        // All at once: a device is waited for until they are there.
+        let read: Vec<Vec<f32>> = Tensor::stack(&read, 0)?.to_vec2()?;
+        let error = |of: usize, item: usize| read.get(of).map_or(0.0, |errors| f64::from(errors[item]));
         let values = difference.elem_count() / (2 * count);
         let mut slopes = [vec![0.0f32; 2 * count], vec![0.0f32; 2 * count]];
+        // A pair's derivative follows from the pair and the number of pairs alone.
+        let (mut alone, mut scored) = (LossSums::new(self.settings.pairs_per_step())?, Vec::with_capacity(count));
         for (i, (item, time_weight)) in items.iter().zip(time_weights).enumerate() {
             let sample = |side: usize| Sample {
-                policy: policy[side * count + i],
-                reference: reference[side * count + i],
-                drift: drifts[side * count + i],
+                reference: error(0, side * count + i),
+                policy: error(1, side * count + i),
+                drift: error(2, side * count + i),
                 advantage: item.advantages[side],
             };
-            let by = sums.add_by(&self.settings, [sample(0), sample(1)], item.weight * time_weight)?;
+            let (samples, weight) = ([sample(0), sample(1)], item.weight * time_weight);
+            let by = alone.add_by(&self.settings, samples, weight)?;
+            scored.push((samples, weight));
             // d(mean of squares)/dy = 2/n · (y − target), and the same of the drift.
             for (slopes, by) in slopes.iter_mut().zip([by.error, by.drift]) {
                 slopes[i] = (by[0] * 2.0 / values as f64) as f32;
@@ -197,13 +317,20 @@ impl<'m> Trainer<'m> {
             slope = (slope + drift.broadcast_mul(&of_drift?)?)?;
         }
         tape.backward_into(&y, slope, gradients)?;
-        self.passed += count;
-        Ok(())
+        Ok(scored)
     }
 }
 
+/// How far a step is cut into parts.
+#[derive(Default)]
+struct Cut {
+    /// Pairs of the step that were made ready.
+    at: usize,
+    /// One that did not fit to those before it.
+    left: Option<Item>,
+}
+
 /// e of each image: mean of squares over all its elements.
-fn errors(difference: &Tensor) -> Result<Vec<f64>> {
-    let means = difference.sqr()?.flatten_from(1)?.mean(1)?.to_vec1::<f32>()?;
-    Ok(means.into_iter().map(f64::from).collect())
+fn errors(difference: &Tensor) -> Result<Tensor> {
+    Ok(difference.sqr()?.flatten_from(1)?.mean(1)?)
 }

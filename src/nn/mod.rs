@@ -9,6 +9,7 @@
 //! * [`tape`]: records a forward and runs the backward. [`ops`]: the operations it records.
 //! * [`adamw`]: its update, one pass over the weights. [`optimizer`]: AdamW, clip and moving average of what is trained.
 //!   [`lora`]: low-rank training of any network.
+//! * [`workers`]: several devices that share work.
 //! * [`state`]: what going on with a training needs, as a file. [`checkpoint`]: what was trained, as a file. [`tensors`]: the
 //!   files of both.
 
@@ -24,3 +25,4 @@ pub mod state;
 mod state_old;
 pub mod tape;
 pub mod tensors;
+pub mod workers;

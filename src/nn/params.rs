@@ -368,6 +368,23 @@ impl Params {
         self
     }
 
+    /// A copy on another device; gradients are wanted of the same.
+    pub fn copied_to(&self, on: &Compute) -> Result<Self> {
+        let copy = |weight: &Arc<Weight>| Ok(Weight::new(weight.tensor()?.to_device(&on.device)?, weight.trainable));
+        let weights = self.weights.iter().map(copy).collect::<Result<_>>()?;
+        Ok(Self { specs: self.specs.clone(), compute: on.clone(), weights })
+    }
+
+    /// These weights with the values that `of` has on another device for those that are trained.
+    pub fn with_trained_of(&self, of: &Params) -> Result<Self> {
+        let one = |(mine, other): (&Arc<Weight>, &Arc<Weight>)| match other.trainable {
+            true => Ok(Weight::new(other.tensor()?.to_device(self.device())?, true)),
+            false => Ok(mine.clone()),
+        };
+        let weights = self.weights.iter().zip(&of.weights).map(one).collect::<Result<_>>()?;
+        Ok(Self { weights, ..self.clone() })
+    }
+
     /// Weights to be trained: a copy of those whose name says so, gradients wanted, beside the others themselves.
     pub fn to_train(&self, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let of = |(name, weight): (&str, &Arc<Weight>)| match wanted(name) {

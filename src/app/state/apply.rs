@@ -48,8 +48,6 @@ impl State {
     fn apply_job(&mut self, id: JobId, job_state: JobState) {
         let now = self.now_secs;
         match &job_state {
-            JobState::Paused => self.paused = true,
-            JobState::Resumed => self.paused = false,
             JobState::Failed(cause) => {
                 let title = self.jobs.title(id);
                 self.log.toast(now, Level::Error, format!("{title}: {cause}"));
@@ -62,7 +60,7 @@ impl State {
             }
             JobState::Done(outcome) => self.apply_outcome(id, outcome),
             JobState::Started => self.jobs.begins_with(id, self.candidates_done().0),
-            JobState::Progress(_) | JobState::Cancelled => {}
+            JobState::Paused | JobState::Resumed | JobState::Progress(_) | JobState::Cancelled => {}
         }
         if job_state.is_final() {
             // What a job left undone is shown as it is, not as it was last heard of.

@@ -216,13 +216,16 @@ pub struct State {
     pub wants: Wants,
     /// Queries on their way.
     pub asked: HashMap<QueryId, Asked>,
-    /// The workspace's jobs are held.
-    pub paused: bool,
     /// What was chosen to compute on.
     pub device: Choice,
 }
 
 impl State {
+    /// Whether the job in progress is held.
+    pub fn is_paused(&self) -> bool {
+        self.jobs.current().is_some_and(|job| job.phase == jobs::Phase::Paused)
+    }
+
     /// A state before anything is known.
     pub fn new() -> Self {
         let mut state = Self::default();

@@ -18,7 +18,6 @@ use crate::engine::progress::Meter;
 use crate::fs::hash::hash_file;
 use crate::imaging::{Image, decode, encode, output, stems};
 use crate::iqa::{Bound, Features, Map, Metric, MetricKey, Scorer};
-use crate::nn::kernels::Compute;
 use crate::{Error, Result, memory};
 
 /// An image to score.
@@ -54,7 +53,7 @@ impl Open {
 /// Scores every image. Errors: what failed, once all else is done; that it was cancelled, with what is done.
 pub fn run(metrics: &[Arc<dyn Metric>], asked: Vec<Asked>, unread: Vec<Error>, out: Out) -> Result<()> {
     let open = |metric: &Arc<dyn Metric>| -> Result<Open> {
-        let scorer = metric.open(store(), &Compute::on(&devices::chosen().device()))?;
+        let scorer = metric.open(store(), &devices::chosen().compute())?;
         Ok(Open { metric: metric.clone(), key: metric.key(store()), scorer })
     };
     let open: Vec<Open> = metrics.iter().map(open).collect::<Result<_>>()?;

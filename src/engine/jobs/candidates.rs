@@ -1,10 +1,12 @@
-//! Candidates with their scores: while the device samples a group, the group before is scored on all cores.
+//! Candidates with their scores: while the devices sample a group each, those before are scored on all cores.
 
+use std::collections::VecDeque;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
-use super::sampling::{self, Fresh};
-use super::scoring::{self, Group, Scored};
+use super::sampling;
+use super::saving::Fresh;
+use super::scoring::{self, Scored, Wanted};
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
@@ -86,25 +88,32 @@ fn pass(
     let workspace = context.workspace()?;
     // Before any work: a metric that cannot be opened is said now.
     let metrics = context.open_metrics(recipe)?;
-    let wanted = metrics.set.wanted();
+    let (wanted, devices) = (metrics.set.wanted(), context.models.workers().len().max(1));
     let began = Instant::now();
     let ((candidates, mut failed), beside) = thread::scope(|scope| {
-        let (mut running, mut scores) = (None::<Running>, 0);
+        let (mut running, mut scores, mut groups) = (VecDeque::<Running>::new(), 0, 0);
         let mut next = |image: ImageId, fresh: Vec<Fresh>| {
-            // One group at a time: where scoring is slower, sampling waits for it.
-            scores += finish(context, &metrics, running.take())?;
+            // One group for each device: where scoring is slower, sampling waits for it.
+            if running.len() >= devices {
+                scores += finish(context, &metrics, running.pop_front())?;
+            }
             let missing = workspace.ledger().missing_scores_of(set, image, &wanted)?;
             // A group that cannot be scored is reported when what is left is scored.
             if !missing.is_empty()
-                && let Ok(group) = Group::of(context, &metrics, missing, fresh)
+                && let Ok(wanted) = Wanted::of(context, &metrics, missing, fresh)
             {
-                running = Some((image, scope.spawn(move || group.scores())));
+                let (on, stop) = (metrics.of_worker(groups % devices), context.voice.cancelled());
+                groups += 1;
+                let scores = move || wanted.bind(on, stop).map_or_else(|_| Vec::new(), |group| group.scores());
+                running.push_back((image, scope.spawn(scores)));
             }
             Ok(())
         };
         let sampled = sampling::fill(context, set, model, recipe, images, &named("sampling"), Some(&mut next));
         // What was scored is kept, however the sampling ended.
-        scores += finish(context, &metrics, running)?;
+        for group in running {
+            scores += finish(context, &metrics, Some(group))?;
+        }
         Ok::<_, Error>((sampled?, scores))
     })?;
     let sampling_secs = began.elapsed().as_secs_f64();

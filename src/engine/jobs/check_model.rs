@@ -310,13 +310,13 @@ fn rewards(
         let condition = model.backbone.condition(lr, &sampling.prompt(&request.prompt))?;
         let plan = sampling.plan(model, (lr.width(), lr.height()), || context.models.fastest_pixels(model))?;
         let memory = StateMemory { bytes: plan.state_bytes, scratch: &scratch };
-        let (mut rest, mut batches) = (seeds, Batches::default());
+        let (mut rest, batches) = (seeds, Batches::default());
         while !rest.is_empty() {
             let batch = batches.first_of(rest, plan.at_once);
             let share = |done: usize, all: usize| batch.len() as f64 * done as f64 / all.max(1) as f64;
             let mut go_on = |done, all| context.within(&mut meter, share(done, all));
             let drawn = sampling.draw(model, &condition, batch, memory, &mut go_on);
-            let Some(drawn) = batches.unless_out_of_memory(context, drawn)? else { continue };
+            let Some(drawn) = batches.unless_out_of_memory(&context.voice, batch.len(), drawn)? else { continue };
             for (at, picture) in drawn.iter().enumerate() {
                 let image = Arc::new(quantize::quantized(&picture.whole()?));
                 let features = Features::default().of_lr(LowRes { image: Arc::new(lr.clone()), made_by: None });

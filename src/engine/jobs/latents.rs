@@ -93,7 +93,7 @@ fn of_image(
     meter: &mut Meter,
 ) -> Result<()> {
     let workspace = context.workspace()?;
-    let lr = damage::read_image(workspace, row, &row.lr_path)?;
+    let lr = damage::read_image(workspace.root(), row, &row.lr_path)?;
     let condition = model.backbone.condition(&lr, &sampling.prompt(&row.prompt))?;
     let shown = condition.whole(1, model.params.device())?;
     for candidate in candidates {

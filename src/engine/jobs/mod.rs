@@ -26,6 +26,7 @@ mod run;
 mod run_table;
 mod same_run;
 mod sampling;
+mod saving;
 mod scoring;
 mod seen;
 mod sheet;

@@ -11,6 +11,7 @@ use super::events::Curves;
 use super::pairs::Loader;
 use super::states::States;
 use crate::engine::context::Context;
+use crate::engine::devices;
 use crate::engine::memory_plan::{self, Doubt};
 use crate::engine::model::{Model, Reference};
 use crate::engine::plan::{self, Sampling};
@@ -54,11 +55,23 @@ impl Round<'_> {
         let mut settings = self.context.recipe.training.clone();
         settings.seed = settings.seed.wrapping_add(u64::from(self.round) << 32);
         let (backbone, device) = (self.reference.backbone.as_ref(), self.reference.params.device());
+        let models = self.context.models.of_each(self.reference)?;
+        let models: Vec<_> = models.iter().map(|model| (model.backbone.as_ref(), model.params.as_ref())).collect();
+        let workers = self.context.models.workers();
         let mut trainer =
             Trainer::new(backbone, &self.reference.params, &self.start.params, settings.clone(), pairs.len())?
-                .told(Sampling::of(&self.context.recipe)?.told());
+                .told(Sampling::of(&self.context.recipe)?.told())
+                .on(workers, &models)?;
+        if workers.len() > settings.accumulation {
+            let (parts, devices) = (settings.accumulation, workers.len());
+            let text = format!(
+                "{parts} of {devices} devices train: what they share of a step is its batches, training.accumulation of them"
+            );
+            self.context.log(Level::Info, text);
+        }
+        let sharing = devices::sharing(workers).min(settings.accumulation.max(1));
         if let Some(Doubt { at_once, text }) =
-            memory_plan::doubt_of_step(&settings, backbone, device, pairs.largest_px())
+            memory_plan::doubt_of_step(&settings, backbone, (device, sharing), pairs.largest_px())
         {
             self.context.log(Level::Warning, text);
             trainer = trainer.at_once(at_once);
@@ -117,7 +130,7 @@ impl Round<'_> {
             let began = Instant::now();
             let mut checkpoint = |trainer: &Trainer| {
                 context.report(meter.begun(trainer.share()));
-                context.checkpoint_after(|| states.try_to_write(trainer))
+                context.voice.checkpoint_after(|| states.try_to_write(trainer))
             };
             let log = match trainer.step(pairs, &mut checkpoint) {
                 // Once: what does not fit then will not fit later either.

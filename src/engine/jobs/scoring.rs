@@ -1,22 +1,25 @@
-//! Scoring candidates: what is missing of each metric, on all cores.
+//! Scoring candidates: what is missing of each metric, on all cores. Images are shared by the devices.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 
-use super::sampling::Fresh;
+use super::saving::Fresh;
 use crate::engine::context::Context;
 use crate::engine::damage;
 use crate::engine::failures::Failures;
-use crate::engine::metrics::Open;
+use crate::engine::metrics::{Open, OpenFor};
 use crate::engine::progress::Meter;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::imaging::quantize::Rgb8;
 use crate::imaging::{Image, SCALE, decode};
 use crate::iqa::{Bound, Features, Info};
-use crate::workspace::{CandidateId, CandidateSet, ImageId, ImageRow, MissingScores, NewScore};
+use crate::nn::workers::{self, Give, Next};
+use crate::workspace::{CandidateId, CandidateRow, CandidateSet, ImageId, ImageRow, MissingScores, NewScore};
 use crate::{Error, Result};
 
 /// Scores what the reference's candidates lack.
@@ -36,64 +39,153 @@ pub fn fill(context: &Context, set: &CandidateSet, metrics: &Open, stage: &str) 
     let workspace = context.workspace()?;
     let missing = workspace.ledger().missing_scores(set, &metrics.set.wanted())?;
     let total = missing.iter().map(|m| m.metrics.len()).sum();
-    let mut meter = Meter::new(stage, "scores", total);
-    context.report(Some(meter.now()));
+    let meter = RefCell::new(Meter::new(stage, "scores", total));
+    let advance = |scores: usize| context.advance(&mut meter.borrow_mut(), scores);
+    context.report(Some(meter.borrow().now()));
     let device = context.models.device_name();
     let by_image = || missing.chunk_by(|a, b| a.candidate.image == b.candidate.image);
-    let (mut made, mut failed) = (0, Failures::of(by_image().count()));
-    for missing in by_image() {
-        let group = match Group::of(context, metrics, missing.to_vec(), Vec::new()) {
+    let (mut made, failed) = (0, RefCell::new(Failures::of(by_image().count())));
+    let not_scored = |error: Error, scores: usize| {
+        context.log(Level::Warning, format!("not scored: {error}"));
+        advance(scores);
+        failed.borrow_mut().add(error);
+    };
+    let mut left = by_image();
+    let mut next = || {
+        for missing in left.by_ref() {
+            match Wanted::of(context, metrics, missing.to_vec(), Vec::new()) {
+                Ok(wanted) => {
+                    wanted.too_small.iter().for_each(|warning| context.log(Level::Warning, warning.clone()));
+                    return Ok(Next::Unit(wanted));
+                }
+                Err(error) if error.ends_job() => return Err(error),
+                Err(error) => not_scored(error, scores_of(missing)),
+            }
+        }
+        Ok(Next::End)
+    };
+    let voice = context.voice.clone();
+    let work = |worker: usize, wanted: Wanted, give: Give<(ImageId, Said)>| {
+        let (image, scores) = (wanted.image(), scores_of(&wanted.missing));
+        let group = match wanted.bind(metrics.of_worker(worker), voice.cancelled()) {
             Ok(group) => group,
             Err(error) if error.ends_job() => return Err(error),
-            Err(error) => {
-                context.log(Level::Warning, format!("not scored: {error}"));
-                context.advance(&mut meter, missing.iter().map(|c| c.metrics.len()).sum());
-                failed.add(error);
-                continue;
-            }
+            Err(error) => return give((image, Said::Unbound(error, scores))),
         };
-        let mut causes = Vec::new();
-        if let Some(warning) = &group.too_small {
-            context.log(Level::Warning, warning.clone());
-        }
         for some in group.missing.chunks(group.at_once()) {
-            context.checkpoint()?;
-            let mut new = Vec::new();
-            for (tried, scored) in some.iter().zip(group.scores_of(some)) {
-                new.extend(scored.scores);
-                if let Some(error) = scored.fault {
-                    let error = damage::check(context, &tried.candidate).err().unwrap_or(error);
-                    context.log(Level::Warning, format!("not scored: {error}"));
-                    causes.push(error);
+            voice.checkpoint()?;
+            let tried = some.iter().map(|missing| missing.candidate.clone());
+            give((image, Said::Scored(tried.zip(group.scores_of(some)).collect(), scores_of(some))))?;
+        }
+        give((image, Said::Through(group.missing.len())))
+    };
+    let mut causes: HashMap<ImageId, Vec<Error>> = HashMap::new();
+    let mut take = |(image, said)| {
+        match said {
+            Said::Unbound(error, scores) => not_scored(error, scores),
+            Said::Scored(all, scores) => {
+                let mut new = Vec::new();
+                for (candidate, scored) in all {
+                    new.extend(scored.scores);
+                    if let Some(error) = scored.fault {
+                        let error = damage::check(context, &candidate).err().unwrap_or(error);
+                        context.log(Level::Warning, format!("not scored: {error}"));
+                        causes.entry(image).or_default().push(error);
+                    }
                 }
+                workspace.ledger().record_scores(&device, &metrics.set.keys, &new)?;
+                made += new.len();
+                advance(scores);
             }
-            workspace.ledger().record_scores(&device, &metrics.set.keys, &new)?;
-            made += new.len();
-            context.advance(&mut meter, some.iter().map(|c| c.metrics.len()).sum());
+            Said::Through(of) => {
+                if let Some(all @ [first, ..]) = causes.remove(&image).as_deref() {
+                    failed.borrow_mut().add(format!("{} of {of} candidates not scored: {first}", all.len()));
+                }
+                context.changed(Change::Scores(image));
+            }
         }
-        if let Some(first) = causes.first() {
-            let (count, of) = (causes.len(), group.missing.len());
-            failed.add(format!("{count} of {of} candidates not scored: {first}"));
-        }
-        context.changed(Change::Scores(group.image));
-    }
-    Ok((made, failed))
+        Ok(())
+    };
+    workers::share(context.models.workers(), &mut next, &work, &mut take)?;
+    Ok((made, failed.into_inner()))
 }
 
-/// Candidates of one image that lack scores, with what computing them takes: the ledger stays on its thread, this need
-/// not.
-pub struct Group<'m> {
-    pub image: ImageId,
+/// What comes of a group that a device scores.
+enum Said {
+    /// It cannot be scored: so many scores.
+    Unbound(Error, usize),
+    /// Some of its candidates, and how many scores they lacked.
+    Scored(Vec<(CandidateRow, Scored)>, usize),
+    /// All of its so many candidates were tried.
+    Through(usize),
+}
+
+fn scores_of(missing: &[MissingScores]) -> usize {
+    missing.iter().map(|candidate| candidate.metrics.len()).sum()
+}
+
+/// Candidates of one image that lack scores, as the ledger has them: that stays on its thread, this need not.
+pub struct Wanted {
+    row: ImageRow,
     missing: Vec<MissingScores>,
     /// The pixels of candidates that are in memory.
+    fresh: HashMap<CandidateId, Rgb8>,
+    /// Says which metrics the image is too small for, if any.
+    too_small: Option<String>,
+    root: PathBuf,
+}
+
+impl Wanted {
+    /// From what candidates of one image lack; at least one does. Those whose pixels are in memory are `fresh`.
+    pub fn of(context: &Context, metrics: &Open, missing: Vec<MissingScores>, fresh: Vec<Fresh>) -> Result<Self> {
+        let workspace = context.workspace()?;
+        let row = workspace.ledger().image(missing[0].candidate.image)?;
+        let too_small = too_small(metrics, &missing, &row, sides(&row));
+        Ok(Self { row, missing, fresh: fresh.into_iter().collect(), too_small, root: workspace.root().to_owned() })
+    }
+
+    pub fn image(&self) -> ImageId {
+        self.row.id
+    }
+
+    /// Bound to what its metrics need of the image; `stop` is set once nobody wants the scores any more.
+    pub fn bind(self, metrics: OpenFor, stop: Arc<AtomicBool>) -> Result<Group> {
+        let Self { row, missing, fresh, root, .. } = self;
+        let hr = row.hr_path.as_ref().map(|path| damage::read_image(&root, &row, path)).transpose()?.map(Arc::new);
+        let px @ [width, height] = sides(&row);
+        let mut features = Features::until(stop);
+        let is_wanted = |(_, info): &(usize, &Info)| info.against_lr;
+        let mut against_lr = metrics.set.columns.iter().enumerate().filter(is_wanted);
+        if against_lr.any(|(index, _)| missing.iter().any(|candidate| candidate.metrics.contains(&index))) {
+            features = features.of_lr(damage::low_res(&root, &row)?);
+        }
+        let (mut bounds, mut batch) = (Vec::new(), 1);
+        for (index, (info, scorer)) in metrics.set.columns.iter().zip(metrics.scorers).enumerate() {
+            let is_wanted = missing.iter().any(|candidate| candidate.metrics.contains(&index));
+            let bind = || {
+                batch = batch.max(scorer.batch(px));
+                scorer.bind(hr.as_ref(), &features).map_err(|e| Error::invalid(format!("{}: {e}", row.name)))
+            };
+            bounds.push((is_wanted && info.is_defined_on(width, height)).then(bind).transpose()?);
+        }
+        Ok(Group { missing, fresh, bounds, features, batch, root })
+    }
+}
+
+/// Width and height of a row's candidates.
+fn sides(row: &ImageRow) -> [usize; 2] {
+    [row.lr_width_px, row.lr_height_px].map(|side| side as usize * SCALE)
+}
+
+/// Candidates of one image that lack scores, with what computing them takes.
+pub struct Group<'m> {
+    missing: Vec<MissingScores>,
     fresh: HashMap<CandidateId, Rgb8>,
     /// One for each metric, `None` where it is not wanted or not defined.
     bounds: Vec<Option<Box<dyn Bound + 'm>>>,
     features: Features<'static>,
     /// Candidates that are scored together.
     batch: usize,
-    /// Says which metrics the image is too small for, if any.
-    too_small: Option<String>,
     root: PathBuf,
 }
 
@@ -105,34 +197,7 @@ pub struct Scored {
     pub fault: Option<Error>,
 }
 
-impl<'m> Group<'m> {
-    /// From what candidates of one image lack; at least one does. Those whose pixels are in memory are `fresh`.
-    pub fn of(context: &Context, metrics: &'m Open, missing: Vec<MissingScores>, fresh: Vec<Fresh>) -> Result<Self> {
-        let workspace = context.workspace()?;
-        let row = workspace.ledger().image(missing[0].candidate.image)?;
-        let hr = row.hr_path.as_ref().map(|path| damage::read_image(workspace, &row, path)).transpose()?.map(Arc::new);
-        let px @ [width, height] = [row.lr_width_px, row.lr_height_px].map(|side| side as usize * SCALE);
-        let mut features = Features::until(context.cancelled());
-        let is_wanted = |(_, info): &(usize, &Info)| info.against_lr;
-        let mut against_lr = metrics.set.columns.iter().enumerate().filter(is_wanted);
-        if against_lr.any(|(index, _)| missing.iter().any(|candidate| candidate.metrics.contains(&index))) {
-            features = features.of_lr(damage::low_res(workspace, &row)?);
-        }
-        let (mut bounds, mut batch) = (Vec::new(), 1);
-        for (index, (info, scorer)) in metrics.set.columns.iter().zip(&metrics.scorers).enumerate() {
-            let is_wanted = missing.iter().any(|candidate| candidate.metrics.contains(&index));
-            let bind = || {
-                batch = batch.max(scorer.batch(px));
-                scorer.bind(hr.as_ref(), &features).map_err(|e| Error::invalid(format!("{}: {e}", row.name)))
-            };
-            bounds.push((is_wanted && info.is_defined_on(width, height)).then(bind).transpose()?);
-        }
-        let too_small = too_small(metrics, &missing, &row, px);
-        let (image, root) = (row.id, workspace.root().to_owned());
-        let fresh = fresh.into_iter().collect();
-        Ok(Self { image, missing, fresh, bounds, features, batch, too_small, root })
-    }
-
+impl Group<'_> {
     /// The scores of all of them; once the job is cancelled, of those begun.
     pub fn scores(&self) -> Vec<Scored> {
         self.scores_of(&self.missing)

@@ -68,7 +68,7 @@ fn open(context: &Context) -> Result<Tagger> {
 }
 
 fn of_image(context: &Context, tagger: &Tagger, row: &ImageRow) -> Result<String> {
-    tagger.prompt(&damage::read_image(context.workspace()?, row, &row.lr_path)?)
+    tagger.prompt(&damage::read_image(context.workspace()?.root(), row, &row.lr_path)?)
 }
 
 /// Writes the tag model's files as one small one. Errors: they are not here, or not of this model.

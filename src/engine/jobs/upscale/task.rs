@@ -166,7 +166,7 @@ impl Task {
             return Err(Error::file(&self.picture, "was changed while it was worked on"));
         }
         let prompt = shared.sampling.prompt(&self.prompt);
-        context.say_unread(shared.model.backbone.as_ref(), &self.picture.display(), &prompt)?;
+        context.voice.say_unread(shared.model.backbone.as_ref(), &self.picture.display(), &prompt)?;
         let condition = shared.model.backbone.condition(&lr, &prompt)?;
         let batches = Batches::default();
         let mut drawing = Drawing { context, shared, condition: &condition, meter, plan: self.plan, batches };
@@ -204,7 +204,7 @@ impl Drawing<'_> {
         while !rest.is_empty() {
             let batch = self.batches.first_of(rest, self.plan.at_once);
             let drawn = self.each(batch, take);
-            if self.batches.unless_out_of_memory(self.context, drawn)?.is_some() {
+            if self.batches.unless_out_of_memory(&self.context.voice, batch.len(), drawn)?.is_some() {
                 rest = &rest[batch.len()..];
             }
         }

@@ -5,7 +5,7 @@ use candle_core::{D, Result, Tensor};
 use super::super::shape::{AttentionShape, Center, RowNorm};
 
 /// Attention scores that exist at once: queries are taken in blocks, so that memory stays linear in the tokens.
-const SCORES: usize = 64 << 20;
+pub const SCORES: usize = 64 << 20;
 /// In place of scores that must not count.
 const LOWEST: f64 = -1e30;
 
@@ -32,10 +32,10 @@ pub fn row_norm(norm: RowNorm, x: &Tensor, weight: Option<&Tensor>, bias: Option
     }
 }
 
-/// First query and number of queries of the blocks that keep to [`SCORES`].
-pub fn query_blocks(shape: AttentionShape) -> impl Iterator<Item = (usize, usize)> {
+/// First query and number of queries of the blocks that keep to so many `scores`.
+pub fn query_blocks(shape: AttentionShape, scores: usize) -> impl Iterator<Item = (usize, usize)> {
     let AttentionShape { batch, queries, keys, heads, .. } = shape;
-    let block = (SCORES / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
+    let block = (scores / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
     (0..queries).step_by(block).map(move |start| (start, block.min(queries - start)))
 }
 

@@ -81,10 +81,12 @@ fn agree(what: &str, got: &Tensor, want: &Tensor) -> Result<()> {
 /// Two steps over weights of several sizes, one of more than a block.
 fn check_optimizer(own: &Cuda, device: &Device) -> Result<()> {
     let shapes: [&[usize]; 3] = [&[70_001], &[3, 5], &[1]];
-    let all = |seed: u32| (shapes.iter().zip(seed..)).map(|(shape, seed)| values(shape, seed, device)).collect();
-    let gradients: Vec<Tensor> = all(10)?;
+    let all = |seed: u32| -> Result<Vec<Tensor>> {
+        shapes.iter().zip(seed..).map(|(shape, seed)| values(shape, seed, device)).collect()
+    };
+    let gradients = all(10)?;
     let composed = Composed::default();
-    let (mine, theirs): (Vec<Tensor>, Vec<Tensor>) = (all(1)?, all(1)?);
+    let (mine, theirs) = (all(1)?, all(1)?);
     let moments = |weights: &[Tensor]| weights.iter().map(|w| composed.moments(w)).collect::<Result<Vec<_>>>();
     let (mut my_moments, mut their_moments) = (moments(&mine)?, moments(&theirs)?);
     let update =
