@@ -84,6 +84,12 @@ for size in "${sizes[@]}"; do
         sleep 10
         keys ctrl+r
         sleep 15
+    else
+        sleep 6
+        keys ctrl+r
+        sleep 20
+    fi
+    if [ ! -e "$home/elsewhere" ]; then
         # As another program would have left them.
         mkdir -p "$home/elsewhere"
         for image in "$workspace"/candidates/*; do
@@ -91,10 +97,6 @@ for size in "${sizes[@]}"; do
                 cp "$image"/reference/*/"$seed.png" "$home/elsewhere/$(basename "$image")_$seed.png"
             done
         done
-    else
-        sleep 6
-        keys ctrl+r
-        sleep 20
     fi
     for theme in dark light; do
         name=$size-$theme

@@ -17,12 +17,16 @@ pub struct CommandPalette {
     is_open: bool,
     query: String,
     at: usize,
+    /// It was not drawn yet.
+    is_new: bool,
 }
 
 impl CommandPalette {
-    /// Opens it, or closes it.
-    pub fn toggle(&mut self) {
-        *self = Self { is_open: !self.is_open, ..Self::default() };
+    /// Opens it, or closes it. What was typed in the frame of the key belongs to it.
+    pub fn toggle(&mut self, ctx: &Context) {
+        let is_open = !self.is_open;
+        let query = if is_open { typed(ctx) } else { String::new() };
+        *self = Self { is_open, query, is_new: is_open, ..Self::default() };
     }
 
     /// Whether it is open.
@@ -35,35 +39,35 @@ impl CommandPalette {
         if !self.is_open {
             return None;
         }
-        let matches = search(&self.query);
-        self.at = self.at.min(matches.len().saturating_sub(1));
+        if std::mem::take(&mut self.is_new) {
+            // The field has the keyboard from the next frame on.
+            self.query += &typed(ctx);
+        }
         let (up, down, enter) = ctx.input_mut(|input| {
             let mut key = |key| input.consume_key(egui::Modifiers::NONE, key);
             (key(Key::ArrowUp), key(Key::ArrowDown), key(Key::Enter))
         });
         let moved = up || down;
-        if down {
-            self.at = (self.at + 1).min(matches.len().saturating_sub(1));
-        }
-        if up {
-            self.at = self.at.saturating_sub(1);
-        }
         let mut chosen = None;
         let area = Modal::default_area(Id::unique("command palette")).anchor(Align2::CENTER_TOP, vec2(0.0, 90.0));
         let modal = Modal::new(Id::unique("command palette")).area(area).show(ctx, |ui| {
             ui.set_width(560.0);
             let hint = "Type a command";
-            let search = TextEdit::singleline(&mut self.query)
+            let field = TextEdit::singleline(&mut self.query)
                 .hint_text(hint)
                 .desired_width(f32::INFINITY)
                 .margin(vec2(10.0, 8.0))
                 .show(ui)
                 .response;
-            widgets::name(&search, egui::accesskit::Role::TextInput, "Search commands");
-            search.request_focus();
-            if search.changed() {
+            widgets::name(&field, egui::accesskit::Role::TextInput, "Search commands");
+            field.request_focus();
+            if field.changed() {
                 self.at = 0;
             }
+            // Of what is typed by now: Enter may have come in the same frame.
+            let matches = search(&self.query);
+            let at = self.at.saturating_add(usize::from(down)).saturating_sub(usize::from(up));
+            self.at = at.min(matches.len().saturating_sub(1));
             ui.add_space(space::XS);
             let row = ui.spacing().interact_size.y + 6.0;
             ui.spacing_mut().item_spacing.y = 0.0;
@@ -88,6 +92,17 @@ impl CommandPalette {
         }
         chosen
     }
+}
+
+/// What was typed in this frame.
+fn typed(ctx: &Context) -> String {
+    ctx.input(|input| {
+        let text = input.events.iter().filter_map(|event| match event {
+            egui::Event::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        text.collect()
+    })
 }
 
 /// Commands whose title or menu holds every word, those whose title begins with the text first.

@@ -113,7 +113,7 @@ impl Studio {
             | CommandId::ExportCsv
             | CommandId::ExportMarkdown
             | CommandId::ExportLatex => self.compare_command(id),
-            CommandId::CommandPalette => self.command_palette.toggle(),
+            CommandId::CommandPalette => self.command_palette.toggle(ctx),
             CommandId::ShortcutSheet => self.shows_shortcuts = !self.shows_shortcuts,
         }
     }

@@ -54,9 +54,10 @@ pub fn ui(ui: &mut Ui, cx: &Cx, parts: &[Part], shown: Option<&str>) -> Option<S
     let p = cx.palette;
     let small = TextStyle::Small.resolve(ui.style());
     let width = ui.available_width();
-    let columns = ((width / CELL) as usize).clamp(1, parts.len() + 1);
+    let rows = (parts.len() + 1).div_ceil(((width / CELL) as usize).max(1));
+    // As many in each row, so that none is left with one alone.
+    let columns = (parts.len() + 1).div_ceil(rows);
     let cell = (width - (columns - 1) as f32 * space::S) / columns as f32;
-    let rows = (parts.len() + 1).div_ceil(columns);
     let (room, _) = ui.allocate_exact_size(vec2(width, rows as f32 * (HEIGHT + space::XS)), Sense::hover());
     let at = |index: usize| {
         let (column, row) = ((index % columns) as f32, (index / columns) as f32);

@@ -26,6 +26,8 @@ use shown::Shown;
 const LIST_WIDTH: f32 = 220.0;
 /// Width of the pane from which both plots stand beside the table.
 const WIDE: f32 = 980.0;
+/// Width below which table and plots take turns.
+const NARROW: f32 = 560.0;
 /// Room that the pictures keep, in points.
 const PICTURES_MIN_HEIGHT: f32 = 190.0;
 
@@ -225,14 +227,23 @@ fn scores_ui(ui: &mut Ui, cx: &mut Cx, shown: &mut Shown, plots: &mut plots::Plo
     let is_wide = room.width() >= WIDE;
     let table_share = if is_wide { 0.40 } else { 0.60 };
     let (left, right) = room.split_left_right_at_fraction(table_share);
-    let mut side = ui.new_child(egui::UiBuilder::new().max_rect(left.with_max_x(left.right() - space::M)));
-    table::ui(&mut side, cx.palette, shown);
+    if room.width() >= NARROW {
+        let mut side = ui.new_child(egui::UiBuilder::new().max_rect(left.with_max_x(left.right() - space::M)));
+        table::ui(&mut side, cx.palette, shown);
+    }
     if is_wide {
         let (middle, last) = right.split_left_right_at_fraction(0.5);
         for (rect, which) in [(middle, plots::Which::Curves), (last, plots::Which::Scatter)] {
             let mut side = ui.new_child(egui::UiBuilder::new().max_rect(rect.with_min_x(rect.left() + space::M)));
             plots.title_ui(&mut side, which);
             plots.ui(&mut side, cx, shown, which);
+        }
+    } else if room.width() < NARROW {
+        let mut all = ui.new_child(egui::UiBuilder::new().max_rect(room));
+        if let Some(which) = plots.tabs_or_table_ui(&mut all) {
+            plots.ui(&mut all, cx, shown, which);
+        } else {
+            table::ui(&mut all, cx.palette, shown);
         }
     } else {
         let mut side = ui.new_child(egui::UiBuilder::new().max_rect(right));

@@ -43,6 +43,8 @@ impl Which {
 #[derive(Default)]
 pub struct Plots {
     pub which: Which,
+    /// A plot is in front of the table, where there is room for one of them.
+    hides_table: bool,
 }
 
 impl Plots {
@@ -54,6 +56,23 @@ impl Plots {
                 ui.selectable_value(&mut self.which, which, which.title()).on_hover_text(which.hint());
             }
         });
+    }
+
+    /// The choice between table and plots, where one of them has all the room; `None` is the table.
+    pub fn tabs_or_table_ui(&mut self, ui: &mut Ui) -> Option<Which> {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
+            if ui.selectable_label(!self.hides_table, "Table").clicked() {
+                self.hides_table = false;
+            }
+            for which in [Which::Curves, Which::Scatter] {
+                let is_on = self.hides_table && self.which == which;
+                if ui.selectable_label(is_on, which.title()).on_hover_text(which.hint()).clicked() {
+                    (self.hides_table, self.which) = (true, which);
+                }
+            }
+        });
+        self.hides_table.then_some(self.which)
     }
 
     /// The title of a plot that stands by itself.

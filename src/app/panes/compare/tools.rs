@@ -14,6 +14,8 @@ use crate::report::Format;
 
 /// Width of the choice of images, in points.
 const ON_WIDTH: f32 = 142.0;
+/// Room for all of it below which words are short.
+const NARROW: f32 = 480.0;
 
 /// Draws it.
 pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) {
@@ -25,7 +27,8 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) 
         compare_ui(ui, cx, choice, shown);
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = space::XS;
-            let width = ((ui.available_width() - 44.0 - ON_WIDTH) * 0.5).clamp(84.0, 220.0);
+            let on_width = (ui.available_width() * 0.36).min(ON_WIDTH);
+            let width = ((ui.available_width() - 46.0 - on_width) * 0.5).clamp(60.0, 220.0);
             picker_ui(ui, "Before", &mut choice.a, &known, width);
             let swap = ui.button("⇄").on_hover_text("Exchange before and after  S");
             widgets::name(&swap, egui::accesskit::Role::Button, "Exchange before and after");
@@ -33,7 +36,7 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) 
                 choice.swap();
             }
             picker_ui(ui, "After", &mut choice.b, &known, width);
-            on_ui(ui, &library, choice);
+            on_ui(ui, &library, choice, on_width);
         });
     });
     if let Some(cause) = shown.and_then(|shown| shown.is_outdated(cx.state)) {
@@ -48,10 +51,10 @@ pub fn ui(ui: &mut Ui, cx: &mut Cx, choice: &mut Choice, shown: Option<&Shown>) 
 }
 
 /// Which of the held-out images are reported on.
-fn on_ui(ui: &mut Ui, library: &Library, choice: &mut Choice) {
+fn on_ui(ui: &mut Ui, library: &Library, choice: &mut Choice, width: f32) {
     let count = |on: On| library.images.iter().filter(|image| image.split.is_in(on)).count();
     let title = |on: On| on.count(count(on));
-    let combo = ComboBox::from_id_salt("on").width(ON_WIDTH - 20.0).selected_text(title(choice.on));
+    let combo = ComboBox::from_id_salt("on").width(width - 20.0).truncate().selected_text(title(choice.on));
     let response = combo.show_ui(ui, |ui| {
         for on in On::ALL {
             ui.selectable_value(&mut choice.on, on, title(on)).on_hover_text(hint_of(on));
@@ -70,7 +73,7 @@ fn hint_of(on: On) -> &'static str {
 }
 
 fn picker_ui(ui: &mut Ui, title: &str, chosen: &mut String, known: &[Candidate], width: f32) {
-    let text = format::short(chosen, ((width - 30.0) / 7.0).max(6.0) as usize);
+    let text = format::short(chosen, ((width - 30.0) / 7.0).max(5.0) as usize);
     let combo = ComboBox::from_id_salt(title).width(width).height(420.0).selected_text(text);
     let response = combo.show_ui(ui, |ui| {
         let p = crate::app::theme::palette(ui);
@@ -102,7 +105,8 @@ fn compare_ui(ui: &mut Ui, cx: &mut Cx, choice: &Choice, shown: Option<&Shown>) 
         Ok(()) => None,
         Err(cause) => Some(cause),
     };
-    let title = if shown.is_some() { "Compare again" } else { "Compare" };
+    let again = if ui.available_width() < NARROW { "Again" } else { "Compare again" };
+    let title = if shown.is_some() { again } else { "Compare" };
     let response = ui.add_enabled(refusal.is_none(), egui::Button::new(title));
     let response = response.on_hover_text("Samples and scores what is missing on these images");
     if let Some(refusal) = refusal {

@@ -19,7 +19,7 @@ pub fn ui(ui: &mut Ui, field: &Field, recipe: &mut Recipe, preset: &Recipe) -> b
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let n = n_from_ratio(recipe.curation.ratio, m);
             ui.label(RichText::new(format!("{n} of {m}")).color(p.text));
-            ui.spacing_mut().slider_width = (ui.available_width() - 4.0).max(40.0);
+            ui.spacing_mut().slider_width = (ui.available_width() - 4.0).max(18.0);
             let mut wanted = n;
             let slider = Slider::new(&mut wanted, 1..=m / 2).show_value(false).logarithmic(m > 16);
             let response = widgets::slider(ui, slider, "Selection ratio slider");
