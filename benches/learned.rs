@@ -17,10 +17,6 @@ use dp2o_studio::iqa::{self, Features, Metric};
 use dp2o_studio::nn::kernels::Compute;
 use generated::{Model, NETWORKS};
 
-/// The program's.
-#[global_allocator]
-static ALLOCATOR: dp2o_studio::memory::Counted = dp2o_studio::memory::Counted;
-
 static MANIQA_2: Maniqa = Maniqa::pipal("maniqa-pipal-2crops", "", "", 2);
 const SIZE_PX: [usize; 2] = [512, 512];
 /// Rounds that are measured, as long as they fit into [`ENOUGH`].
@@ -30,7 +26,6 @@ const ENOUGH: Duration = Duration::from_secs(30);
 const VARIABLE: &str = "DP2O_BENCH_NETWORK";
 
 fn main() {
-    dp2o_studio::memory::keep_freed();
     if let Ok(wanted) = std::env::var(VARIABLE) {
         let known = NETWORKS.iter().find(|(network, _)| *network == wanted);
         return known

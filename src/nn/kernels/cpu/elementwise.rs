@@ -160,4 +160,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn rows_are_those_with_the_numbers_in_every_image() {
+        let (images, count, width) = (2, 5, 3);
+        let x: Vec<f32> = (0..images * count * width).map(|i| i as f32).collect();
+        let numbers = [4, 0, 0, 3, 1, 2, 4];
+        let mut y = vec![f32::NAN; images * numbers.len() * width];
+        rows(&x, (count, width), &numbers, &mut y);
+        for (i, row) in y.chunks_exact(width).enumerate() {
+            let from = i / numbers.len() * count + numbers[i % numbers.len()] as usize;
+            assert_eq!(row, &x[from * width..][..width], "row {i}");
+        }
+    }
 }
