@@ -15,7 +15,7 @@ use dp2o_studio::imaging::Image;
 use dp2o_studio::iqa::{self, Bound, Direction, Features, Info, Kind, Map, Metric, Scorer};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::nn::kernels::Compute;
-use dp2o_studio::weights::{Part, Store, registry};
+use dp2o_studio::weights::{Part, Source, Store, registry};
 use generated::{Model, NETWORKS, part_of};
 use serde_json::Value;
 
@@ -352,6 +352,65 @@ fn worst_of(network: &'static str, metric: &str) -> f64 {
     }
     println!("weights check: {network}: {worst:.1e}");
     worst
+}
+
+#[test]
+fn each_way_in_which_weights_are_bad_has_its_line() {
+    let home = tempfile::tempdir().unwrap();
+    let model = Model::of("lpips_alex");
+    model.write(home.path());
+    let name = model.files().find(|name| name.starts_with("alexnet")).unwrap();
+    let at = home.path().join(name);
+    let whole = std::fs::read(&at).unwrap();
+    let [reference, distorted] = dp2o_studio::iqa::generated::pair([64, 64]).unwrap();
+    for (file, image) in [("a.png", &reference), ("b.png", &distorted)] {
+        dp2o_studio::imaging::encode::write_png(home.path().join(file), image).unwrap();
+    }
+    let score = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
+        command.env("HOME", home.path()).env_remove("XDG_DATA_HOME").current_dir(home.path());
+        command.args(["iqa", "--metric", "lpips", "--ref", "a.png", "b.png", "--weights", "."]).args(more);
+        let output = command.output().unwrap();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let refused = |bytes: &[u8], more: &[&str], words: &[&str]| {
+        std::fs::write(&at, bytes).unwrap();
+        let (is_done, _, error) = score(more);
+        let last = error.lines().last().unwrap_or_default().to_owned();
+        assert!(!is_done && words.iter().all(|word| last.contains(word)), "{words:?}: {error}");
+    };
+    let unverified = &["--unverified"];
+    refused(&whole, &[], &[name, "SHA-256"]);
+    refused(&whole[..whole.len() - 9], unverified, &[name, "truncated"]);
+    refused(include_bytes!("fixtures/weights/refused-code.pth"), unverified, &[name, "posix.system"]);
+    let other = include_bytes!("fixtures/weights/LPIPS_v0.1_alex-df73285e.pth");
+    refused(other, unverified, &[name, "missing", "features."]);
+    refused(b"no weights", unverified, &[name]);
+    // Under a name that nobody publishes it under, it is not found, and the line says which name that is.
+    std::fs::rename(&at, home.path().join("alexnet-of-mine.pth")).unwrap();
+    let (is_done, _, error) = score(unverified);
+    assert!(!is_done && error.contains(name) && error.contains("pytorch.org"), "{error}");
+    // 16 bits are enough.
+    let source = Source::of_vec(Path::new(name), whole.clone()).unwrap();
+    let half: Vec<(String, Vec<usize>, Vec<u8>)> = source
+        .iter()
+        .map(|(name, _, shape)| {
+            let values = source.floats::<half::f16>(name, shape).unwrap();
+            (name.to_owned(), shape.to_vec(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        })
+        .collect();
+    let views = half.iter().map(|(name, shape, data)| {
+        (name.as_str(), safetensors::tensor::TensorView::new(safetensors::Dtype::F16, shape.clone(), data).unwrap())
+    });
+    let half = safetensors::serialize(views, None).unwrap();
+    let scored = |bytes: &[u8]| {
+        std::fs::write(&at, bytes).unwrap();
+        let (is_done, said, error) = score(unverified);
+        assert!(is_done, "{error}");
+        said.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap()
+    };
+    let (ours, rounded) = (scored(&whole), scored(&half));
+    assert!((ours - rounded).abs() < 1e-3 * ours && ours > 0.0, "{ours} {rounded}");
 }
 
 #[test]

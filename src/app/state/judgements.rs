@@ -94,6 +94,11 @@ impl Judgements {
         self.verdicts.iter().find(|known| known.rater == rater && known.pair() == *pair)
     }
 
+    /// Whether a rater has a name.
+    pub fn has_names(&self) -> bool {
+        self.of_rater.keys().any(|rater| !rater.is_empty()) || self.verdicts.iter().any(|known| !known.rater.is_empty())
+    }
+
     /// Whether nothing was said of any pair.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty() && self.verdicts.is_empty()

@@ -62,9 +62,12 @@ impl PairsPane {
                 if self.shows == Shows::Blind {
                     return;
                 }
-                ui.allocate_ui_with_layout(vec2(RATER, line.y), Layout::left_to_right(Align::Center), |ui| {
-                    self.blind.rater_ui(ui);
-                });
+                // Who judges alone needs no name; the blind test asks for it.
+                if !self.blind.rater.is_empty() || cx.state.judgements.has_names() {
+                    ui.allocate_ui_with_layout(vec2(RATER, line.y), Layout::left_to_right(Align::Center), |ui| {
+                        self.blind.rater_ui(ui);
+                    });
+                }
                 let (text, hint) = match agreement.and_then(blind::agreement_text) {
                     Some(text) => (
                         format!("reward agrees {text}"),
