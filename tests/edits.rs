@@ -122,7 +122,7 @@ fn edits_beside_a_job_are_on_disk_within_a_tenth_of_a_second() {
     let dir = home.path().join("ws");
     let mut client = Client::new(&dir);
     let (set, image) = client.set_and_image();
-    client.recipe.set_assignment("m=5000").unwrap();
+    client.recipe.set_assignment("m=500").unwrap();
     client.start(Job::SetRecipe(Box::new(client.recipe.clone())));
     let sampling = client.start(Job::Generate { images: None });
     client.until(sampling, |state| matches!(state, JobState::Progress(_)));
