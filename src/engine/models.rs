@@ -47,8 +47,8 @@ pub(super) struct Models {
     reference: Option<(String, Products, Reference)>,
     /// The last checkpoints used, each with the stamp of its file as it was read; the latest last.
     checkpoints: Vec<(PathBuf, Stamp, Checkpoint)>,
-    /// Backbones on devices other than the first, each with its device and name.
-    elsewhere: RefCell<Vec<(Compute, &'static str, Arc<dyn Backbone>)>>,
+    /// Backbones on devices other than the first.
+    elsewhere: RefCell<Vec<(Compute, Arc<dyn Backbone>)>>,
     /// [`batch::fastest_pixels`], once it was asked for.
     fastest_pixels: OnceCell<usize>,
 }
@@ -102,15 +102,15 @@ impl Models {
         }
         let on = worker.compute.clone().in_precision(model.params.compute().precision);
         let name = model.backbone.card().name;
-        let is_it = |(compute, known, _): &(Compute, &str, Arc<dyn Backbone>)| {
-            *known == name && compute.device.same_device(&on.device) && compute.precision == on.precision
+        let is_it = |(compute, known): &&(Compute, Arc<dyn Backbone>)| {
+            known.card().name == name && compute.device.same_device(&on.device) && compute.precision == on.precision
         };
-        let known = self.elsewhere.borrow().iter().find(|one| is_it(one)).map(|(.., backbone)| backbone.clone());
+        let known = self.elsewhere.borrow().iter().find(is_it).map(|(_, backbone)| backbone.clone());
         let backbone = match known {
             Some(backbone) => backbone,
             None => {
                 let backbone = registry::open(name, &on, &self.store)?;
-                self.elsewhere.borrow_mut().push((on.clone(), name, backbone.clone()));
+                self.elsewhere.borrow_mut().push((on.clone(), backbone.clone()));
                 backbone
             }
         };

@@ -62,6 +62,9 @@ impl Worker {
 /// Takes something that a unit came to; its error ends the work.
 pub type Give<'g, T> = &'g mut dyn FnMut(T) -> Result<()>;
 
+/// Computes a unit on the worker of a number, and gives what it comes to.
+pub type Work<'w, U, T> = &'w (dyn for<'g> Fn(usize, U, Give<'g, T>) -> Result<()> + Sync);
+
 /// What is brought to workers.
 pub enum Next<U> {
     Unit(U),
@@ -90,7 +93,7 @@ enum Said<T> {
 pub fn share<U: Send, T: Send>(
     workers: &[Worker],
     next: &mut dyn FnMut() -> Result<Next<U>>,
-    work: &(dyn Fn(usize, U, Give<T>) -> Result<()> + Sync),
+    work: Work<U, T>,
     take: &mut dyn FnMut(T) -> Result<()>,
 ) -> Result<()> {
     if let [_] = workers {
