@@ -117,11 +117,15 @@ for size in "${sizes[@]}"; do
         sleep 1.5
         import -window root "$out/$name-24-heat-map-cell.png"
         keys ctrl+shift+f
-        xdotool mousemove "$((width * 45 / 100))" "$((height / 2))" mousedown 1
+        sleep 1.5
+        xdotool mousemove "$((width * 45 / 100))" "$((height / 2))"
+        sleep 0.5
+        xdotool mousedown 1
+        sleep 0.5
         xdotool mousemove "$((width * 55 / 100))" "$((height * 40 / 100))"
-        sleep 0.3
+        sleep 0.5
         xdotool mousemove "$((width * 65 / 100))" "$((height * 30 / 100))"
-        sleep 0.3
+        sleep 0.5
         xdotool mouseup 1
         shot 25-scatter-brushed
         keys ctrl+2
@@ -132,8 +136,9 @@ for size in "${sizes[@]}"; do
         shot 26-correlation
         # Compare, with intervals: the row under the pointer says what its figures mean.
         keys ctrl+6
-        xdotool mousemove "$((width * 28 / 100))" "$((height * 66 / 100))"
         sleep 1.5
+        xdotool mousemove "$((width * 26 / 100))" "$((height * 71 / 100))"
+        sleep 2.5
         import -window root "$out/$name-28-compare-interval.png"
         keys ctrl+4
         keys j j j
@@ -151,8 +156,9 @@ for size in "${sizes[@]}"; do
         keys ctrl+3
         keys ctrl+2
         keys ctrl+k
+        sleep 1
         xdotool type --delay 60 'gen'
-        sleep 0.6
+        sleep 1.5
         import -window root "$out/$name-30-palette.png"
         keys Escape
         keys F1
@@ -163,9 +169,11 @@ for size in "${sizes[@]}"; do
         keys ctrl+j
         # No dialog of the system opens here: the path is typed.
         keys ctrl+k
+        sleep 1
         xdotool type --delay 60 'import cand'
+        sleep 1
         keys Return
-        sleep 1.5
+        sleep 2.5
         keys ctrl+a
         xdotool type --delay 20 "$home/else"
         sleep 0.6
