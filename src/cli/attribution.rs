@@ -98,13 +98,23 @@ fn or_dash(value: Option<f64>, shown: impl Fn(f64) -> String) -> String {
 
 fn print(of: &Attribution) {
     let rho = |value: Option<f64>| or_dash(value, |rho| format!("{rho:+.2}"));
-    say!("{:<16}{:>6}{:>12}{:>12}{:>8}{:>16}", "metric", "half", "coefficient", "share of R", "ρ(R)", "decides alone");
+    say!(
+        "{:<16}{:>6}{:>12}{:>12}{:>8}{:>16}{:>14}",
+        "metric",
+        "half",
+        "coefficient",
+        "share of R",
+        "ρ(R)",
+        "decides alone",
+        "winners lead"
+    );
     for metric in &of.metrics {
         let (half, share) = (metric.kind.word(), percent(metric.share));
         let (with_reward, decides) = (rho(metric.with_reward), percent(metric.decides));
         let counts = |text: String| if metric.coefficient > 0.0 { text } else { "held out".into() };
         let (coefficient, share) = (counts(format!("{:.3}", metric.coefficient)), share);
-        say!("{:<16}{half:>6}{coefficient:>12}{share:>12}{with_reward:>8}{decides:>16}", metric.name);
+        let lead = or_dash(metric.lead, |lead| format!("{lead:+.2} σ"));
+        say!("{:<16}{half:>6}{coefficient:>12}{share:>12}{with_reward:>8}{decides:>16}{lead:>14}", metric.name);
     }
     let [fr, nr] = of.halves;
     say!("halves          FR {}, NR {}", percent(fr), percent(nr));
@@ -140,6 +150,7 @@ fn table(of: &Attribution, images: &[String]) -> Table {
         "share",
         "spearman_with_reward",
         "decides_alone",
+        "winners_lead",
         "conflict",
     ]);
     for metric in &of.metrics {
@@ -151,6 +162,7 @@ fn table(of: &Attribution, images: &[String]) -> Table {
             json!(metric.share),
             json!(metric.with_reward),
             json!(metric.decides),
+            json!(metric.lead),
             json!(of.conflict),
         ]);
     }
@@ -163,6 +175,7 @@ fn table(of: &Attribution, images: &[String]) -> Table {
                 json!(metric.coefficient),
                 json!(share),
                 json!(with_reward),
+                json!(null),
                 json!(null),
                 json!(conflict),
             ]);

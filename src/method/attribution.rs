@@ -3,10 +3,13 @@
 //! R is a sum of terms, R = Σ_k c_k with c_k what metric k adds (its coefficient times s̄_k). Only differences within a
 //! group rank anything, so everything here is taken within groups:
 //!
-//! * *share* of metric k: Σ_g Cov_g(c_k, R) / Σ_g Var_g(R). Shares sum to 1; one is negative where the metric is outvoted;
+//! * *share* of metric k: Σ_g Cov_g(c_k, R) / Σ_g Var_g(R). Shares sum to 1 (unless R is [regardless](super::regardless)
+//!   of a score); one is negative where the metric is outvoted;
 //! * *rank correlations*: Spearman's ρ of every two metrics, and of each with R, averaged over the groups where both vary;
 //!   scores are taken so that higher is better;
 //! * *decides alone*: the share of pairs that would be the other way round, or undecided, without the metric;
+//! * *lead*: by how much winners are better than losers, averaged over pairs, in standard deviations of the metric within the
+//!   group. It is what training is told to do to the metric, be it rewarded or held out;
 //! * *conflict*: the share of pairs of which the FR half prefers the loser while the NR half prefers the winner, or the
 //!   other way round.
 
@@ -14,6 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::balance::{self, Balanced, Covariances};
+use super::bounds::Affine;
 use super::curation::Curation;
 use super::recipe::Reward;
 use super::reward::{RewardPlan, Rewards, Term};
@@ -57,6 +61,8 @@ pub struct MetricAttribution {
     pub with_reward: Option<f64>,
     /// Share of the pairs that it alone decides.
     pub decides: f64,
+    /// How far winners are ahead of losers; `None` where no pair tells.
+    pub lead: Option<f64>,
 }
 
 /// One group.
@@ -83,6 +89,8 @@ struct Sums {
     pairs: usize,
     /// Pairs that a column alone decides.
     decides: Vec<usize>,
+    /// By column the sum of winner − loser, and of how many pairs.
+    leads: Vec<(f64, usize)>,
     /// Pairs with both halves, and those of them that conflict; first the chosen pairs, then any two candidates.
     conflicts: [[usize; 2]; 2],
 }
@@ -112,6 +120,11 @@ impl Attribution {
             share: share(sums.iter().map(|sums| sums.covariances[column]).sum()),
             with_reward: correlation(column, columns.len()),
             decides: sums.iter().map(|sums| sums.decides[column]).sum::<usize>() as f64 / pairs.max(1) as f64,
+            lead: {
+                let all = sums.iter().map(|sums| sums.leads[column]);
+                let (sum, count) = all.fold((0.0, 0), |(sum, count), (more, pairs)| (sum + more, count + pairs));
+                (count > 0).then(|| sum / count as f64)
+            },
         });
         let metrics: Vec<MetricAttribution> = metrics.collect();
         let half = |kind: Kind| metrics.iter().filter(|metric| metric.kind == kind).map(|metric| metric.share).sum();
@@ -154,7 +167,12 @@ impl GroupAttribution {
 impl Sums {
     fn of(table: &ScoreTable, plan: &RewardPlan, rewards: &Rewards, curation: &Curation, group: usize) -> Self {
         let columns = table.columns().len();
-        let mut sums = Self { covariances: vec![0.0; columns], decides: vec![0; columns], ..Self::default() };
+        let mut sums = Self {
+            covariances: vec![0.0; columns],
+            decides: vec![0; columns],
+            leads: vec![(0.0, 0); columns],
+            ..Self::default()
+        };
         let reward = rewards.group(group);
         let scored: Vec<usize> = (0..reward.len()).filter(|&seed| !reward[seed].is_nan()).collect();
         if scored.len() < 2 {
@@ -196,10 +214,21 @@ impl Sums {
         for (i, &a) in scored.iter().enumerate() {
             scored[..i].iter().for_each(|&b| count(1, a, b));
         }
+        let standard: Vec<Option<Affine>> = (0..columns)
+            .map(|column| Affine::standard(table.row(group, column), table.columns()[column].direction))
+            .collect();
         for pair in curation.pairs_of(group) {
             let (winner, loser) = (usize::from(pair.winner), usize::from(pair.loser));
             count(0, winner, loser);
             sums.pairs += 1;
+            for (column, (sum, count)) in sums.leads.iter_mut().enumerate() {
+                let Some(affine) = standard[column].filter(|affine| affine.scale != 0.0) else { continue };
+                let [of_winner, of_loser] = [winner, loser].map(|seed| affine.of(table.row(group, column)[seed]));
+                if !(of_winner - of_loser).is_nan() {
+                    *sum += of_winner - of_loser;
+                    *count += 1;
+                }
+            }
             let gap = reward[winner] - reward[loser];
             for (term, values) in &terms {
                 let alone = gap > 0.0 && gap - (values[winner] - values[loser]) <= 0.0;
