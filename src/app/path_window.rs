@@ -142,7 +142,7 @@ impl PathWindow {
     fn take_several(&mut self, another: bool) -> Option<Vec<PathBuf>> {
         let path = self.field.path();
         let is_left_empty = !self.others.is_empty() && (self.field.given().is_none() || path.is_dir());
-        if !(is_left_empty && !another) {
+        if !is_left_empty || another {
             match files_of(&path) {
                 Ok(files) => {
                     self.others.extend(files.into_iter().filter(|file| !self.others.contains(file)).collect::<Vec<_>>())

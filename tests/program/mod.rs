@@ -46,7 +46,7 @@ impl Trained {
 
 impl Small {
     fn recipe(&self) -> Recipe {
-        Recipe::from_ron(self.recipe, &format!("{}.ron", self.name)).unwrap()
+        Recipe::from_ron(self.recipe, format!("{}.ron", self.name)).unwrap()
     }
 
     pub fn released(&self) -> PathBuf {
