@@ -291,6 +291,9 @@ mod tests {
         );
         // What is not aged is written as before there were pools.
         let text = pairs::to_text(&pool.lines()).unwrap();
-        assert!(text.lines().next().is_some_and(|line| !line.contains("age")) && text.contains("\"age\":1"), "{text}");
+        assert!(
+            text.lines().next().is_some_and(|line| !line.contains("\"age\"")) && text.contains("\"age\":1"),
+            "{text}"
+        );
     }
 }
