@@ -126,7 +126,7 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
     // Not here yet, and not named: said by name, nothing is taken.
     machine.fails(
         &["import", "ws", "candidates", "before", "--as", "base"],
-        &[train[0], "no image here is called", "--lr or --hr"],
+        &[train[0], "no image here is called", "(--lr, --hr)"],
     );
     let said = machine.done(&["import", "ws", "candidates", "before", "--as", "base", "--lr", "lr", "--hr", "hr"]);
     assert!(

@@ -96,9 +96,8 @@ fn terms_that_restrict_are_said_until_they_are_confirmed() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dp2o-studio"));
         command.env("HOME", home.path()).env_remove("XDG_DATA_HOME").args(["tag", "--convert", out.to_str().unwrap()]);
         let output = command.args(["--weights", "tests/fixtures/ram", "--unverified"]).args(more).output().unwrap();
-        // The files are of a small model, which is said after that.
         let error = text(&output.stderr);
-        assert!(!output.status.success() && error.lines().last().unwrap().contains("shape"), "{error}");
+        assert!(output.status.success() && out.exists(), "{error}");
         error.contains("https://github.com/cswry/SeeSR")
     };
     assert!(said(&[]) && said(&[]), "nobody confirms them in a script");
@@ -141,22 +140,21 @@ fn on_a_terminal_terms_are_a_question_that_is_asked_once() {
         person.write_all(answer.as_bytes()).unwrap();
         let mut said = Vec::new();
         let _ = person.read_to_end(&mut said);
-        assert!(!child.wait().unwrap().success());
-        text(&said)
+        (text(&said), child.wait().unwrap().success())
     };
     let question = "Remembered on this machine. [y/N]";
     for no in ["n\n", "\n", "maybe\n", "\u{4}"] {
-        let said = answered(no);
+        let (said, is_done) = answered(no);
         assert!(said.contains(question) && said.contains("were not confirmed; nothing was computed"), "{no:?}: {said}");
+        assert!(!is_done && !out.exists(), "{no:?}: {said}");
     }
     let terms = home.path().join(".local/share/dp2o-studio/terms.txt");
     assert!(!terms.exists());
-    // The files are of a small model, which is said after that.
-    let said = answered("Yes\n");
-    assert!(said.contains(question) && said.contains("shape"), "{said}");
+    let (said, is_done) = answered("Yes\n");
+    assert!(said.contains(question) && is_done && out.exists(), "{said}");
     assert!(std::fs::read_to_string(&terms).unwrap().contains("DAPE"));
-    let said = answered("");
-    assert!(!said.contains(question) && said.contains("shape"), "{said}");
+    let (said, is_done) = answered("");
+    assert!(!said.contains(question) && is_done, "{said}");
 }
 
 #[test]
@@ -414,18 +412,17 @@ fn each_way_in_which_weights_are_bad_has_its_line() {
 }
 
 #[test]
-fn the_scores_of_small_networks_are_those_of_pyiqa() {
-    for (network, metric) in [("lpips_alex", "lpips"), ("arniqa", "arniqa")] {
-        assert!(worst_of(network, metric) < 1e-4, "{network}");
-    }
+fn the_scores_of_a_small_network_are_those_of_pyiqa() {
+    assert!(worst_of("arniqa", "arniqa") < 1e-4);
 }
 
 /// `cargo test --release --test weights -- --ignored`
 #[test]
 #[ignore = "minutes"]
 fn the_scores_of_all_networks_are_those_of_pyiqa() {
-    // Of MANIQA the fixture has two crops, the program scores twenty.
-    for (network, metric) in NETWORKS.iter().filter(|(network, _)| !network.starts_with("maniqa")) {
+    // Of MANIQA the fixture has two crops, the program scores twenty; LPIPS and DISTS take their small parts from the program.
+    let has_its_own = |name: &str| !["maniqa", "lpips", "dists"].iter().any(|begin| name.starts_with(begin));
+    for (network, metric) in NETWORKS.iter().filter(|(network, _)| has_its_own(network)) {
         assert!(worst_of(network, metric) < 1e-3, "{network}");
     }
 }
