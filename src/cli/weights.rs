@@ -13,7 +13,7 @@ use crate::imaging::output;
 use crate::iqa::{self, Features, Metric, generated};
 use crate::weights::add::{self, How};
 use crate::weights::report::Standing;
-use crate::weights::{Part, PartReport, Source, State, Store, registry};
+use crate::weights::{Part, PartReport, Source, State, Store, compiled_in, registry};
 use crate::{Error, Result};
 
 /// Options of every command about where weights are and which are used.
@@ -237,6 +237,9 @@ fn pair_scores(file: &Path, sha256: &str) -> Result<Vec<PairScores>> {
     let is_completed = |metric: &Arc<dyn Metric>| {
         metric.needs().iter().any(|part| meant.iter().any(|(known, _)| std::ptr::eq(*known, *part)))
     };
+    for (part, _) in meant.iter().filter(|(part, _)| compiled_in::bytes_of(part).is_some()) {
+        say!("  {} is compiled in and never read from a file; its metrics are scored with the file of their network", part.id);
+    }
     let [reference, distorted] = generated::pair(generated::SIZE_PX)?.map(Arc::new);
     let features = Features::default();
     let mut scores = Vec::new();
