@@ -1,4 +1,4 @@
-//! Enums of words: the same word in recipes, files, on the command line and on the screen.
+//! Words that are the same in recipes, files, on the command line and on the screen: enums of them, and counts of things.
 
 /// Declares an enum whose variants are read and written as the given words.
 macro_rules! words {
@@ -27,3 +27,10 @@ macro_rules! words {
     };
 }
 pub(crate) use words;
+
+/// "1 image", "2 images".
+pub fn counted(count: impl std::fmt::Display, unit: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}

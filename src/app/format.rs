@@ -1,5 +1,7 @@
 //! How numbers and times are written.
 
+use crate::words;
+
 /// A duration as people say it.
 pub fn duration(secs: f64) -> String {
     match secs.max(0.0).round() as u64 {
@@ -96,7 +98,7 @@ pub fn count(n: usize) -> String {
 
 /// "1 image", "2 images".
 pub fn counted(n: usize, unit: &str) -> String {
-    format!("{} {unit}{}", count(n), if n == 1 { "" } else { "s" })
+    words::counted(count(n), unit)
 }
 
 /// Whether a text holds every word of a query, whatever the case.

@@ -9,6 +9,7 @@ use super::workspace::run_name;
 use crate::Result;
 use crate::engine::protocol::{ImportCandidates, Job, Outcome, PairsLayout, TableOf, WeightsForm};
 use crate::report::table::Form;
+use crate::words::counted;
 use crate::workspace::{SplitChoice, files};
 
 /// Names of a kind that are printed.
@@ -184,7 +185,7 @@ pub fn export(arguments: &Export) -> Result<()> {
     };
     client.finish(job, |outcome| {
         if let Outcome::Written { files, .. } = outcome {
-            say!("{} files written to {}", files.len(), out.display());
+            say!("{} written to {}", counted(files.len(), "file"), out.display());
         }
         Ok(())
     })
@@ -204,8 +205,8 @@ pub fn import(Import { workspace, what }: &Import) -> Result<()> {
     let mut client = Client::open(workspace, &[])?;
     client.finish(job, |outcome| {
         match outcome {
-            Outcome::Scored { scores, .. } => say!("{scores} scores imported"),
-            Outcome::Judged { verdicts, .. } => say!("{verdicts} verdicts imported"),
+            Outcome::Scored { scores, .. } => say!("{} imported", counted(scores, "score")),
+            Outcome::Judged { verdicts, .. } => say!("{} imported", counted(verdicts, "verdict")),
             Outcome::Imported(imported) => {
                 say!("{}", imported.headline());
                 for detail in imported.details(NAMES) {

@@ -6,6 +6,7 @@ use super::client::Client;
 use super::out::say;
 use crate::engine::protocol::Job;
 use crate::input::table;
+use crate::words::counted;
 use crate::workspace::{Counts, ImageId, ImageRow, SplitChoice, Workspace};
 use crate::{Error, Result};
 
@@ -96,8 +97,8 @@ pub fn remove(arguments: &Remove) -> Result<()> {
     let count = images.len();
     client.run(Job::SetRemoved { images, removed: !arguments.undo })?;
     match arguments.undo {
-        true => say!("{count} images brought back"),
-        false => say!("{count} images removed; `remove --undo` brings them back"),
+        true => say!("{} brought back", counted(count, "image")),
+        false => say!("{} removed; `remove --undo` brings back", counted(count, "image")),
     }
     Ok(())
 }

@@ -238,7 +238,10 @@ fn pair_scores(file: &Path, sha256: &str) -> Result<Vec<PairScores>> {
         metric.needs().iter().any(|part| meant.iter().any(|(known, _)| std::ptr::eq(*known, *part)))
     };
     for (part, _) in meant.iter().filter(|(part, _)| compiled_in::bytes_of(part).is_some()) {
-        say!("  {} is compiled in and never read from a file; its metrics are scored with the file of their network", part.id);
+        say!(
+            "  {} is compiled in and never read from a file; its metrics are scored with the file of their network",
+            part.id
+        );
     }
     let [reference, distorted] = generated::pair(generated::SIZE_PX)?.map(Arc::new);
     let features = Features::default();

@@ -16,6 +16,7 @@ use crate::method::presets;
 use crate::method::provenance::On;
 use crate::method::summary::Summary;
 use crate::report::Format;
+use crate::words::counted;
 use crate::workspace::{Workspace, files};
 
 #[derive(clap::Args)]
@@ -172,7 +173,7 @@ pub fn sample(arguments: &Stage) -> Result<()> {
     client.agree(arguments.allow_external)?;
     client.finish(Job::Sample { images: None }, |outcome| {
         if let Outcome::Sampled { candidates, .. } = outcome {
-            say!("{candidates} candidates sampled");
+            say!("{} sampled", counted(candidates, "candidate"));
         }
         Ok(())
     })
@@ -183,7 +184,7 @@ pub fn score(arguments: &Stage) -> Result<()> {
     client.agree(arguments.allow_external)?;
     client.finish(Job::Score, |outcome| {
         if let Outcome::Scored { scores, .. } = outcome {
-            say!("{scores} scores computed");
+            say!("{} computed", counted(scores, "score"));
         }
         Ok(())
     })
@@ -195,8 +196,10 @@ pub fn curate(arguments: &Curate) -> Result<()> {
     if let Outcome::Curated(summary) = client.run(Job::Curate { allow_partial: arguments.allow_partial })? {
         let Summary { pairs, groups_with_pairs, effective_pairs, mean_weight, alphas: [intra, inter], .. } = *summary;
         say!(
-            "{pairs} pairs of {groups_with_pairs} groups, mean weight {mean_weight:.4}, effective {effective_pairs:.1} \
+            "{} of {}, mean weight {mean_weight:.4}, effective {effective_pairs:.1} \
              ({:.1} %) at α {intra:.3} within and {inter:.3} between groups",
+            counted(pairs, "pair"),
+            counted(groups_with_pairs, "group"),
             100.0 * effective_pairs / pairs.max(1) as f64
         );
     }
@@ -271,7 +274,7 @@ pub fn run(arguments: &Run) -> Result<()> {
                 Some((compared, _)) => say!("{}", compared.report.comparison.to_text()),
                 None => say!("nothing was compared (--no-compare)"),
             }
-            say!("{} pairs, {} steps ({})", report.pairs, report.steps, report.run);
+            say!("{}, {} ({})", counted(report.pairs, "pair"), counted(report.steps, "step"), report.run);
             say!("seconds: sample {sample:.0}, score {score:.0}, train {train:.0}, compare {compare:.0}");
             if let Some((_, sheet)) = &report.compared {
                 say!("image sheet: {}", sheet.display());

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::failures::Failures;
+use crate::words::counted;
 
 /// Why something in a folder was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -130,10 +131,6 @@ pub struct Detail {
     pub is_warning: bool,
     pub heading: String,
     pub lines: Vec<String>,
-}
-
-fn counted(count: usize, unit: &str) -> String {
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::engine::protocol::{
 };
 use crate::method::presets;
 use crate::method::recipe::Recipe;
+use crate::words::counted;
 use crate::workspace::RunId;
 
 /// Names of a kind that are shown of added files.
@@ -83,13 +84,13 @@ impl State {
                 self.say_added(added);
                 None
             }
-            Outcome::Sampled { candidates, .. } => Some(format!("{candidates} candidates sampled")),
-            Outcome::Scored { scores, .. } => Some(format!("{scores} scores computed")),
+            Outcome::Sampled { candidates, .. } => Some(format!("{} sampled", counted(candidates, "candidate"))),
+            Outcome::Scored { scores, .. } => Some(format!("{} computed", counted(scores, "score"))),
             Outcome::Generated { candidates, scores, .. } => {
-                Some(format!("{candidates} candidates sampled, {scores} scores computed"))
+                Some(format!("{} sampled, {} computed", counted(candidates, "candidate"), counted(scores, "score")))
             }
-            Outcome::Curated(summary) => Some(format!("{} pairs", summary.pairs)),
-            Outcome::Trained { run, steps, state } => Some(format!("run {run}: {steps} steps, {state}")),
+            Outcome::Curated(summary) => Some(counted(summary.pairs, "pair")),
+            Outcome::Trained { run, steps, state } => Some(format!("run {run}: {}, {state}", counted(steps, "step"))),
             Outcome::Compared(compared) => {
                 self.add_comparison(compared.clone());
                 let comparison = &compared.report.comparison;
@@ -100,7 +101,12 @@ impl State {
                     self.add_comparison(compared.clone());
                 }
                 self.reports.push(report.clone());
-                Some(format!("run {}: {} steps on {} pairs", report.run, report.steps, report.pairs))
+                Some(format!(
+                    "run {}: {} on {}",
+                    report.run,
+                    counted(report.steps, "step"),
+                    counted(report.pairs, "pair")
+                ))
             }
             Outcome::Checked(check) => {
                 let bad = check.findings.iter().filter(|finding| finding.mark == Mark::Bad).count();
