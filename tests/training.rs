@@ -161,6 +161,31 @@ fn the_first_step_has_no_margin_and_the_same_numbers_by_every_implementation() {
     }
 }
 
+/// Where work is only queued the derivatives are made there, and not by the numbers that are logged.
+#[test]
+fn every_objective_takes_the_same_steps_by_every_implementation() {
+    let net = Mini::new();
+    let mut pairs = Synthetic::new(&[16, 16]);
+    for word in Objective::WORDS {
+        let objective = Objective::from_word(word).unwrap();
+        let settings = Training { objective, anchor: 0.5, warmup_steps: 0, accumulation: 1, ..settings(Mode::Full) };
+        let logs: Vec<Vec<StepLog>> = computes()
+            .iter()
+            .map(|compute| {
+                let reference = weights(&net, compute);
+                let mut trainer = Trainer::new(&net, &reference, &reference, settings.clone(), 2).unwrap();
+                steps(&mut trainer, &mut pairs, 2)
+            })
+            .collect();
+        for (step, own) in logs.iter().flat_map(|log| log.iter().zip(&logs[0])) {
+            let numbers = |log: &StepLog| [log.grad_norm, log.loss.loss, log.loss.errors.policy_winner];
+            for (got, want) in numbers(step).into_iter().zip(numbers(own)) {
+                assert!((got / want - 1.0).abs() < 2e-3, "{word}: {got}, by the CPU's kernels {want}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_restored_trainer_goes_on_bit_for_bit() {
     for (index, compute) in computes().iter().enumerate() {
@@ -263,9 +288,13 @@ fn a_state_of_other_settings_is_refused() {
 
 #[test]
 fn nan_stops_before_it_reaches_the_weights() {
+    computes().iter().for_each(stops_at_nan);
+}
+
+fn stops_at_nan(compute: &Compute) {
     let net = Mini::new();
-    let reference = weights(&net, &Compute::cpu());
-    let mut pairs = Synthetic::new(&[32, 32]);
+    let reference = weights(&net, compute);
+    let mut pairs = Synthetic::new(&[16, 16]);
     let mut trainer = Trainer::new(&net, &reference, &reference, settings(Mode::Full), 2).unwrap();
     steps(&mut trainer, &mut pairs, 1);
     let before = trainer.policy().weights().to_flat().unwrap();

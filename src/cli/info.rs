@@ -67,6 +67,7 @@ fn mib(bytes: usize) -> String {
 fn print_bench(recipe: &Recipe, bench: &Bench) {
     let ms = |seconds: f64| 1e3 * seconds;
     say!("device       {}", bench.device);
+    devices::chosen().doubt().into_iter().for_each(|doubt| say!("             {doubt}"));
     for (count, seconds) in &bench.batches {
         say!("evaluation   {count} images of 128×128 at once: {:.2} ms each", ms(*seconds));
     }

@@ -10,7 +10,8 @@
 //!    [`attribution`]: which metric decides the ranking, [`balance`]: weights under which all do.
 //! 4. [`curation`]: rank each group, take N² pairs. [`overrides`]: what a person said about single pairs.
 //! 5. [`hpo`]: weights of the pairs. [`summary`]: their histograms and the effect of an edit.
-//! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative. [`objective`]: others beside it.
+//! 6. [`loss`]: the Diffusion-DPO loss of a pair and its derivative. [`objective`]: others beside it. [`slopes`]: their derivatives
+//!    on a device that is not waited for.
 //! 7. [`trainer`]: makes the steps, on pairs in the [`order`] of a seed made into a [`batch`], with the weights of a
 //!    [`policy`].
 //! 8. [`statistics`]: Best@m, Mean@m, Worst@m and the spread over seeds. [`evaluation`]: two checkpoints compared,
@@ -60,6 +61,7 @@ pub mod resume;
 pub mod reward;
 pub mod scores;
 mod settings;
+mod slopes;
 pub mod statistics;
 pub mod summary;
 pub mod sweep;

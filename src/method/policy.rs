@@ -92,14 +92,22 @@ impl Policy {
         self.low_rank.as_ref().map(|low_rank| Layer { lora: low_rank.lora.clone(), factors })
     }
 
-    /// One optimizer step; returns the norm of the gradient before it was clipped to `clip` (0 does not clip). Nothing
-    /// is changed where the norm is not finite.
-    pub fn update(&mut self, gradients: Gradients, learning_rate: f64, clip: f64) -> Result<f64> {
+    /// One optimizer step, where `agreed` lets it (see [`Optimizer::step_if`]); returns the norm of the gradient before it was
+    /// clipped to `clip` (0 does not clip). Nothing is changed where the norm is not finite.
+    pub fn update(
+        &mut self,
+        gradients: Gradients,
+        learning_rate: f64,
+        clip: f64,
+        agreed: impl FnOnce() -> Result<()>,
+    ) -> Result<f64> {
         let longest = if clip > 0.0 { clip } else { f64::INFINITY };
         let pace = Pace { learning_rate, longest, decay: self.ema_decay };
-        let Some(LowRank { lora, start, .. }) = &self.low_rank else { return self.optimizer.step(&gradients, pace) };
+        let Some(LowRank { lora, start, .. }) = &self.low_rank else {
+            return self.optimizer.step_if(&gradients, pace, agreed);
+        };
         let gradients = lora.project(self.optimizer.weights(), &gradients)?;
-        let norm = self.optimizer.step(&gradients, pace)?;
+        let norm = self.optimizer.step_if(&gradients, pace, agreed)?;
         lora.merge(start, self.optimizer.weights(), &mut self.weights)?;
         Ok(norm)
     }

@@ -17,6 +17,7 @@ use super::objective::Sample;
 use super::order::Order;
 use super::policy::Policy;
 use super::recipe::{Activations, Training};
+use super::slopes::{Slopes, slopes};
 use crate::backbones::{Backbone, Query};
 use crate::nn::optimizer::Lost;
 use crate::nn::params::Params;
@@ -65,8 +66,33 @@ struct Side<'m> {
     policy: Option<Params>,
 }
 
-/// What a pair came to: its samples, and how much it counts.
-type Scored = ([Sample; 2], f64);
+/// What the pairs of a part came to.
+struct Scored {
+    /// Of every image, winners first: e_ref, e_θ, and δ² where the objective asks for it. Where work is only queued they are
+    /// read at the end of the step.
+    errors: Tensor,
+    /// Of winner and loser.
+    advantages: Vec<[f64; 2]>,
+    /// How much each counts.
+    weights: Vec<f64>,
+}
+
+impl Scored {
+    /// Samples of each pair, and how much it counts.
+    fn samples(&self) -> Result<Vec<([Sample; 2], f64)>> {
+        let read: Vec<Vec<f32>> = self.errors.to_vec2()?;
+        let error = |of: usize, image: usize| read.get(of).map_or(0.0, |errors| f64::from(errors[image]));
+        let count = self.weights.len();
+        let sample = |pair: usize, side: usize| Sample {
+            reference: error(0, side * count + pair),
+            policy: error(1, side * count + pair),
+            drift: error(2, side * count + pair),
+            advantage: self.advantages[pair][side],
+        };
+        let pairs = self.weights.iter().enumerate();
+        Ok(pairs.map(|(pair, &weight)| ([sample(pair, 0), sample(pair, 1)], weight)).collect())
+    }
+}
 
 impl<'m> Trainer<'m> {
     /// Starts at `start`, the policy's first weights, with the frozen `reference`.
@@ -181,16 +207,17 @@ impl<'m> Trainer<'m> {
         self.passed = AtomicUsize::new(0);
         let this = &*self;
         let mut cut = Cut::default();
-        let count = |sums: &mut LossSums, scored: Vec<Scored>| {
-            this.passed.fetch_add(scored.len(), Ordering::Relaxed);
-            scored.into_iter().try_for_each(|(samples, weight)| sums.add_by(&this.settings, samples, weight).map(drop))
+        let mut made = Vec::new();
+        let count = |made: &mut Vec<Scored>, scored: Scored| {
+            this.passed.fetch_add(scored.weights.len(), Ordering::Relaxed);
+            made.push(scored);
         };
         match this.sides.as_slice() {
             // One after the other they add to the same sums.
             [side] => {
                 while let Some(items) = this.next_part(&mut cut, pairs, checkpoint)? {
                     let scored = this.part(side, &items, &mut gradients)?;
-                    count(&mut sums, scored)?;
+                    count(&mut made, scored);
                 }
             }
             sides => {
@@ -211,12 +238,12 @@ impl<'m> Trainer<'m> {
                     let scored = this.part(side, &items, &mut gradients)?;
                     give((index, scored, gradients))
                 };
-                let mut take = |(index, scored, part): (usize, Vec<Scored>, Gradients)| {
+                let mut take = |(index, scored, part): (usize, Scored, Gradients)| {
                     early.borrow_mut().insert(index, (scored, part));
                     loop {
                         let in_turn = early.borrow_mut().remove(&due);
                         let Some((scored, part)) = in_turn else { return Ok(()) };
-                        count(&mut sums, scored)?;
+                        count(&mut made, scored);
                         gradients.add_params(part, this.reference.device())?;
                         due += 1;
                     }
@@ -226,7 +253,13 @@ impl<'m> Trainer<'m> {
         }
         checkpoint(self)?;
         let learning_rate = self.learning_rate(self.step);
-        let grad_norm = self.policy.update(gradients, learning_rate, self.settings.grad_clip)?;
+        let settings = &self.settings;
+        let grad_norm = self.policy.update(gradients, learning_rate, settings.grad_clip, || {
+            let mut all = made.iter().map(Scored::samples);
+            all.try_for_each(|samples| {
+                samples?.into_iter().try_for_each(|(both, weight)| sums.add_by(settings, both, weight).map(drop))
+            })
+        })?;
         self.tell_sides()?;
         self.step += 1;
         let loss = sums.mean().ok_or_else(|| Error::invalid("a training step needs at least one pair"))?;
@@ -268,7 +301,7 @@ impl<'m> Trainer<'m> {
     }
 
     /// Adds the gradient of pairs of one shape; returns what they came to.
-    fn part(&self, side: &Side, items: &[Item], gradients: &mut Gradients) -> Result<Vec<Scored>> {
+    fn part(&self, side: &Side, items: &[Item], gradients: &mut Gradients) -> Result<Scored> {
         let Side { backbone, reference, policy } = side;
         let (count, policy) = (items.len(), policy.as_ref().unwrap_or(self.policy.weights()));
         let batch = Batch::new(self.backbone, items, &self.settings)?.on(reference.device())?;
@@ -287,37 +320,44 @@ impl<'m> Trainer<'m> {
         read.push(errors(&difference)?);
         let drift = drift_from.map(|reference| y.tensor() - reference).transpose()?;
         read.extend(drift.as_ref().map(errors).transpose()?);
-        // All at once: a device is waited for until they are there.
-        let read: Vec<Vec<f32>> = Tensor::stack(&read, 0)?.to_vec2()?;
-        let error = |of: usize, item: usize| read.get(of).map_or(0.0, |errors| f64::from(errors[item]));
+        let weights = items.iter().zip(time_weights).map(|(item, of_time)| item.weight * of_time).collect();
+        let advantages = items.iter().map(|item| item.advantages).collect();
+        let scored = Scored { errors: Tensor::stack(&read, 0)?, advantages, weights };
         let values = difference.elem_count() / (2 * count);
-        let mut slopes = [vec![0.0f32; 2 * count], vec![0.0f32; 2 * count]];
-        // A pair's derivative follows from the pair and the number of pairs alone.
-        let (mut alone, mut scored) = (LossSums::new(self.settings.pairs_per_step())?, Vec::with_capacity(count));
-        for (i, (item, time_weight)) in items.iter().zip(time_weights).enumerate() {
-            let sample = |side: usize| Sample {
-                reference: error(0, side * count + i),
-                policy: error(1, side * count + i),
-                drift: error(2, side * count + i),
-                advantage: item.advantages[side],
-            };
-            let (samples, weight) = ([sample(0), sample(1)], item.weight * time_weight);
-            let by = alone.add_by(&self.settings, samples, weight)?;
-            scored.push((samples, weight));
-            // d(mean of squares)/dy = 2/n · (y − target), and the same of the drift.
-            for (slopes, by) in slopes.iter_mut().zip([by.error, by.drift]) {
-                slopes[i] = (by[0] * 2.0 / values as f64) as f32;
-                slopes[count + i] = (by[1] * 2.0 / values as f64) as f32;
-            }
-        }
-        let [of_error, of_drift] =
-            slopes.map(|slopes| Tensor::from_vec(slopes, (2 * count, 1, 1, 1), difference.device()));
-        let mut slope = difference.broadcast_mul(&of_error?)?;
-        if let Some(drift) = drift {
-            slope = (slope + drift.broadcast_mul(&of_drift?)?)?;
+        let Slopes { error: of_error, drift: of_drift } = self.slopes(reference, &scored, values)?;
+        let of_image = |slopes: Tensor| slopes.reshape((2 * count, 1, 1, 1));
+        let mut slope = difference.broadcast_mul(&of_image(of_error)?)?;
+        if let (Some(drift), Some(of_drift)) = (drift, of_drift) {
+            slope = (slope + drift.broadcast_mul(&of_image(of_drift)?)?)?;
         }
         tape.backward_into(&y, slope, gradients)?;
         Ok(scored)
+    }
+
+    /// What a part's differences of `values` values each are multiplied with for the gradient of the step's mean loss: by numbers,
+    /// or where the errors are if reading them would be waited for.
+    fn slopes(&self, side: &Params, scored: &Scored, values: usize) -> Result<Slopes> {
+        let Scored { errors, advantages, weights } = scored;
+        let settings = &self.settings;
+        if side.kernels().only_queues() {
+            let share = 2.0 / (values * settings.pairs_per_step()) as f64;
+            let weights: Vec<f64> = weights.iter().map(|weight| weight * share).collect();
+            return Ok(slopes(settings, [&errors.get(0)?, &errors.get(1)?], advantages, &weights)?);
+        }
+        let count = weights.len();
+        let mut slopes = [vec![0.0f32; 2 * count], vec![0.0f32; 2 * count]];
+        // A pair's derivative follows from the pair and the number of pairs alone.
+        let mut alone = LossSums::new(settings.pairs_per_step())?;
+        for (i, (samples, weight)) in scored.samples()?.into_iter().enumerate() {
+            let of = alone.add_by(settings, samples, weight)?;
+            // d(mean of squares)/dy = 2/n · (y − target), and the same of the drift.
+            for (slopes, of) in slopes.iter_mut().zip([of.error, of.drift]) {
+                slopes[i] = (of[0] * 2.0 / values as f64) as f32;
+                slopes[count + i] = (of[1] * 2.0 / values as f64) as f32;
+            }
+        }
+        let [error, drift] = slopes.map(|slopes| Tensor::from_vec(slopes, 2 * count, errors.device()));
+        Ok(Slopes { error: error?, drift: Some(drift?) })
     }
 }
 

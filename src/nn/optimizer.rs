@@ -62,7 +62,14 @@ impl Optimizer {
     /// One step, by gradients of the network's weights; returns the gradient's norm before it was shortened. Nothing is
     /// changed where that is not finite.
     pub fn step(&mut self, gradients: &Gradients, pace: Pace) -> Result<f64> {
+        self.step_if(gradients, pace, || Ok(()))
+    }
+
+    /// [`Optimizer::step`], where `agreed` lets it. It is asked once the norm is there: all that a device had queued is done by
+    /// then, and reading values of before is not waited for.
+    pub fn step_if(&mut self, gradients: &Gradients, pace: Pace, agreed: impl FnOnce() -> Result<()>) -> Result<f64> {
         let norm = gradients.norm()?;
+        agreed()?;
         if !norm.is_finite() {
             return Err(Error::Diverged(format!("the gradient's norm is {norm}")));
         }

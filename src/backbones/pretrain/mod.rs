@@ -199,10 +199,7 @@ fn train_step(
     let batch = patches::batch(photos, &options.reductions, options.batch, [options.seed, step], device)?;
     let tape = Tape::recording(training.params.kernels());
     let (y, error) = prediction(net, &tape, &training.params, &batch)?;
-    let loss = mean_square(&error)?;
-    if !loss.is_finite() {
-        return Err(Error::Diverged(format!("the loss is {loss} at step {step}")));
-    }
+    let loss = error.sqr()?.mean_all()?;
     let count = error.elem_count() as f64;
     let gradients = tape.backward(&y, (error * (2.0 / count))?)?;
 
@@ -212,10 +209,19 @@ fn train_step(
     let rate = options.learning_rate * warmup * cooldown;
     let longest = if step == 0 { f64::INFINITY } else { CLIP * training.progress.gradient_norm };
     let decay = options.ema.min((1 + step) as f64 / (EMA_WARMUP + step) as f64);
-    let norm = training.optimizer.step(&gradients, Pace { learning_rate: rate, longest, decay })?;
+    // Read at the end, so that a device is waited for once.
+    let mut value = f64::NAN;
+    let pace = Pace { learning_rate: rate, longest, decay };
+    let norm = training.optimizer.step_if(&gradients, pace, || {
+        value = loss.to_scalar::<f32>()?.into();
+        match value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::Diverged(format!("the loss is {value} at step {step}"))),
+        }
+    })?;
     let mean_norm = &mut training.progress.gradient_norm;
     *mean_norm = if step == 0 { norm } else { NORM_DECAY * *mean_norm + (1.0 - NORM_DECAY) * norm.min(longest) };
-    Ok(loss)
+    Ok(value)
 }
 
 /// The predicted velocity of a batch, and its error.

@@ -191,6 +191,10 @@ pub trait Kernels: Debug + Send + Sync {
     fn once(&self, images: &Tensor) -> Result<Tensor> {
         Ok(images.clone())
     }
+    /// Whether work is only queued: then whoever reads a value waits until all of it is done.
+    fn only_queues(&self) -> bool {
+        false
+    }
     /// The same in another precision, where that changes what computes.
     fn in_precision(self: Arc<Self>, precision: Precision) -> Arc<dyn Kernels>;
 

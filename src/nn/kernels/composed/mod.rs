@@ -258,6 +258,10 @@ impl Kernels for Composed {
         Ok(x.sqrt()?)
     }
 
+    fn only_queues(&self) -> bool {
+        true
+    }
+
     fn in_precision(self: Arc<Self>, _: Precision) -> Arc<dyn Kernels> {
         self
     }
