@@ -114,8 +114,8 @@ fn convolutions(c: &mut Criterion) {
         let flop = 2 * shape.out_len() * shape.patch_len();
         let mut group = c.benchmark_group(format!("conv_{batch}_{c_in}_{c_out}_{side}_{kernel}_{stride}"));
         group.throughput(Throughput::Elements(flop as u64));
-        // As layers do: 3×3 kernels that are too large for a second form are read as they are.
-        let as_is = |kept: usize| kernel == 3 && stride == 1 && w.len() > kept;
+        // As layers do: what is too large for a second form is read as it is.
+        let as_is = |kept: usize| stride == 1 && w.len() > kept;
         let frozen = (!as_is(KEPT_VALUES)).then(|| conv::Forward::new(&w, shape));
         group.bench_function("forward", |bench| {
             bench.iter(|| match &frozen {

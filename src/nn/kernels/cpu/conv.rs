@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
 use super::values::{Element, FromWeight};
-use super::{bf16, elementwise, im2col, winograd, winograd_blocks};
+use super::{bf16, elementwise, im2col, winograd, winograd_blocks, winograd_tiles};
 use crate::nn::params::{KEPT_VALUES_TRAINED, Weight};
 
 /// Whether [`winograd`] takes a convolution.
@@ -17,12 +17,12 @@ fn is_winograd(shape: &ConvShape) -> bool {
         && shape.pad[0] == shape.pad[1]
         && shape.pad[0] <= 2
         && *channels.start() >= 16
-        && *channels.end() <= winograd::MAX_CHANNELS
+        && *channels.end() <= winograd_tiles::MAX_CHANNELS
 }
 
-/// Whether [`winograd_blocks`] does, where the weights are not kept transformed.
-fn is_in_blocks(shape: &ConvShape) -> bool {
-    is_winograd(shape) && shape.groups == 1
+/// Whether there is a way that reads the weights as they are: [`winograd_blocks`], or a product.
+fn reads_any(shape: &ConvShape) -> bool {
+    (is_winograd(shape) || shape.is_pointwise()) && shape.groups == 1
 }
 
 /// Weights brought into the form the forward pass reads, of each group. Valid for every batch and image size.
@@ -87,7 +87,7 @@ impl Make {
     pub fn reads_as_is(&self, weight: &Weight, back: bool) -> bool {
         let takes = if back { bf16::takes_back(&self.shape) } else { bf16::takes(&self.shape) };
         let is_half = self.half && takes && weight.dtype() == DType::BF16;
-        is_in_blocks(&self.shape) && !weight.keeps_forms() && !is_half
+        reads_any(&self.shape) && !weight.keeps_forms() && !is_half
     }
 }
 
@@ -106,11 +106,14 @@ pub struct Pass<'a> {
 impl FromWeight for (Pass<'_>, &mut [f32]) {
     type Output = ();
     fn make<T: Element>(self, weight: &[T]) {
-        let (Pass { shape, back, x, bias, residual }, y) = self;
-        let weights = winograd_blocks::Weights::new(weight, shape.c_in, back);
-        let shape = if back { shape.transposed() } else { shape };
+        let (Pass { shape: of, back, x, bias, residual }, y) = self;
+        let shape = if back { of.transposed() } else { of };
         assert!(x.len() == shape.in_len() && y.len() == shape.out_len());
         assert!(residual.is_none_or(|r| r.len() == y.len()) && bias.is_none_or(|b| b.len() == shape.c_out));
+        if of.is_pointwise() {
+            return im2col::pointwise((of, back), x, weight, bias, residual, y);
+        }
+        let weights = winograd_blocks::Weights::new(weight, of.c_in, back);
         winograd_blocks::forward(shape, x, weights, bias, residual, y);
     }
 }
@@ -287,6 +290,7 @@ mod tests {
             shape(1, 6, 6, 20, 64, 3, 1, 2),
             shape(2, 9, 8, 3, 24, 3, 2, 1),
             shape(2, 8, 8, 96, 48, 1, 1, 0),
+            shape(1, 5, 9, 560, 500, 1, 1, 0),
             shape(1, 23, 19, 3, 10, 11, 4, 2),
             shape(2, 7, 7, 24, 40, 5, 1, 2),
             shape(1, 1, 1, 16, 16, 3, 1, 1),
@@ -319,13 +323,15 @@ mod tests {
             let mut dx = vec![f32::NAN; x.len()];
             input_gradient(s, &dy, &Backward::new(&w, s), &mut dx);
             assert_close("input gradient", s, &dx, &dx_want);
-            if is_winograd(&s) && s.groups == 1 {
+            if reads_any(&s) {
                 // As weights are read that are not kept transformed.
                 let (bias, residual, kept, kept_dx) = (Some(&bias[..]), Some(&residual[..]), y.clone(), dx.clone());
                 (Pass { shape: s, back: false, x: &x, bias, residual }, y.as_mut_slice()).make(&w);
-                assert_eq!(y, kept, "output of {s:?} in blocks");
+                assert_eq!(y, kept, "output of {s:?} as it is");
                 (Pass { shape: s, back: true, x: &dy, bias: None, residual: None }, dx.as_mut_slice()).make(&w);
-                assert_eq!(dx, kept_dx, "input gradient of {s:?} in blocks");
+                assert_eq!(dx, kept_dx, "input gradient of {s:?} as it is");
+            }
+            if is_winograd(&s) && s.groups == 1 {
                 let mut dw = vec![0.5; w.len()];
                 winograd_blocks::weight_gradient(s, &x, &dy, &mut dw);
                 assert_close("weight gradient in blocks", s, &dw, &dw_want);

@@ -6,7 +6,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::shape::ConvShape;
-use super::product::{self, DEPTH, Left, Panels, Start, TILE, place, place_across, product};
+use super::panels::{Loose, Panels};
+use super::product::{self, By, DEPTH, Left, ROWS_PACKED, Start, TILE, place, place_across, product};
 use super::scratch::{self, LINE};
 use super::simd::SendPtr;
 use super::values::Element;
@@ -22,18 +23,12 @@ impl Weights {
     pub fn forward<T: Element>(weight: &[T], shape: ConvShape) -> Self {
         let (taps, depth) = (shape.taps(), shape.patch_len());
         Self(Panels::new(depth, shape.c_out, |columns, width, panel| {
+            if taps == 1 {
+                return turned(weight, depth, columns, 0..depth, width, panel);
+            }
             let weight = &weight[columns.start * depth..columns.end * depth];
             // Some input channels at a time, whose kernels stay in L1 while their rows are written.
             for some in blocks_of(0..shape.c_in, LINE) {
-                if taps == 1 {
-                    turn(
-                        &weight[some.start..],
-                        [columns.len(), some.len(), depth],
-                        width,
-                        &mut panel[some.start * width..],
-                    );
-                    continue;
-                }
                 for (tap, ci) in (0..taps).flat_map(|tap| some.clone().map(move |ci| (tap, ci))) {
                     let row = &mut panel[(tap * shape.c_in + ci) * width..][..width];
                     let values = weight[ci * taps + tap..].iter().step_by(depth);
@@ -47,19 +42,85 @@ impl Weights {
     pub fn backward<T: Element>(weight: &[T], shape: ConvShape) -> Self {
         let (taps, depth) = (shape.taps(), shape.patch_len());
         Self(Panels::new(taps * shape.c_out, shape.c_in, |columns, width, panel| {
+            if taps == 1 {
+                return widened(weight, depth, columns, 0..shape.c_out, width, panel);
+            }
             for (co, kernel) in weight.chunks_exact(depth).enumerate() {
                 let kernel = &kernel[columns.start * taps..columns.end * taps];
-                if taps == 1 {
-                    // As below, where the compiler knows that they lie side by side.
-                    panel[co * width..].iter_mut().zip(kernel).for_each(|(row, w)| *row = w.wide());
-                    continue;
-                }
                 for tap in 0..taps {
                     let row = &mut panel[(tap * shape.c_out + co) * width..][..width];
                     row.iter_mut().zip(kernel[tap..].iter().step_by(taps)).for_each(|(row, w)| *row = w.wide());
                 }
             }
         }))
+    }
+}
+
+/// Some rows of a matrix of rows of `stride` values, those `columns`, as columns of a panel of the values `depth` of each.
+fn turned<T: Element>(
+    matrix: &[T],
+    stride: usize,
+    columns: Range<usize>,
+    depth: Range<usize>,
+    width: usize,
+    panel: &mut [f32],
+) {
+    let rows = &matrix[columns.start * stride..columns.end * stride];
+    // Some values at a time, whose lines stay in L1 while they are written.
+    for some in blocks_of(depth.clone(), LINE) {
+        let to = &mut panel[(some.start - depth.start) * width..];
+        turn(&rows[some.start..], [columns.len(), some.len(), stride], width, to);
+    }
+}
+
+/// The rows `depth` of a matrix of rows of `stride` values, of each the values `columns`, as a panel.
+fn widened<T: Element>(
+    matrix: &[T],
+    stride: usize,
+    columns: Range<usize>,
+    depth: Range<usize>,
+    width: usize,
+    panel: &mut [f32],
+) {
+    for (row, to) in depth.zip(panel.chunks_exact_mut(width)) {
+        to.iter_mut().zip(&matrix[row * stride..][columns.clone()]).for_each(|(to, w)| *to = w.wide());
+    }
+}
+
+/// Parts of the rows up to which bringing a panel together for each costs less than packing all of them once.
+const FEW_PARTS: usize = 4;
+/// Values of a right operand that is worth packing.
+const SMALL: usize = 256 << 10;
+
+/// A convolution of one pixel, or the gradient of its input (`back`), with weights `[c_out, c_in]` as they lie; `shape` is that of
+/// the convolution.
+pub fn pointwise<T: Element>(
+    (shape, back): (ConvShape, bool),
+    x: &[f32],
+    weight: &[T],
+    bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let (depth, columns) = if back { (shape.c_out, shape.c_in) } else { (shape.c_in, shape.c_out) };
+    let rows = y.len() / columns;
+    let read = if back { widened::<T> } else { turned::<T> };
+    let patches = Patches { shape: if back { shape.transposed() } else { shape }, x };
+    let (blocks, start): (Vec<_>, _) = (blocks(0..depth).collect(), Start { bias, residual, ..Start::ZERO });
+    let out = SendPtr(y.as_mut_ptr());
+    match rows.div_ceil(ROWS_PACKED) > FEW_PARTS || weight.len() <= SMALL {
+        true => {
+            let right = Panels::new(depth, columns, |some, width, panel| {
+                read(weight, shape.c_in, some, 0..depth, width, panel);
+            });
+            product(By::All, &patches, rows, &blocks, &right, start, out);
+        }
+        false => {
+            let right = Loose::new(depth, columns, |some, depths, width, panel: &mut [f32]| {
+                read(weight, shape.c_in, some, depths, width, panel);
+            });
+            product(By::All, &patches, rows, &blocks, &right, start, out);
+        }
     }
 }
 
@@ -86,7 +147,7 @@ pub fn forward(
     let patches = Patches { shape, x };
     let depth: Vec<_> = blocks(0..shape.patch_len()).collect();
     let out = SendPtr(y.as_mut_ptr());
-    product(&patches, y.len() / shape.c_out, &depth, &weights.0, Start { bias, residual, ..Start::ZERO }, out);
+    product(By::All, &patches, y.len() / shape.c_out, &depth, &weights.0, Start { bias, residual, ..Start::ZERO }, out);
 }
 
 /// Patches of the output pixels, a row a pixel, numbered over the whole batch.
@@ -171,7 +232,7 @@ pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut 
             continue;
         }
         let depth: Vec<_> = taps.iter().flat_map(|tap| blocks(tap * c_out..(tap + 1) * c_out)).collect();
-        product(&sources, count, &depth, &weights.0, Start::ZERO, out);
+        product(By::All, &sources, count, &depth, &weights.0, Start::ZERO, out);
     }
 }
 
@@ -235,12 +296,12 @@ pub fn weight_gradient(shape: ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) 
         // With the output channels as rows the sums lie as the weights do.
         let columns = Columns(Patches { shape: shape.transposed(), x: dy });
         let right = Panels::of_rows(x, shape.c_in);
-        return product(&columns, c_out, &sums, &right, Start::OUTPUT, SendPtr(dw.as_mut_ptr()));
+        return product(By::All, &columns, c_out, &sums, &right, Start::OUTPUT, SendPtr(dw.as_mut_ptr()));
     }
     let right = Panels::of_rows(dy, c_out);
     scratch::with(depth * c_out, |sum| {
         let columns = Columns(Patches { shape, x });
-        product(&columns, depth, &sums, &right, Start::ZERO, SendPtr(sum.as_mut_ptr()));
+        product(By::All, &columns, depth, &sums, &right, Start::ZERO, SendPtr(sum.as_mut_ptr()));
         let (taps, c_in, sum) = (shape.taps(), shape.c_in, &*sum);
         // Some output channels at a time: what is read is whole lines of the cache.
         dw.par_chunks_mut(LINE * depth).enumerate().for_each(|(i, dw)| {

@@ -14,6 +14,7 @@ mod images;
 mod math;
 pub mod norm;
 pub mod optimizer;
+mod panels;
 mod product;
 pub mod rows;
 mod scratch;
@@ -23,6 +24,7 @@ pub mod values;
 mod wide_attention;
 mod winograd;
 mod winograd_blocks;
+mod winograd_tiles;
 
 use std::sync::Arc;
 

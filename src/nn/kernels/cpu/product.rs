@@ -1,5 +1,6 @@
 //! The matrix product under convolutions and fully connected layers: a left operand of many rows, made block by block by whoever
-//! has it ([`Left`]), times a right operand packed into panels once ([`Panels`]).
+//! has it ([`Left`]), times a right operand packed into panels, once ([`Panels`](super::panels::Panels)) or as it is come to
+//! ([`Loose`](super::panels::Loose)).
 //!
 //! Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication": 12 rows by two vectors of sums stay in registers;
 //! a panel's part of [`DEPTH`] rows (32 KB with AVX-512) stays in L1 for all rows of a block, which come from L2. Sums run over
@@ -10,6 +11,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::panels::{Cut, Panel, Right, VECTORS};
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd};
 
@@ -25,8 +27,6 @@ pub const ROWS_PACKED: usize = 27 * TILE;
 const RESIDENT: usize = 256 << 10;
 /// Panels up to which packing rows that lie in memory as they are costs more than it saves.
 const DIRECT: usize = 16;
-/// Vectors of a whole panel.
-const VECTORS: usize = 2;
 /// Rows of a result that are brought into L1 at once.
 const AT_ONCE: usize = 3;
 
@@ -61,70 +61,6 @@ pub fn place_across(row: usize, depth: usize) -> usize {
     row / TILE * TILE * STRIDE + depth * TILE
 }
 
-/// The right operand, `depth × columns`, cut into panels of some columns, each of which lies together. Columns that are missing
-/// to a whole vector are zeros.
-pub struct Panels {
-    depth: usize,
-    columns: usize,
-    /// First column and number of vectors of each panel.
-    panels: Vec<(usize, usize)>,
-    lanes: usize,
-    data: Vec<f32>,
-    /// Where in the data the panels begin: at a line of the cache.
-    from: usize,
-}
-
-struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
-impl Panels {
-    /// `fill(columns, width, panel)` writes the values of some columns, `[depth][width]`.
-    pub fn new(depth: usize, columns: usize, fill: impl Fn(Range<usize>, usize, &mut [f32]) + Sync) -> Self {
-        let lanes = simd::dispatch(Lanes);
-        let mut panels = Vec::new();
-        let (mut column, mut vectors) = (0, columns.div_ceil(lanes));
-        while vectors > 0 {
-            let take = vectors.min(VECTORS);
-            panels.push((column, take));
-            column += take * lanes;
-            vectors -= take;
-        }
-        let mut data = vec![0.0; depth * column + scratch::LINE];
-        let from = scratch::to_line(&data);
-        let mut rest = &mut data[from..from + depth * column];
-        let mut parts = Vec::new();
-        for &(column, vectors) in &panels {
-            let (panel, others) = rest.split_at_mut(depth * vectors * lanes);
-            parts.push((column, vectors * lanes, panel));
-            rest = others;
-        }
-        parts.into_par_iter().for_each(|(column, width, panel)| {
-            fill(column..(column + width).min(columns), width, panel);
-        });
-        Self { depth, columns, panels, lanes, data, from }
-    }
-
-    /// Of a matrix whose rows are contiguous.
-    pub fn of_rows(matrix: &[f32], columns: usize) -> Self {
-        Self::new(matrix.len() / columns.max(1), columns, |some, width, panel| {
-            for (out, row) in panel.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
-                out[..some.len()].copy_from_slice(&row[some.clone()]);
-            }
-        })
-    }
-
-    /// A panel from depth `from` on.
-    fn at(&self, (column, vectors): (usize, usize), from: usize) -> *const f32 {
-        self.data[self.from + column * self.depth + from * vectors * self.lanes..].as_ptr()
-    }
-}
-
 /// What the sums are added to.
 #[derive(Clone, Copy)]
 pub struct Start<'a> {
@@ -143,54 +79,61 @@ impl Start<'_> {
     pub const OUTPUT: Self = Self { output: true, ..Self::ZERO };
 }
 
+/// Who computes a product.
+#[derive(Clone, Copy)]
+pub enum By {
+    /// All threads.
+    All,
+    /// The thread that asks for it.
+    Asker,
+}
+
 /// `out = start + left · right` for `rows` rows, summed over `blocks` of the depth one after the other, of at most [`DEPTH`] each.
-pub fn product<L: Left>(
+pub fn product<L: Left, R: Right>(
+    by: By,
     left: &L,
     rows: usize,
     blocks: &[Range<usize>],
-    right: &Panels,
+    right: &R,
     start: Start,
     out: SendPtr<f32>,
 ) {
-    let (tiles, panels) = (rows.div_ceil(TILE), right.panels.len());
-    let (row_parts, column_parts) = shares(tiles, right);
-    (0..row_parts * column_parts).into_par_iter().for_each(|i| {
+    let (tiles, panels) = (rows.div_ceil(TILE), right.cut().panels.len());
+    let (row_parts, column_parts) = match by {
+        By::All => shares(tiles, right.cut()),
+        By::Asker => (tiles.div_ceil(ROWS_PACKED / TILE), 1),
+    };
+    let part = |i: usize| {
         let part = share(tiles, i / column_parts, row_parts);
         let rows = part.start * TILE..(part.end * TILE).min(rows);
         piece(left, rows, blocks, right, share(panels, i % column_parts, column_parts), start, out);
-    });
-}
-
-/// [`product`] by the thread that asks for it.
-pub fn product_alone<L: Left>(
-    left: &L,
-    rows: usize,
-    blocks: &[Range<usize>],
-    right: &Panels,
-    start: Start,
-    out: SendPtr<f32>,
-) {
-    for first in (0..rows).step_by(ROWS_PACKED) {
-        let rows = first..(first + ROWS_PACKED).min(rows);
-        piece(left, rows, blocks, right, 0..right.panels.len(), start, out);
+    };
+    match by {
+        By::All => (0..row_parts * column_parts).into_par_iter().for_each(part),
+        By::Asker => (0..row_parts).for_each(part),
     }
 }
 
 /// Some rows times some panels.
-fn piece<L: Left>(
+fn piece<L: Left, R: Right>(
     left: &L,
     rows: Range<usize>,
     blocks: &[Range<usize>],
-    right: &Panels,
+    right: &R,
     panels: Range<usize>,
     start: Start,
     out: SendPtr<f32>,
 ) {
-    debug_assert!(blocks.iter().all(|block| block.len() <= DEPTH && block.end <= right.depth));
-    let panels = &right.panels[panels];
+    let Cut { depth, panels: all, lanes, .. } = right.cut();
+    debug_assert!(blocks.iter().all(|block| block.len() <= DEPTH && block.end <= *depth));
+    let panels = &all[panels];
     let direct = |depth: usize| left.direct(rows.start, depth).filter(|(_, step)| lies_well(*step, panels.len()));
     let size = if direct(0).is_some() { 0 } else { rows.len().next_multiple_of(TILE) * STRIDE };
-    scratch::with(size, |tiles| {
+    // For a block of a panel that does not lie together: whole lines.
+    let is_loose = panels.first().is_some_and(|&panel| right.lies(panel, 0).is_none());
+    let room = if is_loose { DEPTH * VECTORS * lanes } else { 0 };
+    scratch::with(room + size, |buffer| {
+        let (room, tiles) = buffer.split_at_mut(room);
         for (i, depth) in blocks.iter().enumerate() {
             let (tiles, step) = match direct(depth.start) {
                 Some(direct) => direct,
@@ -199,7 +142,7 @@ fn piece<L: Left>(
                     (&*tiles, STRIDE)
                 }
             };
-            let block = Block { left, rows: rows.clone(), depth: depth.clone(), right, panels, tiles, step };
+            let block = Block { left, rows: rows.clone(), depth: depth.clone(), right, panels, room, tiles, step };
             // Later blocks add to what the earlier ones left.
             simd::dispatch(Multiply { block, start: if i == 0 { start } else { Start::OUTPUT }, out });
         }
@@ -214,11 +157,11 @@ fn lies_well(step: usize, panels: usize) -> bool {
 /// Parts that the rows, and the panels, are cut into: a few pieces of work for each thread, and as many for all. Where the right
 /// operand fits into L2, or what it has for a block of the depth is a small part of that, the rows are shared out first, so
 /// that none is packed twice; otherwise the panels, so that each is read by one thread.
-fn shares(tiles: usize, right: &Panels) -> (usize, usize) {
+fn shares(tiles: usize, right: &Cut) -> (usize, usize) {
     let threads = rayon::current_num_threads();
     let wanted = if threads == 1 { 1 } else { 2 * threads };
     let fewest = tiles.div_ceil(ROWS_PACKED / TILE).max(1);
-    let rows = match right.data.len() <= RESIDENT || right.columns * DEPTH <= RESIDENT / 2 {
+    let rows = match right.value_count() + scratch::LINE <= RESIDENT || right.columns * DEPTH <= RESIDENT / 2 {
         true => wanted.min(tiles.div_ceil(4)).max(fewest.next_multiple_of(threads.min(fewest))),
         false => fewest,
     };
@@ -233,35 +176,42 @@ fn share(count: usize, i: usize, shares: usize) -> Range<usize> {
 }
 
 /// A block of rows and depths times some panels.
-struct Block<'a, L> {
+struct Block<'a, L, R> {
     left: &'a L,
     rows: Range<usize>,
     depth: Range<usize>,
-    right: &'a Panels,
-    panels: &'a [(usize, usize)],
+    right: &'a R,
+    panels: &'a [Panel],
+    /// Where a panel is brought together.
+    room: &'a mut [f32],
     tiles: &'a [f32],
     /// Values from one row to the next.
     step: usize,
 }
 
-struct Multiply<'a, L> {
-    block: Block<'a, L>,
+struct Multiply<'a, L, R> {
+    block: Block<'a, L, R>,
     start: Start<'a>,
     out: SendPtr<f32>,
 }
 
-impl<L: Left> WithSimd for Multiply<'_, L> {
+impl<L: Left, R: Right> WithSimd for Multiply<'_, L, R> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Block { left, rows, depth, right, panels, tiles, step } = self.block;
+        let Block { left, rows, depth, right, panels, room, tiles, step } = self.block;
+        let Cut { columns, lanes, .. } = *right.cut();
         let mut targets = [0; TILE];
         let tile_count = rows.len().div_ceil(TILE);
-        for (n, &(column, vectors)) in panels.iter().enumerate() {
-            let b = right.at((column, vectors), depth.start);
+        for (n, &panel) in panels.iter().enumerate() {
+            let (column, vectors) = panel;
+            let b = right.lies(panel, depth.start).unwrap_or_else(|| {
+                right.bring(panel, depth.clone(), &mut room[..depth.len() * vectors * lanes]);
+                room.as_ptr()
+            });
             // The next panel comes into L2 while this one is multiplied, a share with every tile.
-            let next = panels.get(n + 1).map(|&next| (right.at(next, depth.start), depth.len() * next.1 * right.lanes));
-            let (next, next_len) = next.unwrap_or((b, 0));
+            let next = panels.get(n + 1).and_then(|&next| Some((right.lies(next, depth.start)?, next.1)));
+            let (next, next_len) = next.map_or((b, 0), |(next, vectors)| (next, depth.len() * vectors * lanes));
             for (t, row) in rows.clone().step_by(TILE).enumerate() {
                 let count = TILE.min(rows.end - row);
                 for (i, target) in targets.iter_mut().enumerate().take(count) {
@@ -273,7 +223,7 @@ impl<L: Left> WithSimd for Multiply<'_, L> {
                     step,
                     b,
                     column,
-                    columns: right.columns - column,
+                    columns: columns - column,
                     next,
                     ahead: next_len * t / tile_count..next_len * (t + 1) / tile_count,
                     start: self.start,

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use super::super::shape::AttentionShape;
 use super::attention::{Bias, Mask};
 use super::im2col::blocks;
-use super::product::{Left, Panels, Start, TILE, place, product_alone};
+use super::panels::Panels;
+use super::product::{By, Left, Start, TILE, place, product};
 use super::rows;
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd};
@@ -52,14 +53,14 @@ pub fn forward(
             let at = at_q + first * channels;
             scratch::with(count * keys, |scores| {
                 let left = Rows { data: &q[at..], step: channels, to: keys };
-                product_alone(&left, count, &of_dim, &turned, Start::ZERO, SendPtr(scores.as_mut_ptr()));
+                product(By::Asker, &left, count, &of_dim, &turned, Start::ZERO, SendPtr(scores.as_mut_ptr()));
                 for (i, (row, log_sum)) in scores.chunks_exact_mut(keys).zip(log_sums).enumerate() {
                     *log_sum = simd::dispatch(Softmax { mask, query: first + i, row });
                 }
                 let left = Rows { data: &*scores, step: keys, to: channels };
                 // SAFETY: the head's channels of these queries are written by nobody else.
                 let out = SendPtr(unsafe { out.add(at) });
-                product_alone(&left, count, &of_keys, &values, Start::ZERO, out);
+                product(By::Asker, &left, count, &of_keys, &values, Start::ZERO, out);
             });
         });
     }

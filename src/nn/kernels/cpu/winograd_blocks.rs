@@ -11,9 +11,10 @@ use super::gemm::{self, Lhs, Out, Rhs, Start};
 use super::scratch;
 use super::simd::{self, SendPtr, Simd, WithSimd, for_lanes};
 use super::values::Element;
-use super::winograd::{
-    FREQS, GradientTransform, InputTransform, OutputTransform, Tiling, load_rows, parts, store_rows,
-    weight_gradient_tile, weight_tile,
+use super::winograd::parts;
+use super::winograd_tiles::{
+    FREQS, GradientTransform, InputTransform, OutputTransform, Tiling, load_rows, store_rows, weight_gradient_tile,
+    weight_tile,
 };
 
 /// Rows and columns of the matrices of a block of weights, which stays in L2 (885 KB).
