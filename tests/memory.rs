@@ -218,3 +218,36 @@ fn scoring_beyond_memory_says_so() {
     assert!(line.starts_with("dp2o-studio: out of memory while reading and scoring /"), "{line}");
     assert!(line.contains("black.png: ") && line.ends_with(" MB more are not to be had"), "{line}");
 }
+
+/// Scores exist in blocks only: what attention takes, forward and backward, grows as the tokens do and not as their square.
+#[test]
+fn attention_takes_memory_linear_in_its_tokens() {
+    use candle_core::{Device, Tensor};
+    use dp2o_studio::nn::kernels::Compute;
+    use dp2o_studio::nn::tape::Tape;
+
+    let _alone = alone();
+    let kernels = Compute::cpu().kernels;
+    let (heads, channels) = (2, 64);
+    let bytes = |tokens: usize| {
+        let values = |seed: usize| {
+            let values = (0..tokens * channels).map(|i| ((i * 37 + seed) % 101) as f32 / 50.0 - 1.0);
+            Tensor::from_iter(values, &Device::Cpu).unwrap().reshape((1, tokens, channels)).unwrap()
+        };
+        let [q, k, v, dy] = [1, 2, 3, 4].map(values);
+        let run = || {
+            let tape = Tape::recording(&kernels);
+            let [q, k, v] = [&q, &k, &v].map(|t| tape.leaf(t.clone()));
+            let y = tape.attention(&q, &k, &v, heads).unwrap();
+            drop(tape.backward(&y, dy.clone()).unwrap());
+        };
+        // Buffers that threads keep are no part of what another run takes.
+        run();
+        peak(run)
+    };
+    let (few, many) = (bytes(1024), bytes(3072));
+    println!("{few} bytes of 1024 tokens, {many} of 3072");
+    assert!(many <= 7 * few / 2, "{few} bytes of 1024 tokens, {many} of 3072");
+    // Half of what the scores alone would take.
+    assert!(many < 4 * heads * 3072 * 3072 / 2, "{many} bytes");
+}

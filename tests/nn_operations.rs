@@ -88,6 +88,64 @@ fn linear_layers_with_and_without_bias() {
 }
 
 #[test]
+fn a_linear_layer_onto_a_residual() {
+    each("onto", |case, _| {
+        let mut specs = Specs::default();
+        let layer = Linear::new(&mut specs, "linear", (10, 12), 1.0);
+        let parts = ["weight", "bias"];
+        let params = case.params(specs, &parts);
+        case.check_tape(&params, &parts, &["x", "residual"], |tape, params, v| {
+            tape.linear_onto(params, &layer, &v[0], &v[1])
+        });
+    });
+}
+
+/// With SiLU alone, as in a U-Net's blocks, and with scale and shift alone.
+#[test]
+fn parts_of_a_group_normalization() {
+    each("affine_norm", |case, _| {
+        let silu = part(&case.name, 0) == "silu";
+        let mut specs = Specs::default();
+        let layer = GroupNorm::new(&mut specs, "norm", 12, 3, 1e-6);
+        let parts = ["weight", "bias"];
+        let params = case.params(specs, &parts);
+        let inputs: &[&str] = if silu { &["x"] } else { &["x", "scale_shift"] };
+        case.check_tape(&params, &parts, inputs, |tape, params, v| {
+            tape.group_norm(params, &layer, &v[0], v.get(1), silu)
+        });
+    });
+}
+
+/// Weights that are too large to be kept in a second form are multiplied as they lie, with few rows and with many.
+#[test]
+fn large_layers_are_what_they_are_by_any_implementation() {
+    let mut specs = Specs::default();
+    let layer = Linear::new(&mut specs, "linear", (1060, 1000), 1.0);
+    let specs = Arc::new(specs);
+    for rows in [7, 1301] {
+        let values = |seed: usize, width: usize| -> Vec<f32> {
+            (0..rows * width).map(|i| ((i * 37 + seed) % 101) as f32 / 50.0 - 1.0).collect()
+        };
+        let run = |compute: &Compute| {
+            let params = Params::init(&specs, 3, compute).unwrap().trainable(true);
+            let tensor = |seed, width| Tensor::from_vec(values(seed, width), (rows, width), &compute.device).unwrap();
+            let tape = Tape::recording(params.kernels());
+            let [x, residual] = [tensor(1, 1060), tensor(2, 1000)].map(|t| tape.leaf(t));
+            let y = tape.linear_onto(&params, &layer, &x, &residual).unwrap();
+            let mut gradients = tape.backward(&y, tensor(3, 1000)).unwrap();
+            let of_weights = gradients.params().iter().flatten().map(flat).collect::<Vec<_>>();
+            [vec![flat(y.tensor()), flat(&gradients.take(&x).unwrap())], of_weights].concat()
+        };
+        let all: Vec<Vec<Vec<f32>>> = computes().iter().map(run).collect();
+        for other in &all[1..] {
+            other.iter().zip(&all[0]).for_each(|(other, own)| assert_values("a large layer", own, other));
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert!(pool.install(|| run(&Compute::cpu())) == all[0], "{rows} rows on 3 threads");
+    }
+}
+
+#[test]
 fn normalization_without_weights() {
     let group = GroupNorm::plain(12, 3, 1e-6);
     each("group_norm", |case, nothing| {
@@ -145,6 +203,7 @@ fn layouts() {
     weightless("join", &["a", "b"], |tape, _, v| tape.join(&[&v[0], &v[1]], 1));
     weightless("narrow", &["x"], |tape, _, v| tape.narrow(&v[0], 1, 1, 3));
     weightless("concat", &["a", "b"], |tape, _, v| tape.concat(&v[0], &v[1]));
+    weightless("transpose", &["x"], |tape, name, v| tape.transpose(&v[0], number(name, 0), number(name, 1)));
 }
 
 #[test]
@@ -195,6 +254,16 @@ fn attention_with_masks_and_biases() {
         case.check_tape(nothing, &[], &["q", "k", "v"], |tape, _, v| {
             tape.attention_with(&v[0], &v[1], &v[2], heads, scores)
         });
+    });
+}
+
+/// To itself: the gradient is that of all three; and of two streams that see each other.
+#[test]
+fn attention_of_one_stream_and_of_two() {
+    weightless("self_attention", &["x"], |tape, _, v| tape.attention(&v[0], &v[0], &v[0], 2));
+    weightless("joint_attention", &["qa", "ka", "va", "qb", "kb", "vb"], |tape, _, v| {
+        let [q, k, v] = [0, 1, 2].map(|i| tape.join(&[&v[i], &v[i + 3]], 1));
+        tape.attention(&q?, &k?, &v?, 2)
     });
 }
 

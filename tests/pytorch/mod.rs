@@ -91,10 +91,10 @@ impl<'f> Case<'f> {
             let got = got.as_ref().unwrap_or_else(|| panic!("{name}: no gradient of {part}"));
             assert_close(&format!("{name}: d{part}"), got, self.get(&format!("d{part}")));
         }
-        for (part, got) in inputs.iter().zip(gradients.iter().flatten()) {
+        for (part, got) in inputs.iter().chain(parts).zip(gradients.iter().flatten()) {
             // Where there are kinks, differences across them are no slopes.
             if !name.contains("relu") && !name.contains("max_pool") {
-                self.check_differences(params, inputs, part, got, &f);
+                self.check_differences((params, parts), inputs, part, got, &f);
             }
         }
         if format!("{:?}", self.compute.kernels) == "Cpu" {
@@ -111,10 +111,10 @@ impl<'f> Case<'f> {
 }
 
 impl Case<'_> {
-    /// A gradient against differences of our own results along a direction of ±1, of fourth order.
+    /// A gradient of an input or a weight against differences of our own results along a direction of ±1, of fourth order.
     fn check_differences(
         &self,
-        params: &Params,
+        (params, parts): (&Params, &[&str]),
         inputs: &[&str],
         moved: &str,
         gradient: &Tensor,
@@ -132,7 +132,11 @@ impl Case<'_> {
                 false => self.get(part).clone(),
             };
             let vars: Vec<Var> = inputs.iter().map(|part| Var::constant(value(part))).collect();
-            let y = f(&Tape::inference(params.kernels()), params, &vars).unwrap();
+            let mut params = params.duplicate().unwrap();
+            if parts.contains(&moved) {
+                params.set_flat(&parts.iter().flat_map(|part| flat(&value(part))).collect::<Vec<f32>>()).unwrap();
+            }
+            let y = f(&Tape::inference(params.kernels()), &params, &vars).unwrap();
             flat(y.tensor()).iter().zip(&dy).map(|(&y, &dy)| y as f64 * dy as f64).collect()
         };
         let [near, far] = [step, 2.0 * step].map(|step| (at(step), at(-step)));

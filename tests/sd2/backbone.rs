@@ -15,7 +15,7 @@ use dp2o_studio::nn::tape::Tape;
 use dp2o_studio::random::Random;
 use dp2o_studio::weights::Source;
 
-use crate::support::{Computed, difference, flat, open, path};
+use crate::support::{Computed, difference, flat, open, open_on, path};
 
 fn plain(width: usize, height: usize) -> Image {
     Image::new(width, height, vec![0.5; 3 * width * height]).unwrap()
@@ -58,10 +58,7 @@ fn both_solvers_come_to_the_pictures_of_diffusers() {
 #[test]
 fn errors_loss_and_the_gradient_of_every_weight_are_those_of_pytorch() {
     let computed = Computed::read("computed.safetensors");
-    let backbone = open(&path(""));
-    let policy = backbone.reference().unwrap().trainable(true);
     let source = Source::open(&path("reference.safetensors")).unwrap();
-    let reference = Params::from_source(backbone.adapter(), &source, &Compute::cpu()).unwrap();
     let twice = |name: &str| {
         let one = computed.get(name);
         Tensor::cat(&[one, one], 0).unwrap()
@@ -73,10 +70,16 @@ fn errors_loss_and_the_gradient_of_every_weight_are_those_of_pytorch() {
     let shown = Shown::of(vec![twice("dpo.image")], vec![twice("dpo.text")]);
     let query = Query::new(&x_t, &times, &shown);
     let errors = |y: &Tensor| flat(&(y - &noise).unwrap().sqr().unwrap().flatten_from(1).unwrap().mean(1).unwrap());
-    let inference = Tape::inference(policy.kernels());
-    let of_reference = errors(backbone.predict(&inference, &reference, &query).unwrap().tensor());
-    let tapes = [false, true].map(|recompute| Tape::recording(policy.kernels()).recomputing(recompute));
-    for (tape, name) in tapes.into_iter().zip(["kept", "recomputed"]) {
+    let composed = Compute::composed(&Device::Cpu);
+    for (on, recompute, name) in
+        [(Compute::cpu(), false, "kept"), (Compute::cpu(), true, "recomputed"), (composed, true, "composed")]
+    {
+        let backbone = open_on(&path(""), &on);
+        let policy = backbone.reference().unwrap().trainable(true);
+        let reference = Params::from_source(backbone.adapter(), &source, &on).unwrap();
+        let inference = Tape::inference(policy.kernels());
+        let of_reference = errors(backbone.predict(&inference, &reference, &query).unwrap().tensor());
+        let tape = Tape::recording(policy.kernels()).recomputing(recompute);
         let y = backbone.predict(&tape, &policy, &query).unwrap();
         let of_policy = errors(y.tensor());
         for (got, want) in [(&of_policy, "errors"), (&of_reference, "reference")] {
