@@ -3,8 +3,9 @@
 # wheels from PyPI (about 1.5 GB), the driver's libcuda is a stub at link time. Further arguments go to cargo; by
 # default `build --release`. Where CUDA is installed this script is not needed: `cargo build --release --features cuda`.
 #
-# `.ci/cuda.sh device` leaves the stripped program and the tests that a GPU is judged by in target/device, packed by xz,
-# to be carried to a machine that has a GPU and nothing else; benches/device.sh runs them there.
+# `.ci/cuda.sh device` leaves the stripped program and the tests that a GPU is judged by in target/device/device.tar.xz (less than
+# 55 MB), to be carried to a machine that has a GPU and nothing else; benches/device.sh runs them there. FEATURES=cudnn takes
+# cuDNN's convolutions along, where its libraries are on both machines.
 #
 # CUDA_COMPUTE_CAP is the GPU's compute capability times ten (default 90, Hopper). The GPU's driver must know CUDA
 # 13.0 (580 or newer). About 13 minutes on two cores.
@@ -32,20 +33,26 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target/cuda}"
 # The stub has no symbols, so that without the first flag the program would not ask for the driver's library at all.
 export RUSTFLAGS="${RUSTFLAGS:-} -L $home/lib -C link-arg=-Wl,--no-as-needed,-lcuda,--as-needed"
 export RUSTFLAGS="$RUSTFLAGS -C link-arg=-Wl,--unresolved-symbols=ignore-all"
+features="${FEATURES:-cuda}"
 if [ "${1:-}" = device ]; then
-    rm -rf target/device && mkdir -p target/device
-    messages="$(cargo test --release --features cuda --bin dp2o-studio --test nn_pytorch --test training --no-run \
+    files="$(mktemp -d)"
+    trap 'rm -rf "$files"' EXIT
+    tests=(nn_operations nn_pytorch training)
+    messages="$(cargo test --release --features "$features" "${tests[@]/#/--test=}" --no-run \
         --message-format=json-render-diagnostics)"
-    cargo build --release --features cuda
-    cp "$CARGO_TARGET_DIR/release/dp2o-studio" target/device/
-    for test in nn_pytorch training; do
-        file="$(grep -o "\"executable\":\"[^\"]*/$test-[^\"]*\"" <<<"$messages" | cut -d '"' -f 4)"
-        cp "$file" "target/device/$test"
+    cargo build --release --features "$features"
+    cp "$CARGO_TARGET_DIR/release/dp2o-studio" "$files"
+    for test in "${tests[@]}"; do
+        cp "$(grep -o "\"executable\":\"[^\"]*/$test-[^\"]*\"" <<<"$messages" | cut -d '"' -f 4)" "$files/$test"
     done
-    strip target/device/*
-    xz -T0 -6 target/device/*
-    ls -l target/device
+    strip "$files"/*
+    # All in one, as what they have in common is large.
+    rm -rf target/device && mkdir -p target/device
+    tar c -C "$files" . | xz -T1 --x86 --lzma2=preset=6,dict=256MiB >target/device/device.tar.xz
+    size="$(stat -c %s target/device/device.tar.xz)"
+    echo "target/device/device.tar.xz: $((size / 1000000)) MB"
+    [ "$size" -lt 55000000 ]
     exit
 fi
 [ $# -gt 0 ] || set -- build --release
-exec cargo "$@" --features cuda
+exec cargo "$@" --features "$features"
