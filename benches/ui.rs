@@ -98,32 +98,34 @@ fn main() {
     let mut drawn = Drawn::new(size(200, 64, 0, 0), PaneKind::Seeds);
     drawn.frame(Vec::new());
     println!("a studio of 200 images × 64 seeds drawn first after {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
-    let times = drawn.scroll(pos2(150.0, 600.0), frames);
-    report("200 images × 64 seeds, the library scrolling", times, 4.0);
-    let times = drawn.scroll(pos2(900.0, 600.0), frames);
-    report("200 images × 64 seeds, the grid scrolling", times, 4.0);
 
-    let mut drawn = Drawn::new(size(40, 16, 1, 20_000), PaneKind::Training);
-    let times = drawn.scroll(pos2(1100.0, 500.0), frames);
-    report("a run of 20,000 steps, all its charts", times, 6.0);
-    let mut drawn = Drawn::new(size(40, 16, 10, 20_000), PaneKind::Training);
-    drawn.frame(Vec::new());
-    drawn.studio.act(Action::Command(CommandId::OverlayRuns));
-    let times = drawn.scroll(pos2(1100.0, 500.0), frames);
-    report("ten runs of 20,000 steps overlaid, all their charts", times, 6.0);
-
-    let mut drawn = Drawn::new(size(200, 64, 0, 0), PaneKind::Pairs);
-    report("200 images × 64 seeds, the pairs scrolling", drawn.scroll(pos2(900.0, 900.0), frames), 4.0);
-    let mut drawn = Drawn::new(size(200, 64, 0, 0), PaneKind::Heatmaps);
-    report("200 images × 64 seeds, the matrix scrolling", drawn.scroll(pos2(900.0, 600.0), frames), 4.0);
-    for (command, what) in [(CommandId::ShowRewards, "heat map"), (CommandId::ShowFrNr, "FR × NR scatter")] {
-        let mut drawn = Drawn::new(size(2000, 64, 0, 0), PaneKind::Heatmaps);
-        drawn.studio.act(Action::Command(command));
-        let times = drawn.scroll(pos2(900.0, 600.0), frames);
-        report(&format!("2,000 images × 64 seeds, the {what} scrolling"), times, 4.0);
+    for (runs, what) in [(1, "a run of 20,000 steps, all its charts"), (10, "ten of them overlaid, all their charts")] {
+        let mut drawn = Drawn::new(size(40, 16, runs, 20_000), PaneKind::Training);
+        drawn.frame(Vec::new());
+        if runs > 1 {
+            drawn.studio.act(Action::Command(CommandId::OverlayRuns));
+        }
+        report(what, drawn.scroll(pos2(1100.0, 500.0), frames), 4.0);
     }
-    let mut drawn = Drawn::new(size(3000, 64, 1, 100), PaneKind::Compare);
-    report("400 test images × 64 seeds compared, scrolling", drawn.scroll(pos2(1350.0, 300.0), frames), 4.0);
+
+    let middle = pos2(900.0, 600.0);
+    for (tab, command, at, what) in [
+        (PaneKind::Seeds, None, pos2(150.0, 600.0), "library"),
+        (PaneKind::Seeds, None, middle, "grid of seeds"),
+        (PaneKind::Seeds, None, pos2(1750.0, 500.0), "recipe"),
+        (PaneKind::Heatmaps, Some(CommandId::ShowMatrix), middle, "matrix"),
+        (PaneKind::Heatmaps, Some(CommandId::ShowMaps), middle, "maps"),
+        (PaneKind::Heatmaps, Some(CommandId::ShowRewards), middle, "heat map"),
+        (PaneKind::Heatmaps, Some(CommandId::ShowFrNr), middle, "FR × NR scatter"),
+        (PaneKind::Heatmaps, Some(CommandId::ShowCorrelation), middle, "correlation"),
+        (PaneKind::Pairs, None, pos2(900.0, 900.0), "list of pairs"),
+        (PaneKind::Compare, None, pos2(1350.0, 300.0), "comparison"),
+    ] {
+        let runs = usize::from(tab == PaneKind::Compare);
+        let mut drawn = Drawn::new(size(2000, 64, runs, 100), tab);
+        command.into_iter().for_each(|command| drawn.studio.act(Action::Command(command)));
+        report(&format!("2,000 images × 64 seeds, the {what} scrolling"), drawn.scroll(at, frames), 4.0);
+    }
 
     drag(size(1000, 64, 0, 0), frames.min(200));
 
@@ -141,25 +143,31 @@ fn main() {
     drag(size(2000, 64, 0, 0), frames.min(20));
 }
 
-/// A slider dragged: everything ranked, paired and weighted anew, and the frame that shows it.
+/// A slider dragged: everything ranked, paired and weighted anew, as the engine's thread does it, and the frame that takes this
+/// in and shows it, which is all that the thread does that draws.
 fn drag(size: Size, frames: usize) {
-    let what = format!("{} images × {} seeds, a slider dragged, end to end", size.images, size.seeds);
+    let what = format!("{} images × {} seeds, a slider dragged", size.images, size.seeds);
     let mut drawn = Drawn::new(size, PaneKind::Seeds);
     drawn.frame(Vec::new());
-    let mut times = Vec::new();
+    let (mut ranked, mut shown) = (Vec::new(), Vec::new());
     for n in 0..frames {
         let began = Instant::now();
         let state = &mut drawn.studio.state;
         let mut recipe = state.recipe.edited.clone();
         recipe.reward.fr_balance = n as f64 / frames as f64;
         state.edit_recipe(recipe);
+        let edited = began.elapsed();
         let Some(scores) = state.rewards.as_ref().map(|rewards| rewards.ranking.scores.clone()) else { return };
+        let began = Instant::now();
         let ranking = scores.rank(&state.recipe.edited).expect("the scores rank");
+        ranked.push(began.elapsed().as_secs_f64() * 1e3);
+        let began = Instant::now();
         let id = QueryId(1000 + n as u64);
         state.asked.insert(id, Asked::Ranking);
         state.apply(EngineEvent::Answer { id, answer: Ok(Answer::Ranking(Arc::new(ranking))) });
-        drawn.frame(Vec::new());
-        times.push(began.elapsed().as_secs_f64() * 1e3);
+        let taken_in = began.elapsed();
+        shown.push((edited + taken_in).as_secs_f64() * 1e3 + drawn.frame(Vec::new()));
     }
-    report(&what, times, 16.0);
+    report(&format!("{what}: the frame"), shown, 4.0);
+    report(&format!("{what}: ranked beside it"), ranked, 16.0);
 }

@@ -12,11 +12,12 @@ use dp2o_studio::app::commands::{self, CommandId};
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::previews::Preview;
-use dp2o_studio::engine::protocol::{Job, Level};
+use dp2o_studio::engine::protocol::{ImportCandidates, Job, Level};
 use dp2o_studio::imaging::resize::{Filter, resize};
 use dp2o_studio::imaging::{Image, decode, encode};
 use dp2o_studio::method::recipe::Recipe;
 use dp2o_studio::random::Random;
+use dp2o_studio::workspace::{Split, SplitChoice, Workspace};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
@@ -132,7 +133,7 @@ fn candidates_of_other_models_are_imported_scored_and_compared_in_the_window() {
 
     // To evaluate on, then another model's, by its own action as a drop of a folder would.
     let images = harness.state().state.library.as_ref().unwrap().images.iter().map(|image| image.id).collect();
-    let split = dp2o_studio::workspace::SplitChoice::Fixed(dp2o_studio::workspace::Split::Test);
+    let split = SplitChoice::Fixed(Split::Test);
     harness.state_mut().act(Action::SetSplit { images, split });
     until(&mut harness, "held out", is_idle);
     harness.state_mut().act(Action::OfferCandidates(home.path().join("after")));
@@ -248,7 +249,7 @@ fn a_failed_open_keeps_what_is_open_and_one_in_use_is_looked_at_until_it_is_free
     assert!((commands::command(CommandId::AddImages).enabled)(&harness.state().state).is_ok());
 
     // Written elsewhere: everything can be looked at, nothing changed; written here as soon as that ends.
-    let other = dp2o_studio::workspace::Workspace::open(&held).unwrap();
+    let other = Workspace::open(&held).unwrap();
     harness.state_mut().act(Action::OpenWorkspace(held.clone()));
     let is_held = |s: &Studio| s.state.opened.as_ref().is_some_and(|o| o.root == held && o.held_by.is_some());
     until(&mut harness, "to look at", is_held);
@@ -257,4 +258,68 @@ fn a_failed_open_keeps_what_is_open_and_one_in_use_is_looked_at_until_it_is_free
     assert!(refusal.contains("another process"), "{refusal}");
     drop(other);
     until(&mut harness, "to write", |s| s.state.is_writable());
+}
+
+/// The time from the start to the first picture, of a workspace that 2,000 × 64 candidates were imported into. That takes minutes;
+/// with `DP2O_LARGE_IMPORT=DIR` it is made in a folder that is kept, and not again.
+///
+/// `cargo test --release --test app_import -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, of a machine with nothing else to do, on 128,000 files"]
+fn the_first_picture_of_a_large_import_is_there_within_a_second() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = std::env::var_os("DP2O_LARGE_IMPORT").map_or_else(|| home.path().into(), PathBuf::from);
+    let root = dir.join("ws");
+    if !root.exists() {
+        large_import(&dir, &root);
+    }
+    let began = Instant::now();
+    let mut harness = studio(Options { workspace: Some(root), ..Options::default() });
+    let mut reached = |what: &str, is: fn(&Studio) -> bool| {
+        while !is(harness.state()) {
+            assert!(began.elapsed() < Duration::from_secs(60), "not in a minute: {what}");
+            harness.step();
+        }
+        let after = began.elapsed();
+        println!("{what} after {:.0} ms", after.as_secs_f64() * 1e3);
+        after
+    };
+    reached("open", |s| s.state.opened.is_some());
+    reached("the list of images", |s| s.state.images_count() == 2000);
+    let first = reached("the first picture", |s| s.state.pictures.bytes() > 0);
+    reached("the rewards", |s| s.state.rewards.as_ref().is_some_and(|r| r.ranking.summary.pairs > 0));
+    assert!(first < Duration::from_secs(1));
+}
+
+/// 64 candidates of each of 2,000 images under the name of a model, with a score of each.
+fn large_import(dir: &Path, root: &Path) {
+    let (lr, all) = (dir.join("lr"), dir.join("all"));
+    let candidate = |seed: u64| dir.join(format!("one/{seed}.png"));
+    (0..64).for_each(|seed| picture(candidate(seed), 64, 9000 + seed, 0.2));
+    let mut table = String::from("image,seed,metric,value,direction,kind\n");
+    for image in 0..2000 {
+        picture(lr.join(format!("i{image}.png")), 16, image, 0.2);
+        std::fs::create_dir_all(all.join(format!("i{image}"))).unwrap();
+        for (seed, score) in (0..64).zip(Random::new(image, 1).normal_image(1, 64, 1)) {
+            std::fs::hard_link(candidate(seed), all.join(format!("i{image}/{seed}.png"))).unwrap();
+            table += &format!("i{image},{seed},people,{score},higher,nr\n");
+        }
+    }
+    let scores = dir.join("people.csv");
+    std::fs::write(&scores, table).unwrap();
+    workspace(root);
+    let engine = Engine::start(Arc::new(|| ())).unwrap();
+    let request = ImportCandidates {
+        dir: all,
+        name: "other".into(),
+        pattern: None,
+        lr: Some(lr),
+        hr: None,
+        split: SplitChoice::Fixed(Split::Train),
+    };
+    let open = Job::Open { dir: root.into(), or_look: false };
+    done(&engine, [open, Job::ImportCandidates(request), Job::ImportScores { path: scores }]);
+    let mut recipe: Recipe = Workspace::open_read_only(root).unwrap().recipe().unwrap();
+    ["fr=", "nr=people", "balance=0"].iter().for_each(|setting| recipe.set_assignment(setting).unwrap());
+    done(&engine, [Job::SetRecipe(Box::new(recipe))]);
 }

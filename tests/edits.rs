@@ -56,6 +56,14 @@ impl Client {
         heard
     }
 
+    /// Starts a job that does not end before the test does; the recipe asks for more seeds than are sampled meanwhile.
+    fn long_sampling(&mut self) {
+        self.recipe.set_assignment("m=500").unwrap();
+        self.start(Job::SetRecipe(Box::new(self.recipe.clone())));
+        let sampling = self.start(Job::Generate { images: None });
+        self.until(sampling, |state| matches!(state, JobState::Progress(_)));
+    }
+
     fn set_and_image(&self) -> (CandidateSet, ImageId) {
         self.engine.ask(Query::Library).unwrap();
         loop {
@@ -122,10 +130,7 @@ fn edits_beside_a_job_are_on_disk_within_a_tenth_of_a_second() {
     let dir = home.path().join("ws");
     let mut client = Client::new(&dir);
     let (set, image) = client.set_and_image();
-    client.recipe.set_assignment("m=500").unwrap();
-    client.start(Job::SetRecipe(Box::new(client.recipe.clone())));
-    let sampling = client.start(Job::Generate { images: None });
-    client.until(sampling, |state| matches!(state, JobState::Progress(_)));
+    client.long_sampling();
     let mut took: Vec<Duration> = (0..100)
         .map(|n| {
             std::thread::sleep(Duration::from_millis(37));
@@ -145,10 +150,7 @@ fn an_edit_given_just_before_the_end_is_kept() {
     let dir = home.path().join("ws");
     let mut client = Client::new(&dir);
     let (set, image) = client.set_and_image();
-    client.recipe.set_assignment("m=500").unwrap();
-    client.start(Job::SetRecipe(Box::new(client.recipe.clone())));
-    let sampling = client.start(Job::Sample { images: None });
-    client.until(sampling, |state| matches!(state, JobState::Started));
+    client.long_sampling();
     client.start(judge(&set, image, 0, 1));
     client.start(judge(&set, image, 2, 3));
     drop(client);

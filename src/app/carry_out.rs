@@ -331,7 +331,7 @@ impl Studio {
     }
 
     pub(super) fn reset_layout(&mut self) {
-        self.tree = layout::default_tree();
+        (self.tree, self.session.width) = (layout::default_tree(), layout::DEFAULT_WIDTH);
     }
 
     pub(super) fn scale_cells(&mut self, factor: f32) {

@@ -292,7 +292,7 @@ fn counts_ui(ui: &mut Ui, state: &State) {
     let (done, total) = state.candidates_done();
     if let Some(rewards) = &state.rewards {
         let summary = &rewards.ranking.summary;
-        ui.label(small(format!("{} pairs", format::count(summary.pairs))));
+        ui.label(small(format::counted(summary.pairs, "pair")));
         ui.label(small("·".into()));
     }
     if total > 0 {

@@ -140,6 +140,7 @@ impl Client {
             let Some((start, last, step)) = state.curves.get(&run).and_then(|curves| curves.start_and_last()) else {
                 continue;
             };
+            let [start, last] = [start, last].map(|report| Box::new(report.clone()));
             self.query(state, Asked::Learning(run), Query::Learning { run, start, last, step });
         }
         for request in state.pictures.take_requests() {

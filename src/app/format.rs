@@ -36,9 +36,15 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A reward, σ or weight: three decimals; "–" where there is none.
+/// A reward, σ or weight: three decimals, fewer of those from 10 on that some scales have; "–" where there is none.
 pub fn reward(value: f64) -> String {
-    if value.is_finite() { format!("{value:.3}") } else { "–".into() }
+    let decimals = match value.abs() {
+        _ if !value.is_finite() => return "–".into(),
+        a if a < 10.0 => 3,
+        a if a < 100.0 => 2,
+        _ => 1,
+    };
+    format!("{value:.decimals$}").replace('-', "−")
 }
 
 /// A number with three significant digits, where room is scarce; "–" where there is none.
@@ -131,6 +137,7 @@ mod tests {
             (mark(0.001, 5e-4), mark(0.7, 0.05), mark(20.0, 10.0)),
             ("0.0010".into(), "0.70".into(), "20".into())
         );
+        assert_eq!((reward(0.5), reward(-11.512), reward(f64::NAN)), ("0.500".into(), "−11.51".into(), "–".into()));
         assert_eq!(mark(2e-5, 1e-5), "2.0e-5");
         assert_eq!(count(1_234_567), "1\u{2009}234\u{2009}567");
         assert_eq!(short("a long name.png", 6), "a lon…");

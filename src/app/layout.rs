@@ -5,6 +5,11 @@ use egui_tiles::{Container, Linear, LinearDir, Tile, TileId, Tiles, Tree};
 
 use super::pane_kind::PaneKind;
 
+/// The width of the window, in points, for which the shares of [`default_tree`] are made.
+pub const DEFAULT_WIDTH: f32 = 1280.0;
+/// How much of what a window is wider goes to the panes at its sides, as a power: their text gains little from it.
+const SIDES_GROW: f32 = 0.35;
+
 /// A layout of another version falls back to the default.
 const KEY: &str = "layout_v1";
 /// Id of the tree in egui's memory.
@@ -51,6 +56,30 @@ pub fn save(tree: &Tree<PaneKind>, storage: &mut dyn Storage) {
     }
 }
 
+/// Follows a window from one width to another: beyond [`DEFAULT_WIDTH`] the panes at the sides widen less than the middle.
+/// What a person has arranged otherwise is left alone.
+pub fn follow(tree: &mut Tree<PaneKind>, from: f32, to: f32) {
+    let sides = [PaneKind::Library, PaneKind::Recipe].map(|kind| tree.tiles.find_pane(&kind));
+    let Some(Tile::Container(Container::Linear(linear))) = tree.root().and_then(|root| tree.tiles.get_mut(root)) else {
+        return;
+    };
+    let is_side = |id: &TileId| sides.contains(&Some(*id));
+    let (at_sides, between): (Vec<TileId>, Vec<TileId>) = linear.children.iter().copied().partition(is_side);
+    if linear.dir != LinearDir::Horizontal || between.is_empty() {
+        return;
+    }
+    let width = |of: f32| of.min(DEFAULT_WIDTH) * (of / DEFAULT_WIDTH).max(1.0).powf(SIDES_GROW);
+    let scale = width(to) / width(from) * from / to;
+    let sum = |ids: &[TileId]| ids.iter().map(|id| linear.shares[*id]).sum::<f32>();
+    let (before, rest) = (sum(&at_sides), sum(&between));
+    let after = before * scale;
+    if !scale.is_finite() || rest <= 0.0 || before + rest <= after {
+        return;
+    }
+    at_sides.iter().for_each(|id| linear.shares[*id] *= scale);
+    between.iter().for_each(|id| linear.shares[*id] *= (before + rest - after) / rest);
+}
+
 /// A tree from text, if it can be read and holds every pane once.
 fn parse(text: &str) -> Option<Tree<PaneKind>> {
     let tree: Tree<PaneKind> = ron::from_str(text).ok()?;
@@ -83,6 +112,24 @@ pub fn is_visible(tree: &Tree<PaneKind>, kind: PaneKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn panes_at_the_sides_widen_less_than_the_window_and_come_back() {
+        let mut tree = default_tree();
+        let share = |tree: &Tree<PaneKind>, kind| {
+            let id = tree.tiles.find_pane(&kind).unwrap();
+            let Some(Tile::Container(Container::Linear(linear))) = tree.tiles.get(tree.root().unwrap()) else {
+                panic!("the root is no row")
+            };
+            linear.shares[id]
+        };
+        let library = share(&tree, PaneKind::Library);
+        follow(&mut tree, DEFAULT_WIDTH, 1920.0);
+        let wide = share(&tree, PaneKind::Library) * 1920.0;
+        assert!((300.0..330.0).contains(&wide), "{wide}");
+        follow(&mut tree, 1920.0, 1000.0);
+        assert!((share(&tree, PaneKind::Library) - library).abs() < 1e-5, "narrower than usual all shrink alike");
+    }
 
     #[test]
     fn a_layout_survives_being_saved_and_a_stale_one_does_not() {

@@ -17,7 +17,7 @@ pub enum Kind {
     Existing(Wanted),
     /// Files that are there, with these endings; also by a pattern.
     Several(&'static [&'static str]),
-    /// A file or folder to write; the name that is proposed.
+    /// A file to write and the name that is proposed; without one a folder.
     New(String),
 }
 
@@ -65,8 +65,8 @@ impl PathWindow {
             ui.label(RichText::new(text).color(p.text_weak));
             ui.add_space(space::S);
             self.others_ui(ui);
-            let wanted = match kind {
-                Kind::Existing(wanted) => wanted,
+            let wanted = match &kind {
+                Kind::Existing(wanted) => *wanted,
                 Kind::Several(endings) => Wanted::File(endings),
                 Kind::New(_) => Wanted::File(&[]),
             };
@@ -80,7 +80,11 @@ impl PathWindow {
             }
             ui.add_space(space::S);
             ui.horizontal(|ui| {
-                let word = if matches!(kind, Kind::New(_)) { "Save" } else { "Open" };
+                let word = match &kind {
+                    Kind::New(name) if name.is_empty() => "Use this folder",
+                    Kind::New(_) => "Save",
+                    Kind::Existing(_) | Kind::Several(_) => "Open",
+                };
                 taken = widgets::primary_button(ui, word).clicked() || change.is_entered;
                 if is_several {
                     let hint = "Takes this one and asks for more; a pattern such as *.png takes all that fit";

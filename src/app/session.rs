@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use eframe::Storage;
 use serde::{Deserialize, Serialize};
 
+use super::layout;
 use super::theme::{DEFAULT_FONT_SIZE, FONT_SIZES};
 use crate::engine::devices::Choice;
 use crate::weights::terms;
@@ -32,6 +33,8 @@ pub struct Session {
     pub zoom: f32,
     /// The recipe as edited, RON, where the workspace does not hold it yet.
     pub unsaved_recipe: Option<String>,
+    /// Width of the window, in points, that the arrangement of the panes was made for.
+    pub width: f32,
     /// Side of a cell of the Seeds grid in points; 0 fits all candidates of an image.
     pub cell_points: f32,
     /// Who judges pairs blindly.
@@ -50,6 +53,7 @@ impl Default for Session {
             font_size: DEFAULT_FONT_SIZE,
             zoom: 1.0,
             unsaved_recipe: None,
+            width: layout::DEFAULT_WIDTH,
             cell_points: 0.0,
             rater: String::new(),
             licences: BTreeSet::new(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use eframe::egui_wgpu::RenderState;
 use eframe::{CreationContext, Frame, Storage};
-use egui::{CentralPanel, Context, Ui, ViewportBuilder, ViewportCommand};
+use egui::{CentralPanel, Context, Key, Stroke, StrokeKind, Ui, ViewportBuilder, ViewportCommand};
 use egui_tiles::Tree;
 
 use super::actions::{Action, Cx};
@@ -21,6 +21,7 @@ use super::pane_kind::PaneKind;
 use super::panes::{Panes, Tiled};
 use super::session::{self, APP_ID, Session};
 use super::state::State;
+use super::theme::Palette;
 use super::weights_window::WeightsWindow;
 use super::{chrome, fonts, layout, theme, toasts};
 use crate::engine::devices::{Choice, SharedDevice};
@@ -91,6 +92,8 @@ pub struct Studio {
     /// What to open once the first frame is on the screen.
     start_with: Option<Start>,
     frames: u64,
+    /// Keys have moved what they act on since the pointer was pressed last.
+    shows_focus: bool,
 }
 
 /// What is opened at the start.
@@ -150,6 +153,7 @@ impl Studio {
             began: Instant::now(),
             start_with: (!options.is_idle).then_some(start_with),
             frames: 0,
+            shows_focus: false,
         })
     }
 
@@ -318,6 +322,11 @@ impl Studio {
         chrome::status_bar(ui, &mut cx);
         let frame = egui::Frame::new().fill(palette.backdrop);
         CentralPanel::default().frame(frame).show(ui, |ui| {
+            let width = ui.available_width();
+            if width != self.session.width {
+                layout::follow(&mut self.tree, self.session.width, width);
+                self.session.width = width;
+            }
             let mut tiled = Tiled { panes: &mut self.panes, cx: &mut cx, front: &mut self.front };
             self.tree.ui(&mut tiled, ui);
         });
@@ -334,7 +343,18 @@ impl Studio {
         let chosen = self.dialogs.show(&ctx);
         self.actions.extend(chosen);
         toasts::show(&ctx, &mut self.state, &mut self.actions);
+        self.focus_ui(&ctx, palette);
         drop_hint(&ctx);
+    }
+
+    /// A ring around what the keys act on, where keys brought it there: rows and cells that are painted here have no other sign.
+    fn focus_ui(&mut self, ctx: &Context, palette: &Palette) {
+        let (tab, pressed) = ctx.input(|i| (i.key_pressed(Key::Tab), i.pointer.any_pressed()));
+        self.shows_focus = (self.shows_focus || tab) && !pressed;
+        let focused = ctx.memory(|memory| memory.focused()).filter(|_| self.shows_focus);
+        let Some(response) = focused.and_then(|id| ctx.read_response(id)) else { return };
+        let painter = ctx.layer_painter(response.layer_id).with_clip_rect(response.interact_rect.expand(2.0));
+        painter.rect_stroke(response.rect, theme::RADIUS, Stroke::new(2.0, palette.accent), StrokeKind::Inside);
     }
 
     /// Opens the window of published weights.

@@ -54,6 +54,8 @@ pub struct Palette {
     pub line: Color32,
     /// Lines that should be noticed.
     pub line_strong: Color32,
+    /// Lines of plots, behind the curves.
+    pub grid: Color32,
     pub text: Color32,
     pub text_weak: Color32,
     /// Text that may be overlooked: units, hints.
@@ -97,6 +99,7 @@ pub const DARK: Palette = Palette {
     well: rgb(0x0F1216),
     line: rgb(0x272C36),
     line_strong: rgb(0x3B4351),
+    grid: rgb(0x313845),
     text: rgb(0xE7EAF0),
     text_weak: rgb(0xA7AFBD),
     text_faint: rgb(0x7C8594),
@@ -123,6 +126,7 @@ pub const LIGHT: Palette = Palette {
     well: rgb(0xFFFFFF),
     line: rgb(0xDADFE7),
     line_strong: rgb(0xB4BDCA),
+    grid: rgb(0xDADFE7),
     text: rgb(0x171B22),
     text_weak: rgb(0x4B5563),
     text_faint: rgb(0x697586),
@@ -237,6 +241,8 @@ fn visuals(p: &Palette, dark: bool) -> Visuals {
         handle_shape: HandleShape::Circle,
         indent_has_left_vline: false,
         striped: false,
+        // Light on light loses more of its contrast.
+        disabled_alpha: if dark { 0.5 } else { 0.65 },
         ..base
     }
 }

@@ -58,6 +58,25 @@ pub struct Part {
     pub table: ScoreTable,
 }
 
+/// An image at a glance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroupStats {
+    /// Candidates with a reward.
+    pub scored: usize,
+    /// Mean reward; NaN without any.
+    pub mean: f64,
+    /// σ_g: standard deviation of the reward; NaN with fewer than two.
+    pub sigma: f64,
+}
+
+impl GroupStats {
+    fn of(rewards: &[f64]) -> Self {
+        let (sum, scored) = rewards.iter().filter(|r| !r.is_nan()).fold((0.0, 0usize), |(s, n), r| (s + r, n + 1));
+        let mean = if scored > 0 { sum / scored as f64 } else { f64::NAN };
+        Self { scored, mean, sigma: if scored > 1 { hpo::sigma(rewards) } else { f64::NAN } }
+    }
+}
+
 /// Everything that follows from scores and a recipe.
 #[derive(Clone, Debug)]
 pub struct Ranking {
@@ -77,6 +96,8 @@ pub struct Ranking {
     pub held_out: Rewards,
     /// The same on the frozen scale, where the recipe's is another and the frozen one is known.
     pub held_out_frozen: Option<Rewards>,
+    /// The groups at a glance: of the images trained on, and of the held-out ones.
+    pub stats: [Vec<GroupStats>; 2],
     /// Why there are no rewards, where there are none.
     pub missing: Option<String>,
     /// What an edit changed, where the recipe before it was named.
@@ -215,6 +236,7 @@ impl Scores {
             summary: Summary::default(),
             held_out: Rewards::default(),
             held_out_frozen: None,
+            stats: Default::default(),
             missing: None,
             change: None,
             before: None,
@@ -260,6 +282,10 @@ impl Scores {
             let factor = hpo::factor_for(hpo.effective_share, curation, rewards, &hpo);
             curation.update(rewards, &recipe.curation, &hpo.times(factor), &self.overrides)?;
         }
+        let glance = |rewards: &Rewards, part: &Part| {
+            (0..part.images.len()).map(|group| GroupStats::of(rewards.group(group))).collect()
+        };
+        ranking.stats = [glance(&ranking.rewards, &self.train), glance(&ranking.held_out, &self.held_out)];
         ranking.summary = Summary::of(&ranking.curation, &ranking.rewards, BINS);
         Ok(ranking)
     }

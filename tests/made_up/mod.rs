@@ -344,7 +344,7 @@ pub fn answer(studio: &mut Studio) {
             Asked::Learning(run) => {
                 let known = studio.state.curves.get(&run).and_then(Curves::start_and_last);
                 let Some((start, last, step)) = known else { continue };
-                Answer::Learning { run, learning: Box::new(Learning::between(&start, &last, step)) }
+                Answer::Learning { run, learning: Box::new(Learning::between(start, last, step)) }
             }
             Asked::Attribution => {
                 let Some(rewards) = studio.state.rewards.clone() else { continue };

@@ -265,7 +265,7 @@ impl State {
             }
             (Asked::Ranking, Ok(Answer::Ranking(ranking))) => {
                 self.ranking_fault = ranking.missing.clone();
-                self.rewards = Some(Arc::new(RewardView::new(ranking)));
+                self.rewards = Some(Arc::new(RewardView::new(ranking, self.rewards.as_deref())));
             }
             (Asked::Judgements, Ok(Answer::Judgements { judgements, verdicts, .. })) => {
                 // An answer from before the last one was written would take it off the screen for a moment.
@@ -281,7 +281,9 @@ impl State {
                 self.ranking_fault = Some(cause);
             }
             (Asked::RankingOf(set), Ok(Answer::Ranking(ranking))) => {
-                self.rankings.insert(set, Arc::new(RewardView::new(ranking)));
+                let before = self.rankings.get(&set).map(Arc::as_ref);
+                let view = Arc::new(RewardView::new(ranking, before));
+                self.rankings.insert(set, view);
             }
             (Asked::Picture(request), Ok(Answer::Picture(picture))) => self.pictures.answered(request, Ok(picture)),
             (Asked::Picture(request), Err(cause)) => {

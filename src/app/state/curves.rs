@@ -45,10 +45,10 @@ impl Curves {
     }
 
     /// The evaluation at the start and the last one on the same images, with its step; `None` before there are both.
-    pub fn start_and_last(&self) -> Option<(Box<Evaluation>, Box<Evaluation>, u32)> {
+    pub fn start_and_last(&self) -> Option<(&Evaluation, &Evaluation, u32)> {
         let start = self.comparable().next().filter(|first| first.step == 0)?;
         let last = self.comparable().last().filter(|last| last.step > 0)?;
-        Some((Box::new(start.report.clone()), Box::new(last.report.clone()), last.step))
+        Some((&start.report, &last.report, last.step))
     }
 
     /// An evaluation was made.

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::ranking::{Part, Ranking};
-use crate::method::hpo;
+use crate::engine::ranking::{GroupStats, Part, Ranking};
 use crate::workspace::ImageId;
 
 /// Where an image stands in a ranking.
@@ -15,49 +14,31 @@ pub struct Place {
     pub group: usize,
 }
 
-/// An image at a glance.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GroupStats {
-    /// Candidates with a reward.
-    pub scored: usize,
-    /// Mean reward; NaN without any.
-    pub mean: f64,
-    /// σ_g: standard deviation of the reward; NaN with fewer than two.
-    pub sigma: f64,
-}
-
 /// A ranking and its index by image.
 #[derive(Debug)]
 pub struct RewardView {
     pub ranking: Arc<Ranking>,
-    places: HashMap<ImageId, Place>,
-    stats: HashMap<ImageId, GroupStats>,
+    places: Arc<HashMap<ImageId, Place>>,
     /// The largest σ_g, for bars.
     pub max_sigma: f64,
 }
 
 impl RewardView {
-    /// Indexes a ranking.
-    pub fn new(ranking: Arc<Ranking>) -> Self {
-        let mut places = HashMap::new();
-        let mut stats = HashMap::new();
-        let mut max_sigma = 0.0f64;
+    /// Indexes a ranking; of the same scores as `before`, as while a slider moves, its images stand where they stood.
+    pub fn new(ranking: Arc<Ranking>, before: Option<&RewardView>) -> Self {
         let scores = &ranking.scores;
-        for (held_out, part, rewards) in
-            [(false, &scores.train, &ranking.rewards), (true, &scores.held_out, &ranking.held_out)]
-        {
-            for (group, &image) in part.images.iter().enumerate() {
-                places.insert(image, Place { held_out, group });
-                let values = rewards.group(group);
-                let (sum, scored) =
-                    values.iter().filter(|r| !r.is_nan()).fold((0.0, 0usize), |(s, n), r| (s + r, n + 1));
-                let mean = if scored > 0 { sum / scored as f64 } else { f64::NAN };
-                let sigma = if scored > 1 { hpo::sigma(values) } else { f64::NAN };
-                max_sigma = max_sigma.max(sigma);
-                stats.insert(image, GroupStats { scored, mean, sigma });
+        let places = match before.filter(|before| Arc::ptr_eq(&before.ranking.scores, scores)) {
+            Some(before) => before.places.clone(),
+            None => {
+                let of = |held_out: bool, part: &Part| -> Vec<(ImageId, Place)> {
+                    let images = part.images.iter().enumerate();
+                    images.map(|(group, &image)| (image, Place { held_out, group })).collect()
+                };
+                Arc::new([of(false, &scores.train), of(true, &scores.held_out)].concat().into_iter().collect())
             }
-        }
-        Self { ranking, places, stats, max_sigma }
+        };
+        let max_sigma = ranking.stats.iter().flatten().map(|stats| stats.sigma).fold(0.0, f64::max);
+        Self { ranking, places, max_sigma }
     }
 
     /// Where an image stands.
@@ -67,7 +48,8 @@ impl RewardView {
 
     /// An image at a glance.
     pub fn stats(&self, image: ImageId) -> Option<GroupStats> {
-        self.stats.get(&image).copied()
+        let place = self.place(image)?;
+        self.ranking.stats[usize::from(place.held_out)].get(place.group).copied()
     }
 
     /// The tables an image belongs to.

@@ -114,7 +114,7 @@ fn still<'a>(ui: &Ui, id: &str, p: &'static Palette) -> Plot<'a> {
         .custom_x_axes(vec![AxisHints::new_x().label_spacing(egui::Rangef::new(14.0, 18.0))])
         .set_margin_fraction(vec2(0.05, 0.05))
         .y_axis_min_width(34.0)
-        .grid_color(p.line)
+        .grid_color(p.grid)
 }
 
 fn marks(ticks: &[(f64, String)]) -> Vec<GridMark> {
@@ -214,11 +214,7 @@ fn scatter_ui(ui: &mut Ui, cx: &mut Cx, shown: &mut Shown) {
     let response = plot.show(ui, |plot| {
         let even = PlotPoints::from(vec![[low, low], [high, high]]);
         plot.line(
-            Line::new("equal", even)
-                .color(p.line_strong)
-                .width(1.0)
-                .style(LineStyle::dashed_dense())
-                .allow_hover(false),
+            Line::new("equal", even).color(p.text_faint).width(1.0).style(LineStyle::dashed_dense()).allow_hover(false),
         );
         for (name, points, color) in [("risen", &shown.risen, p.winner), ("fallen", &shown.fallen, p.loser)] {
             let points = PlotPoints::Borrowed(points);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egui::accesskit::Role;
-use egui::{Align2, Color32, Rect, RichText, ScrollArea, Sense, Stroke, TextStyle, Ui, pos2, vec2};
+use egui::{Align2, Color32, Rect, RichText, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 
 use super::matrix::ink_on;
 use crate::app::actions::Cx;
@@ -126,16 +126,17 @@ fn table_ui(ui: &mut Ui, cx: &Cx, attribution: &Attribution) {
         for (column, rho) in known.iter().enumerate() {
             let min = line.min + vec2(first + column as f32 * cell, 0.0);
             let rect = Rect::from_min_size(min, vec2(cell - 1.0, ROW - 1.0));
-            let (fill, text) = match rho {
-                Some(rho) => (Colormap::Diverging.color((0.5 + 0.5 * rho) as f32), signed(*rho)),
-                None => (p.well, "–".into()),
+            let (fill, text, ink) = match rho {
+                // With itself every metric agrees: that says nothing and has no colour.
+                Some(_) if row == column => (p.raised, "1".into(), p.text_faint),
+                Some(rho) => {
+                    let fill = Colormap::Diverging.color((0.5 + 0.5 * rho) as f32);
+                    (fill, signed(*rho), ink_on(fill))
+                }
+                None => (p.well, "–".into(), p.text_faint),
             };
             ui.painter().rect_filled(rect, 0.0, fill);
-            let ink = if rho.is_some() { ink_on(fill) } else { p.text_faint };
             ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, small.clone(), ink);
-            if row == column {
-                ui.painter().rect_stroke(rect, 0.0, Stroke::new(1.0, p.line_strong), egui::StrokeKind::Inside);
-            }
             let other = metrics.get(column).map_or("", |other| other.name.as_str());
             let said = rho.map_or("no group tells".into(), |rho| format!("ρ = {}", signed(rho)));
             let response = ui.interact(rect, ui.scope_id().with(("cell", row, column)), Sense::hover());

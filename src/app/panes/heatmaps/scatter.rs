@@ -251,7 +251,7 @@ impl ScatterView {
                 let share = self.share(axis, value) as f32;
                 if axis == 0 {
                     let x = plot.left() + share * plot.width();
-                    ui.painter().vline(x, plot.y_range(), Stroke::new(1.0, p.line));
+                    ui.painter().vline(x, plot.y_range(), Stroke::new(1.0, p.grid));
                     ui.painter().text(
                         pos2(x, plot.bottom() + 3.0),
                         Align2::CENTER_TOP,
@@ -261,7 +261,7 @@ impl ScatterView {
                     );
                 } else {
                     let y = plot.bottom() - share * plot.height();
-                    ui.painter().hline(plot.x_range(), y, Stroke::new(1.0, p.line));
+                    ui.painter().hline(plot.x_range(), y, Stroke::new(1.0, p.grid));
                     ui.painter().text(
                         pos2(plot.left() - 4.0, y),
                         Align2::RIGHT_CENTER,

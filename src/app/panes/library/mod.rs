@@ -123,29 +123,9 @@ impl LibraryPane {
             });
         });
         ui.horizontal(|ui| {
-            let width = (ui.available_width() - ui.spacing().interact_size.x - 2.0 * space::S) * 0.5;
-            // A combo is as wide as its text where there is room: each gets its own.
-            let size = vec2(width, ui.spacing().interact_size.y);
-            ui.allocate_ui(size, |ui| {
-                let show = ComboBox::from_id_salt("show").width(width).truncate().selected_text(self.show.title());
-                show.show_ui(ui, |ui| {
-                    for show in Show::ALL {
-                        ui.selectable_value(&mut self.show, show, show.title());
-                    }
-                })
-                .response
-                .on_hover_text("Which images are listed");
-            });
-            ui.allocate_ui(size, |ui| {
-                let sort = ComboBox::from_id_salt("sort").width(width).truncate().selected_text(self.sort_by.title());
-                sort.show_ui(ui, |ui| {
-                    for by in SortBy::ALL {
-                        ui.selectable_value(&mut self.sort_by, by, by.title());
-                    }
-                })
-                .response
-                .on_hover_text("What they are sorted by");
-            });
+            let room = ui.available_width() - ui.spacing().interact_size.x - 2.0 * space::S;
+            choice_ui(ui, "Which images are listed", 0.55 * room, &mut self.show, &Show::ALL, Show::title);
+            choice_ui(ui, "What they are sorted by", 0.45 * room, &mut self.sort_by, &SortBy::ALL, SortBy::title);
             let arrow = if self.descending { "↓" } else { "↑" };
             let response = ui.button(arrow).on_hover_text("Ascending or descending");
             widgets::name(&response, Role::Button, "Sort direction");
@@ -247,6 +227,26 @@ impl LibraryPane {
         }
         context_menu(&response, cx, &image);
     }
+}
+
+/// One of several, within a width: a combo alone would be as wide as its text where there is room.
+fn choice_ui<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    hint: &str,
+    width: f32,
+    chosen: &mut T,
+    all: &[T],
+    title: fn(T) -> &'static str,
+) {
+    ui.allocate_ui(vec2(width, ui.spacing().interact_size.y), |ui| {
+        let combo = ComboBox::from_id_salt(hint).width(width).truncate().selected_text(title(*chosen));
+        let shown = combo.show_ui(ui, |ui| {
+            for option in all {
+                ui.selectable_value(chosen, *option, title(*option));
+            }
+        });
+        shown.response.on_hover_text(hint);
+    });
 }
 
 fn context_menu(response: &Response, cx: &mut Cx, image: &ImageRow) {

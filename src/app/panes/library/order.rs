@@ -51,7 +51,7 @@ impl Show {
     /// Its name on the screen.
     pub fn title(self) -> &'static str {
         match self {
-            Show::All => "All images",
+            Show::All => "All",
             Show::Training => "Training",
             Show::HeldOut => "Held out",
             Show::Validation => "Validation",

@@ -93,12 +93,16 @@ fn number_ui(ui: &mut Ui, field: &Field, mut v: f64, preset: &Recipe) -> Option<
     };
     let slider = SLIDERS.iter().find(|(key, ..)| *key == field.key);
     let speed = (v.abs() * 0.01).max(if max <= 1.0 { 1e-4 } else { 1e-3 });
-    let scientific = field.key == "training.learning_rate";
+    let is_zero = v == 0.0;
     let mut drag = DragValue::new(&mut v).range(min..=max).speed(speed).max_decimals(6);
-    drag = if scientific {
-        drag.custom_formatter(|v, _| format!("{v:.2e}")).custom_parser(|text| text.trim().parse().ok())
-    } else {
-        drag.suffix(suffix(field, true))
+    drag = match field.key {
+        "training.learning_rate" => {
+            drag.custom_formatter(|v, _| format!("{v:.2e}")).custom_parser(|text| text.trim().parse().ok())
+        }
+        // 0 takes the strengths as they are.
+        "hpo.effective_share" if is_zero => drag.custom_formatter(|_, _| "off".into()),
+        "hpo.effective_share" => drag.max_decimals(3).suffix(suffix(field, true)),
+        _ => drag.suffix(suffix(field, true)),
     };
     let width = if slider.is_some() { 62.0 } else { control_width(ui) };
     let response = ui.add_sized([width, ui.spacing().interact_size.y], drag);

@@ -18,6 +18,10 @@ use crate::workspace::RunId;
 /// Smallest width of a plot, in points.
 const WIDTH: f32 = 190.0;
 const HEIGHT: f32 = 136.0;
+/// Height of a plot where all are seen with room to spare.
+const TALLEST: f32 = 230.0;
+/// Height of the title above a plot.
+const HEAD: f32 = 26.0;
 /// Width from which the title of a plot has its legend beside it.
 const ROOMY: f32 = 300.0;
 /// Height of the legend above a plot.
@@ -70,13 +74,16 @@ impl Plots {
         // As many columns as have room, and no more than there are plots: what is left over widens them.
         let columns = ((ui.available_width() + space::S) / (WIDTH + space::S)).floor().clamp(1.0, all.len() as f32);
         let width = ((ui.available_width() - (columns - 1.0) * space::S - 10.0) / columns).floor();
+        let rows: Vec<&[Chart]> = all.chunks(columns as usize).collect();
+        let room = ui.available_height() / rows.len() as f32 - HEAD - space::S - space::XS;
+        let height = room.clamp(HEIGHT, TALLEST).floor();
         ScrollArea::vertical().id_salt("plots").auto_shrink(false).show(ui, |ui| {
-            for row in all.chunks(columns as usize) {
+            for row in rows {
                 ui.horizontal_top(|ui| {
                     ui.spacing_mut().item_spacing.x = space::S;
                     for chart in row {
-                        ui.allocate_ui_with_layout(vec2(width, HEIGHT + 26.0), Layout::top_down(Align::Min), |ui| {
-                            self.chart_ui(ui, cx, chart, &drawn, vec2(width, HEIGHT))
+                        ui.allocate_ui_with_layout(vec2(width, height + HEAD), Layout::top_down(Align::Min), |ui| {
+                            self.chart_ui(ui, cx, chart, &drawn, vec2(width, height))
                         });
                     }
                 });
@@ -126,7 +133,7 @@ impl Plots {
                 let values = || curves.map(|curves| quantity.of(curves)).unwrap_or_default();
                 series.update(run.version, smoothing, is_log, values);
                 // Where many lie on top of each other, finer than this is not told apart and costs frames.
-                series.thin(range, width as usize / drawn.len().div_ceil(4));
+                series.thin(range, width as usize / drawn.len().div_ceil(3));
             }
         }
         let steps = drawn.iter().filter_map(|run| cx.state.curves.get(&run.id)?.steps.last()).map(|row| row.step);
@@ -144,7 +151,7 @@ impl Plots {
             // One range for all, also where there is only one evaluation yet.
             .include_x(0.0)
             .include_x(f64::from(steps.max().unwrap_or(1)))
-            .grid_color(p.line)
+            .grid_color(p.grid)
             .x_grid_spacer(|input| marks(input.bounds, 4.0))
             .y_grid_spacer(|input| marks(input.bounds, 4.0))
             .grid_spacing(egui::Rangef::new(4.0, 8.0))
@@ -164,7 +171,7 @@ impl Plots {
         let response = plot.show(ui, |plot| {
             if let Some((value, name)) = reference {
                 let value = if is_log { value.log10() } else { value };
-                let line = HLine::new(name, value).color(p.line_strong).width(1.0).style(LineStyle::dashed_loose());
+                let line = HLine::new(name, value).color(p.text_faint).width(1.0).style(LineStyle::dashed_loose());
                 plot.hline(line.allow_hover(false));
             }
             for run in drawn {

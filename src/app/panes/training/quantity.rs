@@ -60,6 +60,14 @@ impl Quantity {
         }
     }
 
+    /// Whether there is anything of it. Asked of every curve in every frame: nothing is gathered for that.
+    fn is_in(&self, curves: &Curves) -> bool {
+        match self.is_per_step() {
+            true => !curves.steps.is_empty(),
+            false => curves.comparable().any(|e| self.of_evaluation(&e.report).is_some()),
+        }
+    }
+
     /// Its values by step, in order.
     pub fn of(&self, curves: &Curves) -> Vec<[f64; 2]> {
         if self.is_per_step() {
@@ -136,6 +144,6 @@ pub fn charts(curves: &Curves) -> Vec<Chart> {
         });
     }
     // No axes without anything on them.
-    charts.retain(|chart| chart.quantities.iter().any(|quantity| !quantity.of(curves).is_empty()));
+    charts.retain(|chart| chart.quantities.iter().any(|quantity| quantity.is_in(curves)));
     charts
 }
