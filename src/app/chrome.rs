@@ -1,6 +1,6 @@
 //! The bars around the panes: on top what is open and what runs, at the bottom what was said last.
 
-use egui::{Align, Button, Frame, Label, Layout, Margin, Panel, ProgressBar, RichText, Ui, vec2};
+use egui::{Align, Button, Frame, Label, Layout, Margin, Panel, ProgressBar, RichText, ScrollArea, Ui, vec2};
 
 use super::actions::{Action, Cx};
 use super::commands::{self, CommandId, Menu};
@@ -41,9 +41,12 @@ fn menus(ui: &mut Ui, cx: &mut Cx, session: &Session) {
         for menu in [Menu::File, Menu::Edit, Menu::Run, Menu::View, Menu::Help] {
             ui.menu_button(menu.title(), |ui| {
                 ui.set_min_width(300.0);
-                for command in commands::all().iter().filter(|c| c.menu == menu) {
-                    command_item(ui, cx, command);
-                }
+                // The longest is whole in the smallest window; with large letters it scrolls.
+                ui.spacing_mut().item_spacing.y = 1.0;
+                let room = ui.ctx().content_rect().height() - TOP_BAR_HEIGHT - space::L;
+                ScrollArea::vertical().max_height(room).show(ui, |ui| {
+                    commands::all().iter().filter(|c| c.menu == menu).for_each(|command| command_item(ui, cx, command));
+                });
                 if menu == Menu::Run {
                     ui.separator();
                     devices_ui(ui, cx);

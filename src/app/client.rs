@@ -19,6 +19,8 @@ pub struct Client {
     engine: Engine,
     library_asked_secs: f64,
     ranking_asked_secs: f64,
+    /// The list of images was there when it was asked last.
+    knew_library: bool,
 }
 
 impl Client {
@@ -29,6 +31,7 @@ impl Client {
             engine: Engine::start_on(device, wake, store)?,
             library_asked_secs: never,
             ranking_asked_secs: never,
+            knew_library: false,
         })
     }
 
@@ -87,9 +90,11 @@ impl Client {
             }
             wait <= 0.0
         };
+        // What is seen first comes first: the pictures of a workspace just opened are asked for by the frame that draws its list.
+        let is_drawn = std::mem::replace(&mut self.knew_library, state.library.is_some()) && self.knew_library;
         let wants = &mut state.wants;
         let library = wants.library && (wants.library_now || due(self.library_asked_secs));
-        let ranking = wants.ranking && (wants.ranking_now || due(self.ranking_asked_secs));
+        let ranking = is_drawn && wants.ranking && (wants.ranking_now || due(self.ranking_asked_secs));
         let rankings = if ranking { std::mem::take(&mut wants.rankings) } else { Default::default() };
         let groups = std::mem::take(&mut wants.groups);
         let curves = std::mem::take(&mut wants.curves);
@@ -97,6 +102,12 @@ impl Client {
             (state.wants.library, state.wants.library_now) = (false, false);
             self.library_asked_secs = now;
             self.query(state, Asked::Library, Query::Library);
+        }
+        for request in state.pictures.take_requests() {
+            let query = Query::Picture { source: request.source.clone(), max_side_px: request.max_side_px };
+            if !self.query(state, Asked::Picture(request.clone()), query) {
+                state.pictures.not_asked(&request);
+            }
         }
         if ranking {
             (state.wants.ranking, state.wants.ranking_now) = (false, false);
@@ -142,12 +153,6 @@ impl Client {
             };
             let [start, last] = [start, last].map(|report| Box::new(report.clone()));
             self.query(state, Asked::Learning(run), Query::Learning { run, start, last, step });
-        }
-        for request in state.pictures.take_requests() {
-            let query = Query::Picture { source: request.source.clone(), max_side_px: request.max_side_px };
-            if !self.query(state, Asked::Picture(request.clone()), query) {
-                state.pictures.not_asked(&request);
-            }
         }
         for (source, metric) in state.maps.take_requests() {
             let query = Query::Map { source: source.clone(), metric: metric.clone() };

@@ -71,7 +71,9 @@ impl CommandPalette {
             ui.add_space(space::XS);
             let row = ui.spacing().interact_size.y + 6.0;
             ui.spacing_mut().item_spacing.y = 0.0;
-            ScrollArea::vertical().max_height(row * VISIBLE_ROWS).auto_shrink([false, true]).show(ui, |ui| {
+            // All of it also where the window was lower before: it takes what it needs and no more.
+            let area = ScrollArea::vertical().max_height(row * VISIBLE_ROWS).min_scrolled_height(row * VISIBLE_ROWS);
+            area.auto_shrink([false, true]).show(ui, |ui| {
                 if matches.is_empty() {
                     ui.weak("No command of that name.");
                 }
