@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use dp2o_studio::app::actions::Action;
 use dp2o_studio::app::commands::{self, CommandId};
+use dp2o_studio::app::pane_kind::PaneKind;
 use dp2o_studio::app::{Options, Studio};
 use dp2o_studio::engine::Engine;
 use dp2o_studio::engine::previews::Preview;
@@ -142,6 +143,10 @@ fn candidates_of_other_models_are_imported_scored_and_compared_in_the_window() {
     until(&mut harness, "the other import", |s| {
         is_idle(s) && s.state.library.as_ref().is_some_and(|l| l.others_imported().count() == 1)
     });
+    // Looked at, it waits to be asked for.
+    harness.state_mut().act(Action::Show(PaneKind::Compare));
+    harness.run_steps(10);
+    assert!(is_idle(harness.state()) && harness.state().state.comparisons.is_empty());
     harness.state_mut().act(Action::Command(CommandId::Compare));
     until(&mut harness, "the comparison", |s| !s.state.comparisons.is_empty());
     let comparison = harness.state().state.comparisons[0].report.comparison.clone();

@@ -379,7 +379,7 @@ fn candidates_deleted_under_the_window_no_longer_count_and_a_broken_image_is_nam
 }
 
 #[test]
-fn undo_of_a_preset_brings_back_its_name_and_no_comparison_starts_by_itself() {
+fn undo_of_a_preset_brings_back_its_name_and_takes_back_what_it_changed() {
     let home = tempfile::tempdir().unwrap();
     let mut harness = studio(&workspace(home.path()), PaneKind::Pairs);
     let named = |s: &Studio| s.state.recipe.preset_name.clone();
