@@ -69,6 +69,11 @@ impl State {
             let kind = self.jobs.kind(id);
             self.wants.library_now |= matches!(kind, Some(Kind::Mark | Kind::Discard));
             self.wants.ranking_now |= matches!(kind, Some(Kind::Mark | Kind::Judge));
+            if kind == Some(Kind::Discard) {
+                // No pair may name what is gone.
+                (self.wants.ranking, self.wants.ranking_now) = (true, true);
+                self.wants.rankings.extend(self.rankings.keys().cloned());
+            }
             // A judgement is shown before it is written, and was not where that failed.
             self.wants.judgements |= matches!(job_state, JobState::Failed(_)) && self.opened.is_some();
         }
