@@ -1,11 +1,14 @@
 //! ε-prediction diffusion: the trait, the samplers and the loss carry it as they carry flow. One network here is the exact
 //! answer for Gaussian images, so that DDIM and DDPM can be held to a known distribution; the other is small and trained.
 
+#[path = "toy/plain_card.rs"]
+mod plain_card;
+
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use dp2o_studio::Result;
-use dp2o_studio::backbones::card::{Card, Guidance, Latent, Memory};
+use dp2o_studio::backbones::card::Card;
 use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
 use dp2o_studio::backbones::process::{Diffusion, Predicts, Process, Spacing};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
@@ -21,6 +24,7 @@ use dp2o_studio::nn::optimizer::{Optimizer, Pace};
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
 use dp2o_studio::random::Random;
+use plain_card::plain_card;
 
 /// Stable Diffusion's, from pure noise.
 const PROCESS: Process = Process::Diffusion(Diffusion {
@@ -30,33 +34,8 @@ const PROCESS: Process = Process::Diffusion(Diffusion {
     spacing: Spacing::Trailing,
 });
 
-/// A network on pixels whose sides are multiples of `align`.
-const fn card(name: &'static str, align: usize) -> Card {
-    Card {
-        name,
-        latent: Latent { channels: 3, factor: 1, align },
-        process: PROCESS,
-        solvers: &[Solver::Ddim, Solver::Ddpm],
-        guidance: Guidance::None,
-        prompt: false,
-        parts: &[],
-        licence: "MIT",
-        keeps_latents: false,
-        control_noise: 0,
-        memory: Memory {
-            network: 0,
-            around: 0,
-            passing: (&[], 0),
-            passes_alone: false,
-            adapter: 0,
-            trained: 0,
-            picture: |px, _| 64 * px[0] * px[1],
-        },
-    }
-}
-
-static GAUSSIAN: Card = card("gaussian", 1);
-static SMALL: Card = card("small", 4);
+static GAUSSIAN: Card = plain_card("gaussian", 1, PROCESS);
+static SMALL: Card = plain_card("small", 4, PROCESS);
 
 /// Predicts ε exactly for clean values that are normal with mean 2·condition − 1 and deviation `SIGMA`.
 struct Gaussian {

@@ -1,11 +1,14 @@
 //! Solvers, timesteps and predictions against diffusers' schedulers, under a network that is a formula.
 //! `tests/fixtures/make_solvers.py` made the reference values.
 
+#[path = "toy/plain_card.rs"]
+mod plain_card;
+
 use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
 use dp2o_studio::Result;
-use dp2o_studio::backbones::card::{Card, Guidance, Latent, Memory};
+use dp2o_studio::backbones::card::Card;
 use dp2o_studio::backbones::condition::{Condition, Prompt, Shown};
 use dp2o_studio::backbones::process::{Diffusion, Flow, Predicts, Process, Shift, Spacing, Time};
 use dp2o_studio::backbones::sampler::{Sampler, Solver};
@@ -15,6 +18,7 @@ use dp2o_studio::imaging::Image;
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::{Tape, Var};
+use plain_card::plain_card;
 use serde_json::Value;
 
 /// Latents are pixels, and the network is what the script says.
@@ -29,31 +33,7 @@ const FLUX: Shift = Shift::Dynamic { patch: 2, tokens: [256.0, 4096.0], mu: [0.5
 
 impl Formula {
     fn new(process: Process) -> Self {
-        let solvers: &[Solver] = match process {
-            Process::Flow(_) => &[Solver::Euler, Solver::Heun],
-            Process::Diffusion(_) => &[Solver::Ddim, Solver::Ddpm],
-        };
-        let card = Card {
-            name: "formula",
-            latent: Latent { channels: 3, factor: 1, align: 1 },
-            process,
-            solvers,
-            guidance: Guidance::None,
-            prompt: false,
-            parts: &[],
-            licence: "MIT",
-            keeps_latents: false,
-            control_noise: 0,
-            memory: Memory {
-                network: 0,
-                around: 0,
-                passing: (&[], 0),
-                passes_alone: false,
-                adapter: 0,
-                trained: 0,
-                picture: |_, _| 0,
-            },
-        };
+        let card = plain_card("formula", 1, process);
         Self { card: Box::leak(Box::new(card)), specs: Arc::default(), times: Mutex::default() }
     }
 }
