@@ -14,7 +14,9 @@ use crate::engine::model::Model;
 use crate::engine::protocol::{Change, Level, Outcome};
 use crate::method::provenance::On;
 use crate::method::recipe::{Recipe, RoundReference};
-use crate::workspace::{CandidateSet, CheckpointId, ImageId, NewRun, PARTIAL, RunId, RunRow, RunState, files};
+use crate::workspace::{
+    CandidateSet, CheckpointId, ImageId, ImageRow, NewRun, PARTIAL, RunId, RunRow, RunState, files,
+};
 use crate::{Error, Result};
 
 /// How a run comes to its name.
@@ -235,16 +237,24 @@ fn made_again(context: &mut Context, pool: &Pool, newest: &Model, lines: &[Line]
     let mut was_any = false;
     for (age, drawn) in pool.0.iter().enumerate() {
         let of_age: Vec<&Line> = lines.iter().filter(|line| line.age as usize == age).collect();
+        let missing = missing_of(context, &drawn.set, &of_age)?;
+        if missing.is_empty() {
+            continue;
+        }
+        // Loaded only where there is something to draw.
         let model = match age {
             0 => newest.clone(),
             _ => checkpoints::load(context, &drawn.by)?.model()?.clone(),
         };
-        was_any |= made_again_of(context, &drawn.set, &model, &of_age)?;
+        let stage = "damaged candidates";
+        candidates::fill(context, &drawn.set, &model, &context.recipe, &missing, stage)?.failed.check_in(stage)?;
+        was_any = true;
     }
     Ok(was_any)
 }
 
-fn made_again_of(context: &Context, set: &CandidateSet, model: &Model, lines: &[&Line]) -> Result<bool> {
+/// The images of pairs, where candidates of them are gone or damaged: these are discarded, and the images are to be drawn again.
+fn missing_of(context: &Context, set: &CandidateSet, lines: &[&Line]) -> Result<Vec<ImageRow>> {
     let ledger = context.workspace()?.ledger();
     let ids: BTreeSet<ImageId> = lines.iter().map(|line| ImageId(line.image)).collect();
     let ids: Vec<ImageId> = ids.into_iter().collect();
@@ -253,13 +263,10 @@ fn made_again_of(context: &Context, set: &CandidateSet, model: &Model, lines: &[
             damage::discard(context, &candidate)?;
         }
     }
-    if ledger.missing_candidates(set, &ids, &context.recipe.seeds())?.is_empty() {
-        return Ok(false);
+    match ledger.missing_candidates(set, &ids, &context.recipe.seeds())?.is_empty() {
+        true => Ok(Vec::new()),
+        false => ids.iter().map(|&id| ledger.image(id)).collect(),
     }
-    let images = ids.iter().map(|&id| ledger.image(id)).collect::<Result<Vec<_>>>()?;
-    let stage = "damaged candidates";
-    candidates::fill(context, set, model, &context.recipe, &images, stage)?.failed.check_in(stage)?;
-    Ok(true)
 }
 
 #[cfg(test)]
