@@ -1,16 +1,21 @@
 //! The backbone from its files, in every form they are had in; texts that are kept; and what is no file of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use dp2o_studio::backbones::condition::Prompt;
 use dp2o_studio::backbones::registry;
+use dp2o_studio::backbones::sampler::{Sampler, Solver};
+use dp2o_studio::backbones::tiles::Tiling;
 use dp2o_studio::backbones::{Backbone, Query};
 use dp2o_studio::imaging::Image;
 use dp2o_studio::nn::kernels::Compute;
 use dp2o_studio::nn::tape::Tape;
 use dp2o_studio::weights::dtype::Dtype;
 use dp2o_studio::weights::{Source, Store};
+use safetensors::Dtype as Dt;
+use safetensors::tensor::TensorView;
 
 const CONTROL: &str = "c-flux/model.safetensors";
 
@@ -170,6 +175,168 @@ fn slope(backbone: &dyn Backbone) -> Vec<f32> {
         all.extend(gradient.into_iter().flat_map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap()));
     }
     all
+}
+
+/// What is stacked in one matrix by its authors, of a block of two streams and of one.
+const STACKED: [(&str, &[(&str, &[&str])]); 2] = [
+    (
+        "transformer_blocks.",
+        &[
+            ("img_attn.qkv", &["attn.to_q", "attn.to_k", "attn.to_v"]),
+            ("txt_attn.qkv", &["attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"]),
+        ],
+    ),
+    ("single_transformer_blocks.", &[("linear1", &["attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"])]),
+];
+
+/// Diffusers' names and the authors', in a block of two streams, in one of one stream, and outside of blocks.
+const NAMES: [(&str, &str, &[(&str, &str)]); 3] = [
+    (
+        "transformer_blocks.",
+        "double_blocks.",
+        &[
+            ("norm1.linear.", "img_mod.lin."),
+            ("norm1_context.linear.", "txt_mod.lin."),
+            ("attn.norm_q.weight", "img_attn.norm.query_norm.scale"),
+            ("attn.norm_k.weight", "img_attn.norm.key_norm.scale"),
+            ("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale"),
+            ("attn.norm_added_k.weight", "txt_attn.norm.key_norm.scale"),
+            ("attn.to_out.0.", "img_attn.proj."),
+            ("attn.to_add_out.", "txt_attn.proj."),
+            ("ff.net.0.proj.", "img_mlp.0."),
+            ("ff.net.2.", "img_mlp.2."),
+            ("ff_context.net.0.proj.", "txt_mlp.0."),
+            ("ff_context.net.2.", "txt_mlp.2."),
+        ],
+    ),
+    (
+        "single_transformer_blocks.",
+        "single_blocks.",
+        &[
+            ("norm.linear.", "modulation.lin."),
+            ("proj_out.", "linear2."),
+            ("attn.norm_q.weight", "norm.query_norm.scale"),
+            ("attn.norm_k.weight", "norm.key_norm.scale"),
+        ],
+    ),
+    (
+        "",
+        "",
+        &[
+            ("x_embedder.", "img_in."),
+            ("context_embedder.", "txt_in."),
+            ("time_text_embed.timestep_embedder.linear_1.", "time_in.in_layer."),
+            ("time_text_embed.timestep_embedder.linear_2.", "time_in.out_layer."),
+            ("time_text_embed.guidance_embedder.linear_1.", "guidance_in.in_layer."),
+            ("time_text_embed.guidance_embedder.linear_2.", "guidance_in.out_layer."),
+            ("time_text_embed.text_embedder.linear_1.", "vector_in.in_layer."),
+            ("time_text_embed.text_embedder.linear_2.", "vector_in.out_layer."),
+            ("norm_out.linear.", "final_layer.adaLN_modulation.1."),
+            ("proj_out.", "final_layer.linear."),
+        ],
+    ),
+];
+
+/// The fixtures' transformer as one file of its authors: stacked matrices, and the last modulation's halves the other way round.
+fn of_authors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let index = "FLUX.1-dev/transformer/diffusion_pytorch_model.safetensors.index.json";
+    let all = tensors(&fixtures("flux").join(index)).into_iter();
+    let mut left: BTreeMap<_, _> = all.map(|(name, shape, values)| (name, (shape, values))).collect();
+    let block = |name: &str, kind: &str| {
+        let number = name.strip_prefix(kind)?.split('.').next()?;
+        Some(format!("{kind}{number}."))
+    };
+    for (kind, stacks) in STACKED {
+        let blocks: BTreeSet<String> = left.keys().filter_map(|name| block(name, kind)).collect();
+        for (block, (stack, parts), end) in blocks
+            .iter()
+            .flat_map(|block| stacks.iter().flat_map(move |stack| ["weight", "bias"].map(|end| (block, stack, end))))
+        {
+            let mut whole: Option<(Vec<usize>, Vec<f32>)> = None;
+            for part in *parts {
+                let (shape, values) = left.remove(&format!("{block}{part}.{end}")).unwrap();
+                let whole = whole.get_or_insert((vec![0; shape.len()], Vec::new()));
+                (whole.0[1..]).copy_from_slice(&shape[1..]);
+                whole.0[0] += shape[0];
+                whole.1.extend(values);
+            }
+            left.insert(format!("{block}{stack}.{end}"), whole.unwrap());
+        }
+    }
+    let renamed = |(name, (shape, mut values)): (String, (Vec<usize>, Vec<f32>))| {
+        if name.starts_with("norm_out.linear.") {
+            let half = values.len() / 2;
+            values.rotate_left(half);
+        }
+        let (kind, of_authors, names) = NAMES.into_iter().find(|(kind, ..)| name.starts_with(kind)).unwrap();
+        let (number, inner) = match kind {
+            "" => ("", name.as_str()),
+            _ => name[kind.len()..].split_once('.').unwrap(),
+        };
+        let new = names.iter().find_map(|(old, new)| inner.strip_prefix(old).map(|rest| format!("{new}{rest}")));
+        let (inner, dot) = (new.unwrap_or_else(|| inner.to_owned()), if kind.is_empty() { "" } else { "." });
+        (format!("{of_authors}{number}{dot}{inner}"), shape, values)
+    };
+    left.into_iter().map(renamed).collect()
+}
+
+/// The nearest number of 8 bits, four of them exponent and three mantissa.
+fn e4m3(value: f32) -> u8 {
+    let decoded = |code: u8| match (code >> 3, f32::from(code & 7) / 8.0) {
+        (0, part) => part * 2f32.powi(-6),
+        (exponent, part) => (1.0 + part) * 2f32.powi(i32::from(exponent) - 7),
+    };
+    let apart = |code: &u8| (decoded(*code) - value.abs()).abs();
+    let nearest = (0..0x7f).min_by(|a, b| apart(a).total_cmp(&apart(b))).unwrap();
+    nearest | if value < 0.0 { 0x80 } else { 0 }
+}
+
+/// A whole picture of two seeds, in two steps.
+fn drawn(backbone: &dyn Backbone) -> Vec<Image> {
+    let lr = Image::new(13, 9, (0..351).map(|i| (i % 23) as f32 / 23.0).collect()).unwrap();
+    let prompt = Prompt { text: "a stone wall, moss".into(), negative: String::new() };
+    let condition = backbone.condition(&lr, &prompt).unwrap();
+    let sampler = Sampler { solver: Solver::Euler, steps: 2, tiling: Tiling::default(), guidance: 2.5 };
+    let adapter = backbone.reference().unwrap();
+    sampler.sample(backbone, &adapter, &condition, &[3, 7], &mut |_, _| Ok(())).unwrap()
+}
+
+/// Pictures are drawn from one file of its authors as from the released folder, and from one in 8 bits much the same.
+#[test]
+fn one_file_of_the_authors_and_one_in_eight_bits_draw_pictures() {
+    let with = |file: &str, half: bool| {
+        changed(|home| {
+            let all = of_authors();
+            let bytes: Vec<(Dt, Vec<u8>)> = all
+                .iter()
+                .map(|(_, shape, values)| match half && shape.len() == 2 {
+                    true => (Dt::F8_E4M3, values.iter().map(|v| e4m3(*v)).collect()),
+                    false => (Dt::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+                })
+                .collect();
+            let views = all.iter().zip(&bytes).map(|((name, shape, _), (kind, bytes))| {
+                (name.as_str(), TensorView::new(*kind, shape.clone(), bytes).unwrap())
+            });
+            std::fs::write(home.join("FLUX.1-dev").join(file), safetensors::serialize(views, None).unwrap()).unwrap();
+            let folder = home.join("FLUX.1-dev/transformer");
+            std::fs::rename(folder.join("config.json"), home.join("FLUX.1-dev/config.json")).unwrap();
+            std::fs::remove_dir_all(folder).unwrap();
+        })
+    };
+    let released = opened(&fixtures("flux")).unwrap();
+    let [one, eight] = [("flux1-dev.safetensors", false), ("flux1-dev-fp8.safetensors", true)].map(|(file, half)| {
+        let home = with(file, half);
+        let backbone = opened(home.path()).unwrap();
+        (predicted(backbone.as_ref()), drawn(backbone.as_ref()))
+    });
+    let pictures = drawn(released.as_ref());
+    assert!(one.0 == predicted(released.as_ref()) && one.1 == pictures);
+    let off = difference(&eight.0, &predicted(released.as_ref()));
+    assert!((1e-4..0.3).contains(&off), "{off}");
+    for (got, want) in eight.1.iter().zip(&pictures) {
+        assert_eq!((got.width(), got.height()), (52, 36));
+        assert!(got.data().iter().all(|v| v.is_finite()) && got != want);
+    }
 }
 
 /// Of diffusers' other ControlNets for FLUX, with blocks of one stream too: every weight of theirs is read.
