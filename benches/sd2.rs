@@ -3,29 +3,30 @@
 //! * `make`: writes 6.6 GB of weights into the folder, once (`--half`: 3.3 GB in f16).
 //! * `open`: from files to the first prediction, and what is resident then.
 //! * `forward`: U-Net and ControlNet, two items, as guidance needs.
-//! * `step`: one step of Diffusion-DPO on one pair: reference, policy, backward of the ControlNet, AdamW.
+//! * `step`: one step of Diffusion-DPO on one pair, as the trainer makes it: reference, policy, backward of the ControlNet, AdamW.
 //! * `decode`, `encode`: the autoencoder.
 //! * `error`: what a prediction in bf16 is off by from one in f32, of the root mean square of that.
 //!
 //! Each prints a line of JSON: seconds (the least of its runs), and the peak of memory in use, weights included.
 //!
-//! `cargo bench --bench sd2 -- make DIR; cargo bench --bench sd2 -- forward DIR [--half | --bf16] [--runs N]`
+//! `cargo bench --bench sd2 -- make DIR; cargo bench --bench sd2 -- forward DIR [--half | --bf16] [--recompute] [--runs N]`
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use dp2o_studio::backbones::condition::Shown;
+use dp2o_studio::backbones::condition::{Kept, Prompt, Shown};
 use dp2o_studio::backbones::{Backbone, Query, registry};
+use dp2o_studio::imaging::Image;
 use dp2o_studio::memory;
+use dp2o_studio::method::recipe::{Activations, Augmentation, Training};
+use dp2o_studio::method::trainer::{PairImages, Pairs, Trainer, Under};
 use dp2o_studio::networks::clip_text::{self, ClipText};
 use dp2o_studio::networks::controlnet_sd::{self, ControlNet};
 use dp2o_studio::networks::unet_sd::{self, Unet};
 use dp2o_studio::networks::vae_kl::{self, Vae};
-use dp2o_studio::nn::adamw::Settings;
 use dp2o_studio::nn::kernels::{Compute, Precision};
-use dp2o_studio::nn::optimizer::{Optimizer, Pace};
 use dp2o_studio::nn::params::{Params, Specs};
 use dp2o_studio::nn::tape::Tape;
 use dp2o_studio::nn::tensors::{self, Named, Values};
@@ -56,6 +57,7 @@ fn main() {
         (_, true) => (DType::F16, DType::F32),
         _ => (DType::F32, DType::F32),
     };
+    let activations = if has("--recompute") { Activations::Recompute } else { Activations::Keep };
     let on = Compute::cpu().in_precision(Precision { frozen, products });
     let store = Store::of_machine(&[dir], true);
     if what == "error" {
@@ -64,14 +66,16 @@ fn main() {
     let ((seconds, resident), peak) = memory::peak_of(|| match what.as_str() {
         "open" => open(&on, &store),
         "forward" => forward(&on, &store, runs.unwrap_or(3)),
-        "step" => step(&on, &store, runs.unwrap_or(2)),
+        "step" => step(&on, &store, (runs.unwrap_or(2), activations)),
         "decode" => codec(&on, &store, runs.unwrap_or(3), false),
         "encode" => codec(&on, &store, runs.unwrap_or(3), true),
         other => panic!("there is no {other}"),
     });
     let peak = peak.map_or(0.0, |bytes| bytes as f64 / 1e9);
     println!(
-        "{{\"what\": \"{what}\", \"seconds\": {seconds:.3}, \"peak_gb\": {peak:.3}, \"resident_gb\": {resident:.3}}}"
+        "{{\"what\": \"{what}\", \"seconds\": {seconds:.3}, \"peak_gb\": {peak:.3}, \"resident_gb\": {resident:.3}, \
+         \"most_resident_gb\": {:.3}}}",
+        gb_of("VmHWM:")
     );
 }
 
@@ -81,8 +85,13 @@ fn opened(on: &Compute, store: &Store) -> Arc<dyn Backbone> {
 
 /// What the process has in memory, in GB.
 fn resident() -> f64 {
+    gb_of("VmRSS:")
+}
+
+/// A line of what the system says of this process's memory.
+fn gb_of(what: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap_or("0");
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) * 1024.0 / 1e9
 }
 
@@ -164,27 +173,56 @@ fn error(store: &Store) {
     println!("{{\"what\": \"error\", \"rms\": {:.2e}, \"most\": {:.2e}}}", off / size, f64::from(most) / size);
 }
 
-fn step(on: &Compute, store: &Store, runs: usize) -> (f64, f64) {
+fn step(on: &Compute, store: &Store, (runs, activations): (usize, Activations)) -> (f64, f64) {
     let backbone = opened(on, store);
     let reference = backbone.reference().expect("the ControlNet");
-    let policy = reference.to_train(|_| true).expect("memory");
-    let mut optimizer = Optimizer::new(&policy, Settings::default(), false).expect("memory");
-    let (x, target, times, shown) = (noise(1, [2, 4, SIDE, SIDE]), noise(2, [2, 4, SIDE, SIDE]), [500.0; 2], shown(2));
+    // Nothing is learned, so that every step is of the same size.
+    let settings =
+        Training { batch_pairs: 1, accumulation: 1, learning_rate: 0.0, ema_decay: 0.0, ..Training::default() };
+    let settings = Training { warmup_steps: 0, augmentation: Augmentation::None, activations, ..settings };
+    let mut trainer = Trainer::new(backbone.as_ref(), &reference, &reference, settings, 1).expect("memory");
+    let lr = noise(3, [1, 3, 2 * SIDE, 2 * SIDE]).affine(0.1, 0.5).and_then(|lr| lr.flatten_all()?.to_vec1());
+    let lr = Image::new(2 * SIDE, 2 * SIDE, lr.expect("values")).expect("a picture");
+    let text = noise(4, [1, 1, 77, 1024]).reshape((1, 77, 1024)).expect("the shape is right");
+    let mut pair = OnePair { lr, text, latents: [1, 2].map(|key| noise(key, [1, 4, SIDE, SIDE])) };
     let seconds = timed(runs, || {
-        let query = Query::new(&x, &times, &shown);
-        let known = backbone.predict(&Tape::inference(&on.kernels), &reference, &query).expect("a prediction");
-        let tape = Tape::recording(&on.kernels);
-        let y = backbone.predict(&tape, &policy, &query).expect("a prediction");
-        let error = |y: &Tensor| ((y - &target).and_then(|d| d.sqr()?.mean_all())).expect("a mean");
-        assert!(error(known.tensor()).to_scalar::<f32>().is_ok_and(f32::is_finite));
-        let signs = Tensor::from_slice(&[1e-4f32, -1e-4], (2, 1, 1, 1), &Device::Cpu).expect("two signs");
-        let dy = (y.tensor() - &target).and_then(|d| d.broadcast_mul(&signs)).expect("a slope");
-        let gradients = tape.backward(&y, dy).expect("gradients");
-        // Nothing is learned, so that every step is of the same size.
-        let pace = Pace { learning_rate: 0.0, longest: 1.0, decay: 0.0 };
-        optimizer.step(&gradients, pace).expect("a step");
+        assert!(trainer.step(&mut pair, &mut |_| Ok(())).expect("a step").grad_norm.is_finite());
     });
     (seconds, resident())
+}
+
+/// A pair whose latents and text were kept.
+struct OnePair {
+    lr: Image,
+    text: Tensor,
+    latents: [Tensor; 2],
+}
+
+impl Pairs for OnePair {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn weight(&self, _: usize) -> f64 {
+        1.0
+    }
+
+    fn image(&self, _: usize) -> Option<u64> {
+        Some(1)
+    }
+
+    fn load(&mut self, _: usize) -> dp2o_studio::Result<PairImages> {
+        Err(dp2o_studio::Error::invalid("the latents are there"))
+    }
+
+    fn latents(&mut self, _: usize) -> dp2o_studio::Result<Option<[Tensor; 2]>> {
+        Ok(Some(self.latents.clone()))
+    }
+
+    fn under(&mut self, _: usize) -> dp2o_studio::Result<Under> {
+        let texts = vec![[self.text.clone(), self.text.clone()]];
+        Ok(Under { lr: self.lr.clone(), prompt: Prompt::default(), kept: Some(Kept { maps: vec![None], texts }) })
+    }
 }
 
 fn codec(on: &Compute, store: &Store, runs: usize, encode: bool) -> (f64, f64) {

@@ -15,8 +15,8 @@ use dp2o_studio::nn::layers::{
 use dp2o_studio::nn::ops::attention::Scores;
 use dp2o_studio::nn::ops::rope::Rope;
 use dp2o_studio::nn::ops::sampling::Window;
-use dp2o_studio::nn::params::{Params, Specs};
-use dp2o_studio::nn::tape::{Tape, Var};
+use dp2o_studio::nn::params::{Form, Init, Params, Specs};
+use dp2o_studio::nn::tape::{Gradients, Tape, Var};
 use dp2o_studio::weights::Source;
 
 mod computes;
@@ -419,5 +419,82 @@ fn products_of_bf16_are_chosen() {
         assert_eq!(off > 1e-5, takes, "{c_in} to {c_out}, {kernel}: {off}");
         let second = run(&rounded, &x[height * width * c_in..]);
         assert!(second.0 == both.0[both.0.len() / 2..] && second.1 == both.1[both.1.len() / 2..]);
+    }
+}
+
+#[test]
+fn what_is_let_go_of_is_not_in_memory_and_comes_back_as_it_was() {
+    let mut specs = Specs::default();
+    let matrix = specs.add("a".into(), &[2, 2], Init::Ones);
+    let vector = specs.add("b".into(), &[2], Init::Ones);
+    let specs = Arc::new(specs);
+    let bytes = Params::init(&specs, 1, &Compute::cpu()).unwrap().to_safetensors(false, &Default::default()).unwrap();
+    let source = Arc::new(Source::of_vec(Path::new("w"), bytes).unwrap());
+    let params = Params::at_hand(&specs, &source, &Compute::cpu(), DType::F32).unwrap();
+    let held = |params: &Params| params.weight(matrix).is_in_memory();
+    let form = |params: &Params, value: usize| *params.weight(matrix).in_form(Form::Forward, || Ok(value)).unwrap();
+    assert_eq!((held(&params), form(&params, 1), form(&params, 2)), (true, 1, 1));
+    let (once, values) = (params.for_once(), params.to_flat().unwrap());
+    assert_eq!((form(&once, 3), form(&once, 4)), (3, 4));
+    // Forms first, and values where they are named.
+    params.let_go(|_| false);
+    assert_eq!((held(&params), form(&params, 5)), (true, 5));
+    params.let_go(|name| name == "a");
+    assert_eq!((held(&params), held(&once), form(&params, 6)), (false, false, 6));
+    assert!(params.weight(matrix).is_at_hand() && !params.weight(vector).is_at_hand());
+    assert!(params.to_flat().unwrap() == values && held(&once));
+    // What is trained is a copy that stays.
+    let trained = params.to_train(|_| true).unwrap();
+    params.let_go(|_| true);
+    assert_eq!((held(&trained), held(&params)), (true, false));
+    assert!(trained.to_flat().unwrap() == values && params.byte_count() == 24);
+    params.bring(|_| true).unwrap();
+    assert!(held(&params));
+}
+
+/// Parts that are computed again give the bits of those that are kept, alone and within a part that is computed again itself.
+#[test]
+fn what_is_computed_again_has_the_same_gradients() {
+    let mut specs = Specs::default();
+    let layers = [Linear::new(&mut specs, "a", (6, 16), 1.0), Linear::new(&mut specs, "b", (8, 6), 1.0)];
+    let params = Params::init(&Arc::new(specs), 3, &Compute::cpu()).unwrap();
+    let x: Vec<f32> = (0..30).map(|i| (i as f32 * 0.7).sin()).collect();
+    let x = Tensor::from_vec(x, (5, 6), &Device::Cpu).unwrap();
+    let gradients = |again: bool, recompute: bool, trained: bool| {
+        let params = params.clone().trainable(trained);
+        let tape = Tape::recording(params.kernels()).recomputing(recompute);
+        let (input, weights) = (tape.leaf(x.clone()), params.clone());
+        let (told, counted) = (std::rc::Rc::new(std::cell::Cell::new(0)), std::rc::Rc::new(std::cell::Cell::new(0)));
+        let (tell, count) = (told.clone(), counted.clone());
+        let marked = tape.after_backward(&input, move || tell.set(tell.get() + 1));
+        let body = move |tape: &Tape, v: &[Var]| {
+            let weights = weights.clone();
+            let inner = weights.clone();
+            let count = count.clone();
+            let wide = move |tape: &Tape, v: &[Var]| {
+                count.set(count.get() + 1);
+                tape.gated(Activation::Gelu, &tape.linear(&inner, &layers[0], &v[0])?)
+            };
+            let wide = if again { tape.again(&[&v[0]], &weights, wide)? } else { wide(tape, v)? };
+            tape.linear_onto(&weights, &layers[1], &wide, &v[0])
+        };
+        let y = tape.segment(&[&marked], &params, body).unwrap();
+        let dy = y.tensor().clone();
+        let mut all = Gradients::new(params.kernels());
+        tape.backward_into(&y, dy, &mut all).unwrap();
+        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let of_weights: Vec<Vec<f32>> = all.params().iter().flatten().map(flat).collect();
+        assert_eq!(told.get(), 1);
+        (flat(&all.take(&input).unwrap()), of_weights, counted.get())
+    };
+    for trained in [false, true] {
+        let kept = gradients(false, false, trained);
+        assert_eq!((kept.1.len(), kept.2), (if trained { 4 } else { 0 }, 1));
+        for (again, recompute) in [(true, false), (false, true), (true, true)] {
+            let other = gradients(again, recompute, trained);
+            assert!((&other.0, &other.1) == (&kept.0, &kept.1), "{again} {recompute}");
+            // Once more for the gradient, and not twice.
+            assert_eq!(other.2, 2, "{again} {recompute}");
+        }
     }
 }

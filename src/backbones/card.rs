@@ -47,6 +47,10 @@ pub struct Memory {
     pub passing: (&'static [&'static Part], usize),
     /// Whether those are loaded while the network that predicts is not.
     pub passes_alone: bool,
+    /// Values of the networks, of all that stay, that a step of training on the CPU lets go of before what is trained predicts, and
+    /// reads again in the next; where there are such, so it does with the reference, and, before there are gradients, with the
+    /// rest of the networks.
+    pub let_go: usize,
     /// Values of the adapter that training changes: nothing reads what the others say.
     pub trained: usize,
     /// Values of its adapter.

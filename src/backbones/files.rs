@@ -75,6 +75,13 @@ impl Opened {
         self.source.check(specs.iter(), &["*"])?;
         Params::from_source(&Arc::new(specs), &self.source, &self.kept(on))
     }
+
+    /// The same, which can be let go of and are then read again.
+    pub fn at_hand(&self, specs: Specs, on: &Compute) -> Result<Params> {
+        self.source.check(specs.iter(), &["*"])?;
+        let (kept, source) = (self.kept(on), Arc::new(self.source.clone()));
+        Params::at_hand(&Arc::new(specs), &source, &kept, kept.precision.frozen)
+    }
 }
 
 /// A file's JSON; nothing where there is no file.

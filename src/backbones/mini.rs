@@ -61,6 +61,7 @@ pub static CARD: Card = Card {
         around: 0,
         passing: (&[], 0),
         passes_alone: false,
+        let_go: 0,
         adapter: ADAPTER_VALUES,
         trained: ADAPTER_VALUES,
         picture: footprint,

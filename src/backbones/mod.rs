@@ -79,6 +79,9 @@ pub trait Backbone: Send + Sync {
         Ok(())
     }
 
+    /// Gives back the memory of frozen weights that can be read again, where it has such.
+    fn let_go(&self) {}
+
     /// The latents of images whose sides are multiples of the card's `align`.
     fn encode(&self, images: &Tensor, shown: &Shown) -> Result<Tensor>;
 
@@ -108,18 +111,25 @@ pub struct Query<'q> {
     pub shown: &'q Shown,
     /// The scale of embedded guidance.
     pub guidance: Option<f32>,
+    /// Whether it is a part of a step of training: what is frozen is asked once, and need not stay in memory.
+    pub is_of_step: bool,
     shared: OnceCell<Vec<Tensor>>,
 }
 
 impl<'q> Query<'q> {
     /// A query without guidance.
     pub fn new(x_t: &'q Tensor, times: &'q [f32], shown: &'q Shown) -> Self {
-        Self { x_t, times, shown, guidance: None, shared: OnceCell::new() }
+        Self { x_t, times, shown, guidance: None, is_of_step: false, shared: OnceCell::new() }
     }
 
     /// The query with a scale for embedded guidance.
     pub fn guided(self, guidance: Option<f32>) -> Self {
         Self { guidance, ..self }
+    }
+
+    /// The query as a part of a step of training.
+    pub fn of_step(self) -> Self {
+        Self { is_of_step: true, ..self }
     }
 
     /// What the frozen part of a network makes of the query alone, made when first asked for: reference and policy pay for it

@@ -6,6 +6,7 @@ use super::out::say;
 use super::weights::store;
 use super::{devices, images};
 use crate::engine::bench::{self, Bench};
+use crate::engine::devices::SharedDevice;
 use crate::engine::memory_need::MemoryNeed;
 use crate::engine::parts;
 use crate::method::presets;
@@ -39,8 +40,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 (None, Some(preset)) => presets::preset_or_file(preset)?,
                 (None, None) => Recipe::default(),
             };
-            print_plan(&recipe)?;
-            print_bench(&recipe, &bench::bench(&recipe, devices::chosen())?);
+            let device = devices::chosen();
+            print_plan(&recipe, &device)?;
+            print_bench(&recipe, &bench::bench(&recipe, device)?);
             Ok(())
         }
         (Some(workspace), false) if arguments.images => images::list(workspace),
@@ -50,9 +52,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What a step takes, before anything of it is loaded.
-fn print_plan(recipe: &Recipe) -> Result<()> {
+fn print_plan(recipe: &Recipe, device: &SharedDevice) -> Result<()> {
     let (pairs, side) = (recipe.training.batch_pairs, bench::side_of(recipe));
-    let [keep, recompute] = bench::plan(recipe)?.map(mib);
+    let [keep, recompute] = bench::plan(recipe, device)?.map(mib);
     say!(
         "plan         {}: {pairs} pairs of {side}×{side} take {keep} with activations kept, {recompute} recomputed",
         recipe.sampling.backbone

@@ -8,8 +8,10 @@ use super::memory_plan;
 use super::models::Models;
 use super::plan::Sampling;
 use crate::Result;
+use crate::backbones::card::Memory;
 use crate::backbones::condition::Prompt;
 use crate::backbones::field::StateMemory;
+use crate::backbones::products::Products;
 use crate::backbones::{Pass, registry};
 use crate::imaging::{Image, SCALE, resize};
 use crate::memory;
@@ -44,12 +46,21 @@ pub struct StepBench {
     pub at_once: usize,
 }
 
-/// Bytes that the pairs of a step are planned to take in the network, with activations kept, then recomputed: known of every
-/// backbone before its weights are there. Errors: the recipe's backbone is not in this program.
-pub fn plan(recipe: &Recipe) -> Result<[usize; 2]> {
+/// Bytes that the pairs of a step are planned to take in the network, with activations kept, then recomputed, and what the step reads
+/// of weights that it had let go of: known of every backbone before its weights are there. Errors: the recipe's backbone is not in
+/// this program.
+pub fn plan(recipe: &Recipe, device: &SharedDevice) -> Result<[usize; 2]> {
     let (card, side) = (registry::card_of(&recipe.sampling.backbone)?, side_of(recipe));
     let pictures = 2 * recipe.training.batch_pairs;
-    Ok([Pass::Keep, Pass::Recompute].map(|pass| (card.memory.picture)([side; 2], pass).saturating_mul(pictures)))
+    let Memory { network, around, passing: (_, passing), let_go, trained, .. } = card.memory;
+    let width = if recipe.sampling.precision.here() == Products::Bf16 { 2 } else { 4 };
+    let read = match let_go {
+        // Before there are gradients, which then take its place.
+        1.. if device.is_cpu() => (width * (network + around - passing - let_go)).max(4 * trained),
+        _ => 0,
+    };
+    let pass = |pass| (card.memory.picture)([side; 2], pass).saturating_mul(pictures).saturating_add(read);
+    Ok([Pass::Keep, Pass::Recompute].map(pass))
 }
 
 /// Side of the pictures measured with.
@@ -98,6 +109,9 @@ pub fn bench(recipe: &Recipe, device: SharedDevice) -> Result<Bench> {
         }
         let (mut seconds, mut peak_bytes) = (Vec::new(), None);
         for _ in 0..if is_large { 1 } else { STEPS } {
+            // What a step reads again is its own.
+            model.backbone.let_go();
+            model.params.let_go(|_| true);
             let began = Instant::now();
             let (result, peak) = memory::peak_of(|| trainer.step(&mut pairs, &mut |_| Ok(())));
             result?;

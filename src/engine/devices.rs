@@ -258,6 +258,17 @@ impl SharedDevice {
         Ok(())
     }
 
+    /// Whether it computes on the CPU, as far as that is known without opening it.
+    pub fn is_cpu(&self) -> bool {
+        let inner = self.inner();
+        match (&inner.opened, &inner.choice) {
+            (Some(opened), _) => opened.workers.iter().all(|worker| worker.compute.device.is_cpu()),
+            (None, Choice::Cpu | Choice::Cpus(_)) => true,
+            (None, Choice::Best) => !cfg!(any(feature = "cuda", feature = "metal")),
+            (None, Choice::Cuda(_) | Choice::Cudas(_) | Choice::Metal(_)) => false,
+        }
+    }
+
     /// Bytes that are free where it computes, without opening it: of several devices on the one that has the least.
     pub fn free_bytes(&self) -> Option<u64> {
         let inner = self.inner();

@@ -32,6 +32,8 @@ pub struct MemoryNeed {
     pub waiting: u64,
     /// The adapter as released, f32.
     pub adapter: u64,
+    /// What of `weights` and `adapter` a step of training lets go of before what is trained predicts.
+    pub let_go: u64,
     /// What training adds: weights, gradients, moments, average.
     pub trained: [u64; 4],
     /// Height and width in pixels of what is in the network at once: a picture of the recipe, or a tile.
@@ -66,13 +68,19 @@ impl MemoryNeed {
             Mode::Lora => (2 * training.lora_rank * changed / MATRIX_SIDE).min(changed),
         } as u64;
         let [devices, sharing] = device.counts();
+        let adapter = 4 * card.memory.adapter as u64;
+        let let_go = match card.memory.let_go {
+            1.. if device.is_cpu() => adapter + share(card, weights, card.memory.let_go),
+            _ => 0,
+        };
         let average = if training.ema_decay > 0.0 { 4 * values } else { 0 };
         Ok(Self {
             weights,
             passing,
-            waiting: if card.memory.passes_alone { predicting(card, weights) } else { 0 },
+            waiting: if card.memory.passes_alone { share(card, weights, card.memory.network) } else { 0 },
             by_files,
-            adapter: 4 * card.memory.adapter as u64,
+            adapter,
+            let_go,
             // What low-rank factors are merged into is as large as what is trained whole; so are its gradients.
             trained: [4 * changed as u64, 4 * changed as u64, 8 * values, average],
             px: at_once,
@@ -101,7 +109,10 @@ impl MemoryNeed {
         let ([_, gradients, ..], [.., at_work]) = (self.trained, self.devices);
         // Each has gradients of its own, which then are summed.
         let apart = if at_work > 1 { at_work * gradients } else { 0 };
-        self.weights + self.adapter + self.trained.iter().sum::<u64>() + apart + at_work * pairs * self.pair
+        let [frozen, all] = [self.weights + self.adapter - self.let_go, self.trained.iter().sum()];
+        // Where frozen weights are let go of, the last of them go before gradients come.
+        let both = if self.let_go > 0 { all - gradients + frozen.max(gradients) } else { all + frozen };
+        both + apart + at_work * pairs * self.pair
     }
 
     /// Pairs of the recipe's batch that fit at once; `None` where not one does, or what is free is not known.
@@ -218,10 +229,10 @@ fn frozen_bytes(card: &Card, store: &Store, products: Products) -> ([u64; 2], bo
     ([stays, passes], by_files)
 }
 
-/// Bytes of the network that predicts, of those of all that stay: by its share of their values.
-fn predicting(card: &Card, bytes: u64) -> u64 {
+/// Bytes of some of the values of all networks that stay, of the bytes of all.
+fn share(card: &Card, bytes: u64, values: usize) -> u64 {
     let Memory { network, around, passing: (_, passing), .. } = card.memory;
-    (bytes as f64 * network as f64 / (network + around - passing).max(1) as f64) as u64
+    (bytes as f64 * values as f64 / (network + around - passing).max(1) as f64) as u64
 }
 
 /// Bytes of a latent as it is kept.
@@ -285,6 +296,15 @@ mod tests {
         assert!(flux.texts().abs_diff(encoders + autoencoder + released) < 1_000, "{}", flux.texts());
         assert!(flux.doubt().unwrap().contains("sampling"));
         let sd2 = need(&["sampling.backbone=sd2"]);
+        // Weights, moments and average of what is trained, the U-Net's second half, and what a pair takes.
+        let (trained, second) = (4 * 364_228_240, 4 * 514_248_644);
+        let light = need(&["sampling.backbone=sd2", "ema=0", "batch=1", "crop=512"]);
+        assert!(
+            light.training(1).abs_diff(3 * trained + second + 2 * 3_400 * 512 * 512) < 1_000,
+            "{}",
+            light.training(1)
+        );
+        assert!(flux.let_go == 0 && need(&[]).let_go == 0);
         assert_eq!(sd2.texts(), sd2.weights + sd2.adapter + 4 * 340_387_840);
         assert!(need(&[]).texts() == 0 && flux.lines().iter().any(|(what, _)| *what == "texts"));
     }

@@ -52,6 +52,8 @@ impl Policy {
         let (ema_decay, averaged) = (settings.ema_decay, settings.ema_decay > 0.0);
         if settings.mode == Mode::Full {
             let weights = start.to_train(is_trained)?;
+            // Before there are moments: a step reads it again where it needs it.
+            start.let_go(|_| true);
             let optimizer = Optimizer::new(&weights, adamw, averaged)?;
             return Ok(Self { weights, low_rank: None, optimizer, ema_decay, unread });
         }

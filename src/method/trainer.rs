@@ -306,10 +306,11 @@ impl<'m> Trainer<'m> {
         let (count, policy) = (items.len(), policy.as_ref().unwrap_or(self.policy.weights()));
         let batch = Batch::new(self.backbone, items, &self.settings)?.on(reference.device())?;
         let Batch { x_t, times, shown, target, time_weights } = batch;
-        let query = Query::new(&x_t, &times, &shown).guided(self.told);
+        let query = Query::new(&x_t, &times, &shown).guided(self.told).of_step();
 
         let tape = Tape::inference(reference.kernels());
-        let y = backbone.predict(&tape, reference, &query)?;
+        let y = backbone.predict(&tape, &reference.for_once(), &query)?;
+        reference.let_go(|_| true);
         let mut read = vec![errors(&(y.tensor() - &target)?)?];
         let drift_from = self.settings.objective.needs_drift().then(|| y.tensor().clone());
 

@@ -65,7 +65,8 @@ impl ControlNet {
         (times, text): (&[f32], &Var),
         onto: Option<(&[Var], &Var)>,
     ) -> Result<(Vec<Var>, Var)> {
-        let seen = self.seen(tape, params, image)?;
+        let (net, weights) = (self.clone(), params.clone());
+        let seen = tape.again(&[image], params, move |tape, image| net.seen(tape, &weights, &image[0]))?;
         let with = With { time: self.encoder.time(tape, params, times)?, text: text.clone() };
         let said = self.encoder.skips(tape, params, x, Some(&seen), &with)?;
         let middle = match said.last() {

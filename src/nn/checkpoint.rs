@@ -126,6 +126,7 @@ impl Released<'_> {
         let size = |layers: &[Layer]| layers.iter().map(|l| l.factors.specs().value_count()).sum::<usize>();
         let layers = layers.filter(|layers| !layers.is_empty() && size(layers) <= most);
         about.insert(BACKBONE.into(), self.backbone.into());
+        let all = weights.tensors()?;
         let tensors: Vec<Named> = match layers {
             Some(layers) => {
                 let shapes = layers.iter().map(|l| Shape { rank: l.lora.rank(), alpha: l.lora.alpha() });
@@ -134,9 +135,9 @@ impl Released<'_> {
                 layers.iter().enumerate().flat_map(|(index, layer)| named(layer, &suffix(index))).collect()
             }
             None => {
-                let own = |(index, _): &(usize, _)| !weights.shares(ParamId(*index), self.weights);
-                let own = weights.iter().enumerate().filter(own);
-                own.map(|(_, (name, tensor))| Named::of(name, tensor)).collect()
+                let is_own = |index: usize| !weights.shares(ParamId(index), self.weights);
+                let own = all.iter().enumerate().filter(|(index, _)| is_own(*index));
+                own.map(|(_, (name, tensor))| Named::of(*name, tensor)).collect()
             }
         };
         if layers.is_some() || tensors.len() < weights.len() {

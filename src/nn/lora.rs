@@ -130,7 +130,7 @@ impl Lora {
     }
 
     fn sum(&self, entry: &Entry, base: &Params, factors: &Params) -> Result<Tensor> {
-        let w = base.get(entry.target);
+        let w = base.weight(entry.target).tensor()?;
         let change = (factors.get(entry.b).matmul(factors.get(entry.a))? * self.scale())?.reshape(w.shape())?;
         Ok((w + change)?)
     }

@@ -22,6 +22,8 @@ pub struct Tape {
     nodes: RefCell<Vec<Option<Backward>>>,
     recording: bool,
     recomputing: bool,
+    /// Whether it is of a part that is computed again.
+    is_within: bool,
 }
 
 /// A tensor on the tape.
@@ -143,7 +145,8 @@ fn add_to(slots: &mut Vec<Option<Tensor>>, index: usize, gradient: Tensor, kerne
 impl Tape {
     /// A tape that records what gradients need.
     pub fn recording(kernels: &Arc<dyn Kernels>) -> Self {
-        Self { kernels: kernels.clone(), nodes: RefCell::default(), recording: true, recomputing: false }
+        let (kernels, nodes) = (kernels.clone(), RefCell::default());
+        Self { kernels, nodes, recording: true, recomputing: false, is_within: false }
     }
 
     /// The tape with its segments' activations computed again in the backward pass instead of kept.
@@ -203,6 +206,29 @@ impl Tape {
         body(self, &inputs)
     }
 
+    /// `x`, and in the backward pass `then` once the gradients of all that came after it are there.
+    pub fn after_backward(&self, x: &Var, then: impl FnOnce() + 'static) -> Var {
+        self.push(x.tensor.clone(), x.wants_gradient(), || {
+            let x = x.slot();
+            move |dy: &Tensor, sink: &mut Gradients| {
+                then();
+                sink.add(x, dy.clone())
+            }
+        })
+    }
+
+    /// A part that is quickly computed and keeps much: [`Tape::checkpoint`], but where a part around it is one already.
+    pub fn again<F>(&self, inputs: &[&Var], params: &Params, body: F) -> Result<Var>
+    where
+        F: Fn(&Tape, &[Var]) -> Result<Var> + 'static,
+    {
+        if self.recording && !self.is_within {
+            return self.checkpoint(inputs, params, body);
+        }
+        let inputs: Vec<Var> = inputs.iter().map(|&v| v.clone()).collect();
+        body(self, &inputs)
+    }
+
     /// Runs `body` without keeping anything, and runs it again when its gradient is needed: memory for time (Chen et al.,
     /// "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174). All values on the tape that `body` reads must
     /// come in through `inputs`.
@@ -217,7 +243,7 @@ impl Tape {
         let kernels = self.kernels.clone();
         Ok(self.push(result.tensor, wanted, || {
             move |dy: &Tensor, sink: &mut Gradients| {
-                let tape = Tape::recording(&kernels);
+                let tape = Tape { is_within: true, ..Tape::recording(&kernels) };
                 let again = |v: &Var| match v.wants_gradient() {
                     true => tape.leaf(v.tensor.clone()),
                     false => v.clone(),

@@ -102,7 +102,7 @@ impl Small {
         }
         let store = Store::of_folders(&[of.at("tuned"), fixtures(self.name)], true);
         let again = registry::open(self.name, &Compute::cpu(), &store).unwrap().reference().unwrap();
-        for (name, tensor) in again.iter() {
+        for (name, tensor) in again.tensors().unwrap() {
             let (_, _, values) = trained.iter().find(|(other, ..)| other == name).unwrap();
             assert!(&tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap() == values, "{name}");
         }

@@ -118,6 +118,46 @@ fn errors_loss_and_the_gradient_of_every_weight_are_those_of_pytorch() {
     }
 }
 
+/// A step of training asks frozen weights once and lets them go; what it computes is the same to the bit, and so is what is computed
+/// after it.
+#[test]
+fn what_a_step_lets_go_of_is_read_again_and_nothing_differs() {
+    let home = tempfile::tempdir().unwrap();
+    for part in ["stable-diffusion-2-base", "c-sd2"] {
+        crate::files::copy(&path(part), &home.path().join(part));
+    }
+    let backbone = open(home.path());
+    let reference = backbone.reference().unwrap();
+    let policy = reference.to_train(|_| true).unwrap();
+    let x = Tensor::from_vec(Random::new(1, 9).normal_image(8, 8, 16), (2, 4, 8, 16), &Device::Cpu).unwrap();
+    let shown = backbone.condition(&plain(32, 16), &Prompt::default()).unwrap().whole(2, &Device::Cpu).unwrap();
+    let step = |of_step: bool| {
+        let query = Query::new(&x, &[500.0, 40.0], &shown);
+        let query = if of_step { query.of_step() } else { query };
+        let known = backbone.predict(&Tape::inference(reference.kernels()), &reference.for_once(), &query).unwrap();
+        let known = flat(known.tensor());
+        let tape = Tape::recording(policy.kernels());
+        let y = backbone.predict(&tape, &policy, &query).unwrap();
+        let gradients = tape.backward(&y, y.tensor().clone()).unwrap();
+        let gradients: Vec<_> = gradients.params().iter().map(|g| flat(g.as_ref().unwrap())).collect();
+        let picture = backbone.decode(y.tensor(), &shown).unwrap();
+        (known, flat(y.tensor()), gradients, flat(&backbone.encode(&picture, &shown).unwrap()))
+    };
+    let (kept, values) = (step(false), reference.to_flat().unwrap());
+    assert!(step(true) == kept);
+    reference.let_go(|_| true);
+    assert!(step(true) == kept && step(false) == kept);
+    reference.let_go(|_| true);
+    assert!(reference.to_flat().unwrap() == values && policy.to_flat().unwrap() == values);
+    // Another file in its place is no other weights, but an error that names it.
+    reference.let_go(|_| true);
+    let control = home.path().join("c-sd2/model.safetensors");
+    std::fs::copy(&control, home.path().join("other")).unwrap();
+    std::fs::rename(home.path().join("other"), &control).unwrap();
+    let error = reference.to_flat().unwrap_err().to_string();
+    assert!(error.contains("c-sd2/model.safetensors") && error.contains("has changed"), "{error}");
+}
+
 /// What is seen of an image once, for all that show it, has the gradient of all.
 #[test]
 fn an_image_that_several_items_show_is_seen_once_with_the_gradient_of_all() {

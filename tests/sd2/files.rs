@@ -23,7 +23,7 @@ const CONTROL: &str = "c-sd2/model.safetensors";
 /// What becomes of a tensor: its new name and values, or nothing.
 type Change<'c> = dyn Fn(&str, &Tensor) -> Option<(String, Tensor)> + 'c;
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().flatten() {
         let (path, name) = (entry.path(), entry.file_name());

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::Tensor;
+use dp2o_studio::backbones::sd2::CARD;
 use dp2o_studio::networks::clip_bpe::ClipBpe;
 use dp2o_studio::networks::clip_text::{self, ClipText};
 use dp2o_studio::networks::controlnet_sd::{self, ControlNet};
@@ -56,6 +57,12 @@ fn the_published_sizes_are_those_of_the_published_files() {
     };
     let unet = count(&|s| drop(Unet::new(s, &unet_sd::Config::SD2)));
     assert_eq!(unet, (686, 865_910_724));
+    let mut specs = Specs::default();
+    Unet::new(&mut specs, &unet_sd::Config::SD2);
+    let vae = count(&|s| drop(Vae::new(s, vae_kl::Config::SD))).1;
+    let first = specs.iter().filter(|(name, _)| unet_sd::is_in_first_half(name));
+    let first: usize = first.map(|(_, shape)| shape.iter().product::<usize>()).sum();
+    assert_eq!(first + vae, CARD.memory.let_go);
     let control = count(&|s| drop(ControlNet::new(s, &controlnet_sd::Config::SD2)));
     assert_eq!(control, (340, 364_228_240));
     assert_eq!(count(&|s| drop(Vae::new(s, vae_kl::Config::SD))), (248, 83_653_863));

@@ -38,6 +38,7 @@ const MEMORY: Memory = Memory {
     around: CHANNELS * PATCH,
     passing: (&[], 0),
     passes_alone: false,
+    let_go: 0,
     adapter: 2_712,
     trained: 2_712,
     picture: |px, _| 64 * px[0] * px[1],

@@ -26,6 +26,7 @@ pub const fn plain_card(name: &'static str, align: usize, process: Process) -> C
             around: 0,
             passing: (&[], 0),
             passes_alone: false,
+            let_go: 0,
             adapter: 0,
             trained: 0,
             picture: |px, _| 64 * px[0] * px[1],

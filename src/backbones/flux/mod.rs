@@ -62,6 +62,7 @@ pub static CARD: Card = Card {
         around: 83_819_683 + 123_060_480 + 4_762_310_656,
         passing: (&[&FLUX_CLIP, &FLUX_T5], 123_060_480 + 4_762_310_656),
         passes_alone: true,
+        let_go: 0,
         adapter: 1_442_333_696,
         trained: 1_442_333_696 - 84_953_088,
         picture: footprint,

@@ -9,7 +9,7 @@ mod prompts;
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::card::{Card, Guidance, Latent, Memory};
 use super::codec::Codec;
@@ -21,7 +21,7 @@ use super::texts::GoOn;
 use super::{Backbone, Pass, Query};
 use crate::imaging::Image;
 use crate::networks::controlnet_sd::ControlNet;
-use crate::networks::unet_sd::{Unet, With};
+use crate::networks::unet_sd::{Unet, With, is_in_first_half};
 use crate::nn::kernels::Compute;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
@@ -29,6 +29,9 @@ use crate::weights::Source;
 use crate::weights::registry::{C_SD2_PARTS, SD2_TEXT};
 use crate::{Error, Result};
 use prompts::Prompts;
+
+/// Values of the U-Net's first half, which nothing reads any more once it has predicted.
+const FIRST_HALF: usize = 351_662_080;
 
 /// What is known of it.
 pub static CARD: Card = Card {
@@ -52,6 +55,7 @@ pub static CARD: Card = Card {
         around: 83_653_863 + 340_387_840,
         passing: (&[&SD2_TEXT], 340_387_840),
         passes_alone: false,
+        let_go: FIRST_HALF + 83_653_863,
         adapter: 364_228_240,
         trained: 364_228_240,
         picture: footprint,
@@ -71,19 +75,20 @@ pub struct Sd2 {
     control: ControlNet,
     adapter: Arc<Specs>,
     /// The ControlNet's released weights, which are read when they are asked for.
-    released: Source,
+    released: Arc<Source>,
     weights_hash: String,
 }
 
 impl Sd2 {
     /// What the frozen first half of the U-Net makes of a query: skips, middle, and the embedded times.
-    fn first_half(&self, x: &Var, times: &[f32], text: &Var) -> Result<Vec<Tensor>> {
+    fn first_half(&self, weights: &Params, x: &Var, times: &[f32], text: &Var) -> Result<Vec<Tensor>> {
         let tape = Tape::inference(&self.compute.kernels);
         let encoder = &self.unet.encoder;
-        let with = With { time: encoder.time(&tape, &self.weights, times)?, text: text.clone() };
-        let mut all = encoder.skips(&tape, &self.weights, x, None, &with)?;
+        weights.bring(is_in_first_half)?;
+        let with = With { time: encoder.time(&tape, weights, times)?, text: text.clone() };
+        let mut all = encoder.skips(&tape, weights, x, None, &with)?;
         if let Some(last) = all.last() {
-            let middle = encoder.middle(&tape, &self.weights, last, &with)?;
+            let middle = encoder.middle(&tape, weights, last, &with)?;
             all.push(middle);
         }
         Ok(all.iter().chain([&with.time]).map(|var| var.tensor().clone()).collect())
@@ -100,7 +105,8 @@ impl Backbone for Sd2 {
     }
 
     fn reference(&self) -> Result<Params> {
-        Ok(Params::to_be_trained(&self.adapter, &self.released, &self.compute)?.without_large_forms())
+        let released = Params::at_hand(&self.adapter, &self.released, &self.compute, DType::F32)?;
+        Ok(released.without_large_forms())
     }
 
     fn weights_hash(&self) -> String {
@@ -125,7 +131,16 @@ impl Backbone for Sd2 {
         let planes = |planes: &Tensor| Ok::<_, Error>(Var::constant(tape.kernels().unshuffle(planes, 1)?));
         let (x, image) = (planes(query.x_t)?, planes(&tape.kernels().once(query.shown.map(0)?)?)?);
         let text = Var::constant(query.shown.text(0)?.clone());
-        let known = query.shared(|| self.first_half(&x, query.times, &text))?;
+        let weights = if query.is_of_step { self.weights.for_once() } else { self.weights.clone() };
+        let known = query.shared(|| {
+            let known = self.first_half(&weights, &x, query.times, &text)?;
+            if query.is_of_step {
+                self.weights.let_go(is_in_first_half);
+                self.codec.weights.let_go(|_| true);
+            }
+            Ok(known)
+        })?;
+        adapter.bring(|_| true)?;
         let known: Vec<Var> = known.iter().cloned().map(Var::constant).collect();
         let [skips @ .., middle, time] = known.as_slice() else {
             return Err(Error::invalid("the U-Net's first half made nothing"));
@@ -133,7 +148,15 @@ impl Backbone for Sd2 {
         let onto = Some((skips, middle));
         let (skips, middle) = self.control.forward(tape, adapter, (&x, &image), (query.times, &text), onto)?;
         let with = With { time: time.clone(), text };
-        tape.shuffle(&self.unet.decode(tape, &self.weights, &skips, &middle, &with)?, 1)
+        let middle = match query.is_of_step {
+            false => middle,
+            true => {
+                let weights = weights.clone();
+                tape.after_backward(&middle, move || weights.let_go(|_| true))
+            }
+        };
+        weights.bring(|name| !is_in_first_half(name))?;
+        tape.shuffle(&self.unet.decode(tape, &weights, &skips, &middle, &with)?, 1)
     }
 
     fn prepare(&self, prompts: &[Prompt], go_on: GoOn) -> Result<()> {
@@ -141,17 +164,28 @@ impl Backbone for Sd2 {
         self.prompts.learn(&texts.collect::<Vec<_>>(), go_on)
     }
 
+    fn read(&self) -> Result<()> {
+        self.weights.bring(|_| true)?;
+        self.codec.weights.bring(|_| true)
+    }
+
+    fn let_go(&self) {
+        self.weights.let_go(|_| true);
+        self.codec.weights.let_go(|_| true);
+    }
+
     fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
         Ok(self.prompts.unread(prompt))
     }
 }
 
-/// A picture's decoding takes the most, 3300 bytes a pixel as measured at 512²; with room. Of training, what gradients read adds up to this.
+/// A picture's decoding takes the most, 3300 bytes a pixel as measured at 512²; with room. Of training, what gradients read adds up
+/// to this.
 fn footprint([height, width]: [usize; 2], pass: Pass) -> usize {
     let per_px = match pass {
         Pass::Sample => 4_400,
-        Pass::Keep => 5_200,
-        Pass::Recompute => 4_400,
+        Pass::Keep => 3_400,
+        Pass::Recompute => 2_000,
     };
     per_px * height * width
 }

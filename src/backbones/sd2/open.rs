@@ -56,12 +56,12 @@ pub(super) fn open(on: &Compute, store: &Store) -> Result<Sd2> {
     let config = unet.config(unet_config, unet_sd::Config::SD2)?;
     let mut specs = Specs::default();
     let network = Unet::new(&mut specs, &config);
-    let weights = unet.weights(specs, on)?.without_large_forms();
+    let weights = unet.at_hand(specs, on)?.without_large_forms();
     let codec = codec(vae, &on.around())?;
     let of_texts = (encoder_hash, store.texts_dir());
     let prompts = prompts(text, tokenizer, &config, &on.around(), of_texts)?;
     let (control, adapter, released) = control_net(control, config)?;
-    let (compute, adapter) = (on.clone(), Arc::new(adapter));
+    let (compute, adapter, released) = (on.clone(), Arc::new(adapter), Arc::new(released));
     Ok(Sd2 { compute, unet: network, weights, codec, prompts, control, adapter, released, weights_hash })
 }
 
@@ -70,7 +70,7 @@ fn codec(vae: Opened, on: &Compute) -> Result<Codec> {
     let mut specs = Specs::default();
     let net = Vae::new(&mut specs, config);
     let vae = Opened { source: names::vae(vae.source)?, ..vae };
-    Ok(Codec { net, config, weights: vae.weights(specs, on)?.lean(), cut: Cut::default() })
+    Ok(Codec { net, config, weights: vae.at_hand(specs, on)?.lean(), cut: Cut::default() })
 }
 
 fn prompts(

@@ -1,7 +1,9 @@
 //! Named weights of a network, apart from its structure: policy and reference share one structure.
 //!
-//! * `specs`: their names and shapes. `weight`: one of them. `reading`: where they come from.
+//! * `specs`: their names and shapes. `weight`: one of them. `reading`: where they come from. `at_hand`: those that need not be in
+//!   memory.
 
+mod at_hand;
 mod reading;
 mod specs;
 mod weight;
@@ -10,6 +12,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 use super::kernels::{Compute, Kernels};
 use super::tape::Var;
@@ -37,23 +40,25 @@ impl Params {
     /// As the bytes of a safetensors file, f32 or (`half`) f16; `about` goes into the header.
     pub fn to_safetensors(&self, half: bool, about: &About) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let named = self.iter().map(|(name, tensor)| Named::of(name, tensor)).collect();
+        let all = self.tensors()?;
+        let named = all.iter().map(|(name, tensor)| Named::of(*name, tensor)).collect();
         tensors::write(&mut bytes, about, named, half).map_err(Error::invalid)?;
         Ok(bytes)
     }
 
     /// Zeros of the same shapes, of which there are no more than the largest weight has: all share them.
     pub fn zeros(&self) -> Result<Self> {
-        let largest = self.iter().map(|(_, tensor)| tensor.elem_count()).max().unwrap_or(0);
+        let count = |shape: &[usize]| shape.iter().product::<usize>();
+        let largest = self.specs.iter().map(|(_, shape)| count(shape)).max().unwrap_or(0);
         let all = Tensor::zeros(largest, DType::F32, self.device())?;
-        let of = |(_, tensor): (&str, &Tensor)| Ok(all.narrow(0, 0, tensor.elem_count())?.reshape(tensor.shape())?);
-        let tensors = self.iter().map(of).collect::<Result<_>>()?;
+        let of = |(_, shape): (&str, &[usize])| Ok(all.narrow(0, 0, count(shape))?.reshape(shape)?);
+        let tensors = self.specs.iter().map(of).collect::<Result<_>>()?;
         Ok(Self::from_tensors(self.specs.clone(), &self.compute, tensors).lean())
     }
 
     /// A deep copy: later updates of one do not touch the other.
     pub fn duplicate(&self) -> Result<Self> {
-        let copy = |weight: &Arc<Weight>| Ok(Weight::new(weight.tensor.copy()?, weight.trainable));
+        let copy = |weight: &Arc<Weight>| Ok(Weight::new(weight.tensor()?.copy()?, weight.trainable));
         let weights = self.weights.iter().map(copy).collect::<Result<_>>()?;
         Ok(Self { weights, ..self.clone() })
     }
@@ -65,7 +70,7 @@ impl Params {
 
     /// The same weights with gradients wanted for those whose name says so.
     pub fn trainable_where(self, wanted: impl Fn(&str) -> bool) -> Self {
-        let weights = self.iter().map(|(name, tensor)| Weight::new(tensor.clone(), wanted(name))).collect();
+        let weights = self.named().map(|(name, weight)| weight.like(wanted(name), !weight.is_packed())).collect();
         Self { weights, ..self }
     }
 
@@ -77,19 +82,31 @@ impl Params {
     /// The same weights, without other forms of the large kernels: for a network of gigabytes. Transformed, kernels are four times
     /// as large, and transforming them is a small part of a convolution.
     pub fn without_large_forms(self) -> Self {
-        self.lean_where(|weight| weight.rank() == 4 && weight.elem_count() > KEPT_VALUES_TRAINED)
+        self.lean_where(|weight| matches!(weight.size(), (_, count, 4) if count > KEPT_VALUES_TRAINED))
     }
 
-    fn lean_where(mut self, is_lean: impl Fn(&Tensor) -> bool) -> Self {
-        for weight in self.weights.iter_mut().filter(|weight| is_lean(&weight.tensor)) {
-            let (tensor, trainable) = (weight.tensor.clone(), weight.trainable);
-            // What is packed keeps no forms as it is.
-            if weight.packed.is_none() {
-                *weight =
-                    Arc::new(Weight { tensor, packed: None, forms: Default::default(), trainable, keeps_forms: false });
-            }
+    /// The same weights for a single pass: no other forms are kept of what can be let go of.
+    pub fn for_once(&self) -> Self {
+        self.clone().lean_where(Weight::is_at_hand)
+    }
+
+    fn lean_where(mut self, is_lean: impl Fn(&Weight) -> bool) -> Self {
+        for weight in self.weights.iter_mut().filter(|weight| is_lean(weight)) {
+            *weight = weight.like(weight.trainable, false);
         }
         self
+    }
+
+    /// Gives back what is at hand and can be had again: all forms, and the values of those whose name says so. Who computes with
+    /// them meanwhile keeps them as long.
+    pub fn let_go(&self, which: impl Fn(&str) -> bool) {
+        self.named().for_each(|(name, weight)| weight.let_go(which(name)));
+    }
+
+    /// Reads what was let go of and has such a name, on all threads.
+    pub fn bring(&self, which: impl Fn(&str) -> bool) -> Result<()> {
+        let all: Vec<_> = self.named().filter(|(name, weight)| weight.is_at_hand() && which(name)).collect();
+        all.into_par_iter().try_for_each(|(_, weight)| weight.tensor().map(drop))
     }
 
     /// A copy on another device; gradients are wanted of the same.
@@ -112,7 +129,8 @@ impl Params {
     /// Weights to be trained: a copy of those whose name says so, gradients wanted, beside the others themselves.
     pub fn to_train(&self, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let of = |(name, weight): (&str, &Arc<Weight>)| match wanted(name) {
-            true => Ok(Weight::new(weight.tensor.copy()?, true)),
+            // What is large enough to be let go of is so here too: each form of it would be good for one pass.
+            true => Ok(Weight::new(weight.tensor()?.copy()?, true).like(true, !weight.is_at_hand())),
             false => Ok(weight.clone()),
         };
         let weights = self.named().map(of).collect::<Result<_>>()?;
@@ -165,8 +183,8 @@ impl Params {
     pub fn narrowed(&self, dtype: DType) -> Result<Self> {
         let narrow = |(name, weight): (&str, &Arc<Weight>)| match weight.trainable {
             true => Ok(weight.clone()),
-            false if weight.packed.is_some() => Ok(weight.clone()),
-            false => Ok(Weight::new(narrow(name, weight.tensor.clone(), dtype)?, false)),
+            false if weight.is_packed() || weight.is_at_hand() => Ok(weight.clone()),
+            false => Ok(Weight::new(narrow(name, weight.tensor()?, dtype)?, false)),
         };
         let weights = self.named().map(narrow).collect::<Result<_>>()?;
         Ok(Self { weights, ..self.clone() })
@@ -217,14 +235,19 @@ impl Params {
         &self.weights[id.0]
     }
 
-    /// The values of one weight that is not packed.
+    /// The values of one weight that is kept in memory as it is: vectors, and all of networks that are neither packed nor at hand.
     pub fn get(&self, id: ParamId) -> &Tensor {
-        &self.weights[id.0].tensor
+        self.weights[id.0].held()
     }
 
-    /// All weights with their names.
+    /// All weights with their names, of a network whose weights are kept in memory as they are; of any: [`Params::tensors`].
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.specs.0.iter().map(|s| s.name.as_str()).zip(self.weights.iter().map(|weight| &weight.tensor))
+        self.named().map(|(name, weight)| (name, weight.held()))
+    }
+
+    /// All weights with their names, whatever they are kept in. Errors: a file cannot be read again.
+    pub fn tensors(&self) -> Result<Vec<(&str, Tensor)>> {
+        self.named().map(|(name, weight)| Ok((name, weight.tensor()?))).collect()
     }
 
     fn named(&self) -> impl Iterator<Item = (&str, &Arc<Weight>)> {
@@ -254,7 +277,7 @@ impl Params {
     /// Moves all weights a little towards `other`: `self = decay · self + (1 − decay) · other`.
     pub fn average_with(&mut self, other: &Params, decay: f64) -> Result<()> {
         for (mine, theirs) in self.weights.iter().zip(&other.weights) {
-            self.compute.kernels.lerp(&mine.tensor, &theirs.tensor, 1.0 - decay as f32)?;
+            self.compute.kernels.lerp(mine.held(), theirs.held(), 1.0 - decay as f32)?;
         }
         self.touch();
         Ok(())
@@ -263,7 +286,7 @@ impl Params {
     /// All values of all weights, one after the other.
     pub fn to_flat(&self) -> Result<Vec<f32>> {
         let mut flat = Vec::with_capacity(self.specs.value_count());
-        for (_, t) in self.iter() {
+        for (_, t) in self.tensors()? {
             flat.extend(t.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok(flat)

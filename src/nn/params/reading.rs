@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
+use super::at_hand::AtHand;
 use super::specs::Spec;
 use super::weight::narrow;
 use super::{Init, Params, Specs, Weight};
@@ -92,6 +93,25 @@ impl Params {
         };
         let weights = specs.0.par_iter().map(weight).collect::<Result<_>>()?;
         Ok(Self { specs: specs.clone(), compute: compute.clone(), weights })
+    }
+
+    /// As [`Params::from_source`] with matrices in `dtype`, which on the CPU can be [let go of](Params::let_go) and are then read again:
+    /// a step of training takes longer than reading, and there is little memory beside what is trained.
+    pub fn at_hand(specs: &Arc<Specs>, source: &Arc<Source>, compute: &Compute, dtype: DType) -> Result<Self> {
+        if !compute.device.is_cpu() {
+            return Self::in_type(specs, source, compute, dtype);
+        }
+        let weight = |spec: &Spec| match spec.shape.len() {
+            0 | 1 => {
+                let tensor = source.tensor(&spec.name, &spec.shape, DType::F32, &compute.device)?;
+                Ok(Weight::new(tensor, false))
+            }
+            _ => Weight::at_hand(AtHand::new(source, (&spec.name, &spec.shape), dtype, &compute.device)),
+        };
+        let weights = specs.0.iter().map(weight).collect::<Result<_>>()?;
+        let params = Self { specs: specs.clone(), compute: compute.clone(), weights };
+        params.bring(|_| true)?;
+        Ok(params)
     }
 
     /// Each at once in the type that it is kept in, matrices in `dtype`, on all threads: such networks have gigabytes.

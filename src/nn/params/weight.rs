@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{DType, Device, Tensor};
 
+use super::at_hand::AtHand;
 use crate::weights::Packed;
 use crate::{Error, Result};
 
@@ -13,15 +14,22 @@ pub const KEPT_VALUES: usize = 4 << 20;
 /// The same of a weight that is trained.
 pub const KEPT_VALUES_TRAINED: usize = 1 << 20;
 
+/// What a weight's values are kept in.
+#[derive(Clone, Debug)]
+enum Values {
+    Held(Tensor),
+    /// The matrix as it lies in its file, in fewer than 16 bits, and a tensor of nothing.
+    Packed(Arc<Packed>, Tensor),
+    /// A matrix that need not be in memory, and a tensor of nothing.
+    AtHand(Arc<AtHand>, Tensor),
+}
+
 /// One weight. It outlives the [`Params`] it came from as long as a tape needs it.
 #[derive(Debug)]
 pub struct Weight {
-    /// The values; none where they are packed.
-    pub(super) tensor: Tensor,
-    /// The matrix as it lies in its file, in fewer than 16 bits.
-    pub(super) packed: Option<Packed>,
+    values: Values,
     /// The weight brought into the forms that kernels read, by [`Form`]; dropped when its values change.
-    pub(super) forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 3],
+    forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 3],
     /// Whether a gradient is wanted.
     pub(super) trainable: bool,
     /// Whether its forms are kept.
@@ -40,45 +48,105 @@ pub enum Form {
 }
 
 impl Weight {
+    fn of(values: Values, trainable: bool, keeps_forms: bool) -> Arc<Self> {
+        Arc::new(Self { values, forms: Default::default(), trainable, keeps_forms })
+    }
+
     pub(super) fn new(tensor: Tensor, trainable: bool) -> Arc<Self> {
-        Arc::new(Self { tensor, packed: None, forms: Default::default(), trainable, keeps_forms: true })
+        Self::of(Values::Held(tensor), trainable, true)
     }
 
     /// A frozen matrix that is widened whenever it is computed with.
     pub(super) fn of_packed(packed: Packed, device: &Device) -> Result<Arc<Self>> {
-        let tensor = Tensor::zeros(0, DType::U8, device)?;
-        let packed = Some(packed);
-        Ok(Arc::new(Self { tensor, packed, forms: Default::default(), trainable: false, keeps_forms: false }))
+        Ok(Self::of(Values::Packed(Arc::new(packed), nothing(device)?), false, false))
     }
 
-    /// The values in the type that they are kept in; in f32 where they are packed.
+    /// A frozen matrix that can be let go of and read again.
+    pub(super) fn at_hand(file: AtHand) -> Result<Arc<Self>> {
+        let nothing = nothing(file.device())?;
+        Ok(Self::of(Values::AtHand(Arc::new(file), nothing), false, true))
+    }
+
+    /// The same values, of which a gradient is wanted or not, and forms are kept or not.
+    pub(super) fn like(&self, trainable: bool, keeps_forms: bool) -> Arc<Self> {
+        Self::of(self.values.clone(), trainable, keeps_forms)
+    }
+
+    /// Gives back what can be had again: the forms, and with `all` the values themselves. Of what is kept in memory, nothing.
+    pub(super) fn let_go(&self, all: bool) {
+        if let Values::AtHand(file, _) = &self.values {
+            self.forget_forms();
+            if all {
+                file.let_go();
+            }
+        }
+    }
+
+    /// Whether [`Weight::let_go`] gives anything back.
+    pub fn is_at_hand(&self) -> bool {
+        matches!(self.values, Values::AtHand(..))
+    }
+
+    /// Whether the values are in memory.
+    pub fn is_in_memory(&self) -> bool {
+        match &self.values {
+            Values::AtHand(file, _) => file.is_in_memory(),
+            _ => true,
+        }
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.values, Values::Packed(..))
+    }
+
+    /// The values, where they are kept in memory as they are; else a tensor of nothing.
+    pub(super) fn held(&self) -> &Tensor {
+        match &self.values {
+            Values::Held(tensor) | Values::Packed(_, tensor) | Values::AtHand(_, tensor) => tensor,
+        }
+    }
+
+    /// The values in the type that they are kept in; in f32 where they are packed. Errors: their file cannot be read, or is not what
+    /// it was.
     pub fn tensor(&self) -> Result<Tensor> {
-        match &self.packed {
-            None => Ok(self.tensor.clone()),
-            Some(packed) => packed.wide(),
+        match &self.values {
+            Values::Held(tensor) => Ok(tensor.clone()),
+            Values::Packed(packed, _) => packed.wide(),
+            Values::AtHand(file, _) => file.tensor(),
+        }
+    }
+
+    /// Their type, number and number of dimensions; of packed ones those of [`Weight::tensor`]'s type and of nothing.
+    pub(super) fn size(&self) -> (DType, usize, usize) {
+        match &self.values {
+            Values::Held(tensor) => (tensor.dtype(), tensor.elem_count(), tensor.rank()),
+            Values::Packed(..) => (DType::F32, 0, 0),
+            Values::AtHand(file, _) => (file.dtype(), file.shape().iter().product(), file.shape().len()),
         }
     }
 
     /// The type of [`Weight::tensor`].
     pub fn dtype(&self) -> DType {
-        if self.packed.is_some() { DType::F32 } else { self.tensor.dtype() }
+        self.size().0
     }
 
     /// Rows in f32 by their numbers. Errors: there is no such row.
     pub fn rows(&self, ids: &[u32]) -> Result<Tensor> {
-        match &self.packed {
-            None => {
-                let ids = Tensor::from_slice(ids, ids.len(), self.tensor.device())?;
-                Ok(self.tensor.index_select(&ids, 0)?.to_dtype(DType::F32)?)
-            }
-            Some(packed) => packed.rows(ids),
+        if let Values::Packed(packed, _) = &self.values {
+            return packed.rows(ids);
         }
+        let all = self.tensor()?;
+        let ids = Tensor::from_slice(ids, ids.len(), all.device())?;
+        Ok(all.index_select(&ids, 0)?.to_dtype(DType::F32)?)
     }
 
-    /// Bytes that the values take as they are kept.
+    /// Bytes that the values take as they are kept, also those that are let go of.
     pub fn byte_count(&self) -> usize {
-        let dense = self.tensor.elem_count() * self.tensor.dtype().size_in_bytes();
-        self.packed.as_ref().map_or(dense, Packed::byte_count)
+        let (dtype, count, _) = self.size();
+        match &self.values {
+            Values::Packed(packed, _) => packed.byte_count(),
+            _ => count * dtype.size_in_bytes(),
+        }
     }
 
     /// Whether a gradient is wanted.
@@ -96,7 +164,8 @@ impl Weight {
     /// as then each form is good for one pass.
     pub fn keeps_forms(&self) -> bool {
         let most = if self.trainable { KEPT_VALUES_TRAINED } else { KEPT_VALUES };
-        self.keeps_forms && self.tensor.dtype() == DType::F32 && self.tensor.elem_count() <= most
+        let (dtype, count, _) = self.size();
+        self.keeps_forms && dtype == DType::F32 && count <= most
     }
 
     /// The weight in a form that its kernels read, made when first asked for, and each time where [it is not
@@ -121,6 +190,10 @@ impl Weight {
     pub(super) fn forget_forms(&self) {
         [Form::Forward, Form::Backward, Form::Blurred].into_iter().for_each(|form| *self.slot(form) = None);
     }
+}
+
+fn nothing(device: &Device) -> Result<Tensor> {
+    Ok(Tensor::zeros(0, DType::U8, device)?)
 }
 
 /// A frozen weight as it is kept in `dtype`: vectors stay f32.
