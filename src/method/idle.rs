@@ -25,7 +25,7 @@ impl Recipe {
                 Some("the tile is chosen, and its overlap with it")
             }
             "sampling.precision" if self.sampling.precision != self.sampling.precision.here() => {
-                Some("this processor multiplies no bf16 (it has no AMX): f32 is computed")
+                Some("this processor multiplies no bf16 (it has neither AMX nor AVX-512 BF16): f32 is computed")
             }
             "reward.bounds" if self.reward.scope != Scope::Fixed => Some("the normalization is not fixed"),
             "hpo.effective_share" if self.hpo.alpha_intra == 0.0 && self.hpo.alpha_inter == 0.0 => {

@@ -1,5 +1,5 @@
 //! The tiles of Intel's Advanced Matrix Extensions: 16 × 16 sums in f32 of products in bf16, 16 times what AVX-512 does in a
-//! cycle.
+//! cycle. Where a processor has AVX-512's products of pairs in bf16 alone, these compute the same tiles.
 //!
 //! Intel 64 and IA-32 Architectures Optimization Reference Manual, chapter "Intel AMX". The language has no intrinsics for
 //! them yet; the assembler has.
@@ -15,15 +15,29 @@ pub const VALUES: usize = SIDE * DEPTH;
 /// Sums of the two tiles by two that are computed together.
 pub const SUMS: usize = 4 * SIDE * SIDE;
 
-/// Whether this processor has the tiles and the system lets this process use them.
-pub fn is_there() -> bool {
+/// What multiplies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// AMX, which the system lets this process use.
+    Tiles,
+    /// AVX-512 BF16.
+    Pairs,
+}
+
+/// What this processor has.
+fn by() -> Option<By> {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     {
-        static THERE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-        *THERE.get_or_init(tiles::permitted)
+        static BY: std::sync::OnceLock<Option<By>> = std::sync::OnceLock::new();
+        *BY.get_or_init(|| pairs::are_there().then(|| if tiles::permitted() { By::Tiles } else { By::Pairs }))
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-    false
+    None
+}
+
+/// Whether this processor multiplies so.
+pub fn is_there() -> bool {
+    by().is_some()
 }
 
 /// Two tiles of rows of a left operand.
@@ -44,7 +58,10 @@ pub struct Left {
 pub unsafe fn multiply(a: Left, b: *const bf16, steps: usize, c: *mut f32, more: bool) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     unsafe {
-        tiles::multiply(a, b, steps, c, more)
+        match by() {
+            Some(By::Tiles) => tiles::multiply(a, b, steps, c, more),
+            _ => pairs::multiply(a, b, steps, c, more),
+        }
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     let _ = (a, b, steps, c, more);
@@ -54,7 +71,7 @@ pub unsafe fn multiply(a: Left, b: *const bf16, steps: usize, c: *mut f32, more:
 pub fn with_tiles<R>(body: impl FnOnce() -> R) -> R {
     debug_assert!(is_there());
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    let _tiles = tiles::SetUp::new();
+    let _tiles = (by() == Some(By::Tiles)).then(tiles::SetUp::new);
     body()
 }
 
@@ -66,7 +83,7 @@ pub fn with_tiles<R>(body: impl FnOnce() -> R) -> R {
 pub unsafe fn round(from: *const f32, to: *mut bf16) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     unsafe {
-        tiles::round(from, to)
+        pairs::round(from, to)
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     let _ = (from, to);
@@ -75,9 +92,7 @@ pub unsafe fn round(from: *const f32, to: *mut bf16) {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles {
     use std::arch::asm;
-    use std::arch::x86_64::{
-        __cpuid_count, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_storeu_si512,
-    };
+    use std::arch::x86_64::__cpuid_count;
 
     use half::bf16;
 
@@ -87,9 +102,6 @@ mod tiles {
     pub fn permitted() -> bool {
         const REQUEST_PERMISSION: libc::c_long = 0x1023;
         const TILE_DATA: libc::c_long = 18;
-        if !is_x86_feature_detected!("avx512f") || !is_x86_feature_detected!("avx512bf16") {
-            return false;
-        }
         // Leaf 7: bit 22 is bf16 tiles, 24 the tiles.
         let features = __cpuid_count(7, 0).edx;
         // SAFETY: the call changes nothing but which registers this process may use.
@@ -186,6 +198,56 @@ mod tiles {
             );
         }
     }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod pairs {
+    use std::arch::x86_64::{
+        __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_storeu_si512,
+    };
+    use std::mem::transmute;
+
+    use half::bf16;
+
+    use super::{DEPTH, Left, SIDE, VALUES};
+
+    /// Rows whose sums, of two columns of tiles, are in registers together.
+    const ROWS: usize = 8;
+
+    pub fn are_there() -> bool {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub unsafe fn multiply(Left { tiles, row }: Left, b: *const bf16, steps: usize, c: *mut f32, more: bool) {
+        let blocks = tiles.into_iter().enumerate().flat_map(|(half, a)| [(half, a, 0), (half, a, ROWS)]);
+        for (half, a, first) in blocks {
+            let at = |r: usize, column: usize| c.wrapping_add((2 * half + column) * SIDE * SIDE + (first + r) * SIDE);
+            let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+            unsafe {
+                for (r, column) in (0..ROWS).flat_map(|r| [(r, 0), (r, 1)]).filter(|_| more) {
+                    sums[r][column] = _mm512_loadu_ps(at(r, column));
+                }
+                for (step, pair) in (0..steps).flat_map(|step| (0..DEPTH / 2).map(move |pair| (step, pair))) {
+                    let columns: [__m512bh; 2] = std::array::from_fn(|column| {
+                        transmute::<__m512i, __m512bh>(_mm512_loadu_si512(
+                            b.add((2 * step + column) * VALUES + pair * 2 * SIDE).cast(),
+                        ))
+                    });
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let two = a.add((first + r) * row + step * DEPTH + 2 * pair).cast::<i32>().read_unaligned();
+                        let two = transmute::<__m512i, __m512bh>(_mm512_set1_epi32(two));
+                        sums[0] = _mm512_dpbf16_ps(sums[0], two, columns[0]);
+                        sums[1] = _mm512_dpbf16_ps(sums[1], two, columns[1]);
+                    }
+                }
+                for (r, column) in (0..ROWS).flat_map(|r| [(r, 0), (r, 1)]) {
+                    _mm512_storeu_ps(at(r, column), sums[r][column]);
+                }
+            }
+        }
+    }
 
     #[inline(always)]
     pub unsafe fn round(from: *const f32, to: *mut bf16) {
@@ -194,9 +256,52 @@ mod tiles {
         unsafe fn rounded(from: *const f32, to: *mut bf16) {
             unsafe {
                 let both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from.add(SIDE)), _mm512_loadu_ps(from));
-                _mm512_storeu_si512(to.cast(), std::mem::transmute::<__m512bh, __m512i>(both));
+                _mm512_storeu_si512(to.cast(), transmute::<__m512bh, __m512i>(both));
             }
         }
         unsafe { rounded(from, to) }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    type Multiply = unsafe fn(Left, *const bf16, usize, *mut f32, bool);
+
+    /// By whatever this processor has of the two: tiles beside one another, rows that lie further apart than a tile is deep.
+    #[test]
+    fn both_ways_sum_products_of_bf16() {
+        if !pairs::are_there() {
+            return println!("skipped: this processor has no products of bf16");
+        }
+        let (steps, row) = (3, 4 * DEPTH);
+        let values = |count: usize, seed: usize| -> Vec<bf16> {
+            (0..count).map(|i| bf16::from_f32(((i * 7919 + seed) % 251) as f32 / 125.0 - 1.0)).collect()
+        };
+        let (a, b) = (values(2 * SIDE * row, 3), values(2 * steps * VALUES, 5));
+        let want = |i: usize| {
+            let (tile, r, column) = (i / (SIDE * SIDE), i / SIDE % SIDE, i % SIDE);
+            let product = |k: usize| {
+                let (step, k) = (k / DEPTH, k % DEPTH);
+                let right = b[(2 * step + tile % 2) * VALUES + k / 2 * 2 * SIDE + 2 * column + k % 2];
+                f64::from(a[(tile / 2 * SIDE + r) * row + step * DEPTH + k]) * f64::from(right)
+            };
+            (0..steps * DEPTH).map(product).sum::<f64>()
+        };
+        let left = Left { tiles: [a.as_ptr(), a[SIDE * row..].as_ptr()], row };
+        let ways: [Option<Multiply>; 2] = [Some(pairs::multiply), tiles::permitted().then_some(tiles::multiply)];
+        for multiply in ways.into_iter().flatten() {
+            let mut sums = vec![f32::NAN; SUMS];
+            let _tiles = tiles::permitted().then(tiles::SetUp::new);
+            // SAFETY: the operands hold so many tiles, and the processor has what multiplies.
+            unsafe {
+                multiply(left, b.as_ptr(), steps, sums.as_mut_ptr(), false);
+                multiply(left, b.as_ptr(), steps, sums.as_mut_ptr(), true);
+            }
+            for (i, sum) in sums.iter().enumerate() {
+                assert!((f64::from(*sum) - 2.0 * want(i)).abs() < 1e-4, "{i}: {sum}, not {}", 2.0 * want(i));
+            }
+        }
     }
 }

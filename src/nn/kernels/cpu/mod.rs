@@ -59,7 +59,7 @@ impl Cpu {
     }
 }
 
-/// Whether this processor multiplies matrices of bf16 faster than of f32: Intel's AMX.
+/// Whether this processor multiplies matrices of bf16: by Intel's AMX, or by AVX-512 BF16.
 pub fn multiplies_bf16() -> bool {
     amx::is_there()
 }
