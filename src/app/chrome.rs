@@ -44,7 +44,7 @@ fn menus(ui: &mut Ui, cx: &mut Cx, session: &Session) {
                 // The longest is whole in the smallest window; with large letters it scrolls.
                 ui.spacing_mut().item_spacing.y = 1.0;
                 let room = ui.ctx().content_rect().height() - TOP_BAR_HEIGHT - space::L;
-                ScrollArea::vertical().max_height(room).show(ui, |ui| {
+                ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
                     commands::all().iter().filter(|c| c.menu == menu).for_each(|command| command_item(ui, cx, command));
                 });
                 if menu == Menu::Run {
