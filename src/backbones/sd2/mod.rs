@@ -133,10 +133,12 @@ impl Backbone for Sd2 {
         let text = Var::constant(query.shown.text(0)?.clone());
         let weights = if query.is_of_step { self.weights.for_once() } else { self.weights.clone() };
         let known = query.shared(|| {
+            if query.is_of_step {
+                self.codec.weights.let_go(|_| true);
+            }
             let known = self.first_half(&weights, &x, query.times, &text)?;
             if query.is_of_step {
                 self.weights.let_go(is_in_first_half);
-                self.codec.weights.let_go(|_| true);
             }
             Ok(known)
         })?;
@@ -184,7 +186,7 @@ impl Backbone for Sd2 {
 fn footprint([height, width]: [usize; 2], pass: Pass) -> usize {
     let per_px = match pass {
         Pass::Sample => 4_400,
-        Pass::Keep => 3_400,
+        Pass::Keep => 3_600,
         Pass::Recompute => 2_000,
     };
     per_px * height * width
