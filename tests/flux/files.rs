@@ -177,8 +177,14 @@ fn slope(backbone: &dyn Backbone) -> Vec<f32> {
     all
 }
 
+/// Names, and what stands for each elsewhere.
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// A kind of blocks, and of each of its names what stands for it.
+type Kind<T> = (&'static str, &'static [(&'static str, T)]);
+
 /// What is stacked in one matrix by its authors, of a block of two streams and of one.
-const STACKED: [(&str, &[(&str, &[&str])]); 2] = [
+const STACKED: [Kind<&'static [&'static str]>; 2] = [
     (
         "transformer_blocks.",
         &[
@@ -190,7 +196,7 @@ const STACKED: [(&str, &[(&str, &[&str])]); 2] = [
 ];
 
 /// Diffusers' names and the authors', in a block of two streams, in one of one stream, and outside of blocks.
-const NAMES: [(&str, &str, &[(&str, &str)]); 3] = [
+const NAMES: [(&str, &str, Pairs); 3] = [
     (
         "transformer_blocks.",
         "double_blocks.",
