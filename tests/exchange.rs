@@ -197,7 +197,7 @@ fn candidates_of_another_model_are_scored_paired_judged_and_compared() {
     fs::write(machine.path("verdicts.csv"), &verdict).unwrap();
     machine.fails(
         &["import", "ws", "verdicts", "verdicts.csv"],
-        &["1 verdicts imported", "line 3: no image here is called nowhere"],
+        &["1 verdict imported", "line 3: no image here is called nowhere"],
     );
     machine.done(&["export", "ws", "verdicts", "--out", "out.csv"]);
     let out = fs::read_to_string(machine.path("out.csv")).unwrap();

@@ -117,7 +117,7 @@ fn an_image_too_small_for_the_reward_is_left_out_and_each_row_says_of_how_many_i
     bench.done("add ws judge.png speck.png --split test");
     let text = bench.done("run ws --json r.json");
     assert_eq!(text.matches("left out of the pairs: small: 48×48 px").count(), 1, "{text}");
-    assert!(text.contains("1 pairs, 1 steps"), "{text}");
+    assert!(text.contains("1 pair, 1 step"), "{text}");
     assert!(text.contains("not of all 2 test images: Best, Mean, Worst, niqe_b32 (of 1)"), "{text}");
     for line in text.lines() {
         let is_of_one =
@@ -170,7 +170,7 @@ fn what_failed_is_counted_named_and_exit_code_one_and_the_rest_is_kept() {
     bench.done("score ws");
     bench.fails("run ws --no-compare", &["1 of 2 images", "a has 0 of 2 seeds"]);
     let text = bench.fails("run ws --no-compare --allow-partial", &["1 of 2 failed, first: a: not sampled"]);
-    assert!(text.contains("1 pairs, 1 steps"), "{text}");
+    assert!(text.contains("1 pair, 1 step"), "{text}");
 
     let text = bench.fails(
         "iqa --metric psnr,brisque --ref a.png a.png words.png b.png --json out.json",

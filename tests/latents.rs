@@ -450,7 +450,7 @@ mod engine {
         client.set(&mut recipe, "beta=5001");
         let (mended, said) = client.trained(&root, "mended");
         assert_eq!(COUNTS.take()[0], 3);
-        for part in ["2 candidates have no latents", "damaged", "1 candidates have no latents"] {
+        for part in ["without latents until now: 2 candidates", "damaged", "without latents until now: 1 candidate"] {
             assert!(said.iter().any(|line| line.contains(part)), "{part}: {said:?}");
         }
         client.set(&mut recipe, "beta=5002");
@@ -477,7 +477,7 @@ mod engine {
         assert_eq!(fell(&said, "no more than 2 seeds go through the network at once"), 1, "{said:?}");
         MOST_ITEMS.store(2, Relaxed);
         let (fallen, said) = client.trained(&root, "fallen");
-        assert_eq!((fallen.len(), fell(&said, "1 pairs go through the network at once")), (3, 1), "{said:?}");
+        assert_eq!((fallen.len(), fell(&said, "the network gets 1 pair at once")), (3, 1), "{said:?}");
         MOST_ITEMS.store(1, Relaxed);
         client.set(&mut recipe, "beta=5003");
         let error = client.job(Job::Train { run: None, allow_partial: false }).unwrap_err();

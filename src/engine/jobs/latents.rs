@@ -18,6 +18,7 @@ use crate::engine::protocol::Level;
 use crate::imaging::crop;
 use crate::method::recipe::{Augmentation, Winners};
 use crate::nn::tensors::Width;
+use crate::words::counted;
 use crate::workspace::{CandidateRow, CandidateSet, ImageId, ImageRow, RelPath, files};
 use crate::{Error, Result};
 
@@ -74,7 +75,7 @@ fn fill<'l>(
     if count == 0 {
         return Ok(());
     }
-    context.log(Level::Info, format!("{count} candidates have no latents yet; they are encoded, once"));
+    context.log(Level::Info, format!("encoded once, without latents until now: {}", counted(count, "candidate")));
     let prompts: Vec<_> = lacking.iter().map(|(row, _)| sampling.prompt(&row.prompt)).collect();
     context.prepare(model.backbone.as_ref(), &prompts)?;
     let mut meter = Meter::new("encoding", "candidates", count);

@@ -21,6 +21,7 @@ use crate::method::evaluation::Evaluation;
 use crate::method::provenance::On;
 use crate::method::recipe::Training;
 use crate::method::trainer::{Pairs, StepLog, Trainer};
+use crate::words::counted;
 use crate::workspace::{
     CheckpointId, CheckpointKind, EvaluationRow, NewCheckpoint, RunRow, RunState, StepRow, digest_of,
 };
@@ -81,7 +82,8 @@ impl Round<'_> {
         ledger.rewind_run(self.run.id, trainer.step_number() as u32)?;
         ledger.set_run_state(self.run.id, RunState::Running, None)?;
         self.context.changed(Change::Runs);
-        let result = self.steps(&mut trainer, &mut pairs, &settings, &states);
+        let mut unrecorded = None;
+        let result = self.steps(&mut trainer, &mut pairs, &settings, &states, &mut unrecorded);
         let steps = trainer.step_number() as u32;
         let (state, message) = match &result {
             Ok(state) => (*state, None),
@@ -92,7 +94,10 @@ impl Round<'_> {
                 (RunState::Failed, Some(format!("{cause}; step {steps} is the last good one and is saved")))
             }
             Err(error) => {
-                states.try_to_write(&trainer);
+                // A state after a step that the ledger lacks would leave a gap in the curves: then the step is made again.
+                if unrecorded.is_none_or(|row| ledger.record_steps(self.run.id, &[row]).is_ok()) {
+                    states.try_to_write(&trainer);
+                }
                 (RunState::Paused, Some(error.to_string()).filter(|_| !matches!(error, Error::Cancelled)))
             }
         };
@@ -113,6 +118,7 @@ impl Round<'_> {
         pairs: &mut Loader,
         settings: &Training,
         states: &States,
+        unrecorded: &mut Option<StepRow>,
     ) -> Result<RunState> {
         let (context, total, mut has_fallen) = (self.context, settings.steps, false);
         let mut meter = Meter::new("training", "steps", total);
@@ -137,14 +143,16 @@ impl Round<'_> {
                 Err(error) if error.is_out_of_memory() && !has_fallen => {
                     let Some(at_once) = trainer.halve() else { return Err(error) };
                     has_fallen = true;
-                    let text = format!("{error}; from here on {at_once} pairs go through the network at once");
+                    let text = format!("{error}; from here on the network gets {} at once", counted(at_once, "pair"));
                     context.log(Level::Warning, text);
                     continue;
                 }
                 made => made?,
             };
             let row = step_row(&log, began.elapsed().as_secs_f64());
+            *unrecorded = Some(row.clone());
             context.workspace()?.ledger().record_steps(self.run.id, std::slice::from_ref(&row))?;
+            *unrecorded = None;
             curves.step(&row);
             context.emit(Event::Step { run: self.run.id, row });
             context.advance(&mut meter, 1);
