@@ -4,7 +4,7 @@
 #     cargo build --release
 #     benches/tables.sh target/release/dp2o-studio DIR [TABLE…]
 #
-# At a size that two cores get through in two hours: crops of 128 px of the example's training photographs, m = 8, 25 steps of 8
+# At a size that two cores get through in some hours: crops of 128 px of the example's training photographs, m = 8, 25 steps of 8
 # pairs, reported on twelve crops of the example's held-out photographs, by the variants of NIQE and MS-SSIM that small crops
 # have. A sweep that was stopped goes on where it was. DIR gets a folder of CSV and SVG for each table.
 set -euo pipefail
