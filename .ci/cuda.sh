@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds with `--features cuda` on a machine with neither a GPU nor the CUDA toolkit: nvcc and the libraries come as
-# wheels from PyPI (about 1.5 GB), the driver's libcuda is a stub at link time. Further arguments go to cargo; by
+# wheels from PyPI (about 1.5 GB). Further arguments go to cargo; by
 # default `build --release`. Where CUDA is installed this script is not needed: `cargo build --release --features cuda`.
 #
 # `.ci/cuda.sh device` leaves the stripped program and the tests that a GPU is judged by in target/device/device.tar.xz (less than
@@ -20,18 +20,22 @@ if [ ! -x "$tools/venv/bin/pip" ]; then
         nvidia-cuda-cccl==13.0.* nvidia-nvvm==13.0.* nvidia-cublas==13.0.* nvidia-curand
 fi
 home="$(echo "$tools"/venv/lib/python3*/site-packages/nvidia/cu13)"
-# What nvcc and the linker look for: lib64, and libraries without a version.
-ln -sfn lib "$home/lib64"
-for library in "$home"/lib/*.so.*; do
-    ln -sf "$(basename "$library")" "${library%%.so.*}.so"
+# What nvcc and the linker look for. The program is linked with libraries of nothing, so that it needs none of NVIDIA's to start, and
+# finds them as a GPU is opened (src/nn/kernels/cuda/libraries.rs); only CUDA's runtime, which registers kernels before that, is in it.
+link="$tools/link"
+mkdir -p "$link/lib"
+for folder in bin include nvvm; do
+    ln -sfn "$home/$folder" "$link/$folder"
 done
-if [ ! -e "$home/lib/libcuda.so" ]; then
-    echo | cc -shared -x c - -o "$home/lib/libcuda.so" -Wl,-soname,libcuda.so.1
-fi
-export CUDA_HOME="$home" CUDA_PATH="$home" CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-90}" PATH="$home/bin:$PATH"
+ln -sfn lib "$link/lib64"
+for library in cuda cublas cublasLt curand nvrtc cudnn; do
+    [ -e "$link/lib/lib$library.so" ] || echo | cc -shared -x c - -o "$link/lib/lib$library.so"
+done
+echo "INPUT($home/lib/libcudart_static.a)" >"$link/lib/libcudart.so"
+export CUDA_HOME="$link" CUDA_PATH="$link" CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-90}" PATH="$home/bin:$PATH"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target/cuda}"
-# The stub has no symbols, so that without the first flag the program would not ask for the driver's library at all.
-export RUSTFLAGS="${RUSTFLAGS:-} -L $home/lib -C link-arg=-Wl,--no-as-needed,-lcuda,--as-needed"
+# Calls go through a table that is filled as they come.
+export RUSTFLAGS="${RUSTFLAGS:-} -C relro-level=partial -C link-arg=-Wl,-z,lazy"
 export RUSTFLAGS="$RUSTFLAGS -C link-arg=-Wl,--unresolved-symbols=ignore-all"
 features="${FEATURES:-cuda}"
 if [ "${1:-}" = device ]; then
@@ -40,7 +44,7 @@ if [ "${1:-}" = device ]; then
     tests=(nn_operations nn_pytorch training)
     messages="$(cargo test --release --features "$features" "${tests[@]/#/--test=}" --no-run \
         --message-format=json-render-diagnostics)"
-    cargo build --release --features "$features"
+    # The tests of the package come with its program.
     cp "$CARGO_TARGET_DIR/release/dp2o-studio" "$files"
     for test in "${tests[@]}"; do
         cp "$(grep -o "\"executable\":\"[^\"]*/$test-[^\"]*\"" <<<"$messages" | cut -d '"' -f 4)" "$files/$test"

@@ -2,15 +2,21 @@
 //! every implementation of the operations.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use candle_core::{DType, Tensor};
 use dp2o_studio::backbones::condition::Prompt;
 use dp2o_studio::backbones::{Backbone, mini::Mini};
 use dp2o_studio::imaging::{Image, resize};
 use dp2o_studio::method::fields::{Bearing, fields};
 use dp2o_studio::method::recipe::{Mode, Objective, Recipe, TimeWeights, Times, Training};
 use dp2o_studio::method::trainer::{PairImages, Pairs, StepLog, Trainer};
-use dp2o_studio::nn::kernels::Compute;
-use dp2o_studio::nn::params::Params;
+use dp2o_studio::nn::adamw::Settings;
+use dp2o_studio::nn::kernels::{Compute, Precision};
+use dp2o_studio::nn::layers::Linear;
+use dp2o_studio::nn::optimizer::{Optimizer, Pace};
+use dp2o_studio::nn::params::{Params, Specs};
+use dp2o_studio::nn::tape::{Gradients, Tape};
 use dp2o_studio::nn::workers::Worker;
 use dp2o_studio::random::Random;
 use dp2o_studio::{Error, Result};
@@ -183,6 +189,93 @@ fn every_objective_takes_the_same_steps_by_every_implementation() {
                 assert!((got / want - 1.0).abs() < 2e-3, "{word}: {got}, by the CPU's kernels {want}");
             }
         }
+    }
+}
+
+/// The composed kernels with products of bf16: those of a GPU, on the CPU and on a GPU where there is one.
+fn halves() -> Vec<Compute> {
+    let composed = computes().into_iter().filter(|compute| compute.kernels.only_queues());
+    composed.map(|on| on.in_precision(Precision { frozen: DType::BF16, products: DType::BF16 })).collect()
+}
+
+/// Where products are of bf16, policy and reference are one at step 0 all the same, and steps are those of f32 but for rounding.
+#[test]
+fn a_step_with_products_of_bf16_is_one_of_f32_but_for_rounding() {
+    let net = Mini::new();
+    let mut pairs = Synthetic::new(&[16, 16]);
+    let mut trained = |compute: &Compute| {
+        let reference = weights(&net, compute);
+        let settings = Training { warmup_steps: 0, accumulation: 1, ..settings(Mode::Full) };
+        let mut trainer = Trainer::new(&net, &reference, &reference, settings, 2).unwrap();
+        let logs = steps(&mut trainer, &mut pairs, 2);
+        assert!(trainer.policy().weights().iter().all(|(_, weight)| weight.dtype() == DType::F32));
+        logs
+    };
+    let exact = trained(&Compute::cpu());
+    for compute in &halves() {
+        let half = trained(compute);
+        let errors = half[0].loss.errors;
+        assert_eq!((half[0].loss.margin, half[0].loss.accuracy), (0.0, 0.5));
+        assert_eq!(errors.policy_winner, errors.reference_winner);
+        assert_eq!(errors.policy_loser, errors.reference_loser);
+        // After a step of AdamW, as long for the smallest gradients as for the largest, roundings lie far apart.
+        for ((half, exact), most) in half.iter().zip(&exact).zip([1e-2, 0.2]) {
+            let numbers = |log: &StepLog| [log.grad_norm, log.loss.loss, log.loss.errors.policy_winner];
+            let off = numbers(half).iter().zip(numbers(exact)).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
+            assert!(off > 1e-6 && off < most, "{off}");
+        }
+    }
+}
+
+/// What is trained stays f32, so that steps far below what bf16 tells apart add up. A copy in bf16 is made once a step.
+#[test]
+fn weights_multiplied_in_bf16_keep_steps_that_bf16_cannot() {
+    const RATE: f64 = 1e-6;
+    let settings = Settings { weight_decay: 0.0, ..Settings::default() };
+    for compute in &halves() {
+        let mut specs = Specs::default();
+        let layer = Linear::new(&mut specs, "layer", (32, 8), 1.0);
+        let params = Params::init(&Arc::new(specs), 1, compute).unwrap().to_train(|_| true).unwrap();
+        let (exact, weight) =
+            (params.copied_to(&Compute::composed(&compute.device)).unwrap(), params.weight(layer.weight).clone());
+        let mut optimizer = Optimizer::new(&params, settings, false).unwrap();
+        let x: Vec<f32> = (0..32).map(|i| 0.5 + i as f32 / 64.0).collect();
+        let x = Tensor::from_vec(x, (1, 32), &compute.device).unwrap();
+        let values = |t: Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let gradients = |params: &Params| {
+            let tape = Tape::recording(params.kernels());
+            let x = tape.leaf(x.clone());
+            let [first, again] = [0, 1].map(|_| tape.linear(params, &layer, &x).unwrap());
+            let y = tape.add(&first, &again).unwrap();
+            let slope = y.tensor().affine(0.0, 0.3).unwrap();
+            (values(y.tensor().clone()), tape.backward(&y, slope).unwrap())
+        };
+        let mut step = || {
+            let copy = weight.rounded().unwrap();
+            let (_, gradients) = gradients(&params);
+            assert_eq!(weight.rounded().unwrap().id(), copy.id(), "one copy for all uses");
+            optimizer.step(&gradients, Pace { learning_rate: RATE, longest: 1e9, decay: 0.0 }).unwrap();
+            assert_ne!(weight.rounded().unwrap().id(), copy.id(), "the copy is of the values as they are");
+        };
+        let close = |a: &[f32], b: &[f32], most: f32| {
+            let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| v * v).sum::<f32>().sqrt();
+            let off = norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied());
+            assert!(off > 1e-5 && off < most, "{off}");
+        };
+        let ((y, slopes), (exact_y, exact_slopes)) = (gradients(&params), gradients(&exact));
+        close(&y, &exact_y, 1e-2);
+        let of = |slopes: &Gradients| values(slopes.param(layer.weight).unwrap().clone());
+        close(&of(&slopes), &of(&exact_slopes), 4e-3);
+
+        let (before, copy) = (values(weight.tensor().unwrap()), values(weight.rounded().unwrap()));
+        let moved = |copy: &[f32]| values(weight.rounded().unwrap()).iter().zip(copy).filter(|(a, b)| a != b).count();
+        step();
+        // Where gradients stay the same, AdamW's steps are as long as the rate.
+        assert!(moved(&copy) <= 8 && values(weight.tensor().unwrap()).iter().zip(&before).all(|(a, b)| a != b));
+        (1..200).for_each(|_| step());
+        let way = |(now, before): (f32, &f32)| (f64::from(before - now) / RATE / 200.0 - 1.0).abs();
+        let worst = values(weight.tensor().unwrap()).into_iter().zip(&before).map(way).fold(0.0, f64::max);
+        assert!(worst < 0.02 && moved(&copy) > 64, "{worst}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::{Device, DeviceLocation};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::kernels::Compute;
+use crate::nn::kernels::{Compute, cuda_device};
 use crate::nn::workers::Worker;
 use crate::{Error, Result, memory};
 
@@ -151,11 +151,11 @@ fn built(choice: &Choice, is_built: bool, name: &str) -> Result<()> {
 fn cuda(number: usize) -> Result<Device> {
     let choice = Choice::Cuda(number);
     built(&choice, cfg!(feature = "cuda"), "CUDA")?;
-    Device::new_cuda(number).map_err(|error| failed(&choice, error))
+    cuda_device(number).map_err(|error| failed(&choice, error))
 }
 
 /// Errors of drivers come with a backtrace.
-fn failed(choice: &Choice, error: candle_core::Error) -> Error {
+fn failed(choice: &Choice, error: impl Display) -> Error {
     let error = error.to_string();
     Error::invalid(format!("{choice}: {}", error.lines().next().unwrap_or("it cannot be opened")))
 }

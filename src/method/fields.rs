@@ -264,9 +264,9 @@ static FIELDS: &[Field] = &[
         "Each candidate's latent and what its image is drawn under are kept beside the picture, so that training needs neither \
          encoder nor decoder: as bf16, f32 (twice the size) or not at all, and then pictures are encoded at every step."),
     field!(sampling.precision, Run, ["precision"], "Precision", "", Accepted::Choice(Products::WORDS), NONE,
-        "What products with the network that is not trained are of, in sampling and training. bf16: half the memory and, where \
-         the processor has AMX, faster; each factor is off by at most 2⁻⁹ of itself, and candidates are others. With neither AMX \
-         nor AVX-512 BF16 f32 is computed all the same."),
+        "What products with the network that is not trained are of, in sampling and training; on a GPU those with what is trained \
+         too. bf16: half the memory and, where the processor has AMX, faster; each factor is off by at most 2⁻⁹ of itself, and \
+         candidates are others. With neither AMX nor AVX-512 BF16 f32 is computed all the same."),
     field!(sampling.tile_px, Run, ["tile"], "Tile", "px of output", count(0, 16_384), NONE,
         "Side of the tiles an image is sampled in. 0 takes 512, less where the memory budget cannot hold that."),
     field!(sampling.tile_overlap_px, Run, [], "Tile overlap", "px of output", count(0, 4096), NONE,

@@ -218,13 +218,15 @@ pub trait Kernels: Debug + Send + Sync {
     fn lerp(&self, a: &Tensor, b: &Tensor, fraction: f32) -> Result<()>;
 }
 
-/// In what values are kept and computed. What is trained, gradients, norms and sums are f32 everywhere.
+/// In what values are kept and computed. What is trained, its moments, gradients, norms and sums are f32 everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precision {
     /// Matrices and kernels that are never trained: f32, or kept in bf16 or f16 and widened as they are computed with.
     pub frozen: DType,
     /// What products with frozen weights kept in bf16 are of: f32, or bf16 (both operands rounded, each off by at most 2⁻⁹ of
-    /// itself, sums in f32) where [`cpu::multiplies_bf16`]; elsewhere they stay f32.
+    /// itself, sums in f32) where [`cpu::multiplies_bf16`]; elsewhere they stay f32. By [`composed`] kernels products with all
+    /// weights are: those that are trained, and what they are compared with, stay f32, and copies in bf16 are multiplied with,
+    /// made once a step.
     pub products: DType,
 }
 
@@ -232,6 +234,14 @@ impl Default for Precision {
     fn default() -> Self {
         Self { frozen: DType::F32, products: DType::F32 }
     }
+}
+
+/// A CUDA device, by its number. Errors: there is none, what it needs is not installed, or the program was built without CUDA.
+pub fn cuda_device(number: usize) -> Result<Device> {
+    #[cfg(feature = "cuda")]
+    return cuda::libraries::open(number);
+    #[cfg(not(feature = "cuda"))]
+    Ok(Device::new_cuda(number)?)
 }
 
 /// Where tensors live, what computes on them, and how exactly.
@@ -282,7 +292,7 @@ impl Compute {
             Ok(own) => (own, None),
             Err(error) => (None, Some(format!("without kernels of its own: {error}"))),
         };
-        Self { doubt, ..Self::of(device.clone(), Arc::new(composed::Composed { own })) }
+        Self { doubt, ..Self::of(device.clone(), Arc::new(composed::Composed::new(own))) }
     }
 
     /// The same in another precision.

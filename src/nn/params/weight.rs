@@ -29,7 +29,7 @@ enum Values {
 pub struct Weight {
     values: Values,
     /// The weight brought into the forms that kernels read, by [`Form`]; dropped when its values change.
-    forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 3],
+    forms: [Mutex<Option<Arc<dyn Any + Send + Sync>>>; 4],
     /// Whether a gradient is wanted.
     pub(super) trainable: bool,
     /// Whether its forms are kept.
@@ -45,6 +45,8 @@ pub enum Form {
     Backward,
     /// The forward pass together with a blur.
     Blurred,
+    /// Every product, see [`Weight::rounded`].
+    Rounded,
 }
 
 impl Weight {
@@ -171,9 +173,20 @@ impl Weight {
     /// The weight in a form that its kernels read, made when first asked for, and each time where [it is not
     /// kept](Self::keeps_forms).
     pub fn in_form<T: Any + Send + Sync>(&self, form: Form, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        if !self.keeps_forms() {
-            return Ok(Arc::new(make()?));
+        if self.keeps_forms() { self.kept(form, make) } else { Ok(Arc::new(make()?)) }
+    }
+
+    /// The values in bf16. Of what is kept in f32 the copy is made when it is first asked for and stays until the values change: once in
+    /// a step of training, however often they are multiplied with. Where forms are not to be kept at all it is made each time.
+    pub fn rounded(&self) -> Result<Tensor> {
+        let make = || Ok(self.tensor()?.to_dtype(DType::BF16)?);
+        match self.keeps_forms && self.dtype() != DType::BF16 {
+            true => Ok(Tensor::clone(&*self.kept(Form::Rounded, make)?)),
+            false => make(),
         }
+    }
+
+    fn kept<T: Any + Send + Sync>(&self, form: Form, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         let mut slot = self.slot(form);
         if let Some(Ok(known)) = slot.clone().map(Arc::downcast) {
             return Ok(known);
@@ -188,7 +201,8 @@ impl Weight {
     }
 
     pub(super) fn forget_forms(&self) {
-        [Form::Forward, Form::Backward, Form::Blurred].into_iter().for_each(|form| *self.slot(form) = None);
+        let all = [Form::Forward, Form::Backward, Form::Blurred, Form::Rounded];
+        all.into_iter().for_each(|form| *self.slot(form) = None);
     }
 }
 

@@ -8,7 +8,7 @@ mod tokens;
 
 use std::sync::Arc;
 
-use candle_core::{D, Result, Tensor, Var};
+use candle_core::{D, DType, Result, Tensor, Var};
 
 use self::own::{Own, Pass};
 use self::tokens::{SCORES, attention_block, query_blocks, row_norm, softmax};
@@ -23,6 +23,8 @@ use crate::nn::params::Weight;
 pub struct Composed {
     /// What the device has of its own instead.
     pub own: Option<Arc<dyn Own>>,
+    /// Whether products with weights are of bf16, also with those that are trained: they stay f32, and a copy is multiplied with.
+    half: bool,
 }
 
 impl Kernels for Composed {
@@ -34,7 +36,7 @@ impl Kernels for Composed {
         x: &Tensor,
         residual: Option<&Tensor>,
     ) -> crate::Result<Tensor> {
-        let mut y = self.convolved(shape, &weight.wide()?, x)?;
+        let mut y = self.convolved(shape, &self.factor(weight)?, &self.rounded(x)?)?.to_dtype(DType::F32)?;
         if let Some(bias) = bias {
             y = y.broadcast_add(bias)?;
         }
@@ -45,10 +47,10 @@ impl Kernels for Composed {
     }
 
     fn conv2d_input_gradient(&self, shape: ConvShape, weight: &Weight, dy: &Tensor) -> crate::Result<Tensor> {
-        let weight = weight.wide()?;
-        match self.own(Pass::Input, shape, || Ok([planar(dy)?, conv::oihw(shape, &weight)?]))? {
+        let (weight, dy) = (self.factor(weight)?, self.rounded(dy)?);
+        match self.own(Pass::Input, shape, || Ok([planar(&dy)?, conv::oihw(shape, &weight)?]))? {
             Some(dx) => channels_last(&dx),
-            None => Ok(conv::input_gradient(shape, &weight, dy)?),
+            None => Ok(conv::input_gradient(shape, &weight, &dy)?.to_dtype(DType::F32)?),
         }
     }
 
@@ -59,9 +61,10 @@ impl Kernels for Composed {
         x: &Tensor,
         dy: &Tensor,
     ) -> crate::Result<Tensor> {
-        let dw = match self.own(Pass::Weight, shape, || Ok([planar(x)?, planar(dy)?]))? {
+        let (x, dy) = (self.rounded(x)?, self.rounded(dy)?);
+        let dw = match self.own(Pass::Weight, shape, || Ok([planar(&x)?, planar(&dy)?]))? {
             Some(dw) => dw,
-            None => conv::weight_gradient(shape, x, dy)?,
+            None => conv::weight_gradient(shape, &x, &dy)?.to_dtype(DType::F32)?,
         };
         Ok(dw.reshape(weight.tensor()?.shape())?)
     }
@@ -262,8 +265,8 @@ impl Kernels for Composed {
         true
     }
 
-    fn in_precision(self: Arc<Self>, _: Precision) -> Arc<dyn Kernels> {
-        self
+    fn in_precision(self: Arc<Self>, precision: Precision) -> Arc<dyn Kernels> {
+        Arc::new(Self { own: self.own.clone(), half: precision.products == DType::BF16 })
     }
 
     fn sum_of_squares(&self, x: &Tensor) -> crate::Result<f64> {
@@ -314,6 +317,27 @@ impl Kernels for Composed {
 }
 
 impl Composed {
+    /// In f32, with what a device has of its own.
+    pub fn new(own: Option<Arc<dyn Own>>) -> Self {
+        Self { own, half: false }
+    }
+
+    /// What a weight is multiplied as.
+    fn factor(&self, weight: &Weight) -> crate::Result<Tensor> {
+        match self.half {
+            true => Ok(multiplied(weight.rounded()?)?),
+            false => weight.wide(),
+        }
+    }
+
+    /// What is multiplied with a weight.
+    fn rounded(&self, x: &Tensor) -> crate::Result<Tensor> {
+        match self.half {
+            true => Ok(multiplied(x.to_dtype(DType::BF16)?)?),
+            false => Ok(x.clone()),
+        }
+    }
+
     /// A convolution of NHWC images without bias.
     fn convolved(&self, shape: ConvShape, weight: &Tensor, x: &Tensor) -> crate::Result<Tensor> {
         match self.own(Pass::Forward, shape, || Ok([planar(x)?, conv::oihw(shape, weight)?]))? {
@@ -330,13 +354,20 @@ impl Composed {
         of: impl FnOnce() -> Result<[Tensor; 2]>,
     ) -> crate::Result<Option<Tensor>> {
         match &self.own {
-            Some(own) if !(shape.is_pointwise() && shape.groups == 1) => {
+            // Those of its own are of f32.
+            Some(own) if !self.half && !(shape.is_pointwise() && shape.groups == 1) => {
                 let [a, b] = of()?;
                 own.convolve(pass, shape, &a, &b).transpose()
             }
             _ => Ok(None),
         }
     }
+}
+
+/// Values of bf16 as their device multiplies them. candle's CPU has no such products: those of the widened values differ from them
+/// in how sums are rounded, and that is less.
+fn multiplied(x: Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() { x.to_dtype(DType::F32) } else { Ok(x) }
 }
 
 /// NCHW to NHWC.

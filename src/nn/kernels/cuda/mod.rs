@@ -1,11 +1,13 @@
 //! Kernels of our own on CUDA: the optimizer's two passes over all weights ([`optimizer`]), compiled as the device is opened, and
-//! with the feature `cudnn` convolutions by cuDNN ([`conv`]). The rest is composed of candle's operations.
+//! with the feature `cudnn` convolutions by cuDNN ([`conv`]). The rest is composed of candle's operations. [`libraries`]: what is
+//! needed of NVIDIA's.
 //!
 //! Before they are used they are held against what is composed, on the device itself: where they differ, or cannot be compiled,
 //! what is composed is used.
 
 #[cfg(feature = "cudnn")]
 mod conv;
+pub mod libraries;
 mod optimizer;
 
 use std::sync::Arc;
