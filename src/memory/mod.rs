@@ -22,8 +22,8 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 /// mimalloc's option for the milliseconds until freed memory goes back to the system; its binding does not name it.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-/// Longer than a step of training or sampling, whose buffers the next step then finds mapped.
-const KEEP_FREED_MS: std::ffi::c_long = 10_000;
+/// Longer than a step of training or sampling, half a minute with the largest networks: the next step finds its buffers mapped.
+const KEEP_FREED_MS: std::ffi::c_long = 60_000;
 
 /// mimalloc's option for the KiB of address space that it takes at once.
 const ARENA_RESERVE: libmimalloc_sys::mi_option_t = 23;
