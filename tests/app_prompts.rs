@@ -67,7 +67,10 @@ fn a_model_is_checked_in_a_window_and_the_recipe_says_what_it_takes_of_memory() 
     harness.state_mut().act(Action::Command(CommandId::CheckModel));
     harness.run_steps(4);
     harness.get_by_label("Check").click();
-    until(&mut harness, "what was found", |s| s.state.model_check.is_some());
+    until(&mut harness, "what was found", |s| {
+        // What is found comes line by line; the reward is looked at last.
+        s.state.model_check.as_ref().is_some_and(|check| check.findings.iter().any(|found| found.what == "reward"))
+    });
     if let Ok(path) = std::env::var("DP2O_SHOT_MODEL") {
         harness.render().unwrap().save(path).unwrap();
     }

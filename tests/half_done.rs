@@ -191,12 +191,12 @@ fn what_cannot_come_to_an_end_does_not_begin() {
     bench.done(NEW);
     bench.done("add ws a.png");
     bench.fails("run ws", &["no image is held out", "--no-compare"]);
-    bench.fails("run ws --no-compare --json gone/r.json", &["gone/r.json", "there is no folder gone"]);
-    bench.fails("iqa --metric piqe a.png --json gone/r.json", &["there is no folder gone"]);
+    bench.fails("run ws --no-compare --json a.png/r.json", &["a.png/r.json", "a.png is no folder"]);
+    bench.fails("iqa --metric piqe b/a.png --json a.png/r.json", &["a.png is no folder"]);
     assert_eq!(bench.workspace().ledger().counts().unwrap().candidates, 0);
-    let text = bench.done("run ws --no-compare --json r.json");
-    assert!(text.contains("nothing was compared") && bench.path("r.json").exists(), "{text}");
-    bench.fails("compare ws --b run-1 --csv gone/t.csv", &["there is no folder gone"]);
+    let text = bench.done("run ws --no-compare --json made/new/r.json");
+    assert!(text.contains("nothing was compared") && bench.path("made/new/r.json").exists(), "{text}");
+    bench.fails("compare ws --b run-1 --csv a.png/t.csv", &["a.png is no folder"]);
     bench.fails("compare ws --b run-1 --csv t.csv --latex t.csv", &["t.csv", "twice"]);
     bench.ends("compare ws --b run-1 --seeds 0", 2);
 

@@ -583,5 +583,17 @@ mod engine {
         let truncated = decode::read(&upscaled("stone", &recipe).0[0]).unwrap();
         let off = image.data().iter().zip(truncated.data()).map(|(a, b)| ((a - b) * 255.0).round());
         assert!(off.clone().all(|off| off == 0.0 || off == 1.0) && off.sum::<f32>() > 1000.0);
+        // As the official scripts do, the fix sees a picture of 8 bits: beyond black and white there is nothing.
+        let mut fixed = |rounding: &str| {
+            recipe.set_assignment("sampling.color_fix=adain").unwrap();
+            recipe.set_assignment(&format!("sampling.rounding={rounding}")).unwrap();
+            decode::read(&upscaled("stone", &recipe).0[0]).unwrap()
+        };
+        let (of_values, of_bits) = (fixed("truncate"), fixed("official"));
+        assert!(of_values.data() != of_bits.data());
+        recipe.set_assignment("sampling.color_fix=none").unwrap();
+        let off = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| ((a - b) * 255.0).abs()).fold(0.0, f32::max);
+        let unfixed = decode::read(&upscaled("stone", &recipe).0[0]).unwrap();
+        assert_eq!(off(unfixed.data(), image.data()), 0.0);
     }
 }

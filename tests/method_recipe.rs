@@ -248,7 +248,7 @@ fn presets_hold_what_the_paper_gives() {
     }
     // What is trained is the ControlNet and all of that.
     assert!(sd2.training.frozen.is_empty() && flux.training.frozen.is_empty());
-    assert_eq!(sd2.get("sampling.rounding").unwrap(), "truncate");
+    assert_eq!(sd2.get("sampling.rounding").unwrap(), "official");
     // The paper's nine, and those of its held-out ones that are no language model.
     for recipe in [&sd2, &flux] {
         let reward = &recipe.reward;

@@ -12,8 +12,9 @@ use crate::engine::Engine;
 use crate::engine::failures::Failures;
 use crate::engine::parts;
 use crate::engine::progress::Progress;
-use crate::engine::protocol::{Answer, Event, Job, JobState, Level, Opened, Outcome, Query};
+use crate::engine::protocol::{Answer, Event, Finding, Job, JobState, Level, Opened, Outcome, Query};
 use crate::method::evaluation::Evaluation;
+use crate::method::fields;
 use crate::method::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -140,6 +141,9 @@ impl Client {
                     opened.findings.iter().for_each(|finding| self.bar.line(finding));
                     self.opened = Some(opened);
                 }
+                Event::Found(Finding { mark, what, text }) => {
+                    self.bar.around(|| out::say!("{:<5} {what:<18} {text}", mark.word()));
+                }
                 Event::Log { level, text } => {
                     let mark = if level == Level::Info { "" } else { "warning: " };
                     self.bar.line(&format!("{mark}{text}"));
@@ -171,6 +175,22 @@ impl Client {
 /// Reads one `--set`, so that a wrong key or value is bad usage before anything is opened.
 pub fn setting(text: &str) -> Result<String> {
     Recipe::default().set_assignment(text).map(|()| text.to_owned())
+}
+
+/// [`setting`] of sampling or reward, for verbs that train nothing. `steps` is of training: what was meant is said.
+pub fn sampling_setting(text: &str) -> Result<String> {
+    let text = setting(text)?;
+    let key = text.split('=').next().unwrap_or_default().trim();
+    let (field, _) = fields::find(key)?;
+    match field.key.split('.').next() {
+        Some("training" | "curation" | "hpo") if field.key == "training.steps" => Err(Error::invalid(
+            "`steps` is training.steps, and nothing is trained here: take --steps or sampling.steps",
+        )),
+        Some("training" | "curation" | "hpo") => {
+            Err(Error::invalid(format!("{} has no say here: only settings of sampling and reward do", field.key)))
+        }
+        _ => Ok(text),
+    }
 }
 
 /// Applies `key=value` settings and checks the result.

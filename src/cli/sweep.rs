@@ -70,9 +70,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let grid = sweep::combinations(&arguments.grid)?;
     let file = |name: &str| arguments.out.as_ref().map(|dir| dir.join(name));
     let outputs = OUTPUTS.map(file);
-    if let Some(dir) = &arguments.out {
-        std::fs::create_dir_all(dir).map_err(|e| Error::file(dir, e))?;
-    }
     output::check(outputs.iter().filter_map(|path| path.as_deref()))?;
     let mut client = Client::open(&arguments.workspace, &[])?;
     client.agree(arguments.allow_external)?;

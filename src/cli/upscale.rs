@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::client::{Client, assign, setting};
+use super::client::{Client, assign, sampling_setting};
 use super::out::say;
 use super::terms;
 use crate::backbones::registry;
@@ -55,7 +55,7 @@ pub struct Arguments {
     #[arg(long)]
     overwrite: bool,
     /// Changes a setting of sampling or reward.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = sampling_setting)]
     set: Vec<String>,
 }
 

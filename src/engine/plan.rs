@@ -17,7 +17,7 @@ use crate::backbones::tiles::Tiling;
 use crate::fs::hash;
 use crate::imaging::Image;
 use crate::imaging::color_fix::{ColorFix, Fixed};
-use crate::imaging::quantize::{Rounding, Truncated};
+use crate::imaging::quantize::{self, Quantized, Rounding, Truncated};
 use crate::imaging::rows::Rows;
 use crate::method::recipe::{self, Recipe};
 use crate::nn::tensors::Width;
@@ -119,17 +119,27 @@ impl Sampling {
     fn pictures<'m>(&self, solved: Solved<'m>, condition: &'m Condition<'m>) -> Result<Vec<Drawn<'m>>> {
         let lr = condition.lr();
         if solved.is_whole() {
-            let fix = |image: Image| Ok(self.rounded(self.color_fix.apply(&image, lr)?));
+            let fix = |image: Image| Ok(self.rounded(self.color_fix.apply(&self.as_decoded(image), lr)?));
             return solved.images()?.into_par_iter().map(fix).collect();
         }
-        let fix = |picture| Ok(self.rounded(Fixed::new(self.color_fix, picture, lr)?));
-        solved.pictures().into_iter().map(fix).collect()
+        let pictures = solved.pictures().into_iter();
+        if self.settings.rounding == Rounding::Official {
+            return pictures.map(|p| Ok(self.rounded(Fixed::new(self.color_fix, Quantized(p), lr)?))).collect();
+        }
+        pictures.map(|picture| Ok(self.rounded(Fixed::new(self.color_fix, picture, lr)?))).collect()
+    }
+
+    /// A decoded picture as its colours are fixed.
+    fn as_decoded(&self, image: Image) -> Image {
+        if self.settings.rounding == Rounding::Official { quantize::quantized(&image) } else { image }
     }
 
     fn rounded<'m>(&self, picture: impl Rows + 'm) -> Drawn<'m> {
         match self.settings.rounding {
             Rounding::Nearest => Box::new(picture),
-            Rounding::Truncate => Box::new(Truncated(picture)),
+            // Without a fix the scripts save what was decoded.
+            Rounding::Official if self.color_fix == ColorFix::Off => Box::new(picture),
+            Rounding::Truncate | Rounding::Official => Box::new(Truncated(picture)),
         }
     }
 
@@ -147,9 +157,11 @@ fn key_of(card: &Card, s: &recipe::Sampling, tiling: Tiling) -> Result<SamplerKe
     if s.color_fix != ColorFix::Off {
         key.push_str(&format!("+{}", s.color_fix.word()));
     }
-    if s.rounding == Rounding::Truncate {
-        key.push_str("+trunc");
-    }
+    key.push_str(match s.rounding {
+        Rounding::Nearest => "",
+        Rounding::Truncate => "+trunc",
+        Rounding::Official => "+official",
+    });
     if s.tile_px > 0 || tiling != Tiling::default() {
         key.push_str(&format!("+tile{}.{}", tiling.tile_px, tiling.overlap_px));
     }

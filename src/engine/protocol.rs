@@ -218,6 +218,8 @@ pub enum Event {
     Answer { id: QueryId, answer: Result<Answer, String> },
     /// What is computed on is another device than before; its name in words.
     Device { choice: Choice, name: String },
+    /// What was found of a backbone's files, one thing after the other.
+    Found(Finding),
     /// A line for the log.
     Log { level: Level, text: String },
 }

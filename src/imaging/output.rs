@@ -31,8 +31,8 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Whether all of `paths` can be written, before there is anything to write. Errors: a folder that does not exist or
-/// takes no files, a folder in place of a file, the same file twice.
+/// Whether all of `paths` can be written, before there is anything to write; a folder that is not there is made. Errors: a folder
+/// that cannot be made or takes no files, a folder in place of a file, the same file twice.
 pub fn check<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let mut targets: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -46,7 +46,7 @@ pub fn check<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<()> {
         let (Some(folder), Some(name)) = (folder_of(&target), target.file_name()) else {
             return Err(Error::file(path, "does not name a file"));
         };
-        check_folder(folder).map_err(|cause| Error::file(path, format!("cannot be written: {cause}")))?;
+        made(folder).map_err(|cause| Error::file(path, format!("cannot be written: {cause}")))?;
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(name);
         if targets.contains(&whole) {
             return Err(Error::file(path, "is asked for twice; the second would replace the first"));
@@ -59,7 +59,15 @@ pub fn check<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<()> {
 /// Makes the folder `dir` where it is not there and finds out whether it takes files.
 pub fn make_folder(dir: impl AsRef<Path>) -> Result<()> {
     let dir = dir.as_ref();
-    fs::create_dir_all(dir).and_then(|()| check_folder(dir)).map_err(|e| Error::file(dir, e))
+    made(dir).map_err(|e| Error::file(dir, e))
+}
+
+fn made(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir).map_err(|cause| match dir.ancestors().find(|above| above.exists() && !above.is_dir()) {
+        Some(file) => io::Error::new(ErrorKind::NotADirectory, format!("{} is no folder", file.display())),
+        None => cause,
+    })?;
+    check_folder(dir)
 }
 
 /// Whether a file can be written at `path`. Refused where one is there already, unless `overwrite`.
@@ -92,15 +100,6 @@ pub fn check_empty_folder(dir: impl AsRef<Path>, overwrite: bool) -> Result<()> 
 
 /// Creates a file in `dir` and takes it away again.
 fn check_folder(dir: &Path) -> io::Result<()> {
-    match fs::metadata(dir) {
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(io::Error::new(e.kind(), format!("there is no folder {}", dir.display())));
-        }
-        Ok(known) if !known.is_dir() => {
-            return Err(io::Error::new(ErrorKind::NotADirectory, format!("{} is no folder", dir.display())));
-        }
-        _ => {}
-    }
     let trial = dir.join(format!(".dp2o-tmp-{}-trial", std::process::id()));
     OpenOptions::new().write(true).create(true).truncate(true).open(&trial)?;
     fs::remove_file(&trial)
@@ -151,8 +150,8 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         fs::write(at("file"), b"").unwrap();
         let said = |path: &Path| check([path]).unwrap_err().to_string();
-        assert!(said(&at("gone/a.json")).contains("there is no folder"));
         assert!(said(&at("file/a.json")).contains("is no folder"));
+        assert!(said(&at("file/deep/a.json")).contains("file is no folder"));
         assert!(said(dir.path()).contains("is a folder"));
         let (a, same) = (at("a.json"), dir.path().join("./a.json"));
         assert!(check([a.as_path(), same.as_path()]).unwrap_err().to_string().contains("twice"));
@@ -163,7 +162,7 @@ mod tests {
         check_empty_folder(dir.path(), true).unwrap();
         check_empty_folder(at("new/deep"), false).unwrap();
         assert!(check_empty_folder(at("file"), true).is_err() && !at("new").exists());
-        make_folder(at("new/deep")).unwrap();
+        check([at("new/deep/a.json").as_path()]).unwrap();
         check_empty_folder(at("new/deep"), false).unwrap();
     }
 

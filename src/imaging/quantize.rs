@@ -16,6 +16,26 @@ words! {
         Nearest = "nearest",
         /// Towards zero, as tensors become pictures in torchvision.
         Truncate = "truncate",
+        /// As the official scripts do: to the nearest as what was decoded becomes a picture, and towards zero after the colours of
+        /// that were fixed.
+        Official = "official",
+    }
+}
+
+/// A picture whose values are those of 8 bits, the nearest, given by rows.
+pub struct Quantized<R>(pub R);
+
+impl<R: Rows> Rows for Quantized<R> {
+    fn width(&self) -> usize {
+        self.0.width()
+    }
+
+    fn height(&self) -> usize {
+        self.0.height()
+    }
+
+    fn rows(&self, rows: Range<usize>) -> Result<Image> {
+        Ok(quantized(&self.0.rows(rows)?))
     }
 }
 

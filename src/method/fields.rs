@@ -258,8 +258,8 @@ static FIELDS: &[Field] = &[
     field!(sampling.color_fix, Run, ["sampling.colour_fix"], "Colour fix", "", Accepted::Choice(ColorFix::WORDS), NONE,
         "Aligns the output's colour to the LR image."),
     field!(sampling.rounding, Run, [], "8 bits by", "", Accepted::Choice(Rounding::WORDS), NONE,
-        "How values become the 8 bits of a file: to the nearest, or truncated as the official scripts do after their colour fix, \
-         half a level darker on average."),
+        "How values become the 8 bits of a file: to the nearest; truncated, half a level darker on average; or as the official scripts do: \
+         to the nearest before their colour fix, and truncated after it."),
     field!(sampling.latents, Run, ["latents"], "Latents kept", "", Accepted::Choice(Keep::WORDS), NONE,
         "Each candidate's latent and what its image is drawn under are kept beside the picture, so that training needs neither \
          encoder nor decoder: as bf16, f32 (twice the size) or not at all, and then pictures are encoded at every step."),

@@ -156,7 +156,10 @@ fn placed(info: Info, data: u64, facts: &Facts, bytes: &Arc<Bytes>) -> Result<St
         .ok_or_else(|| format!("has rows of {row} values, which are not whole blocks of {}", dtype.block()))?;
     let begin = data.checked_add(offset).ok_or("begins beyond every file")?;
     if begin.checked_add(size).is_none_or(|end| end > bytes.len()) {
-        return Err(format!("goes beyond the end of the file, which is truncated: it has {} bytes", bytes.len()));
+        return Err(format!(
+            "goes beyond the end of the file, which is truncated: it has {} bytes; get it anew",
+            bytes.len()
+        ));
     }
     let sides = axes.iter().rev().map(|&side| usize::try_from(side).map_err(|_| uncountable()));
     let mut shape: Vec<usize> = sides.collect::<Result<_, _>>()?;

@@ -129,9 +129,10 @@ impl Source {
     pub fn floats<T: Wanted>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
         let stored = self.of_shape(name, shape)?;
         if !stored.dtype.is_float() {
-            return Err(
-                self.fault(format!("the weight {name:?} has type {:?}; a floating-point type is needed", stored.dtype))
-            );
+            return Err(self.fault(format!(
+                "the weight {name:?} has type {:?}; a floating-point type is needed: take the file as it is published",
+                stored.dtype
+            )));
         }
         let (values, bad) = stored.checked::<T>()?;
         stored.bytes.check_unchanged()?;

@@ -58,6 +58,9 @@ impl Header {
     /// Bytes of the header of a file of `file_len` bytes that begins with `start`.
     fn len(file_len: u64, start: Option<[u8; 8]>) -> Result<u64, String> {
         let Some(start) = start else { return Err(unreadable(format_args!("it has {file_len} bytes"))) };
+        if start.trim_ascii_start().starts_with(b"<") {
+            return Err(unreadable("it is a web page; get the file anew, agreeing to what the page asks"));
+        }
         match u64::from_le_bytes(start) {
             len if len <= MAX_HEADER_BYTES && len <= file_len - 8 => Ok(len),
             len => Err(unreadable(format_args!("its header would take {len} of its {file_len} bytes"))),
@@ -87,7 +90,7 @@ impl Header {
         match covered.cmp(&file_len) {
             std::cmp::Ordering::Equal => Ok(header),
             std::cmp::Ordering::Greater => {
-                Err(unreadable(format_args!("the file is truncated: {file_len} of {covered} bytes")))
+                Err(unreadable(format_args!("the file is truncated: {file_len} of {covered} bytes; get it anew")))
             }
             std::cmp::Ordering::Less => Err(unreadable("there is more in it than its tensors")),
         }

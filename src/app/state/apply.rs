@@ -42,6 +42,9 @@ impl State {
                     Arc::make_mut(opened).device = name;
                 }
             }
+            Event::Found(finding) => {
+                Arc::make_mut(self.model_check.get_or_insert_default()).findings.push(finding);
+            }
             Event::Log { level, text } => self.log.add(self.now_secs, level, text),
         }
     }
@@ -60,7 +63,12 @@ impl State {
                 self.log.refuse(now, format!("{title}: {cause}"), offer);
             }
             JobState::Done(outcome) => self.apply_outcome(id, outcome),
-            JobState::Started => self.jobs.begins_with(id, self.candidates_done().0),
+            JobState::Started => {
+                if self.jobs.kind(id) == Some(Kind::CheckModel) {
+                    self.model_check = None;
+                }
+                self.jobs.begins_with(id, self.candidates_done().0);
+            }
             JobState::Paused | JobState::Resumed | JobState::Progress(_) | JobState::Cancelled => {}
         }
         if job_state.is_final() {

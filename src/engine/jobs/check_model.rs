@@ -1,5 +1,6 @@
 //! Whether a backbone's files do what they should: their names, the decoder on a photograph, the predictions with and without
-//! the adapter, and of two adapters which is rewarded more.
+//! the adapter, and of two adapters which is rewarded more. What is found is said at once, as the next may take long; adapters are
+//! loaded one at a time, as each may be as large as the reference.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::engine::models::read_adapter;
 use crate::engine::parts;
 use crate::engine::plan::Sampling;
 use crate::engine::progress::Meter;
-use crate::engine::protocol::{CheckModel, Finding, Mark, ModelCheck, Outcome};
+use crate::engine::protocol::{CheckModel, Event, Finding, Mark, ModelCheck, Outcome};
+use crate::engine::voice::Voice;
 use crate::example;
 use crate::imaging::{Image, SCALE, crop, decode, quantize, resize};
 use crate::iqa::Features;
@@ -52,7 +54,7 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
     let recipe = request.recipe.as_ref();
     let backbone = &recipe.sampling.backbone;
     let need = MemoryNeed::of(recipe, &context.store(), &context.models.device)?;
-    let mut found = Found::default();
+    let mut found = Found { findings: Vec::new(), voice: context.voice.clone() };
     need.lines().into_iter().for_each(|(what, how)| found.add(Mark::Said, format!("memory, {what}"), how));
     let lacking = context.store().lacking(parts::of_backbone(backbone));
     if !lacking.is_empty() {
@@ -68,7 +70,7 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
         }
     };
     let (photograph, lr) = pictures(context, request.picture.as_deref())?;
-    let adapters = found.adapters(&reference, &request.adapters)?;
+    let adapters = found.adapters(&reference, &request.adapters);
     let model = &reference.model;
     let prompt = Sampling::of(recipe)?.prompt(&request.prompt);
     context.prepare(model.backbone.as_ref(), std::slice::from_ref(&prompt))?;
@@ -82,12 +84,15 @@ pub fn check_model(context: &mut Context, request: &CheckModel) -> Result<Outcom
     context.advance(&mut meter, 1);
     let told = Guided::by(model.backbone.card(), recipe.sampling.guidance).told();
     found.errors(context, model, (&latent, &shown, told), &adapters, &mut meter)?;
-    if let [(_, a), (_, b)] = adapters.as_slice() {
-        let models = [a, b].map(|params| Model { params: params.clone(), layers: None, ..model.clone() });
-        let rewards = rewards(context, recipe, request, models, (&photograph, &lr))?;
-        found.rewards(adapters.iter().map(|(name, _)| name.as_str()).collect(), rewards);
-    } else {
-        found.add(Mark::Said, "reward", "two adapters are set side by side where two are given");
+    match adapters.as_slice() {
+        [a, b] => {
+            let rewards = rewards(context, recipe, request, (model, [a, b]), (&photograph, &lr))?;
+            found.rewards([&a.name, &b.name], rewards);
+        }
+        [] | [_] if request.adapters.len() > adapters.len() => {
+            found.add(Mark::Said, "reward", "not looked at: not both files are this network's adapter");
+        }
+        _ => found.add(Mark::Said, "reward", "two adapters are set side by side where two are given"),
     }
     Ok(found.outcome())
 }
@@ -110,23 +115,37 @@ fn pictures(context: &Context, path: Option<&Path>) -> Result<(Arc<Image>, Image
     Ok((Arc::new(cut), lr))
 }
 
-/// Adapters by what they are called.
-type Adapters = Vec<(String, Arc<Params>)>;
+/// A file with the tensors of an adapter, and no others.
+struct Adapter {
+    name: String,
+    source: Source,
+}
 
-#[derive(Default)]
-struct Found(Vec<Finding>);
+impl Adapter {
+    /// Its weights. Errors: they cannot be read.
+    fn params(&self, model: &Model) -> Result<Params> {
+        read_adapter(model.params.specs(), &self.source, model.params.compute())
+    }
+}
+
+struct Found {
+    findings: Vec<Finding>,
+    voice: Voice,
+}
 
 impl Found {
     fn add(&mut self, mark: Mark, what: impl Into<String>, text: impl Into<String>) {
-        self.0.push(Finding { mark, what: what.into(), text: text.into() });
+        let finding = Finding { mark, what: what.into(), text: text.into() };
+        self.voice.emit(Event::Found(finding.clone()));
+        self.findings.push(finding);
     }
 
     fn outcome(self) -> Outcome {
-        Outcome::Checked(Arc::new(ModelCheck { findings: self.0 }))
+        Outcome::Checked(Arc::new(ModelCheck { findings: self.findings }))
     }
 
     /// Compares the names and shapes in files of adapters with those of the network; returns those that are right.
-    fn adapters(&mut self, reference: &Reference, files: &[PathBuf]) -> Result<Adapters> {
+    fn adapters(&mut self, reference: &Reference, files: &[PathBuf]) -> Vec<Adapter> {
         let model = &reference.model;
         let specs = model.params.specs();
         let (count, frozen) = (specs.iter().count(), model.backbone.card().memory.network > 0);
@@ -140,16 +159,13 @@ impl Found {
                 Ok(source) => match differences(&source, specs.iter()) {
                     None => {
                         self.add(Mark::Good, "names", format!("{name}: all {count} tensors, and no other"));
-                        right.push((name, Arc::new(read_adapter(specs, &source, model.params.compute())?)));
+                        right.push(Adapter { name, source });
                     }
                     Some(text) => self.add(Mark::Bad, "names", format!("{name}: {text}")),
                 },
             }
         }
-        if right.len() < 2 && files.len() >= 2 {
-            right.clear();
-        }
-        Ok(right)
+        right
     }
 
     /// The latent of a photograph, and how well that is decoded.
@@ -184,7 +200,7 @@ impl Found {
         context: &Context,
         model: &Model,
         (latent, shown, told): (&Tensor, &Shown, Option<f32>),
-        adapters: &Adapters,
+        adapters: &[Adapter],
         meter: &mut Meter,
     ) -> Result<()> {
         let backbone = model.backbone.as_ref();
@@ -209,7 +225,7 @@ impl Found {
         }
         // What is added to the network by an adapter of zeros is nothing.
         let without = error_of(&model.params.zeros()?)?;
-        let mut line = |name: &str, with: f64| {
+        let line = |found: &mut Self, name: &str, with: f64| {
             let good = with < without && with < GOOD_ERROR;
             let end = match (with < without, with < GOOD_ERROR) {
                 (true, true) => "",
@@ -217,16 +233,16 @@ impl Found {
                 (true, false) => "; that of whole files is well below 1",
             };
             let text = format!("{name}: error {with:.4} at {at}, without {without:.4}{end}");
-            self.add(if good { Mark::Good } else { Mark::Bad }, "prediction", text);
+            found.add(if good { Mark::Good } else { Mark::Bad }, "prediction", text);
         };
-        line("released", with);
-        for (name, params) in adapters {
-            line(name, error_of(params)?);
+        line(self, "released", with);
+        for adapter in adapters {
+            line(self, &adapter.name, error_of(&adapter.params(model)?)?);
         }
         Ok(())
     }
 
-    fn rewards(&mut self, names: Vec<&str>, rewards: [f64; 2]) {
+    fn rewards(&mut self, names: [&str; 2], rewards: [f64; 2]) {
         let higher = usize::from(rewards[1] > rewards[0]);
         let text = format!(
             "{} {:.4}, {} {:.4}: the {} is rewarded more",
@@ -294,7 +310,7 @@ fn rewards(
     context: &Context,
     recipe: &Recipe,
     request: &CheckModel,
-    models: [Model; 2],
+    (model, adapters): (&Model, [&Adapter; 2]),
     (photograph, lr): (&Arc<Image>, &Image),
 ) -> Result<[f64; 2]> {
     let (sampling, seeds) = (Sampling::of(recipe)?, &recipe.seeds()[..request.seeds.clamp(1, recipe.sampling.m)]);
@@ -306,7 +322,8 @@ fn rewards(
     let mut table = ScoreTable::new(vec![true], 2 * seeds.len(), metrics.set.columns.clone())?;
     let mut meter = Meter::new("sampling", "candidates", 2 * seeds.len());
     let scratch = std::env::temp_dir();
-    for (index, model) in models.iter().enumerate() {
+    for (index, adapter) in adapters.into_iter().enumerate() {
+        let model = &Model { params: Arc::new(adapter.params(model)?), layers: None, ..model.clone() };
         let condition = model.backbone.condition(lr, &sampling.prompt(&request.prompt))?;
         let plan = sampling.plan(model, (lr.width(), lr.height()), || context.models.fastest_pixels(model))?;
         let memory = StateMemory { bytes: plan.state_bytes, scratch: &scratch };

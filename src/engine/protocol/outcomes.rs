@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::workspace::{CandidateSet, ImageId, RunState};
 
 /// What was found of a backbone's files.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelCheck {
     pub findings: Vec<Finding>,
 }
