@@ -38,6 +38,7 @@ use crate::Result;
 use crate::imaging::Image;
 use crate::nn::params::{Params, Specs};
 use crate::nn::tape::{Tape, Var};
+use crate::weights::Source;
 use card::Card;
 use condition::{Condition, Prompt, Shown};
 use texts::GoOn;
@@ -94,6 +95,11 @@ pub trait Backbone: Send + Sync {
     /// Bytes that an image of this height and width in pixels takes at its peak, beside the weights.
     fn footprint(&self, px: [usize; 2], pass: Pass) -> usize {
         (self.card().memory.picture)(px, pass)
+    }
+
+    /// What a file is that is of another network than the adapter, in words, if its names tell.
+    fn other_than_adapter(&self, _: &Source) -> Option<&'static str> {
+        None
     }
 
     /// What of a prompt is not read, in words; `None` where all of it is.

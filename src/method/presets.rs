@@ -40,7 +40,7 @@ pub fn preset(name: &str) -> Result<Recipe> {
     }
 }
 
-/// The defaults with the sampling that a backbone's paper has; where there is none, with the solver that its card names last.
+/// The defaults with the sampling and training that a backbone's paper has; where there is none, with the solver that its card names last.
 /// Errors: it is not in this program.
 pub fn of_backbone(name: &str) -> Result<Recipe> {
     let mut recipe = preset(DEFAULT)?;
@@ -48,7 +48,7 @@ pub fn of_backbone(name: &str) -> Result<Recipe> {
         return Ok(recipe);
     }
     if let Ok(paper) = preset(&format!("{name}-paper")) {
-        recipe.sampling = paper.sampling;
+        (recipe.sampling, recipe.training, recipe.data.crop_px) = (paper.sampling, paper.training, paper.data.crop_px);
         return Ok(recipe);
     }
     let card = registry::card_of(name)?;

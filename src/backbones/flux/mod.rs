@@ -175,6 +175,10 @@ impl Backbone for Flux {
     fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
         Ok(self.texts.unread(prompt))
     }
+
+    fn other_than_adapter(&self, source: &Source) -> Option<&'static str> {
+        open::other_control_net(source)
+    }
 }
 
 /// Of sampling, a picture's decoding takes the most, as with [`sd2`](super::sd2). Of training, what gradients read, for each token

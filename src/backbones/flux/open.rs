@@ -169,7 +169,7 @@ fn control_net(control: Opened, transformer: &Config) -> Result<(ControlNet, Spe
 }
 
 /// What a file is that is none of FLUX's ControlNets, if that can be told by its names.
-fn other_control_net(source: &Source) -> Option<&'static str> {
+pub(super) fn other_control_net(source: &Source) -> Option<&'static str> {
     let has = |part: &str| source.iter().any(|(name, ..)| name.contains(part));
     Some(match () {
         _ if has("lora") => "a LoRA",

@@ -179,6 +179,10 @@ impl Backbone for Sd2 {
     fn unread(&self, prompt: &Prompt) -> Result<Option<String>> {
         Ok(self.prompts.unread(prompt))
     }
+
+    fn other_than_adapter(&self, source: &Source) -> Option<&'static str> {
+        open::other_control_net(source)
+    }
 }
 
 /// A picture's decoding takes the most, 3300 bytes a pixel as measured at 512²; with room. Of training, what gradients read adds up

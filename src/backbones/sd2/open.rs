@@ -123,7 +123,7 @@ fn control_net(control: Opened, unet: unet_sd::Config) -> Result<(ControlNet, Sp
 }
 
 /// What a file is that is none of these ControlNets, if that can be told by its names.
-fn other_control_net(source: &Source) -> Option<&'static str> {
+pub(super) fn other_control_net(source: &Source) -> Option<&'static str> {
     let has = |part: &str| source.iter().any(|(name, ..)| name.contains(part));
     let text = source.shape("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight");
     Some(match () {

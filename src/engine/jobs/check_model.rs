@@ -151,12 +151,16 @@ impl Found {
         let (count, frozen) = (specs.iter().count(), model.backbone.card().memory.network > 0);
         let trained = if frozen { "adapter" } else { "network" };
         self.add(Mark::Good, "names", format!("{trained}: all {count} tensors; nothing is missing of the other files"));
+        let of_another =
+            |other: &str| format!("is {other}, and an adapter of {} is needed", model.backbone.card().name);
         let mut right = Vec::new();
         for file in files {
             let name = file.display().to_string();
-            match Source::open(file).and_then(names::plain) {
+            let opened = Source::open(file).and_then(names::plain);
+            let other = opened.as_ref().ok().and_then(|source| model.backbone.other_than_adapter(source));
+            match opened {
                 Err(error) => self.add(Mark::Bad, "names", error.to_string()),
-                Ok(source) => match differences(&source, specs.iter()) {
+                Ok(source) => match other.map(of_another).or_else(|| differences(&source, specs.iter())) {
                     None => {
                         self.add(Mark::Good, "names", format!("{name}: all {count} tensors, and no other"));
                         right.push(Adapter { name, source });
