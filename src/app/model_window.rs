@@ -26,6 +26,7 @@ pub struct ModelWindow {
     adapters: Vec<PathBuf>,
     prompt: String,
     seeds: usize,
+    steps: usize,
     fault: Option<String>,
 }
 
@@ -35,6 +36,7 @@ impl ModelWindow {
         self.is_open = true;
         self.backbone.clone_from(&state.recipe.edited.sampling.backbone);
         self.seeds = self.seeds.max(4);
+        self.steps = state.recipe.edited.sampling.steps;
     }
 
     /// A file that was chosen in a dialog.
@@ -77,7 +79,10 @@ impl ModelWindow {
             ui.label("Backbone");
             ComboBox::from_id_salt("backbone").selected_text(&self.backbone).show_ui(ui, |ui| {
                 for card in registry::cards() {
-                    ui.selectable_value(&mut self.backbone, card.name.to_owned(), card.name);
+                    let chosen = ui.selectable_value(&mut self.backbone, card.name.to_owned(), card.name);
+                    if let Some(paper) = chosen.clicked().then(|| presets::of_backbone(card.name).ok()).flatten() {
+                        self.steps = paper.sampling.steps;
+                    }
                 }
             });
             ui.end_row();
@@ -126,6 +131,10 @@ impl ModelWindow {
                 ui.add(DragValue::new(&mut self.seeds).range(1..=most))
                     .on_hover_text("Outputs of each that are rewarded");
                 ui.end_row();
+                ui.label("Steps");
+                ui.add(DragValue::new(&mut self.steps).range(1..=1000))
+                    .on_hover_text("Steps of each from noise to picture; without a GPU fewer are quicker");
+                ui.end_row();
             }
         });
     }
@@ -170,7 +179,8 @@ impl ModelWindow {
     fn request(&self, state: &State) -> crate::Result<CheckModel> {
         let edited = &state.recipe.edited;
         let is_edited = edited.sampling.backbone == self.backbone;
-        let recipe = if is_edited { edited.clone() } else { presets::of_backbone(&self.backbone)? };
+        let mut recipe = if is_edited { edited.clone() } else { presets::of_backbone(&self.backbone)? };
+        recipe.sampling.steps = self.steps;
         let (adapters, prompt) = (self.adapters.clone(), self.prompt.clone());
         Ok(CheckModel { picture: self.picture.clone(), adapters, prompt, seeds: self.seeds, recipe: Box::new(recipe) })
     }
