@@ -208,6 +208,11 @@ impl Patches<'_> {
 /// `dx = dL/dx` from the NHWC gradient of the output. Input pixels that lie alike between the steps of the stride are reached by
 /// the same taps of the kernel, and are one product: no value is written twice.
 pub fn input_gradient(shape: ConvShape, dy: &[f32], weights: &Weights, dx: &mut [f32]) {
+    if shape.is_pointwise() {
+        let depth: Vec<_> = blocks(0..shape.c_out).collect();
+        let (patches, rows) = (Patches { shape: shape.transposed(), x: dy }, dx.len() / shape.c_in);
+        return product(By::All, &patches, rows, &depth, &weights.0, Start::ZERO, SendPtr(dx.as_mut_ptr()));
+    }
     let ConvShape { batch, height, width, c_out, kernel: [ky, kx], stride, pad, dilation, .. } = shape;
     // Offsets of the taps from the last to the first, as pixels of the output are in order then.
     let taps = |count: usize, phase: usize, pad: usize| -> Vec<usize> {
