@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Builds with `--features cuda` on a machine with neither a GPU nor the CUDA toolkit: nvcc and the libraries come as
-# wheels from PyPI (about 1.5 GB). Further arguments go to cargo; by
-# default `build --release`. Where CUDA is installed this script is not needed: `cargo build --release --features cuda`.
+# wheels from PyPI (about 1.5 GB). Further arguments go to cargo; by default
+# `build --release`. Where CUDA is installed this script is not needed: `cargo build --release --features cuda`.
 #
 # `.ci/cuda.sh device` leaves the stripped program and the tests that a GPU is judged by in target/device/device.tar.xz (less than
 # 55 MB), to be carried to a machine that has a GPU and nothing else; benches/device.sh runs them there. FEATURES=cudnn takes
-# cuDNN's convolutions along, where its libraries are on both machines.
+# cuDNN's convolutions along, of which only the machine with the GPU needs the library.
 #
 # CUDA_COMPUTE_CAP is the GPU's compute capability times ten (default 90, Hopper). The GPU's driver must know CUDA
 # 13.0 (580 or newer). About 13 minutes on two cores.
