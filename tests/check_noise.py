@@ -147,5 +147,7 @@ with torch.no_grad():
     theirs = fixed(drawn.float(), style)
 ours = pixels(picture) * 255
 off = (ours.round() - theirs).abs()
-print(f"{tuple(theirs.shape[2:])}: {float((off > 0).float().mean()):.2%} of the values differ, at most by {int(off.max())} of 255")
-assert off.max() <= 1
+share = float((off > 0).float().mean())
+print(f"{tuple(theirs.shape[2:])}: {share:.2%} of the values differ, at most by {int(off.max())} of 255")
+# What rounds the other way is one level off before the fix, which may make it two.
+assert share < 0.01 and off.max() <= 2
