@@ -1,6 +1,6 @@
 //! Weights of published networks: what there is, where it is on this machine, and how to read it.
 //!
-//! * [`registry`] lists the [`Part`]s known here, with their published hashes ([`of_metrics`]: more of them); [`store`] finds one, or says what is missing,
+//! * [`registry`] lists the [`Part`]s known here, with their published hashes ([`of_sd2`], [`of_flux`], [`of_metrics`], [`of_tagger`]); [`store`] finds one, or says what is missing,
 //!   where it was looked for and how to get it: a state, known before anything is loaded. [`report`] has it as plain data.
 //! * [`open`] reads named tensors from whatever holds them: safetensors (one file or shards), `pth` (every form that PyTorch
 //!   writes, as data only), GGUF, or bytes compiled into the program. [`packed`]: matrices that are kept in fewer than 16 bits. [`names`] and [`bfl`] bring the names of one
@@ -17,7 +17,9 @@ pub mod flax;
 mod gguf;
 pub mod names;
 mod npz;
+pub mod of_flux;
 pub mod of_metrics;
+pub mod of_sd2;
 pub mod of_tagger;
 pub mod open;
 pub mod packed;
