@@ -108,7 +108,8 @@ same_on_all() {
     local of=("$work/one" "$work/all") i=0 devices last
     for devices in "$device" "$1"; do
         "$program" --device "$devices" run "${of[$i]}" --preset mini-demo --set training.steps=4 \
-            --set training.batch_pairs=4 --set training.accumulation=4 --set data.crops=9 --set sampling.m=8 --no-compare || return 1
+            --set training.batch_pairs=4 --set training.accumulation=4 --set data.crops=9 --set data.held_out_crops=3 \
+            --set sampling.m=4 --set training.eval_seeds=4 --no-compare || return 1
         i=$((i + 1))
     done
     last="$(cd "$work/one" && find runs -name '*.safetensors' | sort | tail -n 1)"
@@ -120,7 +121,7 @@ export program work out device
 
 # A loop that a CPU gets through, unless there is a GPU.
 several=cpu:2
-smaller=(--set data.crops=9 --set sampling.m=4 --set training.steps=2)
+smaller=(--set data.crops=9 --set data.held_out_crops=3 --set sampling.m=4 --set training.steps=2 --set training.eval_seeds=4)
 case "$device" in
 cuda*)
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || exit 2
