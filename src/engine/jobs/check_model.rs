@@ -2,6 +2,7 @@
 //! the adapter, and of two adapters which is rewarded more. What is found is said at once, as the next may take long; adapters are
 //! loaded one at a time, as each may be as large as the reference.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -246,17 +247,14 @@ impl Found {
         Ok(())
     }
 
-    fn rewards(&mut self, names: [&str; 2], rewards: [f64; 2]) {
-        let higher = usize::from(rewards[1] > rewards[0]);
-        let text = format!(
-            "{} {:.4}, {} {:.4}: the {} is rewarded more",
-            names[0],
-            rewards[0],
-            names[1],
-            rewards[1],
-            ["first", "second"][higher]
-        );
-        self.add(if rewards[1] > rewards[0] { Mark::Good } else { Mark::Bad }, "reward", text);
+    fn rewards(&mut self, [first, second]: [&str; 2], [of_first, of_second]: [f64; 2]) {
+        let which = match of_second.total_cmp(&of_first) {
+            Ordering::Greater => "the second is rewarded more",
+            Ordering::Less => "the first is rewarded more",
+            Ordering::Equal => "neither is rewarded more",
+        };
+        let mark = if of_second > of_first { Mark::Good } else { Mark::Bad };
+        self.add(mark, "reward", format!("{first} {of_first:.4}, {second} {of_second:.4}: {which}"));
     }
 }
 

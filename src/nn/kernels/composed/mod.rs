@@ -353,9 +353,10 @@ impl Composed {
         shape: ConvShape,
         of: impl FnOnce() -> Result<[Tensor; 2]>,
     ) -> crate::Result<Option<Tensor>> {
+        let is_product = shape.is_pointwise() && shape.groups == 1;
         match &self.own {
             // Those of its own are of f32.
-            Some(own) if !self.half && !(shape.is_pointwise() && shape.groups == 1) => {
+            Some(own) if !self.half && !is_product => {
                 let [a, b] = of()?;
                 own.convolve(pass, shape, &a, &b).transpose()
             }
