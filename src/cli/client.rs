@@ -182,12 +182,12 @@ pub fn sampling_setting(text: &str) -> Result<String> {
     let text = setting(text)?;
     let key = text.split('=').next().unwrap_or_default().trim();
     let (field, _) = fields::find(key)?;
-    match field.key.split('.').next() {
-        Some("training" | "curation" | "hpo") if field.key == "training.steps" => Err(Error::invalid(
+    match field.key {
+        "training.steps" => Err(Error::invalid(
             "`steps` is training.steps, and nothing is trained here: take --steps or sampling.steps",
         )),
-        Some("training" | "curation" | "hpo") => {
-            Err(Error::invalid(format!("{} has no say here: only settings of sampling and reward do", field.key)))
+        key if ["training.", "curation.", "hpo."].iter().any(|room| key.starts_with(room)) => {
+            Err(Error::invalid(format!("{key} has no say here: only settings of sampling and reward do")))
         }
         _ => Ok(text),
     }
