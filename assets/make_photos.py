@@ -2,8 +2,9 @@
 
     python assets/make_photos.py FOLDER...
 
-Needs Pillow and the packages scikit-image, scikit-learn and matplotlib, which carry most of the pictures; FOLDER holds
-those of Debian's wallpaper packages. Authors and licences are listed in assets/photos/CREDITS.md.
+Needs Pillow and the packages scikit-image, scikit-learn and matplotlib, which carry most of the pictures. FOLDERs hold the
+rest: the photographs of Debian's lomiri-wallpapers-16.04, and congress.jpg, the picture in tests/resources/congress.pdf of
+pikepdf's source package (`pdfimages -all`). Authors and licences are listed in assets/photos/CREDITS.md.
 """
 
 import pathlib
@@ -18,18 +19,33 @@ LONGEST_SIDE_PX = 1200
 SKIMAGE = pathlib.Path(skimage.__file__).parent / "data"
 SKLEARN = pathlib.Path(sklearn.__file__).parent / "datasets" / "images"
 MATPLOTLIB = pathlib.Path(matplotlib.__file__).parent / "mpl-data" / "sample_data"
-PACKAGED = [SKIMAGE / name for name in ("astronaut.png", "chelsea.png", "coffee.png", "grass.png", "gravel.png", "rocket.jpg")]
-PACKAGED += [SKLEARN / "china.jpg", SKLEARN / "flower.jpg", MATPLOTLIB / "grace_hopper.jpg"]
-WALLPAPERS = ["friends", "seeding", "umang"]
+PACKAGED = [
+    *(SKIMAGE / f"{name}.png" for name in ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel")),
+    SKIMAGE / "rocket.jpg",
+    SKLEARN / "china.jpg",
+    SKLEARN / "flower.jpg",
+    MATPLOTLIB / "grace_hopper.jpg",
+]
+FILES = {
+    "brushes": "Picture_1A_by_freespace.jpg",
+    "congress": "congress.jpg",
+    "picos": "picosdeeuropa_by_Aitzol_Berasategi.jpg",
+    "wine": "Wine_by_Jakkub_Mede.jpg",
+}
 
-out = pathlib.Path(__file__).parent / "photos"
-out.mkdir(exist_ok=True)
-folders = [pathlib.Path(folder) for folder in sys.argv[1:]]
-wallpapers = [next(p for folder in folders for p in [folder / f"{name}.jpg"] if p.exists()) for name in WALLPAPERS]
-for source in wallpapers + PACKAGED:
+
+def save(source, name, quality):
     image = Image.open(source).convert("RGB")
     scale = min(1.0, LONGEST_SIDE_PX / max(image.size))
     if scale < 1.0:
         image = image.resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)
-    quality = 90 if source in wallpapers else 95
-    image.save(out / f"{source.stem}.jpg", quality=quality, subsampling=0, optimize=True)
+    image.save(out / f"{name}.jpg", quality=quality, subsampling=0, optimize=True)
+
+
+out = pathlib.Path(__file__).parent / "photos"
+out.mkdir(exist_ok=True)
+folders = [pathlib.Path(folder) for folder in sys.argv[1:]]
+for source in PACKAGED:
+    save(source, source.stem, 95)
+for name, file in FILES.items():
+    save(next(p for folder in folders for p in [folder / file] if p.exists()), name, 90)
