@@ -193,6 +193,16 @@ fn truth_is_a_held_key_away_and_what_decided_is_a_bar() {
     }
     assert_eq!(harness.query_all_by_label_contains("stlpips adds").count(), 1);
     assert_eq!(harness.query_all_by_label_contains("psnr adds").count(), 0);
+    // Ranked regardless of a score, what follows it is one more part.
+    let mut recipe = harness.state().state.recipe.edited.clone();
+    recipe.set_assignment("regardless=psnr").unwrap();
+    harness.state_mut().act(Action::EditRecipe { recipe: Box::new(recipe), what: "regardless of psnr".into() });
+    let before = ranking.rewards.get(0, 0);
+    until(&mut harness, "another ranking", |s| {
+        s.state.rewards.as_ref().is_some_and(|r| r.ranking.rewards.get(0, 0) != before)
+    });
+    harness.run_steps(3);
+    assert_eq!(harness.query_all_by_label_contains("psnr taken out adds").count(), 1);
 }
 
 #[test]

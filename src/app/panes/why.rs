@@ -22,7 +22,8 @@ pub struct Part {
     pub has_map: bool,
 }
 
-/// What each metric of the reward adds to the difference of two candidates, the most first; they sum to it.
+/// What each metric of the reward adds to the difference of two candidates, the most first, and what was taken out of it as
+/// following the scores that it is regardless of; they sum to it.
 pub fn parts(cx: &Cx, image: ImageId, a: u64, b: u64) -> Vec<Part> {
     let of_pair = || {
         let view = cx.state.rewards.as_ref()?;
@@ -34,7 +35,15 @@ pub fn parts(cx: &Cx, image: ImageId, a: u64, b: u64) -> Vec<Part> {
             let has_map = !info.map.is_empty() && (table.has_hr(place.group) || !info.is_fr());
             Some(Part { metric: info.name.to_string(), value: a - b, has_map })
         };
-        Some(of(a)?.into_iter().zip(of(b)?).filter_map(part).collect::<Vec<_>>())
+        let mut parts: Vec<Part> = of(a)?.into_iter().zip(of(b)?).filter_map(part).collect();
+        let regardless = &cx.state.recipe.edited.reward.regardless;
+        // Held-out images are judged by R as it is.
+        if !(place.held_out || regardless.is_empty() || parts.is_empty()) {
+            let reward = |seed| view.rewards(place).get(view.column_of_seed(seed)?).copied();
+            let value = reward(a)? - reward(b)? - parts.iter().map(|part| part.value).sum::<f64>();
+            parts.push(Part { metric: format!("{} taken out", regardless.join(", ")), value, has_map: false });
+        }
+        Some(parts)
     };
     let mut parts = of_pair().unwrap_or_default();
     parts.sort_by(|a, b| b.value.abs().total_cmp(&a.value.abs()));
