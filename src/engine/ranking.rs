@@ -84,8 +84,8 @@ pub struct Ranking {
     pub scores: Arc<Scores>,
     /// The bounds used: those of the reward's scale, frozen or as they would be frozen now; of a scale without bounds the frozen ones.
     pub bounds: Bounds,
-    /// How the rewards come about; `None` where there are none.
-    pub plan: Option<RewardPlan>,
+    /// How the rewards come about, of the images trained on and of the held-out ones; `None` where there are none.
+    pub plans: Option<[RewardPlan; 2]>,
     /// Rewards of the images trained on.
     pub rewards: Rewards,
     /// Their ranking, pairs and weights.
@@ -230,7 +230,7 @@ impl Scores {
         let mut ranking = Ranking {
             scores: self.clone(),
             bounds: self.bounds_of(&recipe.reward)?,
-            plan: None,
+            plans: None,
             rewards: Rewards::default(),
             curation: Curation::default(),
             summary: Summary::default(),
@@ -244,28 +244,26 @@ impl Scores {
         let mut hpo = recipe.hpo.clone();
         match self.rewards(&recipe.reward, &ranking.bounds) {
             Ok((plan, [rewards, held_out])) => {
+                let mut held_out_plan = plan.clone();
+                (ranking.rewards, ranking.held_out) = (rewards, held_out);
                 if recipe.reward.scope != Scope::Frozen {
                     let frozen = Reward { scope: Scope::Frozen, ..recipe.reward.clone() };
                     // Without bounds there is no such scale: a policy's candidates of a workspace that froze none.
-                    let on_frozen = self.rewards(&frozen, &self.bounds()).ok();
-                    if let Some((_, [of_train, _])) = &on_frozen
-                        && recipe.reward.scope.weighs_as_frozen()
-                    {
-                        hpo = hpo.times(hpo::as_frozen(&rewards, of_train));
+                    if let Ok((frozen_plan, [of_train, held_out])) = self.rewards(&frozen, &self.bounds()) {
+                        if recipe.reward.scope.weighs_as_frozen() {
+                            hpo = hpo.times(hpo::as_frozen(&ranking.rewards, &of_train));
+                        }
+                        match recipe.reward.scope.is_judged_as_frozen() {
+                            true => (held_out_plan, ranking.held_out) = (frozen_plan, held_out),
+                            false => ranking.held_out_frozen = Some(held_out),
+                        }
                     }
-                    ranking.held_out_frozen = on_frozen.map(|(_, [_, held_out])| held_out);
                 }
-                (ranking.rewards, ranking.held_out) = (rewards, held_out);
                 let table = &self.train.table;
                 let columns: Vec<usize> =
                     recipe.reward.regardless.iter().filter_map(|name| table.column_of(name)).collect();
                 regardless::take_out(&mut ranking.rewards, table, &columns);
-                if recipe.reward.scope.is_judged_as_frozen()
-                    && let Some(frozen) = ranking.held_out_frozen.take()
-                {
-                    ranking.held_out = frozen;
-                }
-                ranking.plan = Some(plan);
+                ranking.plans = Some([plan, held_out_plan]);
             }
             Err(error) => {
                 let none = |part: &Part| {

@@ -27,7 +27,8 @@ pub struct Part {
 pub fn parts(cx: &Cx, image: ImageId, a: u64, b: u64) -> Vec<Part> {
     let of_pair = || {
         let view = cx.state.rewards.as_ref()?;
-        let (place, plan) = (view.place(image)?, view.ranking.plan.as_ref()?);
+        let place = view.place(image)?;
+        let plan = &view.ranking.plans.as_ref()?[usize::from(place.held_out)];
         let table = &view.part(place).table;
         let of = |seed| Some(plan.parts(table, place.group, view.column_of_seed(seed)?));
         let part = |((column, a), (_, b)): ((usize, f64), (usize, f64))| {
