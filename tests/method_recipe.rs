@@ -273,8 +273,9 @@ fn every_preset_can_be_worked_with() {
 
 #[test]
 fn recipes_of_earlier_versions_read() {
-    let recipe = Recipe::from_ron("(sampling: (colour_fix: adain))", "old.ron").unwrap();
+    let recipe = Recipe::from_ron("(sampling: (colour_fix: adain, method: euler))", "old.ron").unwrap();
     assert_eq!(recipe.get("sampling.color_fix").unwrap(), "adain");
+    assert_eq!(recipe.get("sampling.solver").unwrap(), "euler");
     assert!(recipe.to_ron().unwrap().contains("color_fix: adain"));
     let unused = "(sampling: (\n    guidance: 3.0))";
     let error = Recipe::from_ron(unused, "old.ron").unwrap_err().to_string();

@@ -30,7 +30,7 @@ use crate::fs::reading::Reading;
 use crate::imaging::{Image, decode};
 use crate::method::recipe::Recipe;
 use crate::weights::Store;
-use crate::workspace::{CandidateSet, Workspace};
+use crate::workspace::{CandidateSet, CheckpointKind, Workspace};
 use crate::{Error, Result};
 
 fn closed() -> Error {
@@ -135,8 +135,37 @@ impl Context {
         }
         let sampling = &self.recipe.sampling;
         self.say_licence(&sampling.backbone);
+        let is_first = !self.models.is_open(&sampling.backbone);
         let _watched = self.watch_opening(&sampling.backbone, sampling.precision);
-        plan::reference(&mut self.models, workspace, &self.recipe)
+        let found = plan::reference(&mut self.models, workspace, &self.recipe)?;
+        if is_first {
+            self.say_other_weights(&found.0)?;
+        }
+        Ok(found)
+    }
+
+    /// Says that candidates there are do not count, as they are of other weights than the backbone has now: those of an earlier
+    /// version of this program, or of other files.
+    fn say_other_weights(&self, set: &CandidateSet) -> Result<()> {
+        let ledger = self.workspace()?.ledger();
+        let backbone = &self.recipe.sampling.backbone;
+        let mut others = 0;
+        for (other, count) in ledger.candidate_sets()? {
+            let of = ledger.checkpoint(other.checkpoint)?;
+            if other.checkpoint != set.checkpoint && of.kind == CheckpointKind::Reference && of.backbone == *backbone {
+                others += count;
+            }
+        }
+        if others > 0 && ledger.group_sizes(set)?.is_empty() {
+            self.log(
+                Level::Warning,
+                format!(
+                    "{others} candidates are of other weights of {backbone} than it has now, such as an earlier version's; they \
+                     stay and do not count, and new ones are generated beside them"
+                ),
+            );
+        }
+        Ok(())
     }
 
     /// The released model of a backbone.
