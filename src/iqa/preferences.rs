@@ -65,3 +65,41 @@ fn compared(hr: &Image, other: Image, metrics: &[Arc<dyn Metric>]) -> Result<Vec
     }
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+    use crate::imaging::crop;
+    use crate::imaging::decode::decode_bytes;
+    use crate::imaging::quantize::{Rgb8, to_rgb8};
+    use crate::iqa::by_name;
+
+    /// The middle of each held-out photograph of the example: nothing was ever trained on them.
+    fn groups() -> Vec<Group> {
+        let rgb8 = |image: &Image| Rgb8 { width: image.width(), height: image.height(), bytes: to_rgb8(image) };
+        let group = |photo: &example::ExamplePhoto| {
+            let photo = decode_bytes(photo.bytes).unwrap();
+            let hr = crop::apply(&photo, crop::center(&photo, 256).unwrap()).unwrap();
+            Group { candidates: vec![rgb8(&Change::Blur(8).of(&hr, 0).unwrap())], hr: rgb8(&hr) }
+        };
+        example::photos().iter().filter(|photo| photo.held_out).map(group).collect()
+    }
+
+    #[test]
+    fn the_critic_prefers_photographs_to_more_and_to_less_grain_and_statistics_like_grain() {
+        let metrics = ["critic", "brisque", "piqe"].map(|name| by_name(name).unwrap());
+        let found = preferences(&groups(), &metrics).unwrap();
+        assert_eq!(found.len(), 1 + CHANGES.len());
+        for preference in &found {
+            println!("{} {:+.2} dB {:?}", preference.against, preference.grain_db, preference.shares);
+        }
+        assert!(found[0].grain_db < -3.0 && found[0].shares[0] == 1.0);
+        let mean = |metric: usize| found.iter().map(|p| p.shares[metric]).sum::<f64>() / found.len() as f64;
+        assert!(mean(0) > 0.85, "{}", mean(0));
+        // More of the fine detail that there is: what fine-tuning on statistics of natural scenes drifts to.
+        let sharpened = found.iter().find(|p| p.against.starts_with("HR + 0.5 ×")).unwrap();
+        assert!(sharpened.grain_db > 1.0 && sharpened.shares[0] > 0.8, "{:?}", sharpened.shares);
+        assert!(sharpened.shares[1] < 0.5, "{:?}", sharpened.shares);
+    }
+}
