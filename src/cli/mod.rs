@@ -4,7 +4,6 @@ mod add;
 mod attribution;
 mod check_model;
 mod client;
-mod critic;
 mod devices;
 mod exchange;
 mod fit_niqe;
@@ -104,12 +103,6 @@ enum Verb {
     /// Fits the pristine model of a NIQE with small blocks.
     #[command(hide = true)]
     FitNiqe(fit_niqe::Arguments),
-    /// Trains the critic on candidates against HR.
-    #[command(hide = true)]
-    FitCritic(critic::FitArguments),
-    /// Says how often no-reference metrics find HR better than candidates, and than HR with more or less grain.
-    #[command(hide = true)]
-    JudgeCritic(critic::JudgeArguments),
 }
 
 /// Runs the command line of this process.
@@ -153,8 +146,6 @@ fn carry_out(verb: Option<Verb>, workspace: Option<PathBuf>, device: Option<Choi
         Some(Verb::Repair(arguments)) => workspace::repair(&arguments),
         Some(Verb::Weights(verb)) => self::weights::run(&verb),
         Some(Verb::FitNiqe(arguments)) => fit_niqe::run(&arguments),
-        Some(Verb::FitCritic(arguments)) => critic::fit(&arguments),
-        Some(Verb::JudgeCritic(arguments)) => critic::judge(&arguments),
         Some(Verb::Completions { shell }) => completions(shell),
         None => studio(workspace, device),
     }

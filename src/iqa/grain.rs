@@ -98,7 +98,7 @@ fn halved(plane: &Plane) -> Plane {
 }
 
 /// B, the border mirrored about its outermost pixels.
-pub(super) fn blur(plane: &Plane) -> Plane {
+fn blur(plane: &Plane) -> Plane {
     let (width, height) = (plane.width, plane.height);
     let mut across = Plane::zeros(width, height);
     strips_mut(&mut across.data, width, |rows, out| {

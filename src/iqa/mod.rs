@@ -26,8 +26,7 @@
 //! * The metrics: [`psnr`], [`ssim`], [`ms_ssim`], [`stlpips`], [`lpips`], [`dists`], [`topiq`], [`nima`], [`arniqa`], [`hyper_iqa`], [`dbcnn`], [`niqe`],
 //!   [`brisque`], [`piqe`]; [`external`]: commands. On transformers and on CLIP: [`musiq`], [`maniqa`], [`clip_iqa`],
 //!   [`qualiclip`], [`afine`], [`liqe`], [`qalign`].
-//! * Against the LR image instead of an HR image: [`lr`]. What is reported and never rewarded: [`grain`]. Of this house: [`critic`],
-//!   trained by [`critic_fit`]; [`preferences`]: whether metrics prefer HR.
+//! * Against the LR image instead of an HR image: [`lr`]. What is reported and never rewarded: [`grain`].
 //! * What they share: [`plane`] (one channel, luma), [`gaussian`] (local means), [`resize`] (MATLAB's bicubic),
 //!   [`border`] (left out of any metric), [`mscn`], [`nss`] and [`ggd`] (natural scene statistics), [`blocks`] (local maps), [`assets`] (weights).
 //!   With a network: [`learned`] (images into it, batches), [`shared`] (open once), [`clip`] (image against texts),
@@ -49,8 +48,6 @@ pub mod border;
 pub mod brisque;
 mod clip;
 pub mod clip_iqa;
-pub mod critic;
-pub mod critic_fit;
 pub mod dbcnn;
 pub mod dists;
 pub mod external;
@@ -80,7 +77,6 @@ mod parallel;
 mod perceptual;
 pub mod piqe;
 mod plane;
-pub mod preferences;
 pub mod psnr;
 pub mod qalign;
 pub mod qualiclip;

@@ -4,8 +4,8 @@ use std::sync::{Arc, LazyLock, RwLock};
 
 use super::metric::Metric;
 use super::{
-    afine, arniqa, brisque, clip_iqa, critic, dbcnn, dists, grain, hyper_iqa, liqe, lpips, lr, maniqa, ms_ssim, musiq,
-    nima, niqe, piqe, psnr, qalign, qualiclip, ssim, stlpips, topiq,
+    afine, arniqa, brisque, clip_iqa, dbcnn, dists, grain, hyper_iqa, liqe, lpips, lr, maniqa, ms_ssim, musiq, nima,
+    niqe, piqe, psnr, qalign, qualiclip, ssim, stlpips, topiq,
 };
 use crate::{Error, Result};
 
@@ -34,7 +34,6 @@ static METRICS: LazyLock<RwLock<Vec<Arc<dyn Metric>>>> = LazyLock::new(|| {
         Arc::new(niqe::NIQE_B32),
         Arc::new(brisque::BRISQUE),
         Arc::new(piqe::PIQE),
-        Arc::new(critic::Critic),
         Arc::new(&lr::PSNR),
         Arc::new(&lr::SSIM),
         Arc::new(&lr::STLPIPS),

@@ -95,7 +95,7 @@ fn hashes_name_the_weights() {
     let all = all().into_iter().filter(|metric| !metric.info().against_lr);
     let hashes: Vec<_> = all.map(|m| (m.info().name.clone(), m.weights_hash())).collect();
     for (name, hash) in &hashes {
-        let has_weights = ["stlpips", "niqe", "niqe_b32", "brisque", "critic"].contains(&name.as_ref());
+        let has_weights = ["stlpips", "niqe", "niqe_b32", "brisque"].contains(&name.as_ref());
         assert_eq!(has_weights, *hash != "none", "{name}");
         assert!(!has_weights || (hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit())), "{name}: {hash}");
         assert_eq!(hashes.iter().filter(|(_, h)| h == hash && *h != "none").count(), usize::from(has_weights));

@@ -9,7 +9,6 @@ pub mod clip_bpe;
 pub mod clip_text;
 pub mod controlnet_flux;
 pub mod controlnet_sd;
-pub mod critic;
 pub mod dbcnn;
 mod flux_blocks;
 pub mod flux_transformer;
