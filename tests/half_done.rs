@@ -302,3 +302,26 @@ fn cancelled_scoring_keeps_what_is_done() {
     assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("{done} scores were in the table")));
     assert_eq!(rows(), 12);
 }
+
+#[test]
+fn candidates_of_other_weights_are_said_and_stay() {
+    let bench = Bench::new();
+    bench.picture("a.png", 64);
+    bench.done(NEW);
+    bench.done("add ws a.png");
+    bench.done("sample ws");
+    bench.done("score ws");
+    let other = "other weights of mini";
+    assert!(!bench.done("sample ws").contains(other));
+    // As if a version with other weights of the same name had made them.
+    let earlier = "UPDATE checkpoints SET name = 'mini-earlier', weights_hash = 'earlier' WHERE kind = 'reference'";
+    let ledger = rusqlite::Connection::open(bench.path("ws/ledger.sqlite")).unwrap();
+    assert_eq!(ledger.execute(earlier, []).unwrap(), 1);
+    drop(ledger);
+    let said = bench.done("sample ws");
+    assert!(said.contains(&format!("2 candidates are of {other}")) && said.contains("bounds of the reward"), "{said}");
+    assert!(said.contains("2 candidates sampled"), "{said}");
+    assert!(!bench.done("sample ws").contains(other));
+    let sets = bench.workspace().ledger().candidate_sets().unwrap();
+    assert_eq!(sets.iter().map(|(_, count)| count).collect::<Vec<_>>(), [&2, &2]);
+}

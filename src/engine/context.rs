@@ -157,11 +157,15 @@ impl Context {
             }
         }
         if others > 0 && ledger.group_sizes(set)?.is_empty() {
+            let bounds = match ledger.bounds()?.iter().any(|bounds| bounds.fitted_on != *set) {
+                true => "; the bounds of the reward stay those fitted before, new ones take a new workspace",
+                false => "",
+            };
             self.log(
                 Level::Warning,
                 format!(
                     "{others} candidates are of other weights of {backbone} than it has now, such as an earlier version's; they \
-                     stay and do not count, and new ones are generated beside them"
+                     stay and do not count, and new ones are generated beside them{bounds}"
                 ),
             );
         }
