@@ -311,6 +311,7 @@ fn candidates_of_other_weights_are_said_and_stay() {
     bench.done("add ws a.png");
     bench.done("sample ws");
     bench.done("score ws");
+    bench.done("curate ws");
     let other = "other weights of mini";
     assert!(!bench.done("sample ws").contains(other));
     // As if a version with other weights of the same name had made them.
