@@ -29,13 +29,18 @@ PACKAGED = [
 FILES = {
     "brushes": "Picture_1A_by_freespace.jpg",
     "congress": "congress.jpg",
+    "friends": "friends_by_Aitzol_Berasategi.jpg",
     "picos": "picosdeeuropa_by_Aitzol_Berasategi.jpg",
+    "seeding": "seeding_by_Clements_Engelhardt.jpg",
     "wine": "Wine_by_Jakkub_Mede.jpg",
 }
+# Left, upper, right, lower, in pixels of the file: the seed head without the blurred meadow around it.
+PARTS = {"seeding": (480, 240, 2480, 1440)}
 
 
 def save(source, name, quality):
     image = Image.open(source).convert("RGB")
+    image = image.crop(PARTS.get(name, (0, 0, *image.size)))
     scale = min(1.0, LONGEST_SIDE_PX / max(image.size))
     if scale < 1.0:
         image = image.resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)

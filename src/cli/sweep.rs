@@ -171,7 +171,7 @@ impl Tried {
     }
 
     /// A curve of every trial as one, with the spread over trials.
-    fn curve(&self, name: String, of: impl Fn(&Trial) -> Vec<(f64, f64)>) -> Series {
+    fn curve(&self, name: &str, part: &'static str, of: impl Fn(&Trial) -> Vec<(f64, f64)>) -> Series {
         let curves: Vec<Vec<(String, f64)>> =
             self.trials.iter().map(|t| of(t).into_iter().map(|(x, y)| (x.to_string(), y)).collect()).collect();
         let mut points: Vec<[f64; 3]> = sweep::over_seeds(&curves)
@@ -179,7 +179,7 @@ impl Tried {
             .filter_map(|figure| Some([figure.name.parse().ok()?, figure.mean, figure.std.unwrap_or(0.0)]))
             .collect();
         points.sort_by(|a, b| a[0].total_cmp(&b[0]));
-        Series { name, points }
+        Series { name: name.to_owned(), part, points }
     }
 }
 
@@ -272,26 +272,26 @@ fn curves(tried: &[Tried]) -> Table {
 
 fn reward_over_steps(tried: &[Tried]) -> String {
     let points = |trial: &Trial| trial.rewards.iter().map(|&(step, reward)| (f64::from(step), reward)).collect();
-    let series: Vec<Series> = tried.iter().map(|one| one.curve(one.label.clone(), points)).collect();
+    let series: Vec<Series> = tried.iter().map(|one| one.curve(&one.label, "", points)).collect();
     lines::svg("Validation reward over steps", ["step", "mean reward"], &series, false)
 }
 
 /// Best, Mean and Worst of m seeds, of the reference (of the first combination) and of every combination.
 fn over_m(tried: &[Tried]) -> String {
     type Of = fn(&Evaluation) -> &Vec<f64>;
-    let kinds: [(&str, Of); 3] = [("Best", |e| &e.best), ("Mean", |e| &e.mean), ("Worst", |e| &e.worst)];
+    let kinds: [(&str, Of); 3] = [("Mean@m", |e| &e.mean), ("Best@m", |e| &e.best), ("Worst@m", |e| &e.worst)];
     let points = |evaluation: &Evaluation, of: Of| -> Vec<(f64, f64)> {
         evaluation.m.iter().map(|&m| m as f64).zip(of(evaluation).iter().copied()).collect()
     };
     let mut series = Vec::new();
-    for (name, of) in kinds {
+    for (part, of) in kinds {
         if let Some(first) = tried.first() {
             let before = |trial: &Trial| points(&trial.compared.report.comparison.reference, of);
-            series.push(first.curve(format!("{name}@m of the reference"), before));
+            series.push(first.curve("reference", part, before));
         }
         for one in tried {
             let after = |trial: &Trial| points(&trial.compared.report.comparison.policy, of);
-            series.push(one.curve(format!("{name}@m {}", one.label), after));
+            series.push(one.curve(&one.label, part, after));
         }
     }
     lines::svg("Best, Mean and Worst of m seeds", ["seeds m", "reward"], &series, true)

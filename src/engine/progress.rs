@@ -69,6 +69,13 @@ impl Meter {
         Self { since: began, ..self }
     }
 
+    /// The stage, of which `units` were done before: they say nothing of how fast it is now.
+    pub fn resumed_at(mut self, units: usize) -> Self {
+        self.progress.done = units as u64;
+        self.counted = units as f64;
+        self
+    }
+
     /// The stage as it stands.
     pub fn now(&self) -> Progress {
         self.progress.clone()
@@ -118,6 +125,19 @@ mod tests {
         let last = meter.add(1).unwrap();
         assert_eq!((last.done, last.share()), (3, 1.0));
         assert_eq!(last.eta_secs, Some(0.0));
+    }
+
+    #[test]
+    fn what_was_done_before_does_not_count_as_fast() {
+        let mut meter = Meter::new("training", "steps", 1000).resumed_at(900);
+        std::thread::sleep(Duration::from_millis(5));
+        let resumed = meter.add(0).unwrap();
+        assert_eq!((resumed.done, resumed.rate, resumed.eta_secs), (900, 0.0, None));
+        std::thread::sleep(Duration::from_millis(5));
+        meter.add(1);
+        let now = meter.now();
+        // Nothing is faster than one unit in the time that was slept.
+        assert!(now.rate > 0.0 && now.rate < 200.0 && now.eta_secs.is_some_and(|secs| secs > 0.4), "{now:?}");
     }
 
     #[test]

@@ -121,9 +121,9 @@ impl Round<'_> {
         unrecorded: &mut Option<StepRow>,
     ) -> Result<RunState> {
         let (context, total, mut has_fallen) = (self.context, settings.steps, false);
-        let mut meter = Meter::new("training", "steps", total);
+        let mut meter = Meter::new("training", "steps", total).resumed_at(trainer.step_number() as usize);
         let curves = Curves::begin(context, self.run, trainer.step_number());
-        context.advance(&mut meter, trainer.step_number() as usize);
+        context.advance(&mut meter, 0);
         loop {
             if self.after_step(trainer, settings, states, &curves)? {
                 return Ok(RunState::Collapsed);
