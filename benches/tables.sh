@@ -4,7 +4,7 @@
 #     cargo build --release
 #     benches/tables.sh target/release/dp2o-studio DIR [TABLE…]
 #
-# `mini-demo` at half its steps, reported on the twelve held-out crops of the example, 8 seeds each: on two cores some hours. A sweep that
+# `mini-demo` at half its steps, reported on the sixteen held-out crops of the example, 8 seeds each: on two cores some hours. A sweep that
 # was stopped goes on where it was, and a run that two tables have is made once. DIR gets a folder of CSV and SVG for each table.
 set -euo pipefail
 program="$(realpath "${1:?the program}")"
@@ -24,20 +24,21 @@ table() {
     "$program" sweep ws --grid "$@" --seeds "$seeds" --on held-out $set --out "$name" | tee "$name.txt"
 }
 
-[ -d ws ] || "$program" new ws --example --preset mini-demo --set steps=30 --set eval_seeds=8 --set eval_every=0 --set checkpoint_every=0
+[ -d ws ] || "$program" new ws --example --preset mini-demo --set steps=30 --set eval_seeds=8 --set eval_every=0 --set checkpoint_every=0 \
+    --set held_out=psnr,ssim,ms_ssim,piqe,grain
 table objectives "" objective=dpo,ipo,nft,group,sft
 table scopes "" scope=frozen,robust,per_group,decoupled
 table regardless "--set regardless=grain" scope=frozen,decoupled
-table balance "" balance=0.3,0.4,0.5
+table balance "" balance=0.3,0.4,0.5,0.6
 # All weights instead of low rank, at rates that suit them.
 table full "--set mode=full" lr=1e-5,2e-5
 table winners "" winners=best,truth
 # HPO at an effective sample size of 80 %, against none.
 table hpo "" ess=0.8
 table no-hpo "--set alpha_inter=0" alpha_intra=0
-# The smallest ratio of each m is best against worst, N = 1.
-table ratio "" ratio=1/2,1/4,1/8 m=8
-table ratio-of-16 "" ratio=1/2,1/4,1/16 m=16
+# With the reward over steps. The smallest ratio of each m is best against worst, N = 1.
+table ratio "--set eval_every=10" ratio=1/2,1/4,1/8 m=8,16
+table best-worst "--set eval_every=10" ratio=1/16 m=16
 table times "" times=backbone,noisy,clean
 table noise "" noise=winner
 table anchor "" anchor=0.05,0.25

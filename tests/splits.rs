@@ -185,7 +185,7 @@ fn test_images_are_reported_validation_chooses_and_what_a_run_saw_is_named() {
 }
 
 #[test]
-fn the_example_has_two_photographs_for_validation_and_four_for_test() {
+fn the_example_has_two_photographs_for_validation_and_six_for_test() {
     let mut bench = Bench::new();
     bench.run(Job::AddExample).unwrap();
     let images = Workspace::open_read_only(bench.root()).unwrap().ledger().images().unwrap();
@@ -193,5 +193,5 @@ fn the_example_has_two_photographs_for_validation_and_four_for_test() {
         let of_split = images.iter().filter(|image| image.split == split);
         of_split.map(|image| image.source.as_str()).collect::<std::collections::BTreeSet<_>>().len()
     };
-    assert_eq!(Split::ALL.map(photographs), [9, 2, 4]);
+    assert_eq!(Split::ALL.map(photographs), [9, 2, 6]);
 }
