@@ -182,7 +182,7 @@ fn truth_is_a_held_key_away_and_what_decided_is_a_bar() {
     }
     // What the metrics add is there for each of the reward, and sums to the gap. Held-out metrics add nothing.
     let ranking = harness.state().state.rewards.as_ref().unwrap().ranking.clone();
-    let [plan, _] = ranking.plans.as_ref().unwrap();
+    let plan = ranking.plan.as_ref().unwrap();
     let table = &ranking.scores.train.table;
     for seed in 0..4 {
         let parts = plan.parts(table, 0, seed);

@@ -17,7 +17,7 @@ sizes=("${@:-1280x800}")
 home=${STUDIO_HOME:-$(mktemp -d)}
 export XDG_DATA_HOME=$home XDG_RUNTIME_DIR=$home
 workspace=$home/dp2o-studio/example
-candidates=1200 # 75 crops × 16 seeds
+candidates=992 # 124 crops × 8 seeds
 app='' screen=''
 
 finish() {
@@ -80,7 +80,7 @@ for size in "${sizes[@]}"; do
         until_found 1 '*/runs/*/checkpoints/*.safetensors' 300
         shot 04-training
         until_found 2 '*/runs/*/checkpoints/*.safetensors' 600
-        until_found 384 '*/candidates/*/run-1-*.png' 600 # both checkpoints, 12 crops × 16 seeds
+        until_found 128 '*/candidates/*/run-1-*.png' 600 # both checkpoints, 4 validation crops × 16 seeds
         sleep 10
         keys ctrl+r
         sleep 15

@@ -99,14 +99,15 @@ fn or_dash(value: Option<f64>, shown: impl Fn(f64) -> String) -> String {
 fn print(of: &Attribution) {
     let rho = |value: Option<f64>| or_dash(value, |rho| format!("{rho:+.2}"));
     say!(
-        "{:<16}{:>6}{:>12}{:>12}{:>8}{:>16}{:>14}",
+        "{:<16}{:>6}{:>12}{:>12}{:>8}{:>16}{:>14}{:>10}",
         "metric",
         "half",
         "coefficient",
         "share of R",
         "ρ(R)",
         "decides alone",
-        "winners lead"
+        "winners lead",
+        "by seed"
     );
     for metric in &of.metrics {
         let (half, share) = (metric.kind.word(), percent(metric.share));
@@ -114,7 +115,11 @@ fn print(of: &Attribution) {
         let counts = |text: String| if metric.coefficient > 0.0 { text } else { "held out".into() };
         let (coefficient, share) = (counts(format!("{:.3}", metric.coefficient)), share);
         let lead = or_dash(metric.lead, |lead| format!("{lead:+.2} σ"));
-        say!("{:<16}{half:>6}{coefficient:>12}{share:>12}{with_reward:>8}{decides:>16}{lead:>14}", metric.name);
+        let by_seed = or_dash(metric.by_seed, percent);
+        say!(
+            "{:<16}{half:>6}{coefficient:>12}{share:>12}{with_reward:>8}{decides:>16}{lead:>14}{by_seed:>10}",
+            metric.name
+        );
     }
     let [fr, nr] = of.halves;
     say!("halves          FR {}, NR {}", percent(fr), percent(nr));
@@ -151,6 +156,7 @@ fn table(of: &Attribution, images: &[String]) -> Table {
         "spearman_with_reward",
         "decides_alone",
         "winners_lead",
+        "by_seed",
         "conflict",
     ]);
     for metric in &of.metrics {
@@ -163,6 +169,7 @@ fn table(of: &Attribution, images: &[String]) -> Table {
             json!(metric.with_reward),
             json!(metric.decides),
             json!(metric.lead),
+            json!(metric.by_seed),
             json!(of.conflict),
         ]);
     }
@@ -175,6 +182,7 @@ fn table(of: &Attribution, images: &[String]) -> Table {
                 json!(metric.coefficient),
                 json!(share),
                 json!(with_reward),
+                json!(null),
                 json!(null),
                 json!(null),
                 json!(conflict),

@@ -229,7 +229,7 @@ mod tests {
                     }
                 }
             }
-            Part { images: images.iter().map(|&id| ImageId(id)).collect(), table }
+            Part { images: images.iter().map(|&id| ImageId(id)).collect(), noise: vec![0; images.len()], table }
         };
         let scores = Scores {
             set: CandidateSet { checkpoint: CheckpointId(1), sampler: SamplerKey::new("heun/7").unwrap() },

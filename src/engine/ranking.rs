@@ -14,6 +14,7 @@ use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::regardless;
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
+use crate::method::seed_effect;
 use crate::method::summary::{PairChange, Summary};
 use crate::weights::Store;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, Workspace};
@@ -54,8 +55,15 @@ pub struct Frozen {
 pub struct Part {
     /// The images, one group each.
     pub images: Vec<ImageId>,
+    /// Of each image, which start noise its seeds stand for: pictures of one size have the same.
+    pub noise: Vec<usize>,
     /// Raw scores, group × metric × seed.
     pub table: ScoreTable,
+}
+
+/// Width and height of the LR image.
+fn size_px(row: &ImageRow) -> [u32; 2] {
+    [row.lr_width_px, row.lr_height_px]
 }
 
 /// An image at a glance.
@@ -84,19 +92,21 @@ pub struct Ranking {
     pub scores: Arc<Scores>,
     /// The bounds used: those of the reward's scale, frozen or as they would be frozen now; of a scale without bounds the frozen ones.
     pub bounds: Bounds,
-    /// How the rewards come about, of the images trained on and of the held-out ones; `None` where there are none.
-    pub plans: Option<[RewardPlan; 2]>,
+    /// How the rewards come about; `None` where there are none.
+    pub plan: Option<RewardPlan>,
     /// Rewards of the images trained on.
     pub rewards: Rewards,
     /// Their ranking, pairs and weights.
     pub curation: Curation,
     /// The pairs at a glance.
     pub summary: Summary,
-    /// Rewards of the held-out images, by which checkpoints are judged.
+    /// Rewards of the held-out images, on the scale of the others.
     pub held_out: Rewards,
     /// The same on the frozen scale, where the recipe's is another and the frozen one is known.
-    pub held_out_frozen: Option<Rewards>,
-    /// The groups at a glance: of the images trained on, and of the held-out ones.
+    frozen: Option<Rewards>,
+    is_judged_as_frozen: bool,
+    /// The groups at a glance: of the images trained on, and of the held-out ones. On the frozen scale where the reward of every
+    /// group is 0 on average.
     pub stats: [Vec<GroupStats>; 2],
     /// Why there are no rewards, where there are none.
     pub missing: Option<String>,
@@ -126,7 +136,11 @@ impl Scores {
         let part = |rows: &[ImageRow]| -> Result<Part> {
             let has_hr = rows.iter().map(|row| row.hr_path.is_some()).collect();
             let table = ScoreTable::new(has_hr, seeds.len(), metrics.columns.clone())?;
-            Ok(Part { images: rows.iter().map(|row| row.id).collect(), table })
+            let mut sizes: Vec<[u32; 2]> = rows.iter().map(size_px).collect();
+            sizes.sort_unstable();
+            sizes.dedup();
+            let noise = rows.iter().map(|row| sizes.partition_point(|size| *size < size_px(row))).collect();
+            Ok(Part { images: rows.iter().map(|row| row.id).collect(), noise, table })
         };
         let mut parts = [part(&train)?, part(&held_out)?];
         let mut place: HashMap<ImageId, (usize, usize)> = HashMap::new();
@@ -230,40 +244,39 @@ impl Scores {
         let mut ranking = Ranking {
             scores: self.clone(),
             bounds: self.bounds_of(&recipe.reward)?,
-            plans: None,
+            plan: None,
             rewards: Rewards::default(),
             curation: Curation::default(),
             summary: Summary::default(),
             held_out: Rewards::default(),
-            held_out_frozen: None,
+            frozen: None,
+            is_judged_as_frozen: recipe.reward.scope.is_judged_as_frozen(),
             stats: Default::default(),
             missing: None,
             change: None,
             before: None,
         };
         let mut hpo = recipe.hpo.clone();
+        let mut trained_on_frozen = None;
         match self.rewards(&recipe.reward, &ranking.bounds) {
             Ok((plan, [rewards, held_out])) => {
-                let mut held_out_plan = plan.clone();
                 (ranking.rewards, ranking.held_out) = (rewards, held_out);
                 if recipe.reward.scope != Scope::Frozen {
                     let frozen = Reward { scope: Scope::Frozen, ..recipe.reward.clone() };
                     // Without bounds there is no such scale: a policy's candidates of a workspace that froze none.
-                    if let Ok((frozen_plan, [of_train, held_out])) = self.rewards(&frozen, &self.bounds()) {
+                    if let Ok((_, [of_train, held_out])) = self.rewards(&frozen, &self.bounds()) {
                         if recipe.reward.scope.weighs_as_frozen() {
                             hpo = hpo.times(hpo::as_frozen(&ranking.rewards, &of_train));
                         }
-                        match recipe.reward.scope.is_judged_as_frozen() {
-                            true => (held_out_plan, ranking.held_out) = (frozen_plan, held_out),
-                            false => ranking.held_out_frozen = Some(held_out),
-                        }
+                        (ranking.frozen, trained_on_frozen) = (Some(held_out), Some(of_train));
                     }
                 }
                 let table = &self.train.table;
                 let columns: Vec<usize> =
                     recipe.reward.regardless.iter().filter_map(|name| table.column_of(name)).collect();
-                regardless::take_out(&mut ranking.rewards, table, &columns);
-                ranking.plans = Some([plan, held_out_plan]);
+                let is_of_seeds = recipe.reward.regardless.iter().any(|name| name == seed_effect::SEED);
+                regardless::take_out(&mut ranking.rewards, table, &columns, is_of_seeds.then_some(&self.train.noise));
+                ranking.plan = Some(plan);
             }
             Err(error) => {
                 let none = |part: &Part| {
@@ -283,17 +296,37 @@ impl Scores {
         let glance = |rewards: &Rewards, part: &Part| {
             (0..part.images.len()).map(|group| GroupStats::of(rewards.group(group))).collect()
         };
-        ranking.stats = [glance(&ranking.rewards, &self.train), glance(&ranking.held_out, &self.held_out)];
+        let at_a_glance = match &trained_on_frozen {
+            Some(of_train) if ranking.is_judged_as_frozen => [of_train, ranking.judged()],
+            _ => [&ranking.rewards, &ranking.held_out],
+        };
+        ranking.stats = [glance(at_a_glance[0], &self.train), glance(at_a_glance[1], &self.held_out)];
         ranking.summary = Summary::of(&ranking.curation, &ranking.rewards, BINS);
         Ok(ranking)
     }
 }
 
 impl Ranking {
+    /// Rewards of the held-out images by which checkpoints are judged.
+    pub fn judged(&self) -> &Rewards {
+        self.frozen.as_ref().filter(|_| self.is_judged_as_frozen).unwrap_or(&self.held_out)
+    }
+
+    /// What the mean of a group at a glance is of.
+    pub fn mean_name(&self) -> &'static str {
+        if self.is_judged_as_frozen && self.frozen.is_some() { "frozen R" } else { "mean R" }
+    }
+
+    /// The same on the frozen scale, where that is known and another.
+    pub fn also_frozen(&self) -> Option<&Rewards> {
+        self.frozen.as_ref().filter(|_| !self.is_judged_as_frozen)
+    }
+
     /// Which metric decides it, under the recipe that it was made with. Errors: there are no rewards.
     pub fn attribution(&self, recipe: &Recipe) -> Result<Attribution> {
         let table = &self.scores.train.table;
         let plan = RewardPlan::new(table, &recipe.reward, &self.bounds)?;
-        Ok(Attribution::of(table, &plan, &recipe.reward, &self.rewards, &self.curation))
+        let attribution = Attribution::of(table, &plan, &recipe.reward, &self.rewards, &self.curation);
+        Ok(attribution.with_seeds(table, &self.scores.train.noise))
     }
 }

@@ -10,6 +10,7 @@
 //! * *decides alone*: the share of pairs that would be the other way round, or undecided, without the metric;
 //! * *lead*: by how much winners are better than losers, averaged over pairs, in standard deviations of the metric within the
 //!   group. It is what training is told to do to the metric, be it rewarded or held out;
+//! * *by seed*: how much of what candidates differ by is the [seed's doing](super::seed_effect) in every image;
 //! * *conflict*: the share of pairs of which the FR half prefers the loser while the NR half prefers the winner, or the
 //!   other way round.
 
@@ -22,6 +23,7 @@ use super::curation::Curation;
 use super::recipe::Reward;
 use super::reward::{RewardPlan, Rewards, Term};
 use super::scores::ScoreTable;
+use super::seed_effect;
 use crate::iqa::{Direction, Kind};
 
 /// What decides the ranking, over all groups and in each.
@@ -63,6 +65,9 @@ pub struct MetricAttribution {
     pub decides: f64,
     /// How far winners are ahead of losers; `None` where no pair tells.
     pub lead: Option<f64>,
+    /// How much of what candidates differ by is the [seed's doing](super::seed_effect) in every image; `None` where that is not
+    /// known.
+    pub by_seed: Option<f64>,
 }
 
 /// One group.
@@ -125,6 +130,7 @@ impl Attribution {
                 let (sum, count) = all.fold((0.0, 0), |(sum, count), (more, pairs)| (sum + more, count + pairs));
                 (count > 0).then(|| sum / count as f64)
             },
+            by_seed: None,
         });
         let metrics: Vec<MetricAttribution> = metrics.collect();
         let half = |kind: Kind| metrics.iter().filter(|metric| metric.kind == kind).map(|metric| metric.share).sum();
@@ -145,6 +151,14 @@ impl Attribution {
             balanced_halves: balance::of_halves(table, recipe, &covariances),
             metrics,
         }
+    }
+
+    /// The same with what the seeds do to every image; `noise` says which groups were drawn from the same noise.
+    pub fn with_seeds(mut self, table: &ScoreTable, noise: &[usize]) -> Self {
+        for (column, metric) in self.metrics.iter_mut().enumerate() {
+            metric.by_seed = seed_effect::share(table, column, noise);
+        }
+        self
     }
 }
 

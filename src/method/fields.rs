@@ -185,7 +185,8 @@ const fn number(min: f64, max: f64) -> Accepted {
 
 const REWARD: &str = "§2 R = b · mean over FR of s̄ + (1 − b) · mean over NR of s̄";
 const NORMALIZED: &str = "§2 s̄ = (s − s_min) / (s_max − s_min)";
-const REGARDLESS: &str = "R′ = R − its projection on the centred scores of the group";
+const REGARDLESS: &str =
+    "R′ = R − its projection on the centred scores of the group, or on what the seeds are worth elsewhere";
 const PAIRS: &str = "§3 N = ratio · M; top N against bottom N: N² pairs";
 const INTRA: &str = "§4 w_intra = 1 + α_intra · (|R_w − R_l| − μ_gap), at least 0";
 const INTER: &str = "§4 w_inter = 1 + α_inter · (σ_g − μ_σ), at least 0";
@@ -289,7 +290,8 @@ static FIELDS: &[Field] = &[
         "Lowest and highest raw score of each metric for the normalization fixed, such as stlpips:0.1..0.6, niqe:2..12."),
     field!(reward.regardless, Run, ["regardless"], "Regardless of", "", Accepted::Names, REGARDLESS,
         "Metrics that pairs are ranked regardless of: what of R merely follows them within a group is taken out before ranking, as \
-         if all candidates scored alike. `grain` keeps training from teaching grain or smoothing. Checkpoints are judged by R."),
+         if all candidates scored alike. `seed`: what a seed's noise is worth in the other images of the same size, so that pairs \
+         teach what it has made of this one. `grain` keeps training from teaching grain or smoothing. Checkpoints are judged by R."),
     field!(reward.held_out, Nothing, ["held_out"], "Held-out metrics", "", Accepted::Names, NONE,
         "Scored and reported, never trained on: they show whether an improvement is real."),
 

@@ -60,6 +60,7 @@ pub mod regardless;
 pub mod resume;
 pub mod reward;
 pub mod scores;
+pub mod seed_effect;
 mod settings;
 mod slopes;
 pub mod statistics;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use super::choices::{
     Activations, Augmentation, Events, Mode, Objective, PairNoise, RoundReference, Scope, TimeWeights, Times, Winners,
 };
+use super::seed_effect;
 use crate::backbones::products::Products;
 use crate::backbones::solver::Solver;
 use crate::backbones::stored::Keep;
@@ -284,7 +285,7 @@ impl Recipe {
         let reward = &self.reward;
         let trained = reward.fr.keys().chain(reward.nr.keys());
         let mut all: Vec<&str> = trained.chain(&reward.held_out).map(String::as_str).collect();
-        for name in &reward.regardless {
+        for name in reward.regardless.iter().filter(|name| *name != seed_effect::SEED) {
             if !all.contains(&name.as_str()) {
                 all.push(name);
             }
@@ -299,7 +300,8 @@ impl Recipe {
         let fr = reward.fr.keys().map(|name| (name, "reward.fr", Some(Kind::FullReference)));
         let nr = reward.nr.keys().map(|name| (name, "reward.nr", Some(Kind::NoReference)));
         let held_out = reward.held_out.iter().map(|name| (name, "reward.held_out", None));
-        let regardless = reward.regardless.iter().map(|name| (name, "reward.regardless", None));
+        let regardless = reward.regardless.iter().filter(|name| *name != seed_effect::SEED);
+        let regardless = regardless.map(|name| (name, "reward.regardless", None));
         for (name, key, kind) in fr.chain(nr).chain(held_out).chain(regardless) {
             let info = lookup(name).ok_or_else(|| Error::invalid(format!("{key}: there is no metric `{name}`")))?;
             if kind.is_some_and(|kind| kind != info.kind) {

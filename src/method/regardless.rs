@@ -8,15 +8,21 @@
 //!
 //! c_k the centred scores of the group, each orthogonal to those before it (Gram and Schmidt), what is left to rank by is what
 //! candidates of equal grain differ in. The group's mean stays, so that R′ is on the scale of R. Checkpoints are judged by R.
+//!
+//! What a seed is worth in the *other* images is such a score c too, under the name [`SEED`](seed_effect::SEED): see there.
 
 use super::reward::Rewards;
 use super::scores::ScoreTable;
+use super::seed_effect;
 
 /// Takes out of the rewards what follows the scores of some columns. A candidate that lacks one of them has no reward any more;
-/// a column that nobody of a group is scored by, as a full-reference one without HR, takes nothing out there.
-pub fn take_out(rewards: &mut Rewards, table: &ScoreTable, columns: &[usize]) {
+/// a column that nobody of a group is scored by, as a full-reference one without HR, takes nothing out there. `noise`, if given,
+/// says which groups were drawn from the same noise: then what a seed is worth in the others is taken out too, as a score c.
+pub fn take_out(rewards: &mut Rewards, table: &ScoreTable, columns: &[usize], noise: Option<&[usize]>) {
+    let elsewhere = noise.map(|noise| seed_effect::elsewhere(rewards, noise));
     for group in 0..rewards.groups() {
-        let rows: Vec<&[f64]> = columns.iter().map(|&column| table.row(group, column)).collect();
+        let mut rows: Vec<&[f64]> = columns.iter().map(|&column| table.row(group, column)).collect();
+        rows.extend(elsewhere.iter().map(|groups| groups[group].as_slice()));
         of_group(rewards.group_mut(group), &rows);
     }
 }
@@ -58,6 +64,35 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_seed_does_to_every_image_is_taken_out_of_those_of_its_noise() {
+        let seed = [3.0, -1.0, -1.0, -1.0];
+        // Orthogonal to what the seed does and to each other, so that nothing else is taken out.
+        let own = [[0.0, 1.0, -1.0, 0.0], [0.0, 1.0, 1.0, -2.0], [0.0, -2.0, 1.0, 1.0]];
+        let of = |own: [f64; 4]| own.iter().zip(seed).map(|(own, seed)| 0.5 + 0.1 * own + seed).collect::<Vec<_>>();
+        let values = || Rewards::from_values(4, own.iter().flat_map(|own| of(*own)).collect()).unwrap();
+        let table = ScoreTable::new(vec![true; 3], 4, Vec::new()).unwrap();
+        let mut rewards = values();
+        take_out(&mut rewards, &table, &[], Some(&[0, 0, 0]));
+        for (group, own) in own.iter().enumerate() {
+            let left: f64 = dot(&rewards.group(group).iter().map(|r| r - 0.5).collect::<Vec<_>>(), &seed);
+            let before: f64 = dot(&of(*own).iter().map(|r| r - 0.5).collect::<Vec<_>>(), &seed);
+            assert!(left.abs() < 0.05 * before, "{left} of {before} is left of the seed in group {group}");
+            let mean = rewards.group(group).iter().sum::<f64>() / 4.0;
+            assert!((mean - 0.5).abs() < 1e-12);
+        }
+        // An image of a size of its own has nothing to be compared with, and keeps its reward; nor does it say anything of others.
+        let mut alone = values();
+        take_out(&mut alone, &table, &[], Some(&[7, 0, 0]));
+        assert_eq!(alone.group(0), values().group(0));
+        assert_ne!(alone.group(1), values().group(1));
+        // Seeds that only this group has are taken for neither good nor bad; who lacks a reward gets none.
+        let nan = f64::NAN;
+        let mut partial = Rewards::from_values(3, vec![1.0, 0.0, nan, 1.0, nan, 0.0]).unwrap();
+        take_out(&mut partial, &ScoreTable::new(vec![true; 2], 3, Vec::new()).unwrap(), &[], Some(&[0, 0]));
+        assert!(partial.group(0)[..2].iter().all(|r| r.is_finite()) && partial.group(0)[2].is_nan(), "{partial:?}");
+    }
 
     #[test]
     fn what_is_left_does_not_follow_the_score_and_keeps_the_mean() {

@@ -147,7 +147,8 @@ fn scores(set: &CandidateSet, images: &[ImageRow], recipe: &Recipe) -> Arc<Score
                 }
             }
         }
-        Part { images, table }
+        let noise = vec![0; images.len()];
+        Part { images, noise, table }
     };
     Arc::new(Scores {
         set: set.clone(),

@@ -28,7 +28,7 @@ pub fn parts(cx: &Cx, image: ImageId, a: u64, b: u64) -> Vec<Part> {
     let of_pair = || {
         let view = cx.state.rewards.as_ref()?;
         let place = view.place(image)?;
-        let plan = &view.ranking.plans.as_ref()?[usize::from(place.held_out)];
+        let plan = view.ranking.plan.as_ref()?;
         let table = &view.part(place).table;
         let of = |seed| Some(plan.parts(table, place.group, view.column_of_seed(seed)?));
         let part = |((column, a), (_, b)): ((usize, f64), (usize, f64))| {
@@ -38,7 +38,7 @@ pub fn parts(cx: &Cx, image: ImageId, a: u64, b: u64) -> Vec<Part> {
         };
         let mut parts: Vec<Part> = of(a)?.into_iter().zip(of(b)?).filter_map(part).collect();
         let regardless = &cx.state.recipe.edited.reward.regardless;
-        // Held-out images are judged by R as it is.
+        // Only what pairs are made of is ranked regardless of anything.
         if !(place.held_out || regardless.is_empty() || parts.is_empty()) {
             let reward = |seed| view.rewards(place).get(view.column_of_seed(seed)?).copied();
             let value = reward(a)? - reward(b)? - parts.iter().map(|part| part.value).sum::<f64>();

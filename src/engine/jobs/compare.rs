@@ -37,12 +37,12 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
     let [of_a, of_b] = [before.side(&recipe)?, after.side(&recipe)?];
     let ranking_a = evaluate::ranked(context, &of_a, &seeds, a, on)?;
     let ranking_b = evaluate::ranked(context, &of_b, &seeds, b, on)?;
-    let sides = [&ranking_a, &ranking_b].map(|ranking| (&ranking.scores.held_out.table, &ranking.held_out));
+    let sides = [&ranking_a, &ranking_b].map(|ranking| (&ranking.scores.held_out.table, ranking.judged()));
     let (mut reference, mut policy) = Evaluation::both(sides, |name| evaluate::is_held_out(context, name))?;
     let photographs = evaluate::photographs(&images);
     policy.by_image.photographs.clone_from(&photographs);
     reference.by_image.photographs = photographs;
-    if let (Some(a), Some(b)) = (&ranking_a.held_out_frozen, &ranking_b.held_out_frozen) {
+    if let (Some(a), Some(b)) = (ranking_a.also_frozen(), ranking_b.also_frozen()) {
         let on_both = |group: usize| [a, b].iter().all(|rewards| has_all(rewards.group(group)));
         reference.add_frozen_scale(a, on_both);
         policy.add_frozen_scale(b, on_both);
@@ -50,7 +50,7 @@ pub fn compared(context: &mut Context, [a, b]: [&str; 2], seeds: Option<usize>, 
     let runs: Vec<RunId> = [before.run, after.run].into_iter().flatten().collect();
     let trained_on = seen::trained_on(context, &runs, &images)?;
     let rewards = |ranking: &Ranking, group: usize| {
-        ranking.held_out.group(group).iter().map(|&r| (!r.is_nan()).then_some(r)).collect()
+        ranking.judged().group(group).iter().map(|&r| (!r.is_nan()).then_some(r)).collect()
     };
     let by_image = images.iter().enumerate().map(|(group, image)| ImageComparison {
         name: image.name.clone(),

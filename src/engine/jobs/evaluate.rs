@@ -51,9 +51,9 @@ pub struct Side<'m> {
 pub fn evaluate(context: &Context, side: &Side, seeds: &[u64], stage: &str, on: On) -> Result<Evaluation> {
     let ranking = ranked(context, side, seeds, stage, on)?;
     let is_held_out = |name: &str| is_held_out(context, name);
-    let mut evaluation = Evaluation::of(&ranking.scores.held_out.table, &ranking.held_out, is_held_out)?;
+    let mut evaluation = Evaluation::of(&ranking.scores.held_out.table, ranking.judged(), is_held_out)?;
     evaluation.by_image.photographs = photographs(&images(context, on)?);
-    if let Some(rewards) = &ranking.held_out_frozen {
+    if let Some(rewards) = ranking.also_frozen() {
         evaluation.add_frozen_scale(rewards, |_| true);
     }
     Ok(evaluation)

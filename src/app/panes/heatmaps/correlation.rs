@@ -23,10 +23,15 @@ const CELLS: std::ops::RangeInclusive<f32> = 44.0..=64.0;
 /// Height of the names above the matrix: two lines.
 const HEAD: f32 = 34.0;
 /// The figures of a metric.
-const FIGURES: [(&str, &str); 3] = [
+const FIGURES: [(&str, &str); 4] = [
     ("share of R", "Share of the variance of R within groups that the metric makes: below 0 it works against the rest"),
     ("ρ with R", "Spearman's rank correlation with the reward within groups"),
     ("decides", "Share of the pairs that would be another without the metric"),
+    (
+        "by seed",
+        "How much of what candidates differ by is what the seed's noise does to every image of that size, rather than to this one: \
+         pairs ranked regardless of `seed` leave it out",
+    ),
 ];
 
 /// The correlation of metrics.
@@ -153,11 +158,12 @@ fn color_of(cx: &Cx, metric: &MetricAttribution) -> Color32 {
 }
 
 /// What [`FIGURES`] name.
-fn figures(metric: &MetricAttribution) -> [String; 3] {
+fn figures(metric: &MetricAttribution) -> [String; 4] {
     let percent = |share: f64| format!("{:.0} %", 100.0 * share).replace('-', "−");
     let counts = metric.coefficient != 0.0;
     let of_reward = |share: f64| if counts { percent(share) } else { "–".into() };
-    [of_reward(metric.share), metric.with_reward.map_or("–".into(), signed), of_reward(metric.decides)]
+    let by_seed = metric.by_seed.map_or("–".into(), percent);
+    [of_reward(metric.share), metric.with_reward.map_or("–".into(), signed), of_reward(metric.decides), by_seed]
 }
 
 fn signed(rho: f64) -> String {
@@ -166,6 +172,6 @@ fn signed(rho: f64) -> String {
 
 /// The row as a screen reader says it.
 fn spoken(metric: &MetricAttribution) -> String {
-    let [share, rho, decides] = figures(metric);
-    format!("{}: share of R {share}, ρ with R {rho}, decides {decides}", metric.name)
+    let [share, rho, decides, by_seed] = figures(metric);
+    format!("{}: share of R {share}, ρ with R {rho}, decides {decides}, by seed {by_seed}", metric.name)
 }

@@ -400,7 +400,9 @@ impl Map<'_> {
                 let text = format!("R {}   FR half {fr}   NR half {nr}", format::reward(reward));
                 ui.label(RichText::new(text).small().color(p.text_weak));
             }
-            let text = format!("image: mean {}, σ {}", format::number(row.mean), format::brief(row.spread));
+            // Where every image's mean is 0, it is so but for rounding.
+            let mean = if row.mean.abs() < 1e-9 * row.spread { 0.0 } else { row.mean };
+            let text = format!("image: mean {}, σ {}", format::number(mean), format::brief(row.spread));
             ui.label(RichText::new(text).small().color(p.text_weak));
             if let (Some(set), Some(&seed)) = (library.set.clone(), self.grid.seeds.get(place)) {
                 let source = Source::Candidate { set, image: row.image, seed };

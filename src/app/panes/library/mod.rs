@@ -174,11 +174,14 @@ impl LibraryPane {
             ui.label(RichText::new(text).small().color(p.text_faint));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.add_space(10.0);
-                let max = cx.state.rewards.as_ref().map_or(0.0, |rewards| rewards.max_sigma);
-                let scale = if max > 0.0 { format!("mean R · σ, bar to {}", format::reward(max)) } else { "mean R · σ".into() };
+                let rewards = cx.state.rewards.as_ref();
+                let max = rewards.map_or(0.0, |rewards| rewards.max_sigma);
+                let mean = rewards.map_or("mean R", |rewards| rewards.ranking.mean_name());
+                let scale = if max > 0.0 { format!("{mean} · σ, bar to {}", format::reward(max)) } else { format!("{mean} · σ") };
                 let label = egui::Label::new(RichText::new(scale).small().color(p.text_faint)).truncate();
                 ui.add(label).on_hover_text(
-                    "σ: spread of the reward over the seeds of an image, as a number and as a bar up to the widest of all",
+                    "σ: spread of the reward over the seeds of an image, as a number and as a bar up to the widest of all. A decoupled \
+                     reward is 0 on average in every image: its mean and spread are told on the frozen scale",
                 );
             });
         });

@@ -143,11 +143,11 @@ fn pinned_ui(ui: &mut Ui, cx: &mut Cx, image: ImageId, has_hr: bool, column: Rec
         }
         widgets::paint_text(ui, caption, Align2::LEFT_CENTER, title, small.clone(), p.text_weak);
     }
-    let stats = cx.state.rewards.as_ref().and_then(|rewards| rewards.stats(image)).filter(|s| s.scored > 0);
-    let Some(stats) = stats else { return };
+    let Some(rewards) = &cx.state.rewards else { return };
+    let Some(stats) = rewards.stats(image).filter(|s| s.scored > 0) else { return };
     let top = column.top() + 2.0 + 2.0 * (side + CAPTION + GAP) + space::XS;
     let figures = [
-        ("mean R", format::reward(stats.mean)),
+        (rewards.ranking.mean_name(), format::reward(stats.mean)),
         ("σ", format::reward(stats.sigma)),
         ("scored", stats.scored.to_string()),
     ];
