@@ -15,9 +15,9 @@ use crate::engine::protocol::Attributed;
 use crate::method::attribution::{Attribution, MetricAttribution};
 
 const ROW: f32 = 24.0;
-const NAME: f32 = 104.0;
+const NAME: f32 = 96.0;
 /// Width of a figure before the matrix.
-const FIGURE: f32 = 64.0;
+const FIGURE: f32 = 60.0;
 /// The widths that a cell of the matrix can have: as wide as there is room for all.
 const CELLS: std::ops::RangeInclusive<f32> = 44.0..=64.0;
 /// Height of the names above the matrix: two lines.
@@ -159,7 +159,8 @@ fn color_of(cx: &Cx, metric: &MetricAttribution) -> Color32 {
 
 /// What [`FIGURES`] name.
 fn figures(metric: &MetricAttribution) -> [String; 4] {
-    let percent = |share: f64| format!("{:.0} %", 100.0 * share).replace('-', "−");
+    // Adding 0 makes −0 a plain one.
+    let percent = |share: f64| format!("{:.0} %", (100.0 * share).round() + 0.0).replace('-', "−");
     let counts = metric.coefficient != 0.0;
     let of_reward = |share: f64| if counts { percent(share) } else { "–".into() };
     let by_seed = metric.by_seed.map_or("–".into(), percent);
