@@ -26,14 +26,20 @@ pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
     }
-    match value.abs() {
+    let text = match value.abs() {
         0.0 => "0".into(),
-        a if !(1e-4..1e5).contains(&a) => format!("{value:.2e}"),
+        a if !(1e-4..1e5).contains(&a) => format!("{a:.2e}"),
         a => {
             let decimals = (3 - a.log10().floor() as i32).clamp(0, 6) as usize;
-            format!("{value:.decimals$}")
+            format!("{a:.decimals$}")
         }
-    }
+    };
+    signed(value, text)
+}
+
+/// The text of a number's size, with the sign of the number.
+fn signed(value: f64, size: String) -> String {
+    if value < 0.0 { format!("−{size}") } else { size }
 }
 
 /// A reward, σ or weight: three decimals, fewer of those from 10 on that some scales have; "–" where there is none.
@@ -49,15 +55,18 @@ pub fn reward(value: f64) -> String {
 
 /// A number with three significant digits, where room is scarce; "–" where there is none.
 pub fn brief(value: f64) -> String {
-    match value.abs() {
-        _ if !value.is_finite() => "–".into(),
+    if !value.is_finite() {
+        return "–".into();
+    }
+    let text = match value.abs() {
         0.0 => "0".into(),
-        a if !(1e-3..1e4).contains(&a) => format!("{value:.1e}"),
+        a if !(1e-3..1e4).contains(&a) => format!("{a:.1e}"),
         a => {
             let decimals = (2 - a.log10().floor() as i32).clamp(0, 5) as usize;
-            format!("{value:.decimals$}")
+            format!("{a:.decimals$}")
         }
-    }
+    };
+    signed(value, text)
 }
 
 /// A value on an axis whose marks lie `step` apart: as many decimals as tell them apart.
@@ -132,6 +141,7 @@ mod tests {
         assert_eq!(number(31.456), "31.46");
         assert_eq!(number(f64::NAN), "–");
         assert_eq!(number(0.0), "0");
+        assert_eq!((number(-0.5), brief(-0.0773)), ("−0.5000".into(), "−0.0773".into()));
         assert_eq!((brief(0.012_345), brief(1.0749), brief(f64::NAN)), ("0.0123".into(), "1.07".into(), "–".into()));
         assert_eq!(
             (mark(0.001, 5e-4), mark(0.7, 0.05), mark(20.0, 10.0)),

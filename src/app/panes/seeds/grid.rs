@@ -203,7 +203,7 @@ fn cell_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slot: &Slot, square: Rect) -
     }
     let is_selected = cx.state.selection.seed == Some(slot.seed);
     paint_frame(ui, p, square, slot.side, is_selected, response.hovered());
-    let figure = if slot.figure.is_finite() { format::number(slot.figure) } else { "–".into() };
+    let figure = format::brief(slot.figure);
     paint_caption(ui, p, caption, slot.side, slot.rank, slot.seed, &figure);
     let mut opened = response.double_clicked();
     if opened {
