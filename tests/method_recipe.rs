@@ -309,6 +309,11 @@ fn metrics_are_checked_against_the_registry() {
     assert!(check(&["crop=0", "fr=niqe"]).unwrap_err().contains("no-reference"));
     assert!(check(&["crop=0", "nr=fancy"]).unwrap_err().contains("`fancy`"));
     check(&["crop=0", "regardless=grain", "held_out=grain"]).unwrap();
+    // What a seed does is no metric: nothing has to score it.
+    check(&["crop=0", "regardless=seed,grain"]).unwrap();
+    let mut recipe = Recipe::default();
+    recipe.set_assignment("regardless=seed,grain").unwrap();
+    assert!(recipe.scored_metrics().contains(&"grain") && !recipe.scored_metrics().contains(&"seed"));
     assert!(check(&["crop=0", "regardless=fancy"]).unwrap_err().contains("`fancy`"));
     assert!(check(&["crop=0", "fr=grain"]).unwrap_err().contains("never rewarded"));
 }

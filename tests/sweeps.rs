@@ -50,7 +50,7 @@ fn metrics_are_balanced_and_a_sweep_goes_on_where_it_was() {
     assert!(balanced.len() == 3 && balanced.iter().all(|share| (share - 1.0 / 3.0).abs() < 1e-6), "{balanced:?}");
 
     // Ranked regardless of grain, which is then scored too, and still makes no part of the reward.
-    done(dir, "score ws --set regardless=grain");
+    done(dir, "score ws --set regardless=grain,seed");
     let said = done(dir, "attribution ws");
     assert!(said.lines().any(|line| line.starts_with("grain") && line.contains("held out")), "{said}");
 
