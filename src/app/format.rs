@@ -23,23 +23,7 @@ pub fn rate(per_second: f64, unit: &str) -> String {
 
 /// A number with four significant digits, as it stands in a cell; "–" where there is none.
 pub fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return "–".into();
-    }
-    let text = match value.abs() {
-        0.0 => "0".into(),
-        a if !(1e-4..1e5).contains(&a) => format!("{a:.2e}"),
-        a => {
-            let decimals = (3 - a.log10().floor() as i32).clamp(0, 6) as usize;
-            format!("{a:.decimals$}")
-        }
-    };
-    signed(value, text)
-}
-
-/// The text of a number's size, with the sign of the number.
-fn signed(value: f64, size: String) -> String {
-    if value < 0.0 { format!("−{size}") } else { size }
+    significant(value, 4)
 }
 
 /// A reward, σ or weight: three decimals, fewer of those from 10 on that some scales have; "–" where there is none.
@@ -55,18 +39,20 @@ pub fn reward(value: f64) -> String {
 
 /// A number with three significant digits, where room is scarce; "–" where there is none.
 pub fn brief(value: f64) -> String {
+    significant(value, 3)
+}
+
+/// So many significant digits, two fewer beside a power of ten.
+fn significant(value: f64, digits: i32) -> String {
     if !value.is_finite() {
         return "–".into();
     }
-    let text = match value.abs() {
+    let size = match value.abs() {
         0.0 => "0".into(),
-        a if !(1e-3..1e4).contains(&a) => format!("{a:.1e}"),
-        a => {
-            let decimals = (2 - a.log10().floor() as i32).clamp(0, 5) as usize;
-            format!("{a:.decimals$}")
-        }
+        a if !(10f64.powi(-digits)..10f64.powi(digits + 1)).contains(&a) => format!("{a:.*e}", digits as usize - 2),
+        a => format!("{a:.*}", (digits - 1 - a.log10().floor() as i32).clamp(0, digits + 2) as usize),
     };
-    signed(value, text)
+    if value < 0.0 { format!("−{size}") } else { size }
 }
 
 /// A value on an axis whose marks lie `step` apart: as many decimals as tell them apart.

@@ -208,13 +208,7 @@ fn print(tried: &[Tried], arguments: &Arguments) {
     let width = 2 + tried.iter().map(|one| one.label.chars().count()).max().unwrap_or(0).max(NARROWEST);
     let heads: Vec<String> = tried.iter().map(|one| format!("{:>width$}", one.label)).collect();
     say!("{:<22}{}", "", heads.concat());
-    let mut names: Vec<&str> = Vec::new();
-    columns.iter().flatten().for_each(|figure| {
-        if !names.contains(&figure.name.as_str()) {
-            names.push(&figure.name);
-        }
-    });
-    for name in names {
+    for name in lines::distinct(columns.iter().flatten().map(|figure| figure.name.as_str())) {
         let cell = |(one, figures): (&Tried, &Vec<Figure>)| {
             let is_real = one.interval(name).is_some_and(|([low, high], _)| low > 0.0 || high < 0.0);
             let mark = if is_real { " *" } else { "  " };

@@ -14,7 +14,6 @@ use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::regardless;
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
-use crate::method::seed_effect;
 use crate::method::summary::{PairChange, Summary};
 use crate::weights::Store;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, Workspace};
@@ -273,9 +272,9 @@ impl Scores {
                 }
                 let table = &self.train.table;
                 let columns: Vec<usize> =
-                    recipe.reward.regardless.iter().filter_map(|name| table.column_of(name)).collect();
-                let is_of_seeds = recipe.reward.regardless.iter().any(|name| name == seed_effect::SEED);
-                regardless::take_out(&mut ranking.rewards, table, &columns, is_of_seeds.then_some(&self.train.noise));
+                    recipe.reward.regardless_scores().filter_map(|name| table.column_of(name)).collect();
+                let noise = recipe.reward.is_regardless_of_seeds().then_some(&self.train.noise[..]);
+                regardless::take_out(&mut ranking.rewards, table, &columns, noise);
                 ranking.plan = Some(plan);
             }
             Err(error) => {

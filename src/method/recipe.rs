@@ -256,6 +256,18 @@ impl Training {
     }
 }
 
+impl Reward {
+    /// The metrics among what pairs are ranked regardless of.
+    pub fn regardless_scores(&self) -> impl Iterator<Item = &String> {
+        self.regardless.iter().filter(|name| *name != seed_effect::SEED)
+    }
+
+    /// Whether pairs are ranked regardless of what a seed does to every image.
+    pub fn is_regardless_of_seeds(&self) -> bool {
+        self.regardless.iter().any(|name| name == seed_effect::SEED)
+    }
+}
+
 impl Recipe {
     /// The imported candidates that take the place of the backbone's own, by name, if any do.
     pub fn imported(&self) -> Option<&str> {
@@ -285,7 +297,7 @@ impl Recipe {
         let reward = &self.reward;
         let trained = reward.fr.keys().chain(reward.nr.keys());
         let mut all: Vec<&str> = trained.chain(&reward.held_out).map(String::as_str).collect();
-        for name in reward.regardless.iter().filter(|name| *name != seed_effect::SEED) {
+        for name in reward.regardless_scores() {
             if !all.contains(&name.as_str()) {
                 all.push(name);
             }
@@ -300,8 +312,7 @@ impl Recipe {
         let fr = reward.fr.keys().map(|name| (name, "reward.fr", Some(Kind::FullReference)));
         let nr = reward.nr.keys().map(|name| (name, "reward.nr", Some(Kind::NoReference)));
         let held_out = reward.held_out.iter().map(|name| (name, "reward.held_out", None));
-        let regardless = reward.regardless.iter().filter(|name| *name != seed_effect::SEED);
-        let regardless = regardless.map(|name| (name, "reward.regardless", None));
+        let regardless = reward.regardless_scores().map(|name| (name, "reward.regardless", None));
         for (name, key, kind) in fr.chain(nr).chain(held_out).chain(regardless) {
             let info = lookup(name).ok_or_else(|| Error::invalid(format!("{key}: there is no metric `{name}`")))?;
             if kind.is_some_and(|kind| kind != info.kind) {

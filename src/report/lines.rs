@@ -120,7 +120,7 @@ pub fn svg(title: &str, [x_label, y_label]: [&str; 2], series: &[Series], x_log2
 }
 
 /// What there is, each once, in the order it came.
-fn distinct<'s>(all: impl Iterator<Item = &'s str>) -> Vec<&'s str> {
+pub fn distinct<'s>(all: impl Iterator<Item = &'s str>) -> Vec<&'s str> {
     let mut known = Vec::new();
     all.for_each(|one| {
         if !known.contains(&one) {
