@@ -71,6 +71,20 @@ impl Bench {
 }
 
 #[test]
+fn ranking_regardless_of_a_seed_that_no_two_images_share_says_that_it_does_nothing() {
+    let bench = Bench::new();
+    bench.picture("a.png", 128);
+    bench.picture("b.png", 160);
+    bench.done(&format!("{NEW} --set regardless=seed"));
+    bench.done("add ws a.png b.png --crop 0");
+    let said = bench.done("run ws --no-compare --set ratio=0.5");
+    assert_eq!(said.matches("no two training images").count(), 1, "{said}");
+    bench.picture("c.png", 128);
+    bench.done("add ws c.png --crop 0");
+    assert!(bench.done("curate ws --set ratio=0.5 --allow-partial").contains("on 1 of 3 training images"));
+}
+
+#[test]
 fn groups_that_lack_seeds_are_refused_or_said_and_noted() {
     let bench = Bench::new();
     ["a.png", "b.png", "c.png"].iter().for_each(|name| bench.picture(name, 64));

@@ -14,6 +14,7 @@ use crate::method::recipe::{Recipe, Reward, Scope};
 use crate::method::regardless;
 use crate::method::reward::{RewardPlan, Rewards};
 use crate::method::scores::ScoreTable;
+use crate::method::seed_effect;
 use crate::method::summary::{PairChange, Summary};
 use crate::weights::Store;
 use crate::workspace::{CandidateSet, ImageId, ImageRow, Workspace};
@@ -109,6 +110,8 @@ pub struct Ranking {
     pub stats: [Vec<GroupStats>; 2],
     /// Why there are no rewards, where there are none.
     pub missing: Option<String>,
+    /// What of the recipe does nothing with these images, and why.
+    pub without_effect: Option<String>,
     /// What an edit changed, where the recipe before it was named.
     pub change: Option<PairChange>,
     /// The pairs at a glance under the recipe before the edit.
@@ -252,6 +255,7 @@ impl Scores {
             is_judged_as_frozen: recipe.reward.scope.is_judged_as_frozen(),
             stats: Default::default(),
             missing: None,
+            without_effect: None,
             change: None,
             before: None,
         };
@@ -275,6 +279,8 @@ impl Scores {
                     recipe.reward.regardless_scores().filter_map(|name| table.column_of(name)).collect();
                 let noise = recipe.reward.is_regardless_of_seeds().then_some(&self.train.noise[..]);
                 regardless::take_out(&mut ranking.rewards, table, &columns, noise);
+                let why = noise.and_then(seed_effect::why_unknown);
+                ranking.without_effect = why.map(|why| format!("reward.regardless=seed: {why}"));
                 ranking.plan = Some(plan);
             }
             Err(error) => {

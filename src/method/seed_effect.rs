@@ -48,6 +48,24 @@ pub fn elsewhere(rewards: &Rewards, noise: &[usize]) -> Vec<Vec<f64>> {
     centred.iter().zip(noise).map(|(group, noise)| others(group, noise)).collect()
 }
 
+/// Why [`elsewhere`] says nothing of some groups, as one line that counts them; `None` where every group has others of its noise.
+pub fn why_unknown(noise: &[usize]) -> Option<String> {
+    let mut groups = BTreeMap::new();
+    noise.iter().for_each(|noise| *groups.entry(noise).or_insert(0usize) += 1);
+    match groups.values().filter(|count| **count == 1).count() {
+        0 => None,
+        alone if alone == noise.len() => Some(
+            "without effect, as no two training images are of one size, and seeds are the same start noise only for those: \
+             crop them to one size (data.crop_px), or take seed out of reward.regardless"
+                .into(),
+        ),
+        alone => Some(format!(
+            "without effect on {alone} of {} training images, as no other has their size, hence their start noise",
+            noise.len()
+        )),
+    }
+}
+
 /// How much of a column's differences within groups is the seed's doing: the correlation over seeds of two groups of the same
 /// noise, averaged over all such pairs of groups. 0 where seeds mean nothing, 1 where they mean everything. Groups that lack a score
 /// are left out; `None` where no two are left.
@@ -77,6 +95,14 @@ pub fn share(table: &ScoreTable, column: usize, noise: &[usize]) -> Option<f64> 
 mod tests {
     use super::*;
     use crate::iqa::{Direction, Info, Kind};
+
+    #[test]
+    fn groups_without_others_of_their_noise_are_told() {
+        assert_eq!(why_unknown(&[]), None);
+        assert_eq!(why_unknown(&[4, 2, 4, 2]), None);
+        assert!(why_unknown(&[4, 2, 4]).is_some_and(|why| why.contains("on 1 of 3 training images")));
+        assert!(why_unknown(&[4, 2]).is_some_and(|why| why.contains("no two training images")));
+    }
 
     #[test]
     fn a_share_is_how_alike_seeds_are_in_images_of_the_same_noise() {

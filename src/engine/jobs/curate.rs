@@ -26,6 +26,9 @@ pub fn curate(context: &mut Context, allow_partial: bool) -> Result<Curated> {
     let set = context.reference_set()?;
     let (ranking, partial) = ranked(context, &set, allow_partial)?;
     freeze(context, &ranking.scores)?;
+    if let Some(line) = &ranking.without_effect {
+        context.log(Level::Warning, line);
+    }
     Ok(Curated { ranking, partial })
 }
 

@@ -94,8 +94,8 @@ pub fn ui(ui: &mut Ui, cx: &Cx) {
             histogram(ui, "w_inter, by group", inter, |s| &s.w_inter, Some(1.0), p.series[4]);
         });
     });
-    if let Some(missing) = &ranking.missing {
-        ui.add(egui::Label::new(RichText::new(missing).small().color(theme::palette(ui).warning)).truncate());
+    for line in ranking.missing.iter().chain(&ranking.without_effect) {
+        ui.add(egui::Label::new(RichText::new(line).small().color(theme::palette(ui).warning)).truncate());
     }
 }
 
