@@ -17,7 +17,7 @@ sizes=("${@:-1280x800}")
 home=${STUDIO_HOME:-$(mktemp -d)}
 export XDG_DATA_HOME=$home XDG_RUNTIME_DIR=$home
 workspace=$home/dp2o-studio/example
-candidates=992 # 124 crops × 8 seeds
+candidates=1984 # 124 crops × 16 seeds
 app='' screen=''
 
 finish() {
