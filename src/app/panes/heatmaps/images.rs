@@ -22,6 +22,7 @@ use crate::app::{format, widgets};
 use crate::engine::grid::{Grid, GridOf, Order, Subject};
 use crate::engine::protocol::Source;
 use crate::iqa::{Direction, info};
+use crate::method::recipe::Scope;
 
 const COLORMAP: Colormap = Colormap::Viridis;
 /// Width of the names and of the spreads, in points.
@@ -129,7 +130,8 @@ impl ImagesView {
     fn legend_ui(&mut self, ui: &mut Ui, cx: &Cx, grid: &Grid) {
         ui.horizontal(|ui| {
             self.scale_ui(ui);
-            let title = scale_title(&grid.of.subject, grid.direction);
+            let scope = cx.state.recipe.edited.reward.scope;
+            let title = scale_title(&grid.of.subject, grid.direction, scope);
             ui.label(RichText::new(title).small().color(cx.palette.text_weak));
             if self.by_row {
                 ui.label(RichText::new("each row from its worst to its best").small().color(cx.palette.text_weak));
@@ -266,13 +268,14 @@ impl ImagesView {
 }
 
 /// What a colour stands for, with its unit.
-fn scale_title(subject: &Subject, direction: Direction) -> String {
+fn scale_title(subject: &Subject, direction: Direction, scope: Scope) -> String {
     match subject {
         Subject::Metric(name) => {
             let unit = info::unit(name);
             let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
             format!("{name} {}{unit}", direction.arrow())
         }
+        subject if scope == Scope::Decoupled => format!("{} ↑, 0 = the image's mean", subject.title()),
         subject => format!("{} ↑, 1 = best", subject.title()),
     }
 }
