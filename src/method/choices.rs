@@ -17,6 +17,12 @@ words! {
         Fixed = "fixed",
     }
 }
+impl Scope {
+    /// Whether normalized scores are shares of a range, with a best of 1; z-scores have no end, and their 0 is the mean.
+    pub fn has_best(self) -> bool {
+        self != Scope::Decoupled
+    }
+}
 words! {
     /// Which weights are trained.
     pub enum Mode { Full = "full", Lora = "lora" }

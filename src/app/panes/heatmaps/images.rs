@@ -275,8 +275,8 @@ fn scale_title(subject: &Subject, direction: Direction, scope: Scope) -> String 
             let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
             format!("{name} {}{unit}", direction.arrow())
         }
-        subject if scope == Scope::Decoupled => format!("{} ↑, 0 = the image's mean", subject.title()),
-        subject => format!("{} ↑, 1 = best", subject.title()),
+        subject if scope.has_best() => format!("{} ↑, 1 = best", subject.title()),
+        subject => format!("{} ↑, 0 = the image's mean", subject.title()),
     }
 }
 
@@ -425,5 +425,20 @@ impl Map<'_> {
         // Two lines, so that it is seen on dark and on bright cells.
         ui.painter().rect_stroke(rect.expand(1.0), 1.0, Stroke::new(2.0, p.backdrop), StrokeKind::Outside);
         ui.painter().rect_stroke(rect, 1.0, Stroke::new(1.5, color), StrokeKind::Outside);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_says_what_the_ends_of_a_scale_are() {
+        let of = |scope| scale_title(&Subject::Reward, Direction::Higher, scope);
+        assert_eq!(of(Scope::Frozen), "R ↑, 1 = best");
+        assert_eq!(of(Scope::PerGroup), "R ↑, 1 = best");
+        assert_eq!(of(Scope::Decoupled), "R ↑, 0 = the image's mean");
+        let psnr = scale_title(&Subject::Metric("psnr".into()), Direction::Higher, Scope::Decoupled);
+        assert_eq!(psnr, "psnr ↑, dB", "a metric keeps its own scale");
     }
 }

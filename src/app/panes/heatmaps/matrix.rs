@@ -18,7 +18,7 @@ use crate::app::state::rewards::RewardView;
 use crate::app::viewer::legend;
 use crate::app::widgets;
 use crate::iqa::Info;
-use crate::method::recipe::Recipe;
+use crate::method::recipe::{Recipe, Scope};
 use crate::method::reward::normalized_row;
 use crate::workspace::ImageId;
 
@@ -45,9 +45,11 @@ enum Group {
 }
 
 impl Group {
-    fn title(self) -> &'static str {
+    /// The title, with what its scale is where that isn't the one from 0 to the best of 1.
+    fn title(self, scope: Scope) -> &'static str {
         match self {
-            Group::Reward => "Reward",
+            Group::Reward if scope.has_best() => "Reward",
+            Group::Reward => "Reward, 0 = mean",
             Group::Fr => "FR",
             Group::Nr => "NR",
             Group::HeldOut => "held out",
@@ -91,6 +93,8 @@ pub struct MatrixView {
     rows: Vec<Row>,
     /// Lowest and highest value of each column.
     ranges: Vec<[f64; 2]>,
+    /// Values that the ends of each column's colours stand for unless stretched.
+    scales: Vec<[f64; 2]>,
 }
 
 impl MatrixView {
@@ -162,6 +166,7 @@ impl MatrixView {
             values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)])
         };
         self.ranges = (0..self.heads.len()).map(range).collect();
+        self.scales = scales(&self.ranges, cx.state.recipe.edited.reward.scope);
         let (by, ascending) = (self.sorted_by(), self.ascending);
         self.rows.sort_by(|a, b| match (a.values[by], b.values[by]) {
             (a, b) if a.is_nan() || b.is_nan() => a.is_nan().cmp(&b.is_nan()),
@@ -194,6 +199,7 @@ impl MatrixView {
         let font = TextStyle::Small.resolve(ui.style());
         self.groups_ui(ui, cx, groups, width);
         let sorted_by = self.sorted_by();
+        let scope = cx.state.recipe.edited.reward.scope;
         let mut clicked = None;
         for (index, Head { name: head, .. }) in self.heads.iter().enumerate() {
             let min = pos2(row.left() + NAME + index as f32 * width + self.gap_before(index), row.top());
@@ -215,7 +221,11 @@ impl MatrixView {
             widgets::paint_text(ui, upper, Align2::CENTER_CENTER, name, font.clone(), color);
             let second = format!("{variant} {arrow}");
             widgets::paint_text(ui, lower, Align2::CENTER_CENTER, second.trim(), font.clone(), color);
-            let hint = if index < REWARDS.len() { "Reward, and its halves" } else { "Normalized: 1 is best" };
+            let hint = match index < REWARDS.len() {
+                true if scope.has_best() => "Reward, and its halves",
+                true => "Reward, and its halves: z-scores within the image, whose mean is 0",
+                false => "Normalized: 1 is best",
+            };
             if response.on_hover_text(format!("{head}\n{hint}; a click sorts")).clicked() {
                 clicked = Some((head.clone(), is_sorted && !self.ascending));
             }
@@ -228,12 +238,13 @@ impl MatrixView {
     /// The names of the groups over their columns.
     fn groups_ui(&self, ui: &Ui, cx: &Cx, line: Rect, width: f32) {
         let font = TextStyle::Small.resolve(ui.style());
+        let scope = cx.state.recipe.edited.reward.scope;
         for (start, count) in self.groups() {
             let left = line.left() + NAME + start as f32 * width + self.gap_before(start);
             let room = Rect::from_min_size(pos2(left, line.top()), vec2(count as f32 * width - 1.0, line.height()));
             let color =
                 if self.heads[start].group == Group::HeldOut { cx.palette.held_out } else { cx.palette.text_faint };
-            let title = self.heads[start].group.title();
+            let title = self.heads[start].group.title(scope);
             widgets::paint_text(ui, room, Align2::CENTER_CENTER, title, font.clone(), color);
             ui.painter().hline(room.x_range(), room.bottom(), egui::Stroke::new(1.0, cx.palette.line_strong));
         }
@@ -286,7 +297,7 @@ impl MatrixView {
         let mut values = Vec::with_capacity(count * self.heads.len());
         let mut texts = Vec::new();
         let is_painted = make_ready(cx.gpu);
-        let ranges = if self.is_stretched { self.ranges.as_slice() } else { &[] };
+        let ranges = if self.is_stretched { &self.ranges } else { &self.scales };
         for row in &self.rows[shown] {
             let (line, response) = ui.allocate_exact_size(vec2(self.width(width), ROW), Sense::click());
             widgets::name(&response, Role::Row, &row.label);
@@ -316,8 +327,7 @@ impl MatrixView {
                 let gap = self.gap_before(index);
                 let min = pos2(line.left() + NAME + index as f32 * width + gap, line.top());
                 let cell = Rect::from_min_size(min, vec2(width - 1.0, ROW - 1.0));
-                let share =
-                    ranges.get(index).map_or(value, |[low, high]| (value - low) / (high - low).max(1e-12)) as f32;
+                let share = share_of(value, ranges[index]);
                 values.push(if is_out { f32::NAN } else { share });
                 if !value.is_nan() {
                     let ink = match (is_out, is_painted) {
@@ -325,7 +335,7 @@ impl MatrixView {
                         (false, true) => ink_on(COLORMAP.color(share)),
                         (false, false) => p.text,
                     };
-                    texts.push((cell, format!("{value:.2}"), ink));
+                    texts.push((cell, text_of(value), ink));
                 }
             }
             if let Some((place, (_, column))) = rewards.place(row.image).zip(row.seed) {
@@ -348,6 +358,30 @@ fn name_and_variant(metric: &str) -> (&str, &str) {
         Some((name, variant)) if variant.ends_with(|c: char| c.is_ascii_digit()) => (name, variant),
         _ => (metric, ""),
     }
+}
+
+/// What the ends of each column's colours stand for: 0 and the best of 1, but of rewards that have no best as far on
+/// either side of their mean as the farthest of them lies, the same for the reward and its halves.
+fn scales(ranges: &[[f64; 2]], scope: Scope) -> Vec<[f64; 2]> {
+    let mut scales = vec![[0.0, 1.0]; ranges.len()];
+    if !scope.has_best() {
+        let of_rewards = ranges.iter().take(REWARDS.len()).flatten().filter(|value| value.is_finite());
+        // Means over an image's seeds are 0 but for rounding, which must not be coloured.
+        let farthest = of_rewards.fold(0.01, |far: f64, value| far.max(value.abs()));
+        scales.iter_mut().take(REWARDS.len()).for_each(|scale| *scale = [-farthest, farthest]);
+    }
+    scales
+}
+
+/// Where between the ends of its column's colours a value lies, in [0, 1]; NaN where there is none.
+fn share_of(value: f64, [low, high]: [f64; 2]) -> f32 {
+    ((value - low) / (high - low).max(1e-12)).clamp(0.0, 1.0) as f32
+}
+
+/// A value as it stands in its cell.
+fn text_of(value: f64) -> String {
+    let text = format!("{value:.2}");
+    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
 }
 
 /// Black or white, whichever is read better on a colour.
@@ -404,4 +438,26 @@ fn rows_of(rewards: &RewardView, image: ImageId, name: &str, is_mean: bool, metr
         values: columns.iter().map(|values| values.get(column).copied().unwrap_or(f64::NAN)).collect(),
     };
     rewards.ranking.scores.seeds.iter().enumerate().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn z_scores_are_coloured_about_their_mean_and_scores_from_nothing_to_the_best() {
+        let ranges = [[-1.5, 1.0], [-2.0, 1.8], [f64::INFINITY, f64::NEG_INFINITY], [0.2, 0.4]];
+        assert_eq!(scales(&ranges, Scope::Frozen), [[0.0, 1.0]; 4]);
+        assert_eq!(scales(&ranges, Scope::Decoupled), [[-2.0, 2.0], [-2.0, 2.0], [-2.0, 2.0], [0.0, 1.0]]);
+        assert_eq!(share_of(0.0, [-2.0, 2.0]), 0.5);
+        assert_eq!(share_of(-0.3, [0.0, 1.0]), 0.0, "below the bounds is the worst, not absent");
+        assert!(share_of(f64::NAN, [0.0, 1.0]).is_nan());
+    }
+
+    #[test]
+    fn means_of_z_scores_are_not_coloured_by_their_rounding() {
+        let scale = scales(&[[-1e-17, 2e-17]; 3], Scope::Decoupled)[0];
+        assert!((share_of(2e-17, scale) - 0.5).abs() < 1e-6);
+        assert_eq!([text_of(-1e-17), text_of(-1.25), text_of(0.5)], ["0.00", "−1.25", "0.50"]);
+    }
 }
