@@ -190,6 +190,21 @@ fn the_training_tab_says_whether_a_run_learns_and_its_table_sorts() {
     harness.get_by_role_and_label(Role::ColumnHeader, &beta).click();
     harness.run_steps(3);
     assert_eq!(names(&harness), ["Run run-3", "Run run-2", "Run run-1"]);
+
+    // A column that is pinned stands beside the names, until it is let go.
+    let heads = |harness: &Harness<'_, Still>| called(harness, Role::ColumnHeader);
+    let free = heads(&harness);
+    let of_menu = |harness: &mut Harness<'_, Still>, item: &str| {
+        let head = heads(harness).into_iter().find(|head| head.contains('β')).expect("a column of β");
+        harness.get_by_role_and_label(Role::ColumnHeader, &head).click_secondary();
+        harness.run_steps(3);
+        harness.get_by_label(item).click();
+        harness.run_steps(3);
+    };
+    of_menu(&mut harness, "Pin the column beside the name");
+    assert_eq!(heads(&harness)[..3], ["run".to_owned(), beta.clone(), "state".to_owned()]);
+    of_menu(&mut harness, "Unpin the column");
+    assert_eq!(heads(&harness), free);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The runs side by side: what came of each, and what their recipes differ in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use egui::accesskit::Role;
@@ -16,11 +16,13 @@ use crate::workspace::RunId;
 
 /// Height of a row and of the heads, in points.
 const ROW: f32 = 24.0;
-/// Width of the name, which stays while the rest scrolls, and of a column.
+/// Width of the name, which stays with the pinned columns while the rest scrolls, and of a column.
 const NAME: f32 = 132.0;
 const COLUMN: f32 = 96.0;
+/// What a column is called, and what it tells.
+type Head = (&'static str, &'static str);
 /// Columns before those of the recipe.
-const RESULTS: [(&str, &str); 4] = [
+const RESULTS: [Head; 4] = [
     ("state", "How the run stands"),
     ("steps", "Steps made"),
     ("best R", "Best mean reward on the validation images"),
@@ -58,6 +60,8 @@ impl Cell {
 pub struct RunTable {
     /// By which column, counted from the name; and whether the largest comes first.
     sort: (usize, bool),
+    /// Columns that stay beside the name, by the hint of their heads: what a setting is called everywhere.
+    pinned: BTreeSet<&'static str>,
     /// The recipes of the runs, read once for each library.
     recipes: Option<Recipes>,
 }
@@ -73,8 +77,7 @@ impl RunTable {
             self.recipes = Some((library.clone(), recipes, keys));
         }
         let Some((_, recipes, keys)) = &self.recipes else { return };
-        let heads: Vec<(&str, &str)> =
-            RESULTS.into_iter().chain(keys.iter().map(|key| (label_of(key), *key))).collect();
+        let heads: Vec<Head> = RESULTS.into_iter().chain(keys.iter().map(|key| (label_of(key), *key))).collect();
         let mut rows: Vec<(RunId, Vec<Cell>)> = Vec::new();
         for run in &library.runs {
             cx.state.curves_of(run.id);
@@ -103,32 +106,63 @@ impl RunTable {
         }
         let (by, descending) = (self.sort.0.min(heads.len()), self.sort.1);
         rows.sort_by(|(_, a), (_, b)| if descending { b[by].cmp(&a[by]) } else { a[by].cmp(&b[by]) });
+        let are_alike = keys.is_empty();
+        let (pinned, others): (Vec<usize>, Vec<usize>) =
+            (0..heads.len()).partition(|&column| self.pinned.contains(heads[column].1));
         ScrollArea::vertical().id_salt("run table").auto_shrink(false).show(ui, |ui| {
             ui.spacing_mut().item_spacing = egui::Vec2::ZERO;
             ui.horizontal_top(|ui| {
                 ui.vertical(|ui| {
-                    head_ui(&mut self.sort, ui, cx, 0, "run", "By name", NAME);
+                    head_ui(&mut self.sort, ui, cx, 0, ("run", "By name"), NAME);
                     for (run, cells) in &rows {
                         name_ui(ui, cx, *run, &cells[0].text, selected);
                     }
                 });
+                self.columns_ui(ui, cx, &heads, &rows, &pinned, *selected);
                 ScrollArea::horizontal().id_salt("run columns").auto_shrink(false).show(ui, |ui| {
-                    ui.vertical(|ui| {
-                        ui.horizontal(|ui| {
-                            for (column, (head, hint)) in heads.iter().enumerate() {
-                                head_ui(&mut self.sort, ui, cx, column + 1, head, hint, COLUMN);
-                            }
-                        });
-                        for (run, cells) in &rows {
-                            cells_ui(ui, cx, *selected == Some(*run), &cells[1..]);
-                        }
-                    });
+                    self.columns_ui(ui, cx, &heads, &rows, &others, *selected);
                 });
             });
-            if keys.is_empty() {
+            if are_alike {
                 ui.weak("The recipes of these runs are alike.");
             }
         });
+    }
+
+    /// Some columns of all rows, one beside the other.
+    fn columns_ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: &Cx,
+        heads: &[Head],
+        rows: &[(RunId, Vec<Cell>)],
+        columns: &[usize],
+        selected: Option<RunId>,
+    ) {
+        ui.vertical(|ui| {
+            ui.horizontal(|ui| {
+                for &column in columns {
+                    let head = heads[column];
+                    let response = head_ui(&mut self.sort, ui, cx, column + 1, head, COLUMN);
+                    response.context_menu(|ui| self.pin_ui(ui, head.1));
+                }
+            });
+            for (run, cells) in rows {
+                cells_ui(ui, cx, selected == Some(*run), columns.iter().map(|column| &cells[column + 1]));
+            }
+        });
+    }
+
+    fn pin_ui(&mut self, ui: &mut Ui, column: &'static str) {
+        let is_pinned = self.pinned.contains(column);
+        if ui.button(if is_pinned { "Unpin the column" } else { "Pin the column beside the name" }).clicked() {
+            if is_pinned {
+                self.pinned.remove(column);
+            } else {
+                self.pinned.insert(column);
+            }
+            ui.close();
+        }
     }
 }
 
@@ -167,14 +201,14 @@ fn name_ui(ui: &mut Ui, cx: &mut Cx, run: RunId, name: &str, selected: &mut Opti
     menu(&response, cx, name);
 }
 
-fn cells_ui(ui: &mut Ui, cx: &Cx, is_selected: bool, cells: &[Cell]) {
+fn cells_ui<'a>(ui: &mut Ui, cx: &Cx, is_selected: bool, cells: impl ExactSizeIterator<Item = &'a Cell>) {
     let p = cx.palette;
     let (row, _) = ui.allocate_exact_size(vec2(COLUMN * cells.len() as f32, ROW), Sense::hover());
     if is_selected {
         ui.painter().rect_filled(row, 0.0, p.selected);
     }
     let font = TextStyle::Body.resolve(ui.style());
-    for (column, cell) in cells.iter().enumerate() {
+    for (column, cell) in cells.enumerate() {
         let min = pos2(row.left() + column as f32 * COLUMN, row.top());
         let rect = Rect::from_min_size(min, vec2(COLUMN, ROW));
         let response = ui.interact(rect, ui.scope_id().with((row.top() as i32, column)), Sense::hover());
@@ -184,7 +218,14 @@ fn cells_ui(ui: &mut Ui, cx: &Cx, is_selected: bool, cells: &[Cell]) {
     }
 }
 
-fn head_ui(sort: &mut (usize, bool), ui: &mut Ui, cx: &Cx, column: usize, head: &str, hint: &str, width: f32) {
+fn head_ui(
+    sort: &mut (usize, bool),
+    ui: &mut Ui,
+    cx: &Cx,
+    column: usize,
+    (head, hint): Head,
+    width: f32,
+) -> egui::Response {
     let (rect, response) = ui.allocate_exact_size(vec2(width, ROW), Sense::click());
     widgets::name(&response, Role::ColumnHeader, head);
     let is_sorted = sort.0 == column;
@@ -198,8 +239,13 @@ fn head_ui(sort: &mut (usize, bool), ui: &mut Ui, cx: &Cx, column: usize, head: 
     let inside = rect.shrink2(vec2(4.0, 0.0));
     widgets::paint_text(ui, inside, Align2::LEFT_CENTER, &format!("{head}{arrow}"), font, color);
     ui.painter().hline(rect.x_range(), rect.bottom(), egui::Stroke::new(1.0, cx.palette.line));
-    if response.on_hover_text(format!("{hint}\na click sorts")).clicked() {
+    let response = response.on_hover_text(match column {
+        0 => format!("{hint}\na click sorts"),
+        _ => format!("{hint}\na click sorts, a right click pins"),
+    });
+    if response.clicked() {
         // Numbers are looked at from the largest, names from the first.
         *sort = (column, if is_sorted { !sort.1 } else { column > 1 });
     }
+    response
 }
