@@ -35,11 +35,11 @@ table balance "" balance=0.4,0.5,0.6,0.7
 table full "--set mode=full" lr=1e-5,2e-5
 table winners "" winners=best,truth
 # HPO as in the paper, at an effective sample size of 80 %, and none; with several pairs of an image, so that all of it counts.
-table hpo "--set ratio=1/4" ess=0,0.8
-table no-hpo "--set ratio=1/4 --set alpha_inter=0" alpha_intra=0
-# With the reward over steps. The smallest ratio of each m is best against worst, N = 1.
-table ratio "--set eval_every=20" ratio=1/2,1/4,1/8 m=8,16
-table best-worst "--set eval_every=20" ratio=1/16 m=16
+table hpo "--set ratio=1/4 --set eval_every=20" ess=0,0.8
+table no-hpo "--set ratio=1/4 --set alpha_inter=0 --set eval_every=20" alpha_intra=0
+# With the reward over steps. The smallest ratio of each is best against worst, N = 1.
+table ratio-m16 "--set eval_every=20 --set m=16" ratio=1/2,1/4,1/8,1/16
+table ratio-m8 "--set eval_every=20 --set m=8" ratio=1/2,1/4,1/8
 table times "" times=backbone,noisy,clean
 table noise "" noise=winner
 table anchor "" anchor=0.05,0.25
