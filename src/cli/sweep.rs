@@ -279,13 +279,14 @@ fn over_m(tried: &[Tried]) -> String {
     };
     let mut series = Vec::new();
     for (part, of) in kinds {
-        if let Some(first) = tried.first() {
-            let before = |trial: &Trial| points(&trial.compared.report.comparison.reference, of);
-            series.push(first.curve("reference", part, before));
-        }
         for one in tried {
             let after = |trial: &Trial| points(&trial.compared.report.comparison.policy, of);
             series.push(one.curve(&one.label, part, after));
+        }
+        // After them, so that a combination has the color here that it has over steps.
+        if let Some(first) = tried.first() {
+            let before = |trial: &Trial| points(&trial.compared.report.comparison.reference, of);
+            series.push(first.curve("reference", part, before));
         }
     }
     lines::svg("Best, Mean and Worst of m seeds", ["seeds m", "reward"], &series, true)
