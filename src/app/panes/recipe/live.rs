@@ -17,10 +17,22 @@ fn is_roomy(ui: &Ui) -> bool {
 }
 
 /// Height that is kept for it, in points.
-pub fn height(ui: &Ui) -> f32 {
+pub fn height(ui: &Ui, cx: &Cx) -> f32 {
     let line = ui.text_style_height(&egui::TextStyle::Body) + ui.spacing().item_spacing.y;
     let rows = if is_roomy(ui) { 2.0 } else { 1.0 };
-    rows * 80.0 + 2.0 * line + 36.0
+    let of_warning = |text: RichText| {
+        let text = egui::WidgetText::from(text);
+        let laid = text.into_galley(ui, Some(egui::TextWrapMode::Wrap), ui.available_width(), egui::TextStyle::Small);
+        laid.size().y + space::XS
+    };
+    rows * 80.0 + 2.0 * line + 36.0 + warnings(ui, cx).into_iter().map(of_warning).sum::<f32>()
+}
+
+/// What in the recipe does nothing, or cannot be ranked by.
+fn warnings(ui: &Ui, cx: &Cx) -> Vec<RichText> {
+    let Some(rewards) = &cx.state.rewards else { return Vec::new() };
+    let lines = rewards.ranking.missing.iter().chain(&rewards.ranking.without_effect);
+    lines.map(|line| RichText::new(line).small().color(theme::palette(ui).warning)).collect()
 }
 
 /// Draws it.
@@ -94,8 +106,8 @@ pub fn ui(ui: &mut Ui, cx: &Cx) {
             histogram(ui, "w_inter, by group", inter, |s| &s.w_inter, Some(1.0), p.series[4]);
         });
     });
-    for line in ranking.missing.iter().chain(&ranking.without_effect) {
-        ui.add(egui::Label::new(RichText::new(line).small().color(theme::palette(ui).warning)).truncate());
+    for text in warnings(ui, cx) {
+        ui.add(egui::Label::new(text).wrap());
     }
 }
 

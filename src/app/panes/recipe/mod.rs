@@ -81,7 +81,7 @@ impl Pane for RecipePane {
             return;
         }
         self.head_ui(ui, cx);
-        let live = live::height(ui);
+        let live = live::height(ui, cx);
         let room = ui.available_height();
         let area = ScrollArea::vertical().auto_shrink(false).max_height((room - live).max(160.0));
         let scrolled = area.show(ui, |ui| {
