@@ -4,7 +4,7 @@
 #     cargo build --release
 #     benches/tables.sh target/release/dp2o-studio DIR [TABLE…]
 #
-# `mini-demo` at 60 steps, reported on the sixteen held-out crops of the example, 8 seeds each: on two cores some hours. A sweep that
+# `mini-demo` at 60 steps, reported on the twelve test crops of the example, 8 seeds each: on two cores some hours. A sweep that
 # was stopped goes on where it was, and a run that two tables have is made once. DIR gets a folder of CSV and SVG for each table.
 set -euo pipefail
 program="$(realpath "${1:?the program}")"
@@ -21,7 +21,7 @@ table() {
     shift 2
     [ "$wanted" = "  " ] || [[ $wanted == *" $name "* ]] || return 0
     # shellcheck disable=SC2086
-    "$program" sweep ws --grid "$@" --seeds "$seeds" --on held-out $set --out "$name" | tee "$name.txt"
+    "$program" sweep ws --grid "$@" --seeds "$seeds" $set --out "$name" | tee "$name.txt"
 }
 
 [ -d ws ] || "$program" new ws --example --preset mini-demo --set steps=60 --set eval_seeds=8 --set eval_every=0 --set checkpoint_every=0

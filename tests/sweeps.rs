@@ -63,6 +63,11 @@ fn metrics_are_balanced_and_a_sweep_goes_on_where_it_was() {
     let sweep = "sweep ws --grid objective=dpo,nft scope=robust --seeds 2 --on held-out --out out";
     let said = done(dir, sweep);
     assert!(said.contains("mean ± std over 2 training seeds"), "{said}");
+    // How checkpoints were chosen is said once for all runs, and that some of the images reported on chose them.
+    let notes = ["only figures on test images are unbiased by that", "the only checkpoint evaluated on", "run-4"];
+    let said_of =
+        |note: &str| said.lines().skip_while(|line| !line.starts_with("*:")).filter(|l| l.contains(note)).count();
+    assert_eq!(notes.map(said_of), [1; 3], "{said}");
     let read = |name: &str| fs::read_to_string(dir.join("out").join(name)).unwrap();
     let (table, runs) = (read("table.csv"), read("runs.csv"));
     for label in ["objective=dpo scope=robust", "objective=nft scope=robust"] {

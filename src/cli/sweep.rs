@@ -14,6 +14,7 @@ use crate::imaging::output;
 use crate::iqa::{Direction, grain};
 use crate::method::evaluation::{Comparison, Evaluation};
 use crate::method::intervals::ENOUGH;
+use crate::method::notes::Note;
 use crate::method::provenance::On;
 use crate::method::recipe::Recipe;
 use crate::method::sweep::{self, Combination, Figure};
@@ -225,6 +226,28 @@ fn print(tried: &[Tried], arguments: &Arguments) {
     say!(
         "*: the 95 % interval over photographs, training seeds together, excludes zero; grain is neither better nor worse"
     );
+    notes(tried).iter().for_each(|note| say!("{note}"));
+}
+
+/// What belongs below the comparisons, each thing once; what is said of checkpoints with the names of all it is said of.
+fn notes(tried: &[Tried]) -> Vec<String> {
+    let mut notes: Vec<(Note, Vec<&str>)> = Vec::new();
+    for comparison in tried.iter().flat_map(|one| &one.trials).map(|trial| &trial.compared.report.comparison) {
+        for mut note in comparison.notes() {
+            let of_checkpoint = note.text.strip_prefix(&format!("{}: ", comparison.b)).map(str::to_owned);
+            let name = of_checkpoint.is_some().then_some(comparison.b.as_str());
+            note.text = of_checkpoint.unwrap_or(note.text);
+            match notes.iter_mut().find(|(known, names)| *known == note && names.is_empty() == name.is_none()) {
+                Some((_, names)) => names.extend(name.filter(|name| !names.contains(name))),
+                None => notes.push((note, name.into_iter().collect())),
+            }
+        }
+    }
+    let line = |(note, names): (Note, Vec<&str>)| match names.is_empty() {
+        true => note.to_string(),
+        false => format!("{note}: {}", names.join(", ")),
+    };
+    notes.into_iter().map(line).collect()
 }
 
 fn table(tried: &[Tried]) -> Table {

@@ -203,7 +203,8 @@ fn cell_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slot: &Slot, square: Rect) -
     }
     let is_selected = cx.state.selection.seed == Some(slot.seed);
     paint_frame(ui, p, square, slot.side, is_selected, response.hovered());
-    let figure = format::brief(slot.figure);
+    let is_reward = slot.figure.to_bits() == slot.reward.to_bits();
+    let figure = if is_reward { format::reward(slot.figure) } else { format::brief(slot.figure) };
     paint_caption(ui, p, caption, slot.side, slot.rank, slot.seed, &figure);
     let mut opened = response.double_clicked();
     if opened {

@@ -93,7 +93,8 @@ impl RunTable {
             let best = of_run.filter_map(|c| c.held_out_reward).reduce(f64::max);
             let gain = cx.state.learning.get(&run.id).and_then(|learning| learning.gain_in_sigma);
             let mut cells = vec![
-                Cell::text(run.name.clone()),
+                // By when they were made: as text, run-10 comes before run-2.
+                Cell::number(Some(run.id.0 as f64), |_| run.name.clone()),
                 Cell::text(run.state.to_string()),
                 Cell::number(steps, |steps| format!("{steps:.0}")),
                 Cell::number(best, format::reward),
