@@ -37,12 +37,14 @@ table winners "" winners=best,truth
 # HPO as in the paper, at an effective sample size of 80 %, and none; with several pairs of an image, so that all of it counts.
 table hpo "--set ratio=1/4 --set eval_every=20" ess=0,0.8
 table no-hpo "--set ratio=1/4 --set alpha_inter=0 --set eval_every=20" alpha_intra=0
+# As many effective pairs as 60 steps have at 80 %.
+table no-hpo-48 "--set ratio=1/4 --set alpha_inter=0 --set steps=48 --set eval_every=16" alpha_intra=0
 # With the reward over steps. The smallest ratio of each is best against worst, N = 1.
 table ratio-m16 "--set eval_every=20 --set m=16" ratio=1/2,1/4,1/8,1/16
 table ratio-m8 "--set eval_every=20 --set m=8" ratio=1/2,1/4,1/8
 table times "" times=backbone,noisy,clean
 table noise "" noise=winner
-table anchor "" anchor=0.05,0.25
+table anchor "" anchor=0.25
 # Online against offline: as many candidates and steps in all, in one round or in two.
 table offline "" m=16 ratio=1/16 rounds=1
-table online "--set ratio=1/8 --set steps=30" m=8 rounds=2 pool=1,2
+table online "--set ratio=1/8 --set steps=30" m=8 rounds=2 pool=1
