@@ -33,8 +33,8 @@ pub struct Slot {
     pub side: Side,
     /// Its reward, NaN without one.
     pub reward: f64,
-    /// What the cells are ordered by, or the reward.
-    figure: f64,
+    /// What the cells are ordered by, or the reward, as it stands below the picture.
+    figure: String,
 }
 
 /// Draws the grid. With `stretch` the cells grow to fill the width. True if the selected candidate is to be seen large.
@@ -203,9 +203,7 @@ fn cell_ui(ui: &mut Ui, cx: &mut Cx, shown: &Shown, slot: &Slot, square: Rect) -
     }
     let is_selected = cx.state.selection.seed == Some(slot.seed);
     paint_frame(ui, p, square, slot.side, is_selected, response.hovered());
-    let is_reward = slot.figure.to_bits() == slot.reward.to_bits();
-    let figure = if is_reward { format::reward(slot.figure) } else { format::brief(slot.figure) };
-    paint_caption(ui, p, caption, slot.side, slot.rank, slot.seed, &figure);
+    paint_caption(ui, p, caption, slot.side, slot.rank, slot.seed, &slot.figure);
     let mut opened = response.double_clicked();
     if opened {
         cx.state.selection.seed = Some(slot.seed);
@@ -288,6 +286,7 @@ fn slots(cx: &mut Cx, image: ImageId, rewards: Option<&RewardView>, place: Optio
     let mut rank_of = vec![None; seeds.len()];
     let mut reward_of = vec![f64::NAN; seeds.len()];
     let mut figure_of = vec![f64::NAN; seeds.len()];
+    let mut written: fn(f64) -> String = format::reward;
     let mut direction = Direction::Higher;
     if let Some((rewards, place)) = known.filter(|(rewards, _)| rewards.ranking.scores.seeds == seeds) {
         reward_of.copy_from_slice(rewards.rewards(place));
@@ -304,6 +303,7 @@ fn slots(cx: &mut Cx, image: ImageId, rewards: Option<&RewardView>, place: Optio
             if let Some(column) = table.column_of(name) {
                 figure_of.copy_from_slice(table.row(place.group, column));
                 direction = table.columns()[column].direction;
+                written = format::brief;
             }
         }
     }
@@ -321,7 +321,7 @@ fn slots(cx: &mut Cx, image: ImageId, rewards: Option<&RewardView>, place: Optio
         rank: rank_of[column],
         side: side_of[column],
         reward: reward_of[column],
-        figure: figure_of[column],
+        figure: written(figure_of[column]),
     };
     columns.into_iter().map(slot).collect()
 }

@@ -114,7 +114,7 @@ impl RunTable {
             ui.spacing_mut().item_spacing = egui::Vec2::ZERO;
             ui.horizontal_top(|ui| {
                 ui.vertical(|ui| {
-                    head_ui(&mut self.sort, ui, cx, 0, ("run", "By name"), NAME);
+                    head_ui(&mut self.sort, ui, cx, 0, ("run", "In the order they were made"), NAME);
                     for (run, cells) in &rows {
                         name_ui(ui, cx, *run, &cells[0].text, selected);
                     }
